@@ -1,0 +1,3 @@
+"""DeepSegment: local deep-learning segmentation of medical volumes."""
+
+__version__ = "0.1.0"

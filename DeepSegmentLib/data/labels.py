@@ -1,0 +1,186 @@
+"""Labels with their place in the patient, and the changes made to them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from DeepSegmentLib.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .geometry import Box, Geometry
+
+
+@dataclass(frozen=True)
+class Code:
+    """A coded concept: the triplet of DICOM PS3.3 section 8.
+
+    Attributes:
+        scheme: Coding scheme designator, "SCT" for SNOMED CT.
+        value: Code value.
+        meaning: Text for people.
+    """
+
+    scheme: str
+    value: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Terminology:
+    """What a segment is, in standard codes.
+
+    Attributes:
+        category: Property category, such as Anatomical Structure.
+        type: Property type, such as Thalamus.
+        modifier: Laterality or another modifier of the type.
+    """
+
+    category: Code
+    type: Code
+    modifier: Code | None = None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A named structure: the voxels of one layer that carry one value.
+
+    Attributes:
+        name: What the user reads.
+        value: Label value in the layer, at least 1.
+        color: Red, green and blue, each 0 to 255.
+        terminology: Standard codes, if known.
+        layer: Which layer of the labelmap holds it.
+    """
+
+    name: str
+    value: int
+    color: tuple[int, int, int] = (128, 174, 128)
+    terminology: Terminology | None = None
+    layer: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.value <= 65535:
+            raise InvalidInputError(f"segment {self.name!r}: label value must be 1 to 65535, got {self.value}")
+        if len(self.color) != 3 or not all(0 <= part <= 255 for part in self.color):
+            raise InvalidInputError(f"segment {self.name!r}: colour must be three numbers 0 to 255, got {self.color}")
+        if self.layer < 0:
+            raise InvalidInputError(f"segment {self.name!r}: layer must not be negative, got {self.layer}")
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """Segments on a grid; segments that overlap live in different layers.
+
+    Attributes:
+        layers: Array (layer, k, j, i) of uint8 or uint16; 0 is background; made read-only.
+        geometry: Where the voxels are.
+        segments: The table of segments; (layer, value) is unique. Values in `layers` without a segment are allowed
+            (foreign files have them) and belong to nobody.
+    """
+
+    layers: NDArray[Any]
+    geometry: Geometry
+    segments: tuple[Segment, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.layers.ndim != 4 or self.layers.shape[0] < 1 or self.layers.shape[1:] != self.geometry.shape:
+            raise InvalidInputError(
+                f"layers must have shape (layer, {', '.join(map(str, self.geometry.shape))}), got {self.layers.shape}"
+            )
+        if self.layers.dtype not in (np.uint8, np.uint16):
+            raise InvalidInputError(f"labels must be uint8 or uint16, got {self.layers.dtype}")
+        self._check_segments()
+        view = self.layers.view()
+        view.flags.writeable = False
+        object.__setattr__(self, "layers", view)
+        object.__setattr__(self, "segments", tuple(self.segments))
+
+    def _check_segments(self) -> None:
+        for segment in self.segments:
+            if segment.layer >= len(self.layers) or segment.value > np.iinfo(self.layers.dtype).max:
+                raise InvalidInputError(
+                    f"segment {segment.name!r} has layer {segment.layer} and value {segment.value}, "
+                    f"but there are {len(self.layers)} layers of {self.layers.dtype}"
+                )
+        places = Counter((segment.layer, segment.value) for segment in self.segments)
+        twice = [place for place, count in places.items() if count > 1]
+        if twice:
+            raise InvalidInputError(f"two segments share the layer and value {twice[0]}")
+
+    def segment(self, name: str) -> Segment:
+        """The first segment of this name.
+
+        Raises:
+            InvalidInputError: There is none.
+        """
+        for segment in self.segments:
+            if segment.name == name:
+                return segment
+        known = ", ".join(segment.name for segment in self.segments) or "none"
+        raise InvalidInputError(f"no segment named {name!r}; there are: {known}")
+
+    def mask(self, segment: Segment) -> NDArray[np.bool_]:
+        """Boolean array (k, j, i) of one segment."""
+        return np.asarray(self.layers[segment.layer] == segment.value)
+
+    def volumes_ml(self) -> dict[str, float]:
+        """Volume of each segment in millilitres, by name; segments of one name are summed."""
+        ml = self.geometry.voxel_volume_mm3 / 1000
+        counts = [np.bincount(layer.ravel(), minlength=65536) for layer in self.layers]
+        volumes: dict[str, float] = {}
+        for segment in self.segments:
+            volumes[segment.name] = volumes.get(segment.name, 0.0) + ml * int(counts[segment.layer][segment.value])
+        return volumes
+
+    def apply(self, update: LabelUpdate) -> LabelMap:
+        """A labelmap with the update's box replaced.
+
+        Raises:
+            InvalidInputError: The labels in the box are not those the update was made for.
+        """
+        place = (update.layer, *update.box.to_slices())
+        if update.layer >= len(self.layers) or not np.array_equal(self.layers[place], update.before):
+            raise InvalidInputError(f"the labels in box {update.box} changed since this update was made; make it anew")
+        layers = self.layers.copy()
+        layers[place] = update.after
+        return LabelMap(layers, self.geometry, self.segments)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelUpdate:
+    """New labels for a box of one layer. All edits travel as updates; undo is their inverse.
+
+    Attributes:
+        box: Which voxels.
+        before: Labels (k, j, i) of the box that the update was made for.
+        after: Labels (k, j, i) that replace them.
+        layer: Which layer of the labelmap.
+    """
+
+    box: Box
+    before: NDArray[Any]
+    after: NDArray[Any]
+    layer: int = 0
+
+    def __post_init__(self) -> None:
+        if self.before.shape != self.box.shape or self.after.shape != self.box.shape:
+            raise InvalidInputError(
+                f"labels must have the box's shape {self.box.shape}, got {self.before.shape} and {self.after.shape}"
+            )
+        if self.before.dtype != self.after.dtype:
+            raise InvalidInputError(f"labels must be of one type, got {self.before.dtype} and {self.after.dtype}")
+
+    @property
+    def changed(self) -> NDArray[np.bool_]:
+        """Which voxels of the box get another label."""
+        return np.asarray(self.before != self.after)
+
+    def inverse(self) -> LabelUpdate:
+        """The update that takes this one back."""
+        return LabelUpdate(self.box, self.after, self.before, self.layer)

@@ -1,0 +1,31 @@
+"""What long work tells its caller, and how the caller stops it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One report of how far the work is.
+
+    Attributes:
+        stage: What is being done, a short phrase such as "predict".
+        fraction: Part of the whole work that is done, 0 to 1.
+        eta_s: Seconds to go, or None while unknown.
+        memory_bytes: Peak memory of the process so far, or None where it cannot be read.
+    """
+
+    stage: str
+    fraction: float
+    eta_s: float | None = None
+    memory_bytes: int | None = None
+
+
+ProgressCallback = Callable[[Progress], None]
+"""Receives progress; raises `Cancelled` to stop the work."""
+
+
+def silent(_: Progress) -> None:
+    """Ignore progress."""

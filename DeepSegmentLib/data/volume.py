@@ -1,0 +1,57 @@
+"""Voxels with their place in the patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from DeepSegmentLib.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .geometry import Box, Geometry
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """One or more channels of intensities on one grid.
+
+    Attributes:
+        voxels: Array (channel, k, j, i) of real numbers; made read-only.
+        geometry: Where the voxels are; its shape equals (k, j, i) of `voxels`.
+        name: What the source called it; shown to the user, never interpreted.
+    """
+
+    voxels: NDArray[Any]
+    geometry: Geometry
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.voxels.ndim != 4 or self.voxels.shape[1:] != self.geometry.shape:
+            raise InvalidInputError(
+                f"voxels must have shape (channel, {', '.join(map(str, self.geometry.shape))}), "
+                f"got {self.voxels.shape}"
+            )
+        if self.voxels.dtype.kind not in "iuf":
+            raise InvalidInputError(f"voxels must be integers or floats, got {self.voxels.dtype}")
+        view = self.voxels.view()
+        view.flags.writeable = False
+        object.__setattr__(self, "voxels", view)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return int(self.voxels.shape[0])
+
+    def crop(self, box: Box) -> Volume:
+        """The part inside a box, which must lie inside the volume."""
+        return Volume(self.voxels[(slice(None), *box.to_slices())], self.geometry.crop(box), self.name)
+
+    def oriented(self, orientation: str) -> Volume:
+        """The same voxels with the axes (i, j, k) pointing as in "RAS"; a view, nothing is resampled."""
+        geometry, order, flips = self.geometry.oriented(orientation)
+        voxels = self.voxels.transpose(0, *(axis + 1 for axis in order))
+        return Volume(np.flip(voxels, [n + 1 for n, flip in enumerate(flips) if flip]), geometry, self.name)

@@ -1,0 +1,59 @@
+"""The error tree. Everything a user can act on derives from `DeepSegmentError`.
+
+    DeepSegmentError                exit code 1
+    ├── InvalidInputError      2    an argument or a value outside its range
+    ├── VolumeFileError        3    a volume or labelmap file that cannot be read or written
+    ├── ModelError             4    a model folder that is missing, damaged or of a foreign version
+    │   └── ChecksumError      4    weights that differ from their recorded checksum
+    ├── MissingPackageError    5    an optional package that a feature needs
+    ├── ResourceError          6    too little memory or disk, or a device that is not there
+    └── Cancelled            130    the user asked to stop
+
+Any other exception is a bug. Messages name the offending value and the remedy.
+"""
+
+
+class DeepSegmentError(Exception):
+    """Base of all errors a user can act on; shown to the user as is."""
+
+    exit_code = 1
+
+
+class InvalidInputError(DeepSegmentError):
+    """An argument, a shape or a value is outside what the function accepts."""
+
+    exit_code = 2
+
+
+class VolumeFileError(DeepSegmentError):
+    """A volume, labelmap or DICOM series cannot be read or written."""
+
+    exit_code = 3
+
+
+class ModelError(DeepSegmentError):
+    """A model is missing, damaged, or made for another version."""
+
+    exit_code = 4
+
+
+class ChecksumError(ModelError):
+    """The content of a model file differs from its recorded checksum."""
+
+
+class MissingPackageError(DeepSegmentError):
+    """A feature needs an optional package that is not installed."""
+
+    exit_code = 5
+
+
+class ResourceError(DeepSegmentError):
+    """Memory, disk space or a device is not available."""
+
+    exit_code = 6
+
+
+class Cancelled(DeepSegmentError):  # noqa: N818 - an answer to the user's wish, not a fault
+    """The user asked to stop; nothing was written."""
+
+    exit_code = 130

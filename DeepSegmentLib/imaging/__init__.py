@@ -1,0 +1,1 @@
+"""Array maths: intensity, resampling, tiling, blending, distances, components. NumPy and SciPy only."""

@@ -1,0 +1,62 @@
+"""Connected components of masks, and the clean-up of a segment that uses them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from DeepSegmentLib.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Cleanup:
+    """Post-processing of one segment, applied in the order of the fields.
+
+    Attributes:
+        segment: Name of the segment.
+        keep_largest: Keep only the largest connected component.
+        minimum_ml: Remove components smaller than this many millilitres.
+        fill_holes: Fill background that the segment encloses in 3D.
+    """
+
+    segment: str
+    keep_largest: bool = False
+    minimum_ml: float = 0.0
+    fill_holes: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.minimum_ml >= 0:
+            raise InvalidInputError(f"{self.segment}: minimum size must be 0 ml or more, got {self.minimum_ml}")
+
+
+def remove_small(
+    mask: NDArray[np.bool_], *, keep_largest: bool = False, minimum_voxels: float = 0
+) -> NDArray[np.bool_]:
+    """The connected components (6 neighbours) that are large enough.
+
+    Args:
+        mask: Boolean array (k, j, i).
+        keep_largest: Keep only the largest component; the first one in raster order where several are largest.
+        minimum_voxels: Remove components of fewer voxels.
+
+    Returns:
+        A new mask inside the old one.
+    """
+    components, _ = ndimage.label(mask)
+    sizes = np.bincount(components.ravel())
+    sizes[0] = 0
+    keep = sizes >= max(1, minimum_voxels)
+    if keep_largest:
+        keep &= np.arange(len(sizes)) == sizes.argmax()
+    return np.asarray(keep[components])
+
+
+def fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask with the background that it encloses (6 neighbours) filled."""
+    return np.asarray(ndimage.binary_fill_holes(mask))

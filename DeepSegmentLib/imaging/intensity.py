@@ -1,0 +1,81 @@
+"""Intensities on the scale that a network was trained with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from DeepSegmentLib.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NormalizationKind = Literal["none", "zscore", "window", "percentile"]
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """How one channel is brought to the network's scale.
+
+    - `none`: unchanged.
+    - `zscore`: minus the volume's own mean, divided by its own standard deviation.
+    - `window`: clipped to `low`..`high`, minus `mean`, divided by `std` (CT: the numbers of the training set).
+    - `percentile`: clipped to the volume's own percentiles `low`..`high`, these mapped to 0 and 1.
+
+    Attributes:
+        kind: Which of the above.
+        low: Lower end: an intensity for `window`, a percentile (0 to 100) for `percentile`.
+        high: Upper end, likewise.
+        mean: Subtracted by `window`.
+        std: Divided by in `window`; above 0.
+
+    References:
+        Isensee et al., nnU-Net, Nat Methods 2021 (`zscore`, `window`); Billot et al., SynthSeg, 2023 (`percentile`).
+    """
+
+    kind: NormalizationKind
+    low: float = 0.0
+    high: float = 100.0
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("none", "zscore", "window", "percentile"):
+            raise InvalidInputError(f"unknown normalisation {self.kind!r}; known: none, zscore, window, percentile")
+        if not self.low < self.high:
+            raise InvalidInputError(f"normalisation needs low < high, got {self.low} and {self.high}")
+        if self.kind == "percentile" and not (self.low >= 0 and self.high <= 100):
+            raise InvalidInputError(f"percentiles must be in 0..100, got {self.low} and {self.high}")
+        if not self.std > 0:
+            raise InvalidInputError(f"normalisation needs std > 0, got {self.std}")
+
+
+def normalize(channel: NDArray[Any], normalization: Normalization) -> NDArray[np.float32]:
+    """Bring one channel to the network's scale.
+
+    A constant channel becomes all 0 under `zscore` and `percentile`.
+
+    Args:
+        channel: Array of finite numbers, any shape.
+        normalization: The rule.
+
+    Returns:
+        A new float32 array of the same shape.
+    """
+    values = np.array(channel, dtype=np.float32)
+    if normalization.kind == "zscore":
+        return (values - values.mean(dtype=np.float64)).astype(np.float32) / _positive(values.std(dtype=np.float64))
+    if normalization.kind == "window":
+        np.clip(values, normalization.low, normalization.high, out=values)
+        return (values - np.float32(normalization.mean)) / np.float32(normalization.std)
+    if normalization.kind == "percentile":
+        low, high = np.percentile(values, [normalization.low, normalization.high])
+        return np.clip((values - np.float32(low)) / _positive(high - low), 0, 1)
+    return values
+
+
+def _positive(scale: float) -> np.float32:
+    """The scale, or one where all values are equal."""
+    return np.float32(scale if scale > 1e-8 else 1.0)

@@ -1,0 +1,1 @@
+"""Networks: what a model needs (`spec`), the U-Nets (`unet`), running them (`runtime`)."""

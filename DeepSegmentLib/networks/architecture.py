@@ -1,0 +1,93 @@
+"""The shape of a U-Net as plain data: torch-free, JSON-ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from DeepSegmentLib.errors import InvalidInputError
+
+Size = tuple[int, ...]
+"""One number an axis: (k, j, i) in 3D, (j, i) in 2D."""
+
+
+@dataclass(frozen=True)
+class UNetSpec:
+    """Everything that fixes a U-Net's topology.
+
+    The lists run from the finest stage to the coarsest; `strides[0]` is the stride of the first stage, all ones as a
+    rule. The length of a kernel size says whether the network is 2D or 3D.
+
+    Attributes:
+        in_channels: Input channels.
+        out_channels: Output channels (classes with background, or regions).
+        features: Channels of each stage.
+        kernel_sizes: Kernel of each stage, odd along each axis.
+        strides: Down-sampling on entering each stage.
+        encoder_blocks: Convolutions (plain) or residual blocks of each encoder stage.
+        decoder_blocks: Convolutions of each decoder stage, one fewer than the stages, coarsest first.
+        encoder: "plain" or "residual".
+        norm: "instance", "batch" or "group" (8 groups, or one for each channel where there are fewer).
+        attention: Whether attention gates weigh the skip connections.
+        deep_supervision: Whether training uses outputs of all decoder stages; inference never does.
+
+    References:
+        Çiçek et al., 3D U-Net, MICCAI 2016. Isensee et al., nnU-Net, Nat Methods 2021, and nnU-Net Revisited, MICCAI
+        2024 (residual encoder). Oktay et al., Attention U-Net, MIDL 2018.
+    """
+
+    in_channels: int
+    out_channels: int
+    features: tuple[int, ...]
+    kernel_sizes: tuple[Size, ...]
+    strides: tuple[Size, ...]
+    encoder_blocks: tuple[int, ...]
+    decoder_blocks: tuple[int, ...]
+    encoder: Literal["plain", "residual"] = "plain"
+    norm: Literal["instance", "batch", "group"] = "instance"
+    attention: bool = False
+    deep_supervision: bool = False
+
+    def __post_init__(self) -> None:
+        self._check_lengths()
+        self._check_values()
+
+    def _check_lengths(self) -> None:
+        stages = len(self.features)
+        if stages < 2:
+            raise InvalidInputError(f"a U-Net needs at least two stages, got features {self.features}")
+        for name, expected in (
+            ("kernel_sizes", stages),
+            ("strides", stages),
+            ("encoder_blocks", stages),
+            ("decoder_blocks", stages - 1),
+        ):
+            found = len(getattr(self, name))
+            if found != expected:
+                raise InvalidInputError(f"{name} must have {expected} entries for {stages} stages, got {found}")
+
+    def _check_values(self) -> None:
+        if self.dimensions not in (2, 3):
+            raise InvalidInputError(f"kernels must be 2D or 3D, got {self.kernel_sizes[0]}")
+        if any(len(size) != self.dimensions for size in (*self.kernel_sizes, *self.strides)):
+            raise InvalidInputError("all kernel sizes and strides must have the same number of axes")
+        if any(edge < 1 or edge % 2 == 0 for size in self.kernel_sizes for edge in size):
+            raise InvalidInputError(f"kernel sizes must be odd, got {self.kernel_sizes}")
+        counts = (self.in_channels, self.out_channels, *self.features, *self.encoder_blocks, *self.decoder_blocks)
+        if min(counts) < 1 or any(step < 1 for stride in self.strides for step in stride):
+            raise InvalidInputError("channels, features, blocks and strides must all be at least 1")
+        if self.encoder not in ("plain", "residual") or self.norm not in ("instance", "batch", "group"):
+            raise InvalidInputError(f"unknown encoder {self.encoder!r} or norm {self.norm!r}")
+
+    @property
+    def dimensions(self) -> int:
+        """2 or 3."""
+        return len(self.kernel_sizes[0])
+
+    @property
+    def divisor(self) -> Size:
+        """What each axis of a patch must be a multiple of."""
+        total = [1] * self.dimensions
+        for stride in self.strides:
+            total = [a * b for a, b in zip(total, stride, strict=True)]
+        return tuple(total)

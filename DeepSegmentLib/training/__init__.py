@@ -1,0 +1,1 @@
+"""Training: cases (`dataset`), images from label maps (`synthesis`), losses, the loop (`fit`)."""

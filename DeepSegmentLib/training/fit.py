@@ -1,0 +1,185 @@
+"""The training loop: seeded, checkpointed, resumable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from DeepSegmentLib.errors import InvalidInputError
+
+from .losses import deeply_supervised
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from DeepSegmentLib.networks.unet import UNet
+
+
+class SampleSource(Protocol):
+    """Gives the training sample of an iteration."""
+
+    def __call__(self, iteration: int) -> tuple[Tensor, Tensor]:
+        """Image (channel, k, j, i) and labels (k, j, i); the same for the same iteration."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How to train.
+
+    Attributes:
+        iterations: Optimiser steps in all.
+        batch_size: Samples a step.
+        learning_rate: Peak of the schedule: linear warm-up, then cosine to zero.
+        warm_up: Steps of the warm-up.
+        weight_decay: Of AdamW.
+        average: Decay of the exponential moving average of the weights, which is the result.
+        clip: Largest norm of the gradient.
+        checkpoint_every: Steps between checkpoints.
+        workers: Processes that make samples beside the training.
+        seed: Of the first weights.
+    """
+
+    iterations: int
+    batch_size: int = 1
+    learning_rate: float = 1e-3
+    warm_up: int = 100
+    weight_decay: float = 1e-2
+    average: float = 0.998
+    clip: float = 5.0
+    checkpoint_every: int = 100
+    workers: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1 or self.batch_size < 1 or self.checkpoint_every < 1:
+            raise InvalidInputError("iterations, batch size and checkpoint interval must be at least 1")
+        if not 0 <= self.average < 1:
+            raise InvalidInputError(f"decay of the average must be in [0, 1), got {self.average}")
+
+
+@dataclass(frozen=True)
+class StepFinished:
+    """One optimiser step is done.
+
+    Attributes:
+        iteration: Steps done so far.
+        loss: Its loss.
+    """
+
+    iteration: int
+    loss: float
+
+
+def fit(
+    network: UNet,
+    source: SampleSource,
+    settings: TrainSettings,
+    checkpoint: Path,
+    on_step: Callable[[StepFinished], None],
+) -> UNet:
+    """Train, from the checkpoint if there is one.
+
+    Args:
+        network: The network to train; its weights are drawn anew unless a checkpoint is there.
+        source: Where samples come from.
+        settings: How to train.
+        checkpoint: File of the training state; written atomically, read with `weights_only`.
+        on_step: Called after each step; raises `Cancelled` to stop (the last checkpoint stays).
+
+    Returns:
+        The network with the moving average of the weights, in evaluation mode.
+    """
+    state = _TrainingState(network, settings)
+    if checkpoint.exists():
+        state.restore(torch.load(checkpoint, weights_only=True))
+    for image, target in _batches(source, settings, start=state.iteration):
+        on_step(StepFinished(state.iteration + 1, state.step(image, target)))
+        if state.iteration % settings.checkpoint_every == 0 or state.iteration == settings.iterations:
+            _save(state.snapshot(), checkpoint)
+    return state.average.eval()
+
+
+class _TrainingState:
+    """Weights, their moving average, the optimiser and how far it is."""
+
+    def __init__(self, network: UNet, settings: TrainSettings) -> None:
+        self.network, self.settings, self.iteration = network.train(), settings, 0
+        self.average = deepcopy(network)
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
+
+    def _rate(self, iteration: int) -> float:
+        if iteration < self.settings.warm_up:
+            return (iteration + 1) / self.settings.warm_up
+        progress = min(1.0, iteration / self.settings.iterations)
+        return 0.5 * (1 + float(torch.cos(torch.tensor(progress * torch.pi))))
+
+    def step(self, image: Tensor, target: Tensor) -> float:
+        spec = self.network.spec
+        outputs = self.network.forward_all(image) if spec.deep_supervision else [self.network(image)]
+        loss = deeply_supervised(outputs[:3], target)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        self.optimizer.step()
+        self.schedule.step()
+        self.iteration += 1
+        self._update_average()
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # A young average would remember the random first weights: let it grow with the steps done.
+        decay = min(self.settings.average, (1 + self.iteration) / (10 + self.iteration))
+        for mean, now in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(now, 1 - decay)
+            else:
+                mean.copy_(now)
+
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            "iteration": self.iteration,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": {"last_epoch": self.schedule.last_epoch},
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        self.iteration = snapshot["iteration"]
+        self.network.load_state_dict(snapshot["network"])
+        self.average.load_state_dict(snapshot["average"])
+        self.optimizer.load_state_dict(snapshot["optimizer"])
+        self.schedule.last_epoch = snapshot["schedule"]["last_epoch"]
+
+
+def _save(snapshot: dict[str, Any], path: Path) -> None:
+    partial = path.with_name(path.name + ".partial")
+    torch.save(snapshot, partial)
+    os.replace(partial, path)
+
+
+class _Samples(Dataset[tuple[Tensor, Tensor]]):
+    def __init__(self, source: SampleSource, start: int, stop: int) -> None:
+        self.source, self.start, self.stop = source, start, stop
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, n: int) -> tuple[Tensor, Tensor]:
+        return self.source(self.start + n)
+
+
+def _batches(source: SampleSource, settings: TrainSettings, start: int) -> DataLoader[tuple[Tensor, Tensor]]:
+    samples = _Samples(source, start * settings.batch_size, settings.iterations * settings.batch_size)
+    return DataLoader(samples, batch_size=settings.batch_size, num_workers=settings.workers, shuffle=False)
