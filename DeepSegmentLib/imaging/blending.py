@@ -1,0 +1,88 @@
+"""Overlapping tiles into one array, plane by plane: memory for one row of tiles and no more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from DeepSegmentLib.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from DeepSegmentLib.data.geometry import Box, Index
+
+
+def importance_map(shape: Index) -> NDArray[np.float32]:
+    """Weights (k, j, i) of a tile's voxels: a Gaussian, highest in the middle, because borders lack context.
+
+    The standard deviation is an eighth of the tile's extent along each axis; the largest weight is 1, and none is
+    below 1e-3 (so that every covered voxel has a weight to divide by).
+
+    References:
+        Isensee et al., nnU-Net, Nat Methods 2021 (Gaussian importance weighting).
+    """
+    weights = np.ones((1, 1, 1), dtype=np.float64)
+    for axis, n in enumerate(shape):
+        offsets = np.arange(n) - (n - 1) / 2
+        profile = np.exp(-0.5 * (offsets / (n / 8)) ** 2)
+        weights = weights * profile.reshape([-1 if a == axis else 1 for a in range(3)])
+    return np.maximum(weights / weights.max(), 1e-3).astype(np.float32)
+
+
+class SlabBlender:
+    """Weighted mean of overlapping tiles that arrive in the order of their first plane.
+
+    Holds only the planes that later tiles can still touch: channels x tile depth x rows x columns.
+    """
+
+    def __init__(self, channels: int, shape: Index, depth: int) -> None:
+        """Start empty.
+
+        Args:
+            channels: Channels of the tiles.
+            shape: Extent (k, j, i) of the whole array.
+            depth: Largest extent of a tile along k.
+        """
+        self._shape = shape
+        self._first = 0
+        self._total = np.zeros((channels, min(depth, shape[0]), *shape[1:]), dtype=np.float32)
+        self._weight = np.zeros(self._total.shape[1:], dtype=np.float32)
+
+    def add(self, tile: Box, values: NDArray[np.float32], weights: NDArray[np.float32]) -> None:
+        """Add a tile.
+
+        Args:
+            tile: Where; not before the planes already released.
+            values: Array (channel, k, j, i) of the tile's extent.
+            weights: Array (k, j, i) of positive weights.
+
+        Raises:
+            InvalidInputError: The tile reaches before the released planes or beyond the held ones.
+        """
+        place = tile.shift((-self._first, 0, 0))
+        if place.start[0] < 0 or place.stop[0] > len(self._weight):
+            raise InvalidInputError(f"tile {tile} does not fit the planes from {self._first} that are being blended")
+        k, j, i = place.to_slices()
+        self._total[:, k, j, i] += values * weights
+        self._weight[k, j, i] += weights
+
+    def release(self, stop: int) -> tuple[int, NDArray[np.float32]]:
+        """Finish all planes before `stop`; no later tile may touch them.
+
+        Returns:
+            Index of the first finished plane, and the planes (channel, k, j, i).
+        """
+        first, count = self._first, min(stop, self._shape[0]) - self._first
+        planes = self._total[:, :count] / self._weight[:count]
+        self._drop(self._total, count)
+        self._drop(self._weight[None], count)
+        self._first += count
+        return first, planes
+
+    @staticmethod
+    def _drop(held: NDArray[Any], count: int) -> None:
+        left = held.shape[1] - count
+        held[:, :left] = held[:, count:].copy()
+        held[:, left:] = 0

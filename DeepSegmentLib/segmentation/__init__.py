@@ -1,0 +1,1 @@
+"""Segmentation: a volume and a model in, a labelmap out."""

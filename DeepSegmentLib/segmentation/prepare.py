@@ -1,0 +1,113 @@
+"""From the input grid to what the network sees: orient, crop, normalise, resample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from DeepSegmentLib.data import Box, Geometry, Volume
+from DeepSegmentLib.data.geometry import as_index, bounding_box
+from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.imaging.intensity import normalize
+from DeepSegmentLib.imaging.resampling import resample
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from DeepSegmentLib.networks.spec import ModelSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A volume on the network's grid, and the way back.
+
+    Attributes:
+        volume: Normalised float32 volume on the network's grid.
+        box: The part of the oriented input that it covers.
+        oriented: Geometry of the whole oriented input.
+    """
+
+    volume: Volume
+    box: Box
+    oriented: Geometry
+
+
+def prepare(volume: Volume, spec: ModelSpec, *, region: Box | None = None) -> Prepared:
+    """Bring a volume to the network's grid and intensities.
+
+    Intensities are normalised over the whole content before anything else is cut off, as nnU-Net does, so that a
+    region of interest gets the same intensities as the whole volume.
+
+    Args:
+        volume: Finite voxels; as many channels as the model has.
+        spec: The model.
+        region: Part of the *oriented* input to prepare; None for all that has content.
+
+    Raises:
+        InvalidInputError: Wrong number of channels, or NaN or infinite voxels.
+    """
+    _check(volume, spec)
+    oriented = volume.oriented(spec.orientation)
+    content = content_box(oriented)
+    box = content if region is None else region.intersect(content)
+    if box.size == 0:
+        box = content
+    channels = [
+        normalize(voxels, channel.normalization)[box.shift(_negative(content.start)).to_slices()]
+        for voxels, channel in zip(oriented.crop(content).voxels, spec.channels, strict=True)
+    ]
+    normalized = Volume(np.stack(channels), oriented.geometry.crop(box), volume.name)
+    geometry = normalized.geometry.resampled(spec.spacing_mm or normalized.geometry.spacing_mm)
+    return Prepared(resample(normalized, geometry), box, oriented.geometry)
+
+
+def content_box(volume: Volume) -> Box:
+    """The volume without the planes at its borders that hold nothing but the value of its first voxel.
+
+    A constant volume keeps its whole extent.
+    """
+    differs = np.zeros(volume.geometry.shape, dtype=bool)
+    for channel in volume.voxels:
+        differs |= channel != channel[0, 0, 0]
+    box = bounding_box(differs)
+    return box if box.size else Box.of_shape(volume.geometry.shape)
+
+
+def region_box(geometry: Geometry, corners_ras: NDArray[np.float64], *, margin_mm: float = 0.0) -> Box:
+    """The voxels of a grid around a block given by two opposite RAS corners.
+
+    Args:
+        geometry: The grid.
+        corners_ras: Array (2, 3) in mm.
+        margin_mm: Added on all sides.
+
+    Raises:
+        InvalidInputError: No voxel of the grid lies in the block.
+    """
+    low, high = corners_ras.min(axis=0), corners_ras.max(axis=0)
+    corners = np.array(np.meshgrid(*zip(low, high, strict=True))).reshape(3, -1).T
+    index = geometry.ras_to_index(corners)
+    margin = margin_mm / np.asarray(geometry.spacing_mm)
+    start = np.ceil(index.min(axis=0) - margin - 1e-6).astype(int)
+    stop = np.floor(index.max(axis=0) + margin + 1e-6).astype(int) + 1
+    box = Box(as_index(start), as_index(np.maximum(start, stop))).intersect(Box.of_shape(geometry.shape))
+    if box.size == 0:
+        raise InvalidInputError(f"the region {low.tolist()} to {high.tolist()} (RAS mm) lies outside the volume")
+    return box
+
+
+def _check(volume: Volume, spec: ModelSpec) -> None:
+    if volume.channels != len(spec.channels):
+        names = ", ".join(channel.name for channel in spec.channels)
+        raise InvalidInputError(
+            f"model {spec.name} needs {len(spec.channels)} channel(s) ({names}), the volume has {volume.channels}"
+        )
+    if not np.isfinite(volume.voxels).all():
+        raise InvalidInputError(f"volume {volume.name!r} has NaN or infinite voxels; replace them first")
+
+
+def _negative(index: tuple[int, int, int]) -> tuple[int, int, int]:
+    k, j, i = index
+    return -k, -j, -i

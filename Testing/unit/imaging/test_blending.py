@@ -1,0 +1,89 @@
+"""Blending gives back what was cut, whatever the tiles."""
+
+from itertools import groupby
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from DeepSegmentLib.data import Box
+from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.imaging.blending import SlabBlender, importance_map
+from DeepSegmentLib.imaging.tiling import plan_tiles
+
+extents = st.tuples(*[st.integers(1, 20)] * 3)
+patches = st.tuples(*[st.integers(1, 12)] * 3)
+
+
+def _blend(array, patch, overlap, weights=None):
+    tiles = plan_tiles(array.shape[1:], patch, overlap=overlap)
+    weights = importance_map(tiles[0].shape) if weights is None else weights
+    blender = SlabBlender(len(array), array.shape[1:], tiles[0].shape[0])
+    slabs = []
+    for first, row in groupby(tiles, key=lambda tile: tile.start[0]):
+        if first:
+            slabs.append(blender.release(first))
+        for tile in row:
+            blender.add(tile, array[(slice(None), *tile.to_slices())], weights)
+    slabs.append(blender.release(array.shape[1]))
+    return slabs
+
+
+@given(shape=extents, patch=patches, overlap=st.floats(0, 0.8), seed=st.integers(0, 1000))
+def test_blending_gives_back_what_was_cut(shape, patch, overlap, seed):
+    array = np.random.default_rng(seed).normal(size=(2, *shape)).astype(np.float32)
+    slabs = _blend(array, patch, overlap)
+    assert np.allclose(np.concatenate([slab for _, slab in slabs], axis=1), array, atol=1e-5)
+
+
+@given(shape=extents, patch=patches, overlap=st.floats(0, 0.8))
+def test_slabs_follow_each_other_without_gaps(shape, patch, overlap):
+    slabs = _blend(np.zeros((1, *shape), np.float32), patch, overlap)
+    expected = 0
+    for first, slab in slabs:
+        assert first == expected
+        expected += slab.shape[1]
+    assert expected == shape[0]
+
+
+@given(shape=extents, patch=patches, overlap=st.floats(0, 0.8), seed=st.integers(0, 1000))
+def test_slabs_equal_the_weighted_mean_over_the_whole_array(shape, patch, overlap, seed):
+    rng = np.random.default_rng(seed)
+    tiles = plan_tiles(shape, patch, overlap=overlap)
+    weights = importance_map(tiles[0].shape)
+    total, weight = np.zeros(shape), np.zeros(shape)
+    values = [rng.normal(size=tile.shape).astype(np.float32) for tile in tiles]
+    blender = SlabBlender(1, shape, tiles[0].shape[0])
+    slabs = []
+    for first, row in groupby(zip(tiles, values, strict=True), key=lambda pair: pair[0].start[0]):
+        if first:
+            slabs.append(blender.release(first)[1])
+        for tile, value in row:
+            blender.add(tile, value[None], weights)
+            total[tile.to_slices()] += value.astype(float) * weights
+            weight[tile.to_slices()] += weights
+    slabs.append(blender.release(shape[0])[1])
+    assert np.allclose(np.concatenate(slabs, axis=1)[0], total / weight, atol=1e-4)
+
+
+@given(shape=extents)
+def test_importance_is_positive_symmetric_and_highest_in_the_middle(shape):
+    weights = importance_map(shape)
+    assert weights.min() > 0
+    assert weights.max() == 1
+    assert np.allclose(weights, weights[::-1, ::-1, ::-1])
+    assert weights[tuple(n // 2 for n in shape)] == 1
+
+
+def test_importance_falls_as_a_gaussian_of_an_eighth():
+    weights = importance_map((1, 1, 65))[0, 0]
+    assert weights[32 + 8] == pytest.approx(np.exp(-0.5 * (8 / (65 / 8)) ** 2), rel=1e-5)
+
+
+def test_a_tile_before_the_released_planes_is_refused():
+    blender = SlabBlender(1, (8, 2, 2), 4)
+    blender.add(Box((0, 0, 0), (4, 2, 2)), np.ones((1, 4, 2, 2), np.float32), np.ones((4, 2, 2), np.float32))
+    blender.release(2)
+    with pytest.raises(InvalidInputError, match="does not fit"):
+        blender.add(Box((1, 0, 0), (5, 2, 2)), np.ones((1, 4, 2, 2), np.float32), np.ones((4, 2, 2), np.float32))

@@ -1,0 +1,63 @@
+"""Laws of the tiles: they cover everything, stay inside, and overlap as asked."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from DeepSegmentLib.data import Box
+from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.imaging.tiling import plan_tiles
+
+extents = st.tuples(*[st.integers(1, 40)] * 3)
+patches = st.tuples(*[st.integers(1, 24)] * 3)
+overlaps = st.floats(0, 0.9)
+
+
+@given(shape=extents, patch=patches, overlap=overlaps)
+def test_tiles_cover_every_voxel_and_stay_inside(shape, patch, overlap):
+    covered = np.zeros(shape, dtype=int)
+    for tile in plan_tiles(shape, patch, overlap=overlap):
+        assert Box.of_shape(shape).contains(tile)
+        covered[tile.to_slices()] += 1
+    assert covered.min() >= 1
+
+
+@given(shape=extents, patch=patches, overlap=overlaps)
+def test_tiles_have_the_patch_shape_where_it_fits(shape, patch, overlap):
+    expected = tuple(min(n, p) for n, p in zip(shape, patch, strict=True))
+    assert {tile.shape for tile in plan_tiles(shape, patch, overlap=overlap)} == {expected}
+
+
+@given(n=st.integers(1, 300), patch=st.integers(1, 100), overlap=overlaps)
+def test_neighbours_share_at_least_the_overlap(n, patch, overlap):
+    tiles = plan_tiles((1, 1, n), (1, 1, patch), overlap=overlap)
+    starts = [tile.start[2] for tile in tiles]
+    steps = np.diff(starts)
+    # Rounding to whole voxels may cost up to one; a step of one voxel is the least there is.
+    assert all(0 < step <= max(1, np.floor(patch * (1 - overlap) + 1e-9)) for step in steps)
+
+
+@given(shape=extents, patch=patches, overlap=overlaps)
+def test_tiles_come_in_raster_order_without_repetition(shape, patch, overlap):
+    starts = [tile.start for tile in plan_tiles(shape, patch, overlap=overlap)]
+    assert starts == sorted(set(starts))
+
+
+def test_tile_count_agrees_with_the_published_rule():
+    # nnU-Net: ceil((n - patch) / (patch * step)) + 1 tiles an axis.
+    shape, patch = (192, 256, 256), (128, 128, 128)
+    assert len(plan_tiles(shape, patch, overlap=0.5)) == 2 * 3 * 3
+    assert len(plan_tiles((330, 330, 280), patch, overlap=0.2)) == 3 * 3 * 3
+
+
+@pytest.mark.parametrize("overlap", [-0.1, 1.0, 2.0, float("nan")])
+def test_an_impossible_overlap_is_refused(overlap):
+    with pytest.raises(InvalidInputError, match="overlap"):
+        plan_tiles((8, 8, 8), (4, 4, 4), overlap=overlap)
+
+
+@pytest.mark.parametrize(("shape", "patch"), [((0, 8, 8), (4, 4, 4)), ((8, 8, 8), (4, 0, 4))])
+def test_an_empty_extent_is_refused(shape, patch):
+    with pytest.raises(InvalidInputError, match="at least 1"):
+        plan_tiles(shape, patch, overlap=0.5)
