@@ -1,0 +1,119 @@
+"""Dataclasses to JSON and back, by their annotations; anything unexpected is refused by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+
+from DeepSegmentLib.data import Segment
+from DeepSegmentLib.errors import InvalidInputError, ModelError
+
+# A model's segments get their layers from its kind of output, so the file has no say in them.
+_NOT_STORED: Mapping[type, frozenset[str]] = {Segment: frozenset({"layer"})}
+
+
+def to_json(value: Any) -> Any:
+    """What `json.dump` takes: dataclasses and mappings as objects, tuples as lists."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: to_json(getattr(value, name)) for name in _stored_fields(type(value))}
+    if isinstance(value, Mapping):
+        return {key: to_json(entry) for key, entry in value.items()}
+    return [to_json(entry) for entry in value] if isinstance(value, tuple) else value
+
+
+def from_json(kind: Any, value: Any, where: str) -> Any:
+    """The inverse of `to_json`.
+
+    Args:
+        kind: The annotation to satisfy: a dataclass, bool, int, float, str, Literal, a tuple, an option with None, or
+            Mapping[str, str].
+        value: What `json.load` gave.
+        where: Dotted name of the value, for messages.
+
+    Raises:
+        ModelError: A key is missing or unknown, or a value has the wrong type, length or range.
+    """
+    origin = get_origin(kind)
+    if origin in (Union, UnionType):
+        (inner,) = (choice for choice in get_args(kind) if choice is not NoneType)
+        return None if value is None else from_json(inner, value, where)
+    if origin is Literal:
+        return _literal(get_args(kind), value, where)
+    if origin is tuple:
+        return _tuple(get_args(kind), value, where)
+    if origin is Mapping:
+        return {key: from_json(str, entry, f"{where}.{key}") for key, entry in _object(value, where).items()}
+    if is_dataclass(kind):
+        return _dataclass(cast("type", kind), value, where)
+    return _scalar(kind, value, where)
+
+
+def _stored_fields(kind: type) -> list[str]:
+    return [field.name for field in fields(kind) if field.name not in _NOT_STORED.get(kind, ())]
+
+
+def _dataclass(kind: type, value: Any, where: str) -> Any:
+    entries, names = _object(value, where), _stored_fields(kind)
+    missing = [name for name in names if name not in entries]
+    unknown = [name for name in entries if name not in names]
+    if missing or unknown:
+        problem = f"the key {missing[0]!r} is missing" if missing else f"unknown key {unknown[0]!r}"
+        raise ModelError(f"{where}: {problem}; its keys are: {', '.join(names)}")
+    hints = get_type_hints(kind)
+    arguments = {name: from_json(hints[name], entries[name], f"{where}.{name}") for name in names}
+    try:
+        return kind(**arguments)
+    except InvalidInputError as error:
+        raise ModelError(f"{where}: {error}") from error
+
+
+def _object(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ModelError(f"{where} must be an object, got {_short(value)}")
+    return value
+
+
+def _literal(choices: tuple[Any, ...], value: Any, where: str) -> Any:
+    if not isinstance(value, str) or value not in choices:
+        raise ModelError(f"{where} must be one of {', '.join(choices)}; got {_short(value)}")
+    return value
+
+
+def _tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise ModelError(f"{where} must be a list, got {_short(value)}")
+    if kinds[-1] is Ellipsis:
+        kinds = (kinds[0],) * len(value)
+    if len(kinds) != len(value):
+        raise ModelError(f"{where} must have {len(kinds)} entries, got {len(value)}")
+    pairs = zip(kinds, value, strict=True)
+    return tuple(from_json(kind, entry, f"{where}[{n}]") for n, (kind, entry) in enumerate(pairs))
+
+
+def _scalar(kind: Any, value: Any, where: str) -> Any:
+    if kind is float and type(value) in (int, float):
+        return _finite(value, where)
+    # The exact type, because True is an int to isinstance.
+    if type(value) is not kind:
+        names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+        raise ModelError(f"{where} must be {names[kind]}, got {_short(value)}")
+    return value
+
+
+def _finite(value: float, where: str) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ModelError(f"{where} must be a finite number, got {_short(value)}")
+    return number
+
+
+def _short(value: Any) -> str:
+    """Enough of a value to recognize it."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
