@@ -1,0 +1,211 @@
+"""Run networks: a batch of patches in, logits out.
+
+This and `unet` are the only modules of the layer that import torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from DeepSegmentLib.errors import InvalidInputError, ModelError, ResourceError
+
+from .unet import UNet
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from .architecture import UNetSpec
+    from .spec import ModelSpec
+
+# What torch, cuDNN, cuBLAS and Metal say when memory runs out without raising torch.OutOfMemoryError.
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
+
+
+class Network(Protocol):
+    """The seam between prediction and what computes: one method wide."""
+
+    def __call__(self, patches: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Logits of a batch of patches.
+
+        Args:
+            patches: Array (batch, channel, k, j, i), normalized; any extent along k, j, i.
+
+        Returns:
+            Array (batch, out_channel, k, j, i).
+
+        Raises:
+            ResourceError: There is too little memory for this batch; a smaller one may work.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network together with what it needs and gives."""
+
+    spec: ModelSpec
+    network: Network
+
+
+class TorchNetwork:
+    """A U-Net on a torch device, behind the `Network` seam.
+
+    Float32 throughout, except on CUDA, where convolutions run in float16 (`torch.autocast`). Patches whose extent the
+    U-Net's strides do not divide are padded with zeros on the far side and the logits cut back. A 2D U-Net sees the
+    planes (j, i) one by one.
+    """
+
+    def __init__(self, unet: UNet, device: torch.device) -> None:
+        """Take a U-Net over: it is moved to the device and put into evaluation mode."""
+        self.unet = unet.to(device).eval()
+        self.device = device
+
+    def __call__(self, patches: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Logits (batch, out_channel, k, j, i) of patches (batch, channel, k, j, i).
+
+        Raises:
+            InvalidInputError: Patches of another type, or another number of axes or channels.
+            ResourceError: Out of memory.
+        """
+        self._check(patches)
+        try:
+            return self._logits(patches)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Outside the handler, whose traceback would still hold the tensors.
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        raise ResourceError(
+            f"out of memory on {self.device} for {len(patches)} patch(es) of {patches.shape[2:]} voxels; "
+            "use a smaller batch or patch, or the device cpu"
+        )
+
+    def _check(self, patches: NDArray[np.float32]) -> None:
+        channels = self.unet.spec.in_channels
+        if patches.dtype != np.float32 or patches.ndim != 5 or patches.shape[1] != channels or not patches.size:
+            raise InvalidInputError(
+                f"patches must be float32 of shape (batch, {channels}, k, j, i), "
+                f"got {patches.dtype} of shape {patches.shape}"
+            )
+
+    @torch.inference_mode()
+    def _logits(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
+        x = torch.from_numpy(np.require(patches, requirements=["C", "W"])).to(self.device)
+        if self.unet.spec.dimensions == 3:
+            return _to_numpy(self._forward(x))
+        planes = x.transpose(1, 2).flatten(0, 1)
+        return _to_numpy(self._forward(planes).unflatten(0, (len(x), x.shape[2])).transpose(1, 2))
+
+    def _forward(self, x: Tensor) -> Tensor:
+        """Logits at the extent of `x`, padded on the way where needed."""
+        extent = x.shape[2:]
+        missing = [n - have for n, have in zip(padded_extent(extent, self.unet.spec.divisor), extent, strict=True)]
+        padded = functional.pad(x, [edge for n in reversed(missing) for edge in (0, n)])
+        with torch.autocast(self.device.type, dtype=torch.float16, enabled=self.device.type == "cuda"):
+            logits: Tensor = self.unet(padded)
+        return logits[(..., *(slice(n) for n in extent))]
+
+
+def _to_numpy(logits: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = logits.float().cpu().numpy()
+    return np.ascontiguousarray(array)
+
+
+def padded_extent(extent: Sequence[int], divisor: Sequence[int]) -> list[int]:
+    """The smallest multiple of `divisor` that holds `extent` and leaves two voxels or more to the coarsest stage.
+
+    Instance and group norm need a second voxel there to have a variance; torch refuses a single one.
+
+    Example:
+        >>> padded_extent((5, 16, 1), (4, 8, 1)), padded_extent((3, 8, 1), (4, 8, 1))
+        ([8, 16, 1], [4, 8, 2])
+    """
+    padded = [-(-n // step) * step for n, step in zip(extent, divisor, strict=True)]
+    if padded == list(divisor):
+        padded[-1] *= 2
+    return padded
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch (or Python) says that memory ran out."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(phrase in str(error).lower() for phrase in _OUT_OF_MEMORY)
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The torch device of this name.
+
+    "auto" is the first CUDA device, or else the CPU. Apple's "mps" has to be asked for by name: not every torch
+    release has all 3D layers for it.
+
+    Args:
+        name: "auto", "cpu", "cuda", "cuda:1" or "mps".
+
+    Raises:
+        InvalidInputError: There is no device of this kind anywhere.
+        ResourceError: This machine, or this build of torch, does not have it.
+    """
+    known = available_devices()
+    if name == "auto":
+        return torch.device("cuda:0" if "cuda:0" in known else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or not (number.isdecimal() if ":" in name else True):
+        raise InvalidInputError(f'unknown device {name!r}; known: "auto", "cpu", "cuda", "cuda:1" (and so on), "mps"')
+    wanted = f"cuda:{number or 0}" if kind == "cuda" else kind
+    if wanted not in known:
+        raise ResourceError(
+            f"device {name!r} is not there; torch {torch.__version__} finds: {', '.join(known)}. "
+            f"Use one of these or auto; a GPU needs its driver and a torch build for it"
+        )
+    return torch.device(wanted)
+
+
+def available_devices() -> tuple[str, ...]:
+    """Names of the devices that `choose_device` would give, such as ("cpu", "cuda:0")."""
+    cuda = [f"cuda:{n}" for n in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return ("cpu", *cuda, *mps)
+
+
+def weights_of(unet: UNet) -> dict[str, NDArray[Any]]:
+    """Copies of all parameters and buffers by name, on the CPU."""
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in unet.state_dict().items()}
+
+
+def unet_from_weights(spec: UNetSpec, weights: Mapping[str, NDArray[Any]]) -> UNet:
+    """The inverse of `weights_of`; float16 weights become float32.
+
+    Raises:
+        ModelError: A weight is missing, superfluous, of another shape or type, or not finite; the message names it.
+    """
+    with torch.device("meta"):
+        unet = UNet(spec)
+    expected = unet.state_dict()
+    for name in sorted(expected.keys() ^ weights.keys()):
+        raise ModelError(f"weight {name!r} is {'missing' if name in expected else 'not part of the network'}")
+    for name, tensor in expected.items():
+        _check_weight(name, weights[name], tensor)
+    state = {name: torch.from_numpy(weights[name].astype(_NUMPY[expected[name].dtype])) for name in expected}
+    unet.load_state_dict(state, assign=True)
+    return unet
+
+
+_NUMPY = {torch.float32: np.float32, torch.int64: np.int64}
+
+
+def _check_weight(name: str, weight: NDArray[Any], expected: Tensor) -> None:
+    if weight.shape != tuple(expected.shape):
+        raise ModelError(f"weight {name!r} must have shape {tuple(expected.shape)}, got {weight.shape}")
+    if weight.dtype not in ([np.float32, np.float16] if expected.is_floating_point() else [np.int64]):
+        raise ModelError(f"weight {name!r} has the unsupported type {weight.dtype}")
+    if not np.isfinite(weight).all():
+        raise ModelError(f"weight {name!r} has NaN or infinite values")
