@@ -45,15 +45,15 @@ def geometries(
 ) -> Geometry:
     """Grids anywhere in the patient: oblique, flipped, anisotropic, thin."""
     affine = np.eye(4)
-    affine[:3, :3] = draw(directions()) * np.array(draw(spacing or spacings()))
+    affine[:3, :3] = draw(directions()) * np.array(draw(spacings() if spacing is None else spacing))
     affine[:3, 3] = draw(st.tuples(*[st.floats(-500, 500).map(lambda value: round(value, 3))] * 3))
-    return Geometry(draw(shape or shapes()), affine)
+    return Geometry(draw(shapes() if shape is None else shape), affine)
 
 
 @st.composite
 def volumes(draw: st.DrawFn, geometry: st.SearchStrategy[Geometry] | None = None, most_channels: int = 3) -> Volume:
     """Volumes of integers or floats, all finite."""
-    place = draw(geometry or geometries())
+    place = draw(geometries() if geometry is None else geometry)
     dtype = draw(st.sampled_from([np.uint8, np.int16, np.float32]))
     seed = draw(st.integers(0, 2**32 - 1))
     values = np.random.default_rng(seed).normal(100, 50, (draw(st.integers(1, most_channels)), *place.shape))
@@ -65,7 +65,7 @@ def label_maps(
     draw: st.DrawFn, geometry: st.SearchStrategy[Geometry] | None = None, most_layers: int = 3
 ) -> LabelMap:
     """Labelmaps of one or more layers; some values have no segment, some segments no voxel."""
-    place = draw(geometry or geometries())
+    place = draw(geometries() if geometry is None else geometry)
     dtype = draw(st.sampled_from([np.uint8, np.uint16]))
     layers = draw(arrays.arrays(dtype, (draw(st.integers(1, most_layers)), *place.shape), elements=st.integers(0, 4)))
     spots = [(layer, value) for layer in range(len(layers)) for value in range(1, 6)]

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from DeepSegmentLib.networks.spec import ModelSpec
 
 
+_CORNERS = np.ix_((0, -1), (0, -1), (0, -1))
+
+
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """A volume on the network's grid, and the way back.
@@ -64,13 +67,16 @@ def prepare(volume: Volume, spec: ModelSpec, *, region: Box | None = None) -> Pr
 
 
 def content_box(volume: Volume) -> Box:
-    """The volume without the planes at its borders that hold nothing but the value of its first voxel.
+    """The volume without the planes at its borders that hold nothing but the value of its corners.
 
-    A constant volume keeps its whole extent.
+    A volume whose eight corners differ, or that holds only one value, keeps its whole extent.
     """
     differs = np.zeros(volume.geometry.shape, dtype=bool)
     for channel in volume.voxels:
-        differs |= channel != channel[0, 0, 0]
+        corner = channel[0, 0, 0]
+        if (channel[_CORNERS] != corner).any():
+            return Box.of_shape(volume.geometry.shape)
+        differs |= channel != corner
     box = bounding_box(differs)
     return box if box.size else Box.of_shape(volume.geometry.shape)
 
