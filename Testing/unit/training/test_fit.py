@@ -1,0 +1,80 @@
+"""The loop: learns, resumes as if never stopped, leaves no half-written checkpoint."""
+
+import pytest
+import torch
+
+from DeepSegmentLib.errors import Cancelled, InvalidInputError
+from DeepSegmentLib.networks.architecture import UNetSpec
+from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.training.fit import TrainSettings, fit
+
+
+def _network(*, deep=True):
+    torch.manual_seed(0)
+    spec = UNetSpec(1, 2, (4, 8), ((3, 3, 3),) * 2, ((1, 1, 1), (2, 2, 2)), (1, 1), (1,), deep_supervision=deep)
+    return UNet(spec)
+
+
+def _source(iteration):
+    """Bright balls on a dark, noisy ground."""
+    noise = torch.Generator().manual_seed(iteration)
+    grid = torch.stack(torch.meshgrid(*[torch.arange(8.0)] * 3, indexing="ij"))
+    centre = torch.rand(3, generator=noise) * 4 + 2
+    target = (((grid - centre[:, None, None, None]) ** 2).sum(0) < 6).long()
+    return target[None].float() + 0.3 * torch.randn(1, 8, 8, 8, generator=noise), target
+
+
+def _settings(iterations, **more):
+    return TrainSettings(
+        **{"learning_rate": 0.01, "warm_up": 5, "average": 0.9, "workers": 0, "checkpoint_every": 7, **more},
+        iterations=iterations,
+    )
+
+
+def test_it_learns(tmp_path):
+    losses = []
+    network = fit(_network(), _source, _settings(60), tmp_path / "state.pt", lambda step: losses.append(step.loss))
+    assert len(losses) == 60
+    assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
+    image, target = _source(10_000)
+    with torch.no_grad():
+        found = network(image[None]).argmax(1)[0]
+    assert 2 * (found * target).sum() / (found.sum() + target.sum()) > 0.8
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_a_stopped_training_goes_on_as_if_never_stopped(tmp_path, deep):
+    whole = fit(_network(deep=deep), _source, _settings(20), tmp_path / "whole.pt", lambda _: None)
+
+    def stop(step):
+        if step.iteration == 17:
+            raise Cancelled("stopped by the user")
+
+    with pytest.raises(Cancelled):
+        fit(_network(deep=deep), _source, _settings(20), tmp_path / "parts.pt", stop)
+    seen = []
+    parts = fit(
+        _network(deep=deep), _source, _settings(20), tmp_path / "parts.pt", lambda step: seen.append(step.iteration)
+    )
+    assert seen[0] == 15  # after the checkpoint of step 14
+    for a, b in zip(whole.state_dict().values(), parts.state_dict().values(), strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["parts.pt", "whole.pt"]
+
+
+def test_a_finished_training_gives_its_result_again(tmp_path):
+    first = fit(_network(), _source, _settings(8), tmp_path / "state.pt", lambda _: None)
+    again = fit(_network(), _source, _settings(8), tmp_path / "state.pt", lambda _: pytest.fail("a step was made"))
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+
+
+def test_samples_made_in_a_second_process_are_the_same(tmp_path):
+    alone = fit(_network(), _source, _settings(4), tmp_path / "alone.pt", lambda _: None)
+    helped = fit(_network(), _source, _settings(4, workers=1), tmp_path / "helped.pt", lambda _: None)
+    assert all(torch.equal(a, b) for a, b in zip(alone.parameters(), helped.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("wrong", [{"iterations": 0}, {"iterations": 1, "average": 1.0}])
+def test_impossible_settings_are_refused(wrong):
+    with pytest.raises(InvalidInputError):
+        TrainSettings(**wrong)
