@@ -101,8 +101,8 @@ class TorchNetwork:
         x = torch.from_numpy(np.require(patches, requirements=["C", "W"])).to(self.device)
         if self.unet.spec.dimensions == 3:
             return _to_numpy(self._forward(x))
-        planes = x.transpose(1, 2).flatten(0, 1)
-        return _to_numpy(self._forward(planes).unflatten(0, (len(x), x.shape[2])).transpose(1, 2))
+        logits = self._forward(x.transpose(1, 2).flatten(0, 1))
+        return _to_numpy(logits.reshape(len(x), x.shape[2], *logits.shape[1:]).transpose(1, 2))
 
     def _forward(self, x: Tensor) -> Tensor:
         """Logits at the extent of `x`, padded on the way where needed."""
@@ -111,7 +111,8 @@ class TorchNetwork:
         padded = functional.pad(x, [edge for n in reversed(missing) for edge in (0, n)])
         with torch.autocast(self.device.type, dtype=torch.float16, enabled=self.device.type == "cuda"):
             logits: Tensor = self.unet(padded)
-        return logits[(..., *(slice(n) for n in extent))]
+        inner: tuple[Any, ...] = (..., *(slice(n) for n in extent))
+        return logits[inner]
 
 
 def _to_numpy(logits: Tensor) -> NDArray[np.float32]:
@@ -187,8 +188,7 @@ def unet_from_weights(spec: UNetSpec, weights: Mapping[str, NDArray[Any]]) -> UN
     Raises:
         ModelError: A weight is missing, superfluous, of another shape or type, or not finite; the message names it.
     """
-    with torch.device("meta"):
-        unet = UNet(spec)
+    unet = _empty_unet(spec, len(weights))
     expected = unet.state_dict()
     for name in sorted(expected.keys() ^ weights.keys()):
         raise ModelError(f"weight {name!r} is {'missing' if name in expected else 'not part of the network'}")
@@ -197,6 +197,17 @@ def unet_from_weights(spec: UNetSpec, weights: Mapping[str, NDArray[Any]]) -> UN
     state = {name: torch.from_numpy(weights[name].astype(_NUMPY[expected[name].dtype])) for name in expected}
     unet.load_state_dict(state, assign=True)
     return unet
+
+
+def _empty_unet(spec: UNetSpec, weights: int) -> UNet:
+    """The U-Net without memory behind its weights, so that a hostile spec costs nothing."""
+    if sum((*spec.encoder_blocks, *spec.decoder_blocks)) > weights:
+        raise ModelError(f"the network has more blocks than the {weights} weights that there are")
+    try:
+        with torch.device("meta"):
+            return UNet(spec)
+    except (RuntimeError, OverflowError, TypeError) as error:
+        raise ModelError(f"the network is too large: {str(error).splitlines()[0]}") from error
 
 
 _NUMPY = {torch.float32: np.float32, torch.int64: np.int64}

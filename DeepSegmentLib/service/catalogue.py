@@ -1,0 +1,222 @@
+"""The models that there are: those that come with DeepSegment, and those the user added."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from uuid import uuid4
+
+import DeepSegmentLib
+from DeepSegmentLib.errors import InvalidInputError, ModelError
+from DeepSegmentLib.files.models import (
+    MODEL_FILES,
+    SPEC_FILE,
+    WEIGHTS_FILE,
+    load_model,
+    new_folder,
+    read_spec,
+    unpack_model,
+    verify_model,
+)
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One line of the list of models.
+
+    Attributes:
+        name: Of the model; of its folder where the model is damaged.
+        version: Of the model; empty where it is damaged, like the words below.
+        path: Its folder.
+        bundled: Whether it came with DeepSegment and so cannot be removed.
+        description: One sentence.
+        license: Of the weights.
+        damage: What is wrong with the folder; empty for a good one.
+    """
+
+    name: str
+    version: str
+    path: Path
+    bundled: bool
+    description: str = ""
+    license: str = ""
+    damage: str = ""
+
+
+def bundled_models_folder() -> Path:
+    """Where the models that come with DeepSegment are.
+
+    A wheel has them inside the package; a source checkout and an installed Slicer extension have them beside it.
+    """
+    package = Path(DeepSegmentLib.__file__).resolve().parent
+    inside = package / "resources" / "Models"
+    return inside if inside.is_dir() else package.parent / "Resources" / "Models"
+
+
+def user_models_folder(environment: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
+    """Where added models go: `DEEPSEGMENT_MODELS`, or else the user's data folder of the platform.
+
+    Args:
+        environment: Environment variables; None for those of the process.
+        platform: As `sys.platform` names it.
+
+    References:
+        XDG Base Directory Specification (Linux); Apple, File System Programming Guide; Microsoft, KNOWNFOLDERID.
+    """
+    variables = os.environ if environment is None else environment
+    chosen = variables.get("DEEPSEGMENT_MODELS")
+    return Path(chosen) if chosen else _data_folder(variables, platform) / "DeepSegment" / "Models"
+
+
+def _data_folder(variables: Mapping[str, str], platform: str) -> Path:
+    if platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    if platform == "win32":
+        return Path(variables.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    data_home = variables.get("XDG_DATA_HOME", "")
+    # The specification says to ignore a relative path.
+    return Path(data_home) if data_home.startswith("/") else Path.home() / ".local" / "share"
+
+
+def list_models() -> tuple[ModelEntry, ...]:
+    """All models, the bundled ones first, each group by folder name; checksums are not computed."""
+    roots = ((bundled_models_folder(), True), (user_models_folder(), False))
+    return tuple(_entry(folder, bundled=bundled) for root, bundled in roots for folder in _model_folders(root))
+
+
+def find_model(name_or_path: str | Path) -> ModelEntry:
+    """The model of this name, or in this folder.
+
+    Raises:
+        ModelError: There is none, there are several, or it is damaged.
+    """
+    entries = list_models()
+    matches = [entry for entry in entries if entry.name == str(name_or_path)]
+    if not matches and Path(name_or_path).is_dir():
+        matches = [_entry_at(Path(name_or_path), entries)]
+    if not matches:
+        raise ModelError(_unknown(str(name_or_path), entries))
+    if len(matches) > 1:
+        paths = " and ".join(str(entry.path) for entry in matches)
+        raise ModelError(f"several models are named {str(name_or_path)!r}; give the folder of one: {paths}")
+    if matches[0].damage:
+        raise ModelError(f"model {matches[0].name!r} is damaged: {matches[0].damage}")
+    return matches[0]
+
+
+def add_model(source: Path) -> ModelEntry:
+    """Copy a model from a folder or a zip file to the user's models.
+
+    It is loaded once, on the CPU, before it appears in the list.
+
+    Raises:
+        ModelError: It is damaged or incomplete, or its name is taken.
+        InvalidInputError: `source` is neither a folder nor a zip file.
+        MissingPackageError: torch is not installed.
+    """
+    root = user_models_folder()
+    arrival = root / f".arrival-{uuid4().hex[:8]}"
+    try:
+        _bring(source, arrival)
+        name = load_model(arrival, "cpu").spec.name
+        _check_free(name)
+        _move(arrival, root / name)
+    finally:
+        shutil.rmtree(arrival, ignore_errors=True)
+    return _entry(root / name, bundled=False)
+
+
+def remove_model(name: str) -> None:
+    """Delete one of the user's models, a damaged one too.
+
+    Raises:
+        ModelError: There is none of this name, there are several, it is a bundled one, or it cannot be deleted.
+    """
+    entries = list_models()
+    matches = [entry for entry in entries if entry.name == name and not entry.bundled]
+    if len(matches) > 1:
+        paths = " and ".join(str(entry.path) for entry in matches)
+        raise ModelError(f"several models are named {name!r}; delete the folder of one: {paths}")
+    if not matches:
+        bundled = any(entry.name == name for entry in entries)
+        raise ModelError(f"model {name!r} came with DeepSegment and stays" if bundled else _unknown(name, entries))
+    # Out of the list in one step, then gone file by file.
+    doomed = matches[0].path.with_name(f".removed-{uuid4().hex[:8]}")
+    _move(matches[0].path, doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def verify(name_or_path: str | Path) -> ModelEntry:
+    """Find a model and check its weights against their checksum.
+
+    Raises:
+        ChecksumError: They differ.
+        ModelError: There is no such model, or it cannot be read.
+    """
+    entry = find_model(name_or_path)
+    verify_model(entry.path)
+    return entry
+
+
+def _model_folders(root: Path) -> list[Path]:
+    """The visible folders; hidden ones are models on their way in or out."""
+    if not root.is_dir():
+        return []
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _entry(folder: Path, *, bundled: bool) -> ModelEntry:
+    try:
+        spec = read_spec(folder)
+    except ModelError as error:
+        return ModelEntry(folder.name, "", folder, bundled, damage=str(error))
+    missing = not (folder / WEIGHTS_FILE).is_file()
+    damage = f"{folder / WEIGHTS_FILE} is missing; get the model again from its source" if missing else ""
+    return ModelEntry(spec.name, spec.version, folder, bundled, spec.description, spec.license, damage)
+
+
+def _entry_at(folder: Path, entries: tuple[ModelEntry, ...]) -> ModelEntry:
+    """The entry of a folder, listed or elsewhere."""
+    listed = [entry for entry in entries if entry.path.resolve() == folder.resolve()]
+    return listed[0] if listed else _entry(folder, bundled=False)
+
+
+def _unknown(name: str, entries: tuple[ModelEntry, ...]) -> str:
+    names = [entry.name for entry in entries]
+    folded = {known.casefold(): known for known in names}
+    close = [folded[match] for match in get_close_matches(name.casefold(), folded, n=3)]
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    return f"no model named {name!r}; {hint}known: {', '.join(names) or 'none'}. Or give a model folder"
+
+
+def _bring(source: Path, arrival: Path) -> None:
+    """Copy the files of a model, and nothing else, to a new folder."""
+    if source.is_file():
+        unpack_model(source, arrival)
+        return
+    if not source.is_dir():
+        raise InvalidInputError(f"{source} is neither a model folder (with {SPEC_FILE}) nor a zip file of one")
+    read_spec(source)
+    with new_folder(arrival) as fresh:
+        for name in MODEL_FILES:
+            if (source / name).is_file():
+                shutil.copyfile(source / name, fresh / name)
+
+
+def _check_free(name: str) -> None:
+    taken = [entry for entry in list_models() if name in (entry.name, entry.path.name)]
+    if taken:
+        advice = "rename the new one in its model.json" if taken[0].bundled else "remove that one first"
+        raise ModelError(f"there is already a model {name!r} at {taken[0].path}; {advice}")
+
+
+def _move(folder: Path, target: Path) -> None:
+    try:
+        folder.rename(target)
+    except OSError as error:
+        raise ModelError(f"{folder} cannot be moved to {target}: {error.strerror or error}") from error
