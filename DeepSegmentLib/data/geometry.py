@@ -31,10 +31,10 @@ def as_index(values: Sequence[int] | NDArray[Any]) -> Index:
     """Three whole numbers as a plain tuple.
 
     Raises:
-        InvalidInputError: There are not three of them.
+        InvalidInputError: There are not three of them, or one has a fraction.
     """
-    if len(values) != 3:
-        raise InvalidInputError(f"expected three numbers (k, j, i), got {tuple(values)}")
+    if len(values) != 3 or any(value != int(value) for value in values):
+        raise InvalidInputError(f"expected three whole numbers (k, j, i), got {tuple(values)}")
     k, j, i = (int(value) for value in values)
     return k, j, i
 
@@ -52,6 +52,8 @@ class Box:
     stop: Index
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "start", as_index(self.start))
+        object.__setattr__(self, "stop", as_index(self.stop))
         if any(b < a for a, b in zip(self.start, self.stop, strict=True)):
             raise InvalidInputError(f"box must not end before it starts, got {self.start} to {self.stop}")
 
@@ -93,7 +95,7 @@ class Box:
         return Box(start, as_index([max(a, b) for a, b in zip(start, stop, strict=True)]))
 
     def contains(self, other: Box) -> bool:
-        """Whether every voxel of `other` is inside."""
+        """Whether `other` lies inside; one of size 0 counts by its corners."""
         starts = all(a <= b for a, b in zip(self.start, other.start, strict=True))
         return starts and all(a >= b for a, b in zip(self.stop, other.stop, strict=True))
 
@@ -105,6 +107,13 @@ def bounding_box(mask: NDArray[np.bool_]) -> Box:
         hits = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
         spans.append((int(hits[0]), int(hits[-1]) + 1) if hits.size else (0, 0))
     return Box(as_index([a for a, _ in spans]), as_index([b for _, b in spans]))
+
+
+def _checked_spacing(spacing_mm: Sequence[float]) -> NDArray[np.float64]:
+    spacing = np.array(spacing_mm, dtype=np.float64)
+    if spacing.shape != (3,) or not (np.isfinite(spacing) & (spacing > 0)).all():
+        raise InvalidInputError(f"spacing must be three lengths above 0 mm, got {spacing.tolist()}")
+    return spacing
 
 
 def _checked_affine(affine: ArrayLike) -> NDArray[np.float64]:
@@ -145,7 +154,7 @@ class Geometry:
     def from_spacing(cls, shape: Index, spacing_mm: Sequence[float]) -> Geometry:
         """A grid along the patient axes (k to S, j to A, i to R) whose first voxel is at the RAS origin."""
         affine = np.zeros((4, 4))
-        for axis, step in enumerate(spacing_mm):
+        for axis, step in enumerate(_checked_spacing(spacing_mm)):
             affine[2 - axis, axis] = step
         affine[3, 3] = 1
         return cls(shape, affine)
@@ -162,7 +171,7 @@ class Geometry:
             origin: LPS position of the first voxel's centre.
             direction: 3x3 matrix, or its 9 numbers by row, whose columns are the axes i, j, k in LPS.
         """
-        axes = np.asarray(direction, dtype=np.float64).reshape(3, 3) * np.asarray(spacing, dtype=np.float64)
+        axes = np.asarray(direction, dtype=np.float64).reshape(3, 3) * _checked_spacing(spacing)
         affine = np.eye(4)
         affine[:3, :3] = axes[:, ::-1]
         affine[:3, 3] = origin
@@ -184,7 +193,7 @@ class Geometry:
     @property
     def direction(self) -> NDArray[np.float64]:
         """3x3 matrix whose columns are the unit vectors of the axes k, j, i in RAS."""
-        return self.affine[:3, :3] / np.asarray(self.spacing_mm)
+        return np.asarray(self.affine[:3, :3] / np.asarray(self.spacing_mm))
 
     @property
     def voxel_volume_mm3(self) -> float:
@@ -213,7 +222,8 @@ class Geometry:
     def ras_to_index(self, points_ras: ArrayLike) -> NDArray[np.float64]:
         """Fractional indices (k, j, i) of points (..., 3) in RAS millimetres."""
         offsets = np.asarray(points_ras, dtype=np.float64) - self.affine[:3, 3]
-        return np.linalg.solve(self.affine[:3, :3], offsets.reshape(-1, 3).T).T.reshape(offsets.shape)
+        index = np.linalg.solve(self.affine[:3, :3], offsets.reshape(-1, 3).T)
+        return np.asarray(index.T.reshape(offsets.shape), dtype=np.float64)
 
     def crop(self, box: Box) -> Geometry:
         """The grid of a box of this one; the box may reach outside."""
@@ -226,9 +236,8 @@ class Geometry:
 
         The extent is rounded to whole voxels, at least one; the grid stays centred on this one.
         """
-        old = np.asarray(self.spacing_mm)
-        shape = np.maximum(1, np.round(np.asarray(self.shape) * old / np.asarray(spacing_mm)))
-        scale = np.asarray(spacing_mm) / old
+        scale = _checked_spacing(spacing_mm) / np.asarray(self.spacing_mm)
+        shape = np.maximum(1, np.round(np.asarray(self.shape) / scale))
         affine = self.affine.copy()
         affine[:3, :3] = self.affine[:3, :3] * scale
         centre = self.index_to_ras((np.asarray(self.shape) - 1) / 2)
@@ -280,8 +289,14 @@ def _parse_orientation(orientation: str) -> list[tuple[int, bool]]:
 
 
 def _nearest_axes(direction: NDArray[np.float64]) -> list[int]:
-    """For each grid axis the RAS axis it runs along most, each used once (strongest first)."""
-    strength = np.abs(direction).copy()
+    """For each grid axis the RAS axis it runs along most, each used once (strongest first).
+
+    Ties, as at 45 degrees, are decided by the lines that the axes lie on and not by their order or sense, so that a
+    grid keeps its choice when it is flipped and its axes are exchanged.
+    """
+    x, y, z = direction
+    line = x * y + 0.3 * y * z + 0.1 * z * x  # the same for an axis and its opposite, different for equal |x|, |y|, |z|
+    strength = np.abs(direction) + 1e-6 * (0.3 * line - np.arange(3)[:, None])
     axes = [0, 0, 0]
     for _ in range(3):
         axis, column = np.unravel_index(int(strength.argmax()), strength.shape)

@@ -10,10 +10,12 @@ import numpy as np
 
 from DeepSegmentLib.errors import InvalidInputError
 
+from .geometry import Box
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .geometry import Box, Geometry
+    from .geometry import Geometry
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class LabelMap:
     def volumes_ml(self) -> dict[str, float]:
         """Volume of each segment in millilitres, by name; segments of one name are summed."""
         ml = self.geometry.voxel_volume_mm3 / 1000
-        counts = [np.bincount(layer.ravel(), minlength=65536) for layer in self.layers]
+        counts = [_count_labels(layer) for layer in self.layers]
         volumes: dict[str, float] = {}
         for segment in self.segments:
             volumes[segment.name] = volumes.get(segment.name, 0.0) + ml * int(counts[segment.layer][segment.value])
@@ -142,14 +144,32 @@ class LabelMap:
         """A labelmap with the update's box replaced.
 
         Raises:
-            InvalidInputError: The labels in the box are not those the update was made for.
+            InvalidInputError: The update is for other layers, another grid or another label type, or the labels in
+                the box are not those it was made for.
         """
         place = (update.layer, *update.box.to_slices())
-        if update.layer >= len(self.layers) or not np.array_equal(self.layers[place], update.before):
+        self._check_fit(update)
+        if not np.array_equal(self.layers[place], update.before):
             raise InvalidInputError(f"the labels in box {update.box} changed since this update was made; make it anew")
         layers = self.layers.copy()
         layers[place] = update.after
         return LabelMap(layers, self.geometry, self.segments)
+
+    def _check_fit(self, update: LabelUpdate) -> None:
+        inside = Box.of_shape(self.geometry.shape).contains(update.box)
+        if not inside or update.layer >= len(self.layers) or update.after.dtype != self.layers.dtype:
+            raise InvalidInputError(
+                f"the update of layer {update.layer}, {update.box}, {update.after.dtype} does not fit a labelmap of "
+                f"{len(self.layers)} layers, shape {self.geometry.shape}, {self.layers.dtype}"
+            )
+
+
+def _count_labels(layer: NDArray[Any]) -> NDArray[np.int64]:
+    """How many voxels carry each value; plane by plane, as `bincount` copies what it reads to 64 bits."""
+    counts = np.zeros(65536, dtype=np.int64)
+    for plane in layer:
+        counts += np.bincount(plane.ravel(), minlength=65536)
+    return counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,8 +178,8 @@ class LabelUpdate:
 
     Attributes:
         box: Which voxels.
-        before: Labels (k, j, i) of the box that the update was made for.
-        after: Labels (k, j, i) that replace them.
+        before: Labels (k, j, i) of the box that the update was made for; made read-only.
+        after: Labels (k, j, i) that replace them; made read-only.
         layer: Which layer of the labelmap.
     """
 
@@ -175,6 +195,12 @@ class LabelUpdate:
             )
         if self.before.dtype != self.after.dtype:
             raise InvalidInputError(f"labels must be of one type, got {self.before.dtype} and {self.after.dtype}")
+        if self.layer < 0:
+            raise InvalidInputError(f"layer must not be negative, got {self.layer}")
+        for name in ("before", "after"):
+            view = getattr(self, name).view()
+            view.flags.writeable = False
+            object.__setattr__(self, name, view)
 
     @property
     def changed(self) -> NDArray[np.bool_]:

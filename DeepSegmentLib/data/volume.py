@@ -9,10 +9,12 @@ import numpy as np
 
 from DeepSegmentLib.errors import InvalidInputError
 
+from .geometry import Box
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .geometry import Box, Geometry
+    from .geometry import Geometry
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,7 @@ class Volume:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if self.voxels.ndim != 4 or self.voxels.shape[1:] != self.geometry.shape:
+        if self.voxels.ndim != 4 or self.voxels.shape[0] < 1 or self.voxels.shape[1:] != self.geometry.shape:
             raise InvalidInputError(
                 f"voxels must have shape (channel, {', '.join(map(str, self.geometry.shape))}), "
                 f"got {self.voxels.shape}"
@@ -47,11 +49,18 @@ class Volume:
         return int(self.voxels.shape[0])
 
     def crop(self, box: Box) -> Volume:
-        """The part inside a box, which must lie inside the volume."""
+        """The part inside a box.
+
+        Raises:
+            InvalidInputError: The box reaches outside the volume.
+        """
+        if not Box.of_shape(self.geometry.shape).contains(box):
+            raise InvalidInputError(f"box {box} reaches outside the volume of shape {self.geometry.shape}")
         return Volume(self.voxels[(slice(None), *box.to_slices())], self.geometry.crop(box), self.name)
 
     def oriented(self, orientation: str) -> Volume:
         """The same voxels with the axes (i, j, k) pointing as in "RAS"; a view, nothing is resampled."""
         geometry, order, flips = self.geometry.oriented(orientation)
         voxels = self.voxels.transpose(0, *(axis + 1 for axis in order))
-        return Volume(np.flip(voxels, [n + 1 for n, flip in enumerate(flips) if flip]), geometry, self.name)
+        reversed_axes = tuple(n + 1 for n, flip in enumerate(flips) if flip)
+        return Volume(np.flip(voxels, reversed_axes), geometry, self.name)
