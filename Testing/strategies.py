@@ -61,9 +61,7 @@ def volumes(draw: st.DrawFn, geometry: st.SearchStrategy[Geometry] | None = None
 
 
 @st.composite
-def label_maps(
-    draw: st.DrawFn, geometry: st.SearchStrategy[Geometry] | None = None, most_layers: int = 3
-) -> LabelMap:
+def label_maps(draw: st.DrawFn, geometry: st.SearchStrategy[Geometry] | None = None, most_layers: int = 3) -> LabelMap:
     """Labelmaps of one or more layers; some values have no segment, some segments no voxel."""
     place = draw(geometries() if geometry is None else geometry)
     dtype = draw(st.sampled_from([np.uint8, np.uint16]))

@@ -92,7 +92,9 @@ class TestRefusals:
         with pytest.raises(InvalidInputError, match="must be integers or floats"):
             Volume(np.zeros((1, 2, 3, 4), dtype), self.grid)
 
-    @pytest.mark.parametrize("box", [Box((-1, 0, 0), (1, 1, 1)), Box((0, 0, -2), (1, 1, -1)), Box((0, 0, 0), (1, 1, 5))])
+    @pytest.mark.parametrize(
+        "box", [Box((-1, 0, 0), (1, 1, 1)), Box((0, 0, -2), (1, 1, -1)), Box((0, 0, 0), (1, 1, 5))]
+    )
     def test_crop_outside(self, box):
         with pytest.raises(InvalidInputError, match="reaches outside the volume"):
             Volume(np.zeros((1, 2, 3, 4)), self.grid).crop(box)
