@@ -1,0 +1,106 @@
+"""Intensities on the network's scale: laws, then refusals."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.imaging.intensity import Normalization, normalize
+
+NONE = Normalization("none")
+ZSCORE = Normalization("zscore")
+WINDOW = Normalization("window", low=-100, high=300, mean=50, std=80)
+PERCENTILE = Normalization("percentile", low=1, high=99)
+ALL = (NONE, ZSCORE, WINDOW, PERCENTILE)
+
+channels = st.one_of(
+    arrays.arrays(np.int16, arrays.array_shapes(min_dims=3, max_dims=3, max_side=5)),
+    arrays.arrays(
+        np.float32,
+        arrays.array_shapes(min_dims=3, max_dims=3, max_side=5),
+        elements=st.floats(-1e6, 1e6, width=32),
+    ),
+)
+any_rule = st.sampled_from(ALL)
+
+
+class TestAnyRule:
+    @given(channels, any_rule)
+    def test_gives_finite_float32_of_the_same_shape(self, channel, rule):
+        result = normalize(channel, rule)
+        assert result.dtype == np.float32
+        assert result.shape == channel.shape
+        assert np.isfinite(result).all()
+
+    @given(channels, any_rule)
+    def test_leaves_its_input_alone(self, channel, rule):
+        before = channel.copy()
+        normalize(channel, rule)[...] = 7
+        assert np.array_equal(channel, before)
+
+    @given(channels, any_rule)
+    def test_keeps_the_order_of_the_intensities(self, channel, rule):
+        result = normalize(channel, rule).ravel()[channel.ravel().argsort()]
+        assert (np.diff(result) >= 0).all()
+
+    @given(st.floats(-1000, 1000), any_rule)
+    def test_a_constant_stays_constant(self, value, rule):
+        result = normalize(np.full((2, 3, 4), value), rule)
+        assert np.ptp(result) == 0
+        if rule in (ZSCORE, PERCENTILE):
+            assert abs(result).max() < 1e-3
+
+
+class TestEachRule:
+    @given(channels)
+    def test_none_changes_no_number(self, channel):
+        assert np.array_equal(normalize(channel, NONE), channel.astype(np.float32))
+
+    @given(st.integers(0, 2**32 - 1), st.floats(-1e4, 1e4), st.floats(0.01, 1e4))
+    def test_zscore_has_mean_0_and_deviation_1_whatever_the_scale(self, seed, shift, scale):
+        channel = np.random.default_rng(seed).normal(size=(4, 5, 6))
+        result = normalize(channel * scale + shift, ZSCORE)
+        tolerance = 1e-4 + 1e-5 * abs(shift) / scale  # of float32
+        assert result.mean() == pytest.approx(0, abs=tolerance)
+        assert result.std() == pytest.approx(1, abs=tolerance)
+
+    @given(channels)
+    def test_window_clips_and_scales(self, channel):
+        expected = (np.clip(channel.astype(float), -100, 300) - 50) / 80
+        assert np.allclose(normalize(channel, WINDOW), expected, atol=1e-5)
+
+    @given(channels)
+    def test_percentile_is_in_0_to_1(self, channel):
+        result = normalize(channel, PERCENTILE)
+        assert result.min() >= 0
+        assert result.max() <= 1
+
+    def test_percentile_maps_its_ends_to_0_and_1(self):
+        ramp = np.arange(101, dtype=np.int16).reshape(1, 1, 101)
+        result = normalize(ramp, Normalization("percentile", low=10, high=90))[0, 0]
+        assert (result[:11] == 0).all()
+        assert (result[90:] == 1).all()
+        assert result[50] == pytest.approx(0.5)
+
+
+class TestRefusals:
+    def test_unknown_kind(self):
+        with pytest.raises(InvalidInputError, match="unknown normalisation 'minmax'"):
+            Normalization("minmax")
+
+    @pytest.mark.parametrize("ends", [(1, 1), (2, 1), (np.nan, 1)])
+    def test_low_not_below_high(self, ends):
+        with pytest.raises(InvalidInputError, match="needs low < high"):
+            Normalization("window", *ends)
+
+    @pytest.mark.parametrize("ends", [(-1, 99), (1, 101)])
+    def test_percentiles_outside_0_to_100(self, ends):
+        with pytest.raises(InvalidInputError, match=r"must be in 0\.\.100"):
+            Normalization("percentile", *ends)
+
+    @pytest.mark.parametrize("std", [0, -1, np.nan])
+    def test_deviation_not_above_0(self, std):
+        with pytest.raises(InvalidInputError, match="needs std > 0"):
+            Normalization("window", std=std)
