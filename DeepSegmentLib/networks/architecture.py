@@ -15,8 +15,8 @@ Size = tuple[int, ...]
 class UNetSpec:
     """Everything that fixes a U-Net's topology.
 
-    The lists run from the finest stage to the coarsest; `strides[0]` is the stride of the first stage, all ones as a
-    rule. The length of a kernel size says whether the network is 2D or 3D.
+    The lists run from the finest stage to the coarsest; `strides[0]` is all ones, so that logits have the input's
+    size. The length of a kernel size says whether the network is 2D or 3D.
 
     Attributes:
         in_channels: Input channels.
@@ -76,6 +76,8 @@ class UNetSpec:
         counts = (self.in_channels, self.out_channels, *self.features, *self.encoder_blocks, *self.decoder_blocks)
         if min(counts) < 1 or any(step < 1 for stride in self.strides for step in stride):
             raise InvalidInputError("channels, features, blocks and strides must all be at least 1")
+        if max(self.strides[0]) > 1:
+            raise InvalidInputError(f"the stride of the first stage must be 1 along each axis, got {self.strides[0]}")
         if self.encoder not in ("plain", "residual") or self.norm not in ("instance", "batch", "group"):
             raise InvalidInputError(f"unknown encoder {self.encoder!r} or norm {self.norm!r}")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import DeepSegmentLib
@@ -23,6 +23,9 @@ from DeepSegmentLib.files.models import (
     unpack_model,
     verify_model,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -209,7 +212,9 @@ def _bring(source: Path, arrival: Path) -> None:
 
 
 def _check_free(name: str) -> None:
-    taken = [entry for entry in list_models() if name in (entry.name, entry.path.name)]
+    # Regardless of case, as the file systems of Windows and macOS are.
+    folded = name.casefold()
+    taken = [entry for entry in list_models() if folded in (entry.name.casefold(), entry.path.name.casefold())]
     if taken:
         advice = "rename the new one in its model.json" if taken[0].bundled else "remove that one first"
         raise ModelError(f"there is already a model {name!r} at {taken[0].path}; {advice}")

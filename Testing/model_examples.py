@@ -1,0 +1,131 @@
+"""Small networks and model specs for tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from DeepSegmentLib.data import Code, Segment, Terminology
+from DeepSegmentLib.imaging.components import Cleanup
+from DeepSegmentLib.imaging.intensity import Normalization
+from DeepSegmentLib.networks.architecture import UNetSpec
+from DeepSegmentLib.networks.spec import Channel, ModelSpec
+
+TINY_UNET = UNetSpec(
+    in_channels=1,
+    out_channels=3,
+    features=(3, 4),
+    kernel_sizes=((3, 3, 3), (3, 3, 3)),
+    strides=((1, 1, 1), (2, 2, 2)),
+    encoder_blocks=(1, 1),
+    decoder_blocks=(1,),
+)
+
+THALAMUS = Terminology(
+    Code("SCT", "123037004", "Anatomical Structure"),
+    Code("SCT", "42695009", "Thalamus"),
+    Code("SCT", "7771000", "Left"),
+)
+
+
+def model_spec(**changes: Any) -> ModelSpec:
+    """A model of one MR channel and two segments."""
+    spec = ModelSpec(
+        name="tiny-brain",
+        version="1.0",
+        description="Two structures.",
+        license="CC0-1.0",
+        channels=(Channel("T1w", "MR", Normalization("zscore")),),
+        segments=(Segment("left", 1, terminology=THALAMUS), Segment("right", 2, (1, 2, 3))),
+        spacing_mm=(1.0, 1.0, 1.0),
+        orientation="RAS",
+        patch_shape=(8, 8, 8),
+        network=TINY_UNET,
+    )
+    return replace(spec, **changes)
+
+
+@st.composite
+def unet_specs(draw: st.DrawFn, *, dimensions: int | None = None, **fixed: Any) -> UNetSpec:
+    """U-Nets of all kinds, small enough to run in milliseconds; `fixed` fields are as given."""
+    axes = dimensions or draw(st.sampled_from([2, 3]))
+    stages = draw(st.integers(2, 3))
+    few = st.integers(1, 2)
+    kernel = st.tuples(*[st.sampled_from([1, 3])] * axes)
+    stride = st.tuples(*[few] * axes)
+    fields = {
+        "in_channels": draw(few),
+        "out_channels": draw(st.integers(1, 3)),
+        "features": draw(st.tuples(*[st.integers(2, 5)] * stages)),
+        "kernel_sizes": draw(st.tuples(*[kernel] * stages)),
+        "strides": ((1,) * axes, *draw(st.tuples(*[stride] * (stages - 1)))),
+        "encoder_blocks": draw(st.tuples(*[few] * stages)),
+        "decoder_blocks": draw(st.tuples(*[few] * (stages - 1))),
+        "encoder": draw(st.sampled_from(["plain", "residual"])),
+        "norm": draw(st.sampled_from(["instance", "batch", "group"])),
+        "attention": draw(st.booleans()),
+        "deep_supervision": draw(st.booleans()),
+    }
+    return UNetSpec(**(fields | fixed))
+
+
+def normalizations() -> st.SearchStrategy[Normalization]:
+    """Rules of all kinds."""
+    low, high = st.floats(0, 40), st.floats(50, 100)
+    kinds = st.sampled_from(["none", "zscore", "window", "percentile"])
+    return st.builds(Normalization, kinds, low, high, st.floats(-1e3, 1e3), st.floats(0.1, 1e3))
+
+
+def terminologies() -> st.SearchStrategy[Terminology]:
+    """Codes of any text."""
+    code = st.builds(Code, st.text(max_size=4), st.text(max_size=4), st.text(max_size=4))
+    return st.builds(Terminology, code, code, st.none() | code)
+
+
+@st.composite
+def segment_tables(draw: st.DrawFn) -> tuple[Segment, ...]:
+    """One to four segments with distinct names and values."""
+    names = draw(st.lists(st.text(max_size=5), min_size=1, max_size=4, unique=True))
+    values = draw(st.lists(st.integers(1, 65535), min_size=len(names), max_size=len(names), unique=True))
+    part = st.integers(0, 255)
+    colors = st.tuples(part, part, part)
+    codes = st.none() | terminologies()
+    return tuple(Segment(name, value, draw(colors), draw(codes)) for name, value in zip(names, values, strict=True))
+
+
+@st.composite
+def model_specs(draw: st.DrawFn) -> ModelSpec:
+    """Models of all kinds."""
+    segments = draw(segment_tables())
+    output = draw(st.sampled_from(["labels", "regions"]))
+    network = draw(unet_specs(out_channels=len(segments) + (output == "labels")))
+    names = draw(st.lists(st.text(max_size=4), unique=True, min_size=network.in_channels, max_size=network.in_channels))
+    cleaned = draw(st.lists(st.sampled_from([segment.name for segment in segments]), unique=True))
+    length = st.floats(0.1, 10)
+    k = st.just(1) if network.dimensions == 2 else st.integers(1, 99)
+    word = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._+-]{0,8}[A-Za-z0-9])?", fullmatch=True)
+    return model_spec(
+        name="m" + draw(word),
+        version="1" + draw(word),
+        description=draw(st.text(max_size=9)),
+        channels=tuple(Channel(name, "MR", draw(normalizations())) for name in names),
+        segments=segments,
+        spacing_mm=draw(st.none() | st.tuples(length, length, length)),
+        orientation=draw(st.sampled_from(["RAS", "LPI", "SAL"])),
+        patch_shape=draw(st.tuples(k, st.integers(1, 99), st.integers(1, 99))),
+        network=network,
+        output=output,
+        mirror_axes=draw(st.sampled_from([(), (2,), (0, 1, 2)])),
+        cleanups=tuple(Cleanup(name, draw(st.booleans()), draw(length), draw(st.booleans())) for name in cleaned),
+        provenance=draw(st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=2)),
+        weights_sha256=draw(st.sampled_from(["", "0f" * 32])),
+    )
+
+
+def random_patches(*shape: int, seed: int = 0) -> NDArray[np.float32]:
+    """Standard normal numbers."""
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)

@@ -1,0 +1,442 @@
+"""Model folders: what is written comes back, what is damaged is refused, nothing is ever half there."""
+
+import hashlib
+import json
+import pickle
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from model_examples import TINY_UNET, model_spec, random_patches, unet_specs
+from safetensors.numpy import save as to_safetensors
+
+from DeepSegmentLib.data import Segment
+from DeepSegmentLib.errors import ChecksumError, InvalidInputError, ModelError, ResourceError
+from DeepSegmentLib.files.models import (
+    CARD_FILE,
+    MODEL_FILES,
+    SPEC_FILE,
+    WEIGHTS_FILE,
+    load_model,
+    read_spec,
+    save_model,
+    unpack_model,
+    verify_model,
+)
+from DeepSegmentLib.networks.architecture import UNetSpec
+from DeepSegmentLib.networks.runtime import TorchNetwork, weights_of
+from DeepSegmentLib.networks.spec import Channel
+from DeepSegmentLib.networks.unet import UNet
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A good model folder; copied, never changed."""
+    folder = tmp_path_factory.mktemp("models") / "tiny-brain"
+    save_model(folder, model_spec(), UNet(TINY_UNET), card="# Tiny brain\n")
+    return folder
+
+
+@pytest.fixture
+def folder(saved: Path, tmp_path: Path) -> Path:
+    """A good model folder to damage."""
+    return shutil.copytree(saved, tmp_path / "tiny-brain")
+
+
+def set_weights(folder: Path, content: bytes) -> None:
+    """Exchange the weights and the checksum with them."""
+    (folder / WEIGHTS_FILE).write_bytes(content)
+    edit_spec(folder, weights_sha256=hashlib.sha256(content).hexdigest())
+
+
+def edit_spec(folder: Path, **changes: Any) -> None:
+    document = json.loads((folder / SPEC_FILE).read_text("utf-8")) | changes
+    (folder / SPEC_FILE).write_text(json.dumps(document), "utf-8")
+
+
+def spec_for(network: UNetSpec) -> Any:
+    first = model_spec().channels[0]
+    channels = tuple(replace(first, name=str(n)) for n in range(network.in_channels))
+    segments = tuple(Segment(f"région {n}", n) for n in range(1, network.out_channels + 1))
+    shape = (8, 8, 8) if network.dimensions == 3 else (1, 8, 8)
+    return model_spec(network=network, channels=channels, segments=segments, output="regions", patch_shape=shape)
+
+
+@given(unet_specs(), st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=9))
+def test_save_and_load_is_identity(tmp_path_factory: pytest.TempPathFactory, network: UNetSpec, card: str) -> None:
+    folder = tmp_path_factory.mktemp("m") / "model"
+    unet = UNet(network)
+    written = save_model(folder, spec_for(network), unet, card=card)
+    model = load_model(folder, "cpu")
+    assert model.spec == written == read_spec(folder) == verify_model(folder)
+    assert replace(written, weights_sha256="") == spec_for(network)
+    assert (folder / CARD_FILE).read_text("utf-8") == card
+    patches = random_patches(1, network.in_channels, 4, 4, 4)
+    np.testing.assert_array_equal(model.network(patches), TorchNetwork(unet, torch.device("cpu"))(patches))
+
+
+@given(unet_specs())
+def test_half_is_half_the_size_and_as_good_as_half_numbers(
+    tmp_path_factory: pytest.TempPathFactory, network: UNetSpec
+) -> None:
+    root = tmp_path_factory.mktemp("m")
+    unet = UNet(network)
+    for name in ("full", "half"):
+        save_model(root / name, spec_for(network), unet, card="", half=name == "half")
+    full, half = ((root / name / WEIGHTS_FILE).stat().st_size for name in ("full", "half"))
+    assert full - half >= 2 * sum(parameter.numel() for parameter in unet.parameters()) - 64
+    network_loaded = load_model(root / "half", "cpu").network
+    assert isinstance(network_loaded, TorchNetwork)
+    for name, weight in weights_of(network_loaded.unet).items():
+        expected = weights_of(unet)[name]
+        assert weight.dtype == expected.dtype
+        np.testing.assert_array_equal(weight, expected.astype(np.float16) if weight.dtype == np.float32 else expected)
+
+
+def test_the_same_model_is_the_same_bytes(tmp_path: Path) -> None:
+    unet = UNet(TINY_UNET)
+    for name in "ab":
+        save_model(tmp_path / name, model_spec(), unet, card="é\n")
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == sorted([SPEC_FILE, WEIGHTS_FILE, CARD_FILE])
+    for name in (SPEC_FILE, WEIGHTS_FILE, CARD_FILE):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_reading_and_verifying_need_no_torch(saved: Path) -> None:
+    code = (
+        "import sys, pathlib; from DeepSegmentLib.files.models import verify_model;"
+        "verify_model(pathlib.Path(sys.argv[1])); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(saved)], check=False).returncode == 0
+
+
+# Saving: complete or not at all ------------------------------------------------------------------------------------
+
+
+def spoiled(value: float) -> UNet:
+    unet = UNet(TINY_UNET)
+    with torch.no_grad():
+        next(unet.parameters()).fill_(value)
+    return unet
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "error", "message"),
+    [
+        (UNet(replace(TINY_UNET, features=(4, 4))), {}, InvalidInputError, "describes another network"),
+        (spoiled(float("nan")), {}, InvalidInputError, "'encoder.* is not finite as float32"),
+        (spoiled(1e6), {"half": True}, InvalidInputError, "is not finite as float16"),
+        (UNet(TINY_UNET), {"card": "\ud800"}, UnicodeEncodeError, "surrogates not allowed"),
+    ],
+)
+def test_a_failed_save_leaves_nothing(
+    tmp_path: Path, network: UNet, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        save_model(tmp_path / "m", model_spec(), network, **({"card": ""} | options))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_large_weights_are_fine_in_float32(tmp_path: Path) -> None:
+    save_model(tmp_path / "m", model_spec(), spoiled(1e6), card="")
+    verify_model(tmp_path / "m")
+
+
+def test_a_model_is_not_overwritten(folder: Path) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(InvalidInputError, match=r"tiny-brain exists; remove it or choose another name"):
+        save_model(folder, model_spec(), UNet(TINY_UNET), card="")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_missing_parents_are_made(tmp_path: Path) -> None:
+    save_model(tmp_path / "a" / "b", model_spec(), UNet(TINY_UNET), card="")
+    assert verify_model(tmp_path / "a" / "b").name == "tiny-brain"
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match=r"file.m cannot be written: "):
+        save_model(tmp_path / "file" / "m", model_spec(), UNet(TINY_UNET), card="")
+
+
+# Loading: every damage has its words -------------------------------------------------------------------------------
+
+
+def replace_spec(content: bytes) -> Callable[[Path], object]:
+    return lambda folder: (folder / SPEC_FILE).write_bytes(content)
+
+
+def spec_as_folder(folder: Path) -> None:
+    (folder / SPEC_FILE).unlink()
+    (folder / SPEC_FILE).mkdir()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (shutil.rmtree, "model.json is missing; a model is a folder with model.json and weights.safetensors"),
+        (lambda folder: (folder / SPEC_FILE).unlink(), "model.json is missing"),
+        (spec_as_folder, "model.json cannot be read"),
+        (replace_spec(b""), "model.json: not valid JSON .*again from its source"),
+        (replace_spec(b"{"), "not valid JSON"),
+        (replace_spec(b"\xff\xfe{"), "not valid JSON"),
+        (replace_spec(b"[" * 100_000), "not valid JSON"),
+        (replace_spec(b'{"name": "a", "name": "b"}'), "key 'name' appears twice"),
+        (replace_spec(b"1" * 5000), "not valid JSON"),
+        (replace_spec(b"null"), "model must be an object"),
+        (replace_spec(b" " * (5 << 20)), "model.json has 5242880 bytes, more than"),
+        (lambda folder: edit_spec(folder, format_version=2), "newer than 1, .*update DeepSegment"),
+        (lambda folder: edit_spec(folder, format_version="1"), "format_version must be a whole number"),
+        (lambda folder: edit_spec(folder, surprise=1), "model.json: model: unknown key 'surprise'"),
+        (lambda folder: edit_spec(folder, spacing_mm=[1, 1, float("nan")]), r"spacing_mm\[2\] must be a finite"),
+    ],
+)
+def test_a_damaged_spec_is_refused(folder: Path, damage: Callable[[Path], object], message: str) -> None:
+    damage(folder)
+    for read in (read_spec, verify_model, lambda path: load_model(path, "cpu")):
+        with pytest.raises(ModelError, match=message) as caught:
+            read(folder)
+        assert str(folder / SPEC_FILE) in str(caught.value)
+
+
+def changed_weights(**changes: Any) -> bytes:
+    weights = weights_of(UNet(TINY_UNET)) | changes
+    return to_safetensors({name: weight for name, weight in weights.items() if weight is not None})
+
+
+class Payload:
+    """Leaves a mark when it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (Path("pwned"),)
+
+
+def with_header(header: bytes, length: int | None = None) -> bytes:
+    return (len(header) if length is None else length).to_bytes(8, "little") + header
+
+
+HEAD = {"decoder.0.head.bias": np.zeros(3)}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no intact safetensors file"),
+        (b"\x00" * 8, "no intact safetensors file"),
+        (changed_weights()[:-10], "no intact safetensors file"),
+        (changed_weights()[:100], "no intact safetensors file"),
+        (changed_weights() + b"x", "no intact safetensors file"),
+        (with_header(b"{}", 2**63), "no intact safetensors file"),
+        (with_header(b"{}", 99_000_000), "no intact safetensors file"),
+        (with_header(b"[1, 2]"), "no intact safetensors file"),
+        (with_header(b'{"a":{"dtype":"F32","shape":[99999999999],"data_offsets":[0,4]}}') + b"0000", "no intact"),
+        (with_header(b'{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}') + b"0000", "'a' has the type BF16"),
+        (pickle.dumps(Payload()), "no intact safetensors file"),
+    ],
+    ids=range(11),
+)
+def test_damaged_weights_are_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, message: str
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    set_weights(folder, content)
+    for read in (verify_model, lambda path: load_model(path, "cpu")):
+        with pytest.raises(ModelError, match=message) as caught:
+            read(folder)
+        assert str(folder / WEIGHTS_FILE) in str(caught.value)
+    assert not Path("pwned").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"decoder.0.head.bias": None}, "'decoder.0.head.bias' is missing"),
+        ({"more": np.zeros(2, np.float32)}, "'more' is not part of the network"),
+        ({"nothing": np.zeros((0, 3), np.float32)}, "'nothing' is not part of the network"),
+        ({"decoder.0.head.bias": np.zeros(4, np.float32)}, r"must have shape \(3,\), got \(4,\)"),
+        ({"decoder.0.head.bias": np.zeros(3, np.int64)}, "unsupported type int64"),
+        ({"decoder.0.head.bias": np.array([0, np.inf, 0], np.float32)}, "NaN or infinite"),
+        ({"decoder.0.head.bias": np.array([0, np.nan, 0], np.float16)}, "NaN or infinite"),
+    ],
+)
+def test_weights_of_another_network_are_refused(folder: Path, changes: dict[str, Any], message: str) -> None:
+    set_weights(folder, changed_weights(**changes))
+    with pytest.raises(ModelError, match=rf"weights.safetensors: weight {'.*' + message}.*again from its source"):
+        load_model(folder, "cpu")
+
+
+@given(st.integers(0, 10**6), st.integers(1, 255))
+def test_any_changed_byte_is_noticed(
+    tmp_path_factory: pytest.TempPathFactory, saved: Path, place: int, by: int
+) -> None:
+    folder = shutil.copytree(saved, tmp_path_factory.mktemp("m") / "m")
+    content = bytearray((folder / WEIGHTS_FILE).read_bytes())
+    content[place % len(content)] ^= by
+    (folder / WEIGHTS_FILE).write_bytes(content)
+    recorded, found = read_spec(saved).weights_sha256, hashlib.sha256(content).hexdigest()
+    for read in (verify_model, lambda path: load_model(path, "cpu")):
+        with pytest.raises(ChecksumError, match=f"SHA-256 {found}, but model.json says {recorded}"):
+            read(folder)
+
+
+def test_missing_weights_and_missing_checksums_are_refused(folder: Path) -> None:
+    edit_spec(folder, weights_sha256="")
+    with pytest.raises(ModelError, match="has no checksum"):
+        load_model(folder, "cpu")
+    (folder / WEIGHTS_FILE).unlink()
+    with pytest.raises(ModelError, match=r"weights\.safetensors is missing"):
+        load_model(folder, "cpu")
+
+
+def test_a_missing_device_is_a_resource_error(saved: Path) -> None:
+    with pytest.raises(ResourceError, match="'cuda:99' is not there"):
+        load_model(saved, "cuda:99")
+
+
+# Unpacking: only a model comes out ---------------------------------------------------------------------------------
+
+
+def zipped(archive: Path, members: dict[str, bytes]) -> Path:
+    with ZipFile(archive, "w", ZIP_DEFLATED) as target:
+        for name, content in members.items():
+            info = ZipInfo(name)
+            # The constructor tidies names up; attackers do not.
+            info.filename = name
+            target.writestr(info, content)
+    return archive
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("prefix", ["", "tiny-brain/", "a b é/"])
+@pytest.mark.parametrize("extra", [{}, {"__MACOSX/._model.json": b"x", ".DS_Store": b"x"}])
+def test_zip_and_unpack_is_identity(saved: Path, tmp_path: Path, prefix: str, extra: dict[str, bytes]) -> None:
+    members = {prefix + name: content for name, content in contents(saved).items()}
+    archive = zipped(tmp_path / "m.zip", {prefix + "LICENSE": b"CC0", **members, **extra})
+    unpack_model(archive, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(saved) | {"LICENSE": b"CC0"}
+    assert verify_model(tmp_path / "out") == read_spec(saved)
+    assert all(stat.S_ISREG(path.lstat().st_mode) for path in (tmp_path / "out").iterdir())
+
+
+BOTH = {SPEC_FILE: b"{}", WEIGHTS_FILE: b"w"}
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"../model.json": b"x"}, "points outside"),
+        ({"a/../../model.json": b"x"}, "points outside"),
+        ({"/model.json": b"x"}, "points outside"),
+        ({"C:/model.json": b"x"}, "points outside"),
+        ({"..\\model.json": b"x"}, "points outside|not part of a model"),
+        ({"code.py": b"x"}, "'code.py' is not part of a model; zip only model.json"),
+        ({"a/b/model.json": b"x"}, "not part of a model"),
+        ({"MODEL.JSON": b"x"}, "not part of a model"),
+        ({"other/model.json": b"x"}, "more than one folder"),
+    ],
+)
+def test_foreign_members_are_refused(tmp_path: Path, members: dict[str, bytes], message: str) -> None:
+    place = tmp_path / "a" / "b"
+    place.mkdir(parents=True)
+    archive = zipped(tmp_path / "m.zip", BOTH | members)
+    with pytest.raises(ModelError, match=message) as caught:
+        unpack_model(archive, place / "out")
+    assert str(archive) in str(caught.value)
+    assert {path.name for path in tmp_path.rglob("*")} == {"a", "b", "m.zip"}
+
+
+@pytest.mark.parametrize("members", [{}, {SPEC_FILE: b"{}"}, {WEIGHTS_FILE: b"w"}])
+def test_half_a_model_is_refused(tmp_path: Path, members: dict[str, bytes]) -> None:
+    with pytest.raises(ModelError, match=r"must hold model.json and weights.safetensors once each"):
+        unpack_model(zipped(tmp_path / "m.zip", members), tmp_path / "out")
+
+
+def test_a_member_that_comes_twice_is_refused(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "m.zip", BOTH | {"LICENSX": b"1", "LICENSY": b"2"})
+    archive.write_bytes(archive.read_bytes().replace(b"LICENSX", b"LICENSE").replace(b"LICENSY", b"LICENSE"))
+    with pytest.raises(ModelError, match="once each"):
+        unpack_model(archive, tmp_path / "out")
+
+
+def test_a_link_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "m.zip"
+    with ZipFile(archive, "w") as target:
+        link = ZipInfo(SPEC_FILE)
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        target.writestr(link, "/etc/passwd")
+    with pytest.raises(ModelError, match="'model.json' is a link"):
+        unpack_model(archive, tmp_path / "out")
+
+
+def patched(archive: Path, offset: int, value: bytes) -> Path:
+    """The archive with bytes at an offset into each entry of its central directory replaced (APPNOTE 4.3.12)."""
+    content = bytearray(archive.read_bytes())
+    place = content.find(b"PK\x01\x02")
+    while place >= 0:
+        content[place + offset : place + offset + len(value)] = value
+        place = content.find(b"PK\x01\x02", place + 4)
+    archive.write_bytes(content)
+    return archive
+
+
+def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
+    archive = patched(zipped(tmp_path / "m.zip", BOTH), 8, b"\x01\x00")
+    with pytest.raises(ModelError, match="is encrypted; zip it without a password"):
+        unpack_model(archive, tmp_path / "out")
+
+
+def test_an_archive_that_would_fill_the_disk_is_refused(tmp_path: Path) -> None:
+    archive = patched(zipped(tmp_path / "m.zip", BOTH), 24, (3 << 30).to_bytes(4, "little"))
+    with pytest.raises(ModelError, match="unpacks to 6442450944 bytes"):
+        unpack_model(archive, tmp_path / "out")
+
+
+@given(st.data())
+def test_a_damaged_archive_never_leaves_a_trace(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    root = tmp_path_factory.mktemp("z")
+    content = bytearray(zipped(root / "m.zip", BOTH | {CARD_FILE: b"card " * 20}).read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    (root / "m.zip").write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    try:
+        unpack_model(root / "m.zip", root / "out")
+    except ModelError:
+        assert [path.name for path in root.iterdir()] == ["m.zip"]
+    else:
+        assert set(contents(root / "out")) <= set(MODEL_FILES)
+
+
+def test_what_is_no_archive_is_named(tmp_path: Path) -> None:
+    (tmp_path / "m.zip").write_bytes(b"not a zip file")
+    for name in ("m.zip", "missing.zip"):
+        with pytest.raises(ModelError, match=f"{name} cannot be unpacked .*intact zip"):
+            unpack_model(tmp_path / name, tmp_path / "out")
+
+
+def test_unpacking_does_not_overwrite(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="exists"):
+        unpack_model(zipped(tmp_path / "m.zip", BOTH), folder)
+
+
+def test_two_channels_keep_their_order(tmp_path: Path) -> None:
+    network = replace(TINY_UNET, in_channels=2)
+    first = model_spec().channels[0]
+    spec = model_spec(network=network, channels=(first, Channel("T2w", "MR", first.normalization)))
+    save_model(tmp_path / "m", spec, UNet(network), card="")
+    assert [channel.name for channel in read_spec(tmp_path / "m").channels] == ["T1w", "T2w"]

@@ -1,0 +1,285 @@
+"""The list of models: found, added, removed, verified."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+from model_examples import TINY_UNET, model_spec
+
+import DeepSegmentLib
+from DeepSegmentLib.errors import ChecksumError, DeepSegmentError, InvalidInputError, ModelError
+from DeepSegmentLib.files.models import SPEC_FILE, WEIGHTS_FILE, save_model
+from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.service import catalogue
+from DeepSegmentLib.service.catalogue import (
+    add_model,
+    bundled_models_folder,
+    find_model,
+    list_models,
+    remove_model,
+    user_models_folder,
+    verify,
+)
+
+REPOSITORY = Path(DeepSegmentLib.__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A good model that nobody has added yet; never changed."""
+    return saved(tmp_path_factory.mktemp("outside") / "download", "liver")
+
+
+@pytest.fixture
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's models; there are none yet, not even the folder."""
+    monkeypatch.setenv("DEEPSEGMENT_MODELS", str(tmp_path / "user"))
+    return tmp_path / "user"
+
+
+@pytest.fixture(autouse=True)
+def bundled(tmp_path: Path, user: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Models that came with DeepSegment: one, named brain."""
+    saved(tmp_path / "bundled" / "brain", "brain")
+    monkeypatch.setattr(catalogue, "bundled_models_folder", lambda: tmp_path / "bundled")
+    return tmp_path / "bundled"
+
+
+def saved(folder: Path, name: str, **changes: Any) -> Path:
+    save_model(folder, model_spec(name=name, **changes), UNet(TINY_UNET), card="")
+    return folder
+
+
+def names() -> list[tuple[str, bool]]:
+    return [(entry.name, entry.bundled) for entry in list_models()]
+
+
+def flip_a_weight(folder: Path) -> None:
+    content = bytearray((folder / WEIGHTS_FILE).read_bytes())
+    content[-1] ^= 1
+    (folder / WEIGHTS_FILE).write_bytes(content)
+
+
+def test_bundled_models_come_first(user: Path) -> None:
+    assert names() == [("brain", True)]
+    for name in ("spleen", "aorta"):
+        saved(user / name, name)
+    assert names() == [("brain", True), ("aorta", False), ("spleen", False)]
+
+
+def test_an_entry_tells_what_the_spec_says(bundled: Path) -> None:
+    (entry,) = list_models()
+    assert (entry.version, entry.description, entry.license) == ("1.0", "Two structures.", "CC0-1.0")
+    assert (entry.path, entry.damage) == (bundled / "brain", "")
+
+
+def test_without_any_folder_the_list_is_empty(bundled: Path) -> None:
+    shutil.rmtree(bundled)
+    assert list_models() == ()
+    with pytest.raises(ModelError, match="no model named 'brain'; known: none"):
+        find_model("brain")
+
+
+def test_damaged_folders_are_listed_with_the_reason(user: Path) -> None:
+    (user / "empty").mkdir(parents=True)
+    (saved(user / "headless", "headless") / WEIGHTS_FILE).unlink()
+    (user / ".arrival-1").mkdir()
+    (user / "notes.txt").write_text("")
+    empty, headless = list_models()[1:]
+    assert (empty.name, empty.version) == ("empty", "")
+    assert "model.json is missing" in empty.damage
+    assert (headless.name, headless.version) == ("headless", "1.0")
+    assert "weights.safetensors is missing" in headless.damage
+    with pytest.raises(ModelError, match=r"model 'empty' is damaged: .*model\.json is missing"):
+        find_model("empty")
+
+
+def test_a_model_is_found_by_name_and_by_folder(bundled: Path, outside: Path) -> None:
+    by_name = find_model("brain")
+    assert by_name.path == bundled / "brain"
+    assert find_model(bundled / "brain") == by_name
+    assert find_model(str(bundled / "brain")) == by_name
+    assert (find_model(outside).name, find_model(outside).bundled) == ("liver", False)
+
+
+@pytest.mark.parametrize("typed", ["brian", "Brain", "brai"])
+def test_close_names_are_suggested(typed: str) -> None:
+    with pytest.raises(ModelError, match=f"no model named '{typed}'; did you mean brain.*known: brain"):
+        find_model(typed)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"damaged: .*model\.json is missing"):
+        find_model(tmp_path)
+
+
+def test_two_models_of_one_name_need_a_path(user: Path) -> None:
+    saved(user / "mine", "brain")
+    with pytest.raises(ModelError, match="several models are named 'brain'; give the folder"):
+        find_model("brain")
+    assert find_model(user / "mine").path == user / "mine"
+    remove_model("brain")
+    assert names() == [("brain", True)]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_adding_finding_and_removing(user: Path, outside: Path, tmp_path: Path, packed: bool) -> None:
+    source = Path(shutil.make_archive(str(tmp_path / "liver"), "zip", outside)) if packed else outside
+    entry = add_model(source)
+    assert entry == find_model("liver") == verify("liver")
+    assert (entry.path, entry.bundled) == (user / "liver", False)
+    assert {path.name for path in user.iterdir()} == {"liver"}
+    remove_model("liver")
+    assert names() == [("brain", True)]
+    assert list(user.iterdir()) == []
+    assert (outside / WEIGHTS_FILE).is_file()
+
+
+def test_only_the_files_of_a_model_are_copied(outside: Path, tmp_path: Path) -> None:
+    source = shutil.copytree(outside, tmp_path / "source")
+    (source / "LICENSE").write_text("CC0")
+    (source / "private.nii").write_text("a patient")
+    assert {path.name for path in add_model(source).path.iterdir()} == {
+        SPEC_FILE,
+        WEIGHTS_FILE,
+        "MODEL_CARD.md",
+        "LICENSE",
+    }
+
+
+def test_a_taken_name_is_refused(outside: Path, tmp_path: Path) -> None:
+    add_model(outside)
+    with pytest.raises(ModelError, match=r"already a model 'liver' at .*remove that one first"):
+        add_model(outside)
+    with pytest.raises(ModelError, match=r"already a model 'Brain' at .*rename the new one"):
+        add_model(saved(tmp_path / "b", "Brain"))
+    assert names() == [("brain", True), ("liver", False)]
+
+
+def mis_shaped(folder: Path) -> None:
+    """A spec of another network than the weights are for."""
+    document = json.loads((folder / SPEC_FILE).read_text("utf-8"))
+    document["network"]["features"] = [4, 4]
+    (folder / SPEC_FILE).write_text(json.dumps(document), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (flip_a_weight, "SHA-256"),
+        (mis_shaped, "must have shape"),
+        (lambda folder: (folder / WEIGHTS_FILE).unlink(), "is missing"),
+        (lambda folder: (folder / SPEC_FILE).unlink(), "is missing"),
+        (shutil.rmtree, "neither a model folder .* nor a zip file"),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_bad_model_never_appears(
+    user: Path, outside: Path, tmp_path: Path, damage: Any, message: str, packed: bool
+) -> None:
+    source = shutil.copytree(outside, tmp_path / "source")
+    damage(source)
+    if packed and source.exists():
+        message += "|must hold model.json"
+        source = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", source))
+    with pytest.raises((ModelError, InvalidInputError), match=message):
+        add_model(source)
+    assert names() == [("brain", True)]
+    assert not user.exists() or list(user.iterdir()) == []
+
+
+def test_a_bundled_model_stays(bundled: Path) -> None:
+    with pytest.raises(ModelError, match="'brain' came with DeepSegment and stays"):
+        remove_model("brain")
+    assert (bundled / "brain" / WEIGHTS_FILE).is_file()
+
+
+@pytest.mark.parametrize("name", ["spleen", "", ".", "..", "../bundled/brain"])
+def test_only_listed_names_are_removed(user: Path, bundled: Path, name: str) -> None:
+    user.mkdir()
+    with pytest.raises(ModelError, match="no model named"):
+        remove_model(name)
+    assert (bundled / "brain" / WEIGHTS_FILE).is_file()
+    assert user.is_dir()
+
+
+def test_a_damaged_model_can_be_removed(user: Path) -> None:
+    (user / "empty").mkdir(parents=True)
+    remove_model("empty")
+    assert list(user.iterdir()) == []
+
+
+def test_two_models_of_one_name_are_left_to_the_user(user: Path) -> None:
+    for folder in ("one", "two"):
+        saved(user / folder, "liver")
+    with pytest.raises(ModelError, match="several models are named 'liver'; delete the folder of one"):
+        remove_model("liver")
+
+
+def test_verify_notices_a_changed_weight(bundled: Path) -> None:
+    assert verify("brain").path == bundled / "brain"
+    flip_a_weight(bundled / "brain")
+    with pytest.raises(ChecksumError):
+        verify("brain")
+
+
+HOME = Path.home()
+
+
+@pytest.mark.parametrize(
+    ("environment", "platform", "expected"),
+    [
+        ({}, "linux", HOME / ".local/share/DeepSegment/Models"),
+        ({"XDG_DATA_HOME": "/data"}, "linux", Path("/data/DeepSegment/Models")),
+        ({"XDG_DATA_HOME": "relative"}, "linux", HOME / ".local/share/DeepSegment/Models"),
+        ({"XDG_DATA_HOME": "/data"}, "darwin", HOME / "Library/Application Support/DeepSegment/Models"),
+        ({"LOCALAPPDATA": "/local"}, "win32", Path("/local/DeepSegment/Models")),
+        ({}, "win32", HOME / "AppData/Local/DeepSegment/Models"),
+        ({"DEEPSEGMENT_MODELS": "/mine", "LOCALAPPDATA": "/local"}, "win32", Path("/mine")),
+        ({"DEEPSEGMENT_MODELS": ""}, "linux", HOME / ".local/share/DeepSegment/Models"),
+    ],
+)
+def test_added_models_go_where_the_platform_wants_them(
+    environment: dict[str, str], platform: str, expected: Path
+) -> None:
+    assert user_models_folder(environment, platform) == expected
+
+
+def test_a_checkout_has_its_bundled_models_beside_the_library() -> None:
+    assert bundled_models_folder() == REPOSITORY / "Resources" / "Models"
+
+
+@pytest.mark.parametrize("place", ["Resources/Models", "DeepSegmentLib/resources/Models"])
+def test_installed_trees_have_their_bundled_models(tmp_path: Path, outside: Path, place: str) -> None:
+    shutil.copytree(
+        REPOSITORY / "DeepSegmentLib",
+        tmp_path / "site" / "DeepSegmentLib",
+        ignore=shutil.ignore_patterns("__pycache__", "resources"),
+    )
+    shutil.copytree(outside, tmp_path / "site" / place / "liver")
+    code = (
+        "import sys; from DeepSegmentLib.service.catalogue import list_models;"
+        "print([entry.name for entry in list_models() if entry.bundled], 'torch' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "site", capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "['liver'] False"
+
+
+def test_a_packed_model_with_a_folder_inside_can_be_added(outside: Path, tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "liver.zip", "w") as archive:
+        for path in outside.iterdir():
+            archive.write(path, f"liver-1.0/{path.name}")
+    assert add_model(tmp_path / "liver.zip").name == "liver"
+
+
+def test_a_user_folder_that_cannot_be_made_is_named(user: Path, outside: Path) -> None:
+    user.write_text("a file")
+    with pytest.raises(DeepSegmentError, match="cannot be written"):
+        add_model(outside)
