@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from DeepSegmentLib.data import Index  # noqa: TC001 - recipes resolve the annotations at run time
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from DeepSegmentLib.data import Index
 
     from .dataset import SynthesisCase, Tissue
 

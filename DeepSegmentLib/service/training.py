@@ -1,0 +1,140 @@
+"""Train a model from label maps, as a recipe says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from DeepSegmentLib.data import Box, LabelMap
+from DeepSegmentLib.data.geometry import bounding_box
+from DeepSegmentLib.errors import InvalidInputError, ModelError
+from DeepSegmentLib.files.labelmaps import read_labelmap
+from DeepSegmentLib.files.models import save_model
+from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES
+from DeepSegmentLib.networks.spec import ModelSpec
+from DeepSegmentLib.networks.strict_json import from_json
+from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.training.dataset import SynthesisCase, Tissue, make_case
+from DeepSegmentLib.training.fit import StepFinished, TrainSettings, fit
+from DeepSegmentLib.training.synthesis import SynthesisSettings, synthesize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import torch
+
+_AIR_MARGIN = 8  # voxels kept around the labels, so that elastic deformation at the border meets air
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that makes a model from label maps.
+
+    Attributes:
+        model: The spec to write; its segments are what is learned.
+        tissues: Which labels look alike, and which segment they are.
+        hull_mm: Radius of the closing that tells inner from outer fluid.
+        synthesis: How far the images may differ.
+        training: The schedule.
+        card: Text of the model card.
+    """
+
+    model: ModelSpec
+    tissues: tuple[Tissue, ...]
+    hull_mm: float
+    synthesis: SynthesisSettings
+    training: TrainSettings
+    card: str
+
+    def __post_init__(self) -> None:
+        values = {segment.value for segment in self.model.segments}
+        expected = set(range(1, self.model.network.out_channels))
+        targets = {tissue.segment for tissue in self.tissues} - {0}
+        if self.model.output != "labels" or values != expected or targets != expected:
+            raise InvalidInputError(
+                f"a recipe needs labels 1 to {len(expected)}, each with a segment and a tissue; "
+                f"segments have {sorted(values)}, tissues {sorted(targets)}"
+            )
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        ModelError: The file cannot be read, is not JSON, or a key is missing, unknown or wrong.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read as a recipe: {error}") from error
+    recipe: Recipe = from_json(Recipe, document, "recipe")
+    return recipe
+
+
+def train_model(
+    recipe: Recipe,
+    label_maps: Path,
+    output: Path,
+    checkpoint: Path,
+    on_step: Callable[[StepFinished], None],
+) -> None:
+    """Train and write a model folder.
+
+    Args:
+        recipe: What to train and how.
+        label_maps: Folder of label maps.
+        output: Model folder to write; must not exist.
+        checkpoint: File of the training state; an existing one is continued.
+        on_step: Called after each step; raises `Cancelled` to stop.
+
+    Raises:
+        InvalidInputError: The folder holds no label map, or one without the segments; or `output` exists.
+        VolumeFileError: A label map cannot be read.
+    """
+    import torch
+
+    if output.exists():
+        raise InvalidInputError(f"{output} exists; name a folder that does not")
+    torch.manual_seed(recipe.training.seed)
+    source = SynthesisSource(read_cases(label_maps, recipe), recipe)
+    network = fit(UNet(recipe.model.network), source, recipe.training, checkpoint, on_step)
+    save_model(output, recipe.model, network, card=recipe.card, half=True)
+
+
+def read_cases(folder: Path, recipe: Recipe) -> list[SynthesisCase]:
+    """All label maps of a folder, in the order of their names.
+
+    Raises:
+        InvalidInputError: There is none, or one holds none of the segments.
+        VolumeFileError: One cannot be read.
+    """
+    paths = sorted(path for path in folder.glob("*") if path.name.lower().endswith(VOLUME_SUFFIXES))
+    if not paths:
+        raise InvalidInputError(f"{folder} holds no label maps; known: {', '.join(VOLUME_SUFFIXES)}")
+    return [make_case(_to_ras(read_labelmap(path)), recipe.tissues, hull_mm=recipe.hull_mm) for path in paths]
+
+
+def _to_ras(label_map: LabelMap) -> LabelMap:
+    """The labelled part of a labelmap with axes (i, j, k) to R, A, S."""
+    geometry, order, flips = label_map.geometry.oriented("RAS")
+    labels = np.flip(label_map.layers[0].transpose(order), [n for n, flip in enumerate(flips) if flip])
+    box = bounding_box(labels > 0).grow((_AIR_MARGIN,) * 3).intersect(Box.of_shape(geometry.shape))
+    return LabelMap(np.ascontiguousarray(labels[box.to_slices()])[None], geometry.crop(box))
+
+
+class SynthesisSource:
+    """The training sample of an iteration: a random case, a random image."""
+
+    def __init__(self, cases: list[SynthesisCase], recipe: Recipe) -> None:
+        """Draw from these cases."""
+        self._cases, self._recipe = cases, recipe
+
+    def __call__(self, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Image (1, k, j, i) and labels (k, j, i)."""
+        seed = self._recipe.training.seed
+        case = self._cases[int(np.random.default_rng((seed, 1, iteration)).integers(len(self._cases)))]
+        return synthesize(case, self._recipe.tissues, self._recipe.synthesis, (seed, iteration))
