@@ -1,0 +1,47 @@
+# make demo [INPUT=scan.nii.gz]   segment a head MR and show it
+# make test                       the whole test suite
+# make check                      format, lint, types, layers, counts
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CACHE := .cache
+COLIN27 := $(CACHE)/colin27
+# CONSTRAINTS= (empty) takes whatever torch pip offers, with CUDA where that is the default.
+CONSTRAINTS ?= requirements/ci.txt
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
+INPUT ?= $(COLIN27)/ch2.nii.gz
+
+.PHONY: demo test check colin27 clean
+
+$(VENV)/library: pyproject.toml requirements/ci.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) --editable .
+	touch $@
+
+$(VENV)/developer: $(VENV)/library
+	$(PIP_INSTALL) --requirement requirements/check.txt --requirement requirements/test.txt
+	touch $@
+
+demo: $(VENV)/library $(INPUT)
+	mkdir -p demo
+	$(BIN)/deepsegment segment "$(INPUT)" demo/$(DEMO).seg.nrrd --model brain-mr --report demo/$(DEMO).json --preview demo/$(DEMO).png
+
+DEMO = $(firstword $(subst ., ,$(notdir $(INPUT))))
+
+test: $(VENV)/developer
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(TESTS)
+
+check: $(VENV)/developer
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/count_code.py
+
+colin27: $(COLIN27)/ch2.nii.gz
+
+$(COLIN27)/ch2.nii.gz:
+	sh scripts/get_colin27.sh $(COLIN27)
+
+clean:
+	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
