@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from DeepSegmentLib.data import Code, Segment, Terminology
 from DeepSegmentLib.imaging.components import Cleanup
 from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.architecture import UNetSpec
 from DeepSegmentLib.networks.spec import Channel, ModelSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 TINY_UNET = UNetSpec(
     in_channels=1,

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from stat import S_ISLNK
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError  # noqa: N812 - a class, whatever zlib calls it
 
 import numpy as np
@@ -45,6 +45,9 @@ MODEL_FILES = (SPEC_FILE, WEIGHTS_FILE, CARD_FILE, "LICENSE")
 # Far above any model we know of (nnU-Net's largest presets have 0.4 GB of weights), far below what fills a disk.
 _LARGEST_SPEC = 4 << 20
 _LARGEST_MODEL = 4 << 30
+
+# What zipfile lets through for damaged archives, found by changing bytes at random.
+_ZIP_ERRORS = (OSError, BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, IndexError, ZlibError)
 
 _DTYPES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
 
@@ -142,7 +145,7 @@ def unpack_model(archive: Path, folder: Path) -> None:
             for info in _model_members(archive, source):
                 with source.open(info) as packed, (fresh / PurePosixPath(info.filename).name).open("wb") as plain:
                     shutil.copyfileobj(packed, plain)
-    except (OSError, BadZipFile, NotImplementedError, RuntimeError, EOFError, ZlibError) as error:
+    except _ZIP_ERRORS as error:
         raise ModelError(f"{archive} cannot be unpacked ({error}); it must be an intact zip file") from error
 
 
@@ -170,7 +173,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 def _runtime() -> ModuleType:
     """The layer's torch part, imported when first needed: listing models must not cost the import of torch."""
     try:
-        from DeepSegmentLib.networks import runtime  # noqa: PLC0415 - see above
+        from DeepSegmentLib.networks import runtime
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -272,6 +275,8 @@ def _member_problem(info: ZipInfo) -> str:
         return "is a link"
     if info.flag_bits & 1:
         return "is encrypted; zip it without a password"
+    if info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+        return "is compressed in an unusual way; zip it with deflate"
     if len(path.parts) > 2 or path.name not in MODEL_FILES:
         return f"is not part of a model; zip only {', '.join(MODEL_FILES)}"
     return ""

@@ -125,7 +125,7 @@ class ModelSpec:
                 f'orientation must name one of R/L, A/P and S/I each, like "RAS"; got {self.orientation!r}'
             )
         spacing = self.spacing_mm
-        if spacing is not None and (len(spacing) != 3 or not all(0 < step < math.inf for step in spacing)):
+        if spacing is not None and [0 < step < math.inf for step in spacing] != [True] * 3:
             raise InvalidInputError(f"spacing_mm must be three lengths above 0, or none; got {spacing}")
         if min(self.patch_shape) < 1 or (self.network.dimensions == 2 and self.patch_shape[0] != 1):
             raise InvalidInputError(

@@ -10,7 +10,7 @@ References:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ def _norm(spec: UNetSpec, channels: int) -> nn.Module:
 class ConvBlock(nn.Sequential):
     """Convolution, norm and leaky ReLU; the ReLU can be left out."""
 
-    def __init__(  # noqa: D107
+    def __init__(
         self, spec: UNetSpec, n_in: int, n_out: int, *, kernel: Size, stride: Size | int = 1, relu: bool = True
     ) -> None:
         padding = tuple(edge // 2 for edge in kernel)
@@ -47,7 +47,7 @@ class ConvBlock(nn.Sequential):
 class Projection(nn.Sequential):
     """The short way round a residual block: pool where it strides, 1x1 convolution where channels change."""
 
-    def __init__(self, spec: UNetSpec, n_in: int, n_out: int, stride: Size) -> None:  # noqa: D107
+    def __init__(self, spec: UNetSpec, n_in: int, n_out: int, stride: Size) -> None:
         layers: list[nn.Module] = []
         if max(stride) > 1:
             layers.append(_POOL[spec.dimensions](stride, stride))  # type: ignore[arg-type]
@@ -59,7 +59,7 @@ class Projection(nn.Sequential):
 class ResidualBlock(nn.Module):
     """Two convolutions added to their input (He et al. 2019, block "D")."""
 
-    def __init__(self, spec: UNetSpec, n_in: int, n_out: int, *, kernel: Size, stride: Size) -> None:  # noqa: D107
+    def __init__(self, spec: UNetSpec, n_in: int, n_out: int, *, kernel: Size, stride: Size) -> None:
         super().__init__()
         self.conv1 = ConvBlock(spec, n_in, n_out, kernel=kernel, stride=stride)
         self.conv2 = ConvBlock(spec, n_out, n_out, kernel=kernel, relu=False)
@@ -75,7 +75,7 @@ class ResidualBlock(nn.Module):
 class AttentionGate(nn.Module):
     """Weighs a skip connection by what the coarser stage looks for (Oktay et al. 2018, equation 1)."""
 
-    def __init__(self, spec: UNetSpec, channels: int) -> None:  # noqa: D107
+    def __init__(self, spec: UNetSpec, channels: int) -> None:
         super().__init__()
         conv = _CONV[spec.dimensions]
         hidden = max(1, channels // 2)
@@ -108,14 +108,12 @@ def _residual_stage(spec: UNetSpec, n_in: int, stage: int) -> nn.Sequential:
 class Encoder(nn.Module):
     """From the input to one feature map a stage."""
 
-    def __init__(self, spec: UNetSpec) -> None:  # noqa: D107
+    def __init__(self, spec: UNetSpec) -> None:
         super().__init__()
         residual = spec.encoder == "residual"
         first = spec.features[0] if residual else spec.in_channels
         make_stage = _residual_stage if residual else _plain_stage
-        self.stem = (
-            ConvBlock(spec, spec.in_channels, first, kernel=spec.kernel_sizes[0]) if residual else nn.Identity()
-        )
+        self.stem = ConvBlock(spec, spec.in_channels, first, kernel=spec.kernel_sizes[0]) if residual else nn.Identity()
         inputs = (first, *spec.features[:-1])
         self.stages = nn.ModuleList(make_stage(spec, n_in, stage) for stage, n_in in enumerate(inputs))
 
@@ -132,7 +130,7 @@ class Encoder(nn.Module):
 class DecoderStage(nn.Module):
     """Up-sample, join with the skip connection, convolve; `head` turns the result into logits."""
 
-    def __init__(self, spec: UNetSpec, stage: int) -> None:  # noqa: D107
+    def __init__(self, spec: UNetSpec, stage: int) -> None:
         super().__init__()
         n_coarse, n_out = spec.features[stage + 1], spec.features[stage]
         stride, kernel = spec.strides[stage + 1], spec.kernel_sizes[stage]
@@ -158,12 +156,16 @@ class UNet(nn.Module):
     `forward_all` gives those of every decoder stage, finest first.
     """
 
-    def __init__(self, spec: UNetSpec) -> None:  # noqa: D107
+    def __init__(self, spec: UNetSpec) -> None:
         super().__init__()
         self.spec = spec
         self.encoder = Encoder(spec)
         coarsest_first = reversed(range(len(spec.features) - 1))
         self.decoder = nn.ModuleList(DecoderStage(spec, stage) for stage in coarsest_first)
+
+    def _decoder_stages(self) -> list[DecoderStage]:
+        """Coarsest first."""
+        return cast("list[DecoderStage]", list(self.decoder))
 
     def _decode(self, x: Tensor) -> list[Tensor]:
         *skips, x = self.encoder(x)
@@ -179,9 +181,9 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (batch, out_channels, ...); each axis must be a multiple of `spec.divisor`."""
-        logits: Tensor = self.decoder[-1].head(self.features(x))
+        logits: Tensor = self._decoder_stages()[-1].head(self.features(x))
         return logits
 
     def forward_all(self, x: Tensor) -> list[Tensor]:
         """Logits of every decoder stage, finest first."""
-        return [stage.head(out) for stage, out in zip(self.decoder, self._decode(x), strict=True)][::-1]
+        return [stage.head(out) for stage, out in zip(self._decoder_stages(), self._decode(x), strict=True)][::-1]

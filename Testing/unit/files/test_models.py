@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_LZMA, ZipFile, ZipInfo
 
 import numpy as np
 import pytest
@@ -363,7 +363,7 @@ def test_foreign_members_are_refused(tmp_path: Path, members: dict[str, bytes], 
 
 @pytest.mark.parametrize("members", [{}, {SPEC_FILE: b"{}"}, {WEIGHTS_FILE: b"w"}])
 def test_half_a_model_is_refused(tmp_path: Path, members: dict[str, bytes]) -> None:
-    with pytest.raises(ModelError, match=r"must hold model.json and weights.safetensors once each"):
+    with pytest.raises(ModelError, match=r"must hold model\.json and weights.safetensors once each"):
         unpack_model(zipped(tmp_path / "m.zip", members), tmp_path / "out")
 
 
@@ -380,8 +380,15 @@ def test_a_link_is_refused(tmp_path: Path) -> None:
         link = ZipInfo(SPEC_FILE)
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         target.writestr(link, "/etc/passwd")
-    with pytest.raises(ModelError, match="'model.json' is a link"):
+    with pytest.raises(ModelError, match=r"'model\.json' is a link"):
         unpack_model(archive, tmp_path / "out")
+
+
+def test_only_deflate_is_unpacked(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "m.zip", "w", ZIP_LZMA) as target:
+        target.writestr(SPEC_FILE, b"{}")
+    with pytest.raises(ModelError, match=r"'model\.json' is compressed in an unusual way"):
+        unpack_model(tmp_path / "m.zip", tmp_path / "out")
 
 
 def patched(archive: Path, offset: int, value: bytes) -> Path:
@@ -413,7 +420,8 @@ def test_a_damaged_archive_never_leaves_a_trace(tmp_path_factory: pytest.TempPat
     content = bytearray(zipped(root / "m.zip", BOTH | {CARD_FILE: b"card " * 20}).read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    (root / "m.zip").write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    kept = data.draw(st.just(len(content)) | st.integers(0, len(content)))
+    (root / "m.zip").write_bytes(content[:kept])
     try:
         unpack_model(root / "m.zip", root / "out")
     except ModelError:
@@ -422,10 +430,20 @@ def test_a_damaged_archive_never_leaves_a_trace(tmp_path_factory: pytest.TempPat
         assert set(contents(root / "out")) <= set(MODEL_FILES)
 
 
+@pytest.mark.parametrize(("offset", "value"), [(28, b"\x00\x00"), (46, b"\xff"), (10, b"\x63\x00"), (16, b"\x00" * 4)])
+def test_damaged_entries_are_refused(tmp_path: Path, offset: int, value: bytes) -> None:
+    archive = patched(
+        zipped(tmp_path / "m.zip", {"é/" + name: content for name, content in BOTH.items()}), offset, value
+    )
+    with pytest.raises(ModelError, match=r"m\.zip"):
+        unpack_model(archive, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_no_archive_is_named(tmp_path: Path) -> None:
     (tmp_path / "m.zip").write_bytes(b"not a zip file")
     for name in ("m.zip", "missing.zip"):
-        with pytest.raises(ModelError, match=f"{name} cannot be unpacked .*intact zip"):
+        with pytest.raises(ModelError, match=rf"{name} cannot be unpacked .*intact zip"):
             unpack_model(tmp_path / name, tmp_path / "out")
 
 

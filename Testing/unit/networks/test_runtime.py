@@ -195,6 +195,7 @@ def test_unknown_devices_are_refused(name: str) -> None:
         choose_device(name)
 
 
+@pytest.mark.gpu
 @needs_cuda
 def test_cuda_agrees_with_the_cpu() -> None:
     patches = random_patches(2, 1, 6, 7, 8)

@@ -180,7 +180,7 @@ def mis_shaped(folder: Path) -> None:
 )
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_bad_model_never_appears(
-    user: Path, outside: Path, tmp_path: Path, damage: Any, message: str, packed: bool
+    user: Path, outside: Path, tmp_path: Path, *, damage: Any, message: str, packed: bool
 ) -> None:
     source = shutil.copytree(outside, tmp_path / "source")
     damage(source)
