@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from numpy.typing import NDArray
 
 from DeepSegmentLib.data import Box, Geometry, Index, LabelMap, LabelUpdate, Segment, Volume
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 AXES = ("RL", "AP", "SI")
 

@@ -69,7 +69,7 @@ class Segment:
     def __post_init__(self) -> None:
         if not 1 <= self.value <= 65535:
             raise InvalidInputError(f"segment {self.name!r}: label value must be 1 to 65535, got {self.value}")
-        if len(self.color) != 3 or not all(0 <= part <= 255 for part in self.color):
+        if [0 <= part <= 255 for part in self.color] != [True] * 3:
             raise InvalidInputError(f"segment {self.name!r}: colour must be three numbers 0 to 255, got {self.color}")
         if self.layer < 0:
             raise InvalidInputError(f"segment {self.name!r}: layer must not be negative, got {self.layer}")

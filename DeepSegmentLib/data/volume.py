@@ -34,8 +34,7 @@ class Volume:
     def __post_init__(self) -> None:
         if self.voxels.ndim != 4 or self.voxels.shape[0] < 1 or self.voxels.shape[1:] != self.geometry.shape:
             raise InvalidInputError(
-                f"voxels must have shape (channel, {', '.join(map(str, self.geometry.shape))}), "
-                f"got {self.voxels.shape}"
+                f"voxels must have shape (channel, {', '.join(map(str, self.geometry.shape))}), got {self.voxels.shape}"
             )
         if self.voxels.dtype.kind not in "iuf":
             raise InvalidInputError(f"voxels must be integers or floats, got {self.voxels.dtype}")

@@ -87,10 +87,10 @@ def scores_to_json(cases: Sequence[CaseScores]) -> dict[str, Any]:
 def scores_to_csv(cases: Sequence[CaseScores]) -> str:
     """A table with `COLUMNS`: one row a case and segment, then two rows a segment, its mean and its median.
 
-    NaN becomes an empty cell, infinity `inf`. Lines end with a line feed.
+    Numbers have six digits; NaN becomes an empty cell, infinity `inf`. Texts are quoted, lines end with a line feed.
     """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(COLUMNS)
     for case in cases:
         for segment in case.segments:
@@ -137,5 +137,5 @@ def _to_json(scores: MaskScores) -> dict[str, float | None]:
     return {field.name: value if math.isfinite(value) else None for field, value in values}
 
 
-def _cells(scores: MaskScores) -> list[str]:
-    return ["" if math.isnan(value) else f"{value:.6g}" for value in astuple(scores)]
+def _cells(scores: MaskScores) -> list[float | str]:
+    return ["" if math.isnan(value) else float(f"{value:.6g}") for value in astuple(scores)]

@@ -141,13 +141,13 @@ class TestCsv:
 
     def test_by_hand(self):
         lines = scores_to_csv(FOUR[1:3]).splitlines()
-        assert lines[0] == ",".join(COLUMNS)
-        assert lines[1].startswith("case,b,liver,both,1,0,0,0.666667,0.5,1,0.5,")
-        assert lines[2].startswith("case,c,liver,both,1,1,0,0,0,,0,0,inf,inf,inf,")
-        assert lines[3].startswith("mean,,liver,,2,1,0,0.333333,0.25,1,0.25,")
-        assert lines[4].startswith("median,,liver,,2,1,0,0.333333,0.25,1,0.25,")
+        assert lines[0] == ",".join(f'"{column}"' for column in COLUMNS)
+        assert lines[1].startswith('"case","b","liver","both",1,0,0,0.666667,0.5,1.0,0.5,')
+        assert lines[2].startswith('"case","c","liver","both",1,1,0,0.0,0.0,"",0.0,0.0,inf,inf,inf,')
+        assert lines[3].startswith('"mean","","liver","",2,1,0,0.333333,0.25,1.0,0.25,')
+        assert lines[4].startswith('"median","","liver","",2,1,0,0.333333,0.25,1.0,0.25,')
 
-    @pytest.mark.parametrize("name", ["a,b", 'the "left" one', "two\nlines", "Läber; links"])
+    @pytest.mark.parametrize("name", ["a,b", 'the "left" one', "two\nlines", "\r", "Läber; links"])
     def test_names_survive(self, name):
         (row, *_) = rows_of(scores_to_csv([CaseScores(name, liver(4, 4))]))
         assert row["case"] == name
