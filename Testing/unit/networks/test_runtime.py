@@ -99,6 +99,17 @@ def test_it_leaves_the_patches_alone_and_takes_any_layout() -> None:
     np.testing.assert_array_equal(patches, random_patches(1, 1, 4, 4, 4))
 
 
+def test_a_read_only_view_is_copied_without_a_warning() -> None:
+    patches = random_patches(1, 1, 4, 4, 4)
+    patches.flags.writeable = False
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        assert network()(patches).shape == (1, 3, 4, 4, 4)
+    finally:
+        torch.set_warn_always(before)
+
+
 def test_it_evaluates_without_gradients() -> None:
     unet = UNet(replace(TINY_UNET, norm="batch")).train()
     run = TorchNetwork(unet, CPU)
