@@ -1,0 +1,1 @@
+"""Files: volumes, DICOM series, labelmaps, model folders. Every write is atomic."""
