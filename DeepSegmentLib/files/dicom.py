@@ -5,6 +5,7 @@ The place of a slice is its Image Position (Patient), never its thickness or num
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ _DESCRIPTION, _MODALITY, _SERIES = "0008|103e", "0008|0060", "0020|000e"
 # Slices count as evenly spaced when no gap is off by more than this part of the usual one: scanners round positions.
 _GAP_TOLERANCE = 0.02
 _TILT_DEGREES = 0.5
+_UNDEFINED = 0xFFFFFFFF
+_END_OF_FRAGMENTS = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
 
 
 @dataclass(frozen=True)
@@ -185,8 +188,27 @@ def _check_tilt(slices: list[_Slice], normal: np.ndarray, folder: Path) -> None:
         )
 
 
+def _check_complete(path: str) -> None:
+    """Refuse a file whose Pixel Data element is longer than the file: GDCM fills in what is missing.
+
+    Looks for the explicit element (DICOM PS3.5 section 7.1.2); implicit ones, which scanners hardly write, pass.
+    """
+    content = Path(path).read_bytes()
+    found = re.search(rb"\xe0\x7f\x10\x00O[BW]\x00\x00(....)", content, re.DOTALL)
+    if found is None:
+        return
+    length = int.from_bytes(found[1], "little")
+    complete = content.find(_END_OF_FRAGMENTS, found.end()) >= 0 if length == _UNDEFINED else (
+        found.end() + length <= len(content)
+    )
+    if not complete:
+        raise VolumeFileError(f"{path} is cut off: its pixel data is not complete; copy it again")
+
+
 def _decode(slices: list[_Slice], folder: Path) -> np.ndarray:
     """Voxels (1, k, j, i) with the rescale slope and intercept applied."""
+    for each in slices:
+        _check_complete(each.path)
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames([each.path for each in slices])
     try:

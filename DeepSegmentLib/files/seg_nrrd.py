@@ -1,29 +1,30 @@
 """`.seg.nrrd`, the segmentation file of 3D Slicer.
 
 References:
-    3D Slicer user guide, "Segmentations", file format; vtkMRMLSegmentationStorageNode.
+    3D Slicer user guide, "Segmentations", file format; vtkMRMLSegmentationStorageNode. Teem, "Definition of NRRD File
+    Format" (escapes, vectors).
 """
 
 from __future__ import annotations
 
+import gzip
 import re
-import warnings
-import zlib
 from typing import TYPE_CHECKING, Any
 
-import nrrd
 import numpy as np
 
-from DeepSegmentLib.data import Code, Geometry, LabelMap, Segment, Terminology
+from DeepSegmentLib.data import Code, LabelMap, Segment, Terminology
 from DeepSegmentLib.data.geometry import bounding_box
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 
 from .atomic import atomic_path
+from .volumes import execute, open_image, volume_from_image, volume_stem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    import SimpleITK as sitk
     from numpy.typing import NDArray
 
 _CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
@@ -42,15 +43,16 @@ def write_seg_nrrd(label_map: LabelMap, path: Path, provenance: Mapping[str, str
         provenance: Words that `read_provenance` gives back.
 
     Raises:
-        VolumeFileError: The file cannot be written, or a text holds a line break or one of Slicer's separators.
+        VolumeFileError: The file cannot be written, or a code holds one of Slicer's separators.
     """
-    header = _space(label_map) | _segmentation_fields() | _segments_fields(label_map)
-    for key, value in (provenance or {}).items():
-        header[f"{_PROVENANCE}{_plain(key)}"] = _one_line(value)
-    layers = label_map.layers
-    data = layers[0] if len(layers) == 1 else np.moveaxis(layers, 0, -1)
-    with atomic_path(path) as partial:
-        nrrd.write(str(partial), np.ascontiguousarray(data), header, index_order="C", compression_level=3)
+    fields = _segmentation_fields() | _segments_fields(label_map)
+    fields |= {f"{_PROVENANCE}{_plain(key)}": value for key, value in (provenance or {}).items()}
+    lines = [*_header_lines(label_map), *(f"{key}:={_escaped(value)}" for key, value in fields.items())]
+    with atomic_path(path) as partial, partial.open("wb") as file:
+        file.write(("\n".join(lines) + "\n\n").encode())
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=3, fileobj=file, mtime=0) as packed:
+            for row in _in_file_order(label_map):
+                packed.write(np.ascontiguousarray(row).astype(row.dtype.newbyteorder("<")).tobytes())
 
 
 def read_seg_nrrd(path: Path) -> LabelMap:
@@ -59,10 +61,11 @@ def read_seg_nrrd(path: Path) -> LabelMap:
     Raises:
         VolumeFileError: The file is missing, damaged, or not a segmentation.
     """
-    data, header = _read(path)
+    reader = open_image(path)
+    header = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
     try:
-        return _parse(data, header)
-    except (InvalidInputError, KeyError, ValueError, IndexError) as error:
+        return _parse(execute(reader, path), header, volume_stem(path))
+    except (InvalidInputError, KeyError, ValueError) as error:
         raise VolumeFileError(f"{path} is not a segmentation that can be read: {error}") from error
 
 
@@ -72,21 +75,47 @@ def read_provenance(path: Path) -> dict[str, str]:
     Raises:
         VolumeFileError: The file is missing or damaged.
     """
-    header = _read_header(path)
-    return {key[len(_PROVENANCE) :]: str(value) for key, value in header.items() if key.startswith(_PROVENANCE)}
+    reader = open_image(path)
+    keys = [key for key in reader.GetMetaDataKeys() if key.startswith(_PROVENANCE)]
+    return {key[len(_PROVENANCE) :]: reader.GetMetaData(key) for key in keys}
 
 
-def _space(label_map: LabelMap) -> dict[str, Any]:
+def _header_lines(label_map: LabelMap) -> list[str]:
+    """The NRRD header proper, as teem writes it."""
     spacing, origin, direction = label_map.geometry.to_itk()
     axes = (np.reshape(direction, (3, 3)) * spacing).T
-    several = len(label_map.layers) > 1
-    return {
-        "space": "left-posterior-superior",
-        "kinds": (["list"] if several else []) + ["domain"] * 3,
-        "space directions": np.vstack([np.full((1, 3), np.nan), axes]) if several else axes,
-        "space origin": np.array(origin),
-        "encoding": "gzip",
-    }
+    layers = len(label_map.layers)
+    sizes = ([layers] if layers > 1 else []) + list(reversed(label_map.geometry.shape))
+    vectors = (["none"] if layers > 1 else []) + [_vector(axis) for axis in axes]
+    kinds = (["list"] if layers > 1 else []) + ["domain"] * 3
+    return [
+        "NRRD0004",
+        f"type: {'unsigned char' if label_map.layers.dtype == np.uint8 else 'unsigned short'}",
+        f"dimension: {len(sizes)}",
+        "space: left-posterior-superior",
+        f"sizes: {' '.join(map(str, sizes))}",
+        f"space directions: {' '.join(vectors)}",
+        f"kinds: {' '.join(kinds)}",
+        "endian: little",
+        "encoding: gzip",
+        f"space origin: {_vector(np.array(origin))}",
+    ]
+
+
+def _vector(numbers: NDArray[np.float64]) -> str:
+    return "(" + ",".join(repr(float(number)) for number in numbers) + ")"
+
+
+def _escaped(text: str) -> str:
+    """A value as NRRD wants it: backslashes and line feeds escaped."""
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def _in_file_order(label_map: LabelMap) -> Iterator[NDArray[Any]]:
+    """The voxels plane by plane; in a 4D file the layers of a voxel are neighbours."""
+    layers = label_map.layers
+    for k in range(label_map.geometry.shape[0]):
+        yield layers[0, k] if len(layers) == 1 else np.moveaxis(layers[:, k], 0, -1)
 
 
 def _segmentation_fields() -> dict[str, str]:
@@ -102,7 +131,7 @@ def _segments_fields(label_map: LabelMap) -> dict[str, str]:
     for n, segment in enumerate(label_map.segments):
         values = {
             "ID": f"Segment_{n + 1}",
-            "Name": _one_line(segment.name),
+            "Name": segment.name,
             "NameAutoGenerated": "0",
             "Color": " ".join(f"{part / 255:.6f}" for part in segment.color),
             "ColorAutoGenerated": "0",
@@ -143,65 +172,21 @@ def _plain(text: str) -> str:
     return text
 
 
-def _one_line(text: str) -> str:
-    if "\n" in text or "\r" in text:
-        raise VolumeFileError(f"{text!r} cannot be stored: the file format has one line for it")
-    return text
-
-
-def _read_header(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of keys that other programs write twice
-            header: dict[str, Any] = dict(nrrd.read_header(file))
-    except (OSError, nrrd.NRRDError, ValueError, KeyError, IndexError) as error:
-        raise VolumeFileError(f"{path} is not an NRRD file that can be read: {error}") from error
-    if "data file" in header or "datafile" in header:
-        raise VolumeFileError(f"{path} keeps its voxels in another file; save it as one .seg.nrrd")
-    return header
-
-
-def _read(path: Path) -> tuple[NDArray[Any], dict[str, Any]]:
-    header = _read_header(path)
-    try:
-        with path.open("rb") as file:
-            nrrd.read_header(file)
-            data = nrrd.read_data(header, file, str(path), index_order="C")
-    except (OSError, EOFError, zlib.error, nrrd.NRRDError, ValueError, KeyError, MemoryError) as error:
-        raise VolumeFileError(f"{path} is damaged or cut off: {error}; copy it again") from error
-    return data, header
-
-
-def _parse(data: NDArray[Any], header: dict[str, Any]) -> LabelMap:
-    if data.ndim not in (3, 4):
-        raise InvalidInputError(f"it has {data.ndim} axes")
-    layers = data[None] if data.ndim == 3 else np.moveaxis(data, -1, 0)
-    geometry = _geometry(layers.shape[1:], header)
-    kind = np.uint8 if layers.max(initial=0) < 256 else np.uint16
-    if layers.dtype.kind not in "ui" or layers.min(initial=0) < 0 or layers.max(initial=0) > 65535:
+def _parse(image: sitk.Image, header: dict[str, str], name: str) -> LabelMap:
+    volume = volume_from_image(image, name=name)
+    layers = volume.voxels
+    if layers.dtype.kind not in "ui" or layers.min() < 0 or layers.max() > 65535:
         raise InvalidInputError(f"labels must be whole numbers from 0 to 65535, got {layers.dtype}")
-    return LabelMap(layers.astype(kind), geometry, _segments(header))
+    kind = np.uint8 if layers.max() < 256 and layers.dtype != np.uint16 else np.uint16
+    return LabelMap(layers.astype(kind), volume.geometry, _segments(header))
 
 
-def _geometry(shape: tuple[int, ...], header: dict[str, Any]) -> Geometry:
-    space = str(header.get("space", "left-posterior-superior")).lower()
-    signs = {"left-posterior-superior": (1, 1), "lps": (1, 1), "right-anterior-superior": (-1, -1), "ras": (-1, -1)}
-    if space not in signs:
-        raise InvalidInputError(f"its space is {space!r}; known: left-posterior-superior, right-anterior-superior")
-    flip = np.array([*signs[space], 1])
-    axes = np.asarray(header["space directions"], dtype=np.float64)[-3:] * flip
-    spacing = np.linalg.norm(axes, axis=1)
-    origin = np.asarray(header["space origin"], dtype=np.float64) * flip
-    k, j, i = shape
-    return Geometry.from_itk((k, j, i), spacing=spacing, origin=origin, direction=(axes / spacing[:, None]).T)
-
-
-def _segments(header: dict[str, Any]) -> tuple[Segment, ...]:
+def _segments(header: dict[str, str]) -> tuple[Segment, ...]:
     numbers = sorted({int(found[1]) for key in header if (found := re.fullmatch(r"Segment(\d+)_ID", key))})
     return tuple(_segment(header, n) for n in numbers)
 
 
-def _segment(header: dict[str, Any], n: int) -> Segment:
+def _segment(header: dict[str, str], n: int) -> Segment:
     red, green, blue = (round(255 * float(part)) for part in str(header[f"Segment{n}_Color"]).split())
     return Segment(
         name=str(header[f"Segment{n}_Name"]),

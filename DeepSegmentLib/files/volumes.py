@@ -13,6 +13,7 @@ from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.imaging.memory import available_memory_bytes
 
 from .atomic import atomic_path
+from .nifti import check_nifti
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,7 +121,7 @@ def _itk_voxels(volume: Volume) -> np.ndarray:
 
 
 def open_image(path: Path) -> sitk.ImageFileReader:
-    """A reader that has read the header, and found it sound; no voxel is read yet.
+    """A reader that has read the header, and found it sound; the voxels are not in memory yet.
 
     Raises:
         VolumeFileError: The file is missing, not a volume, 2D or above 4D, or claims an impossible size or spacing.
@@ -133,6 +134,8 @@ def open_image(path: Path) -> sitk.ImageFileReader:
     except RuntimeError as error:
         raise VolumeFileError(f"{path} is not a volume that can be read: {_itk_reason(error)}") from error
     _check_header(reader, path)
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        check_nifti(path)
     return reader
 
 
@@ -145,6 +148,9 @@ def _check_path(path: Path) -> None:
         raise VolumeFileError(f"{path}: unknown suffix; known: {', '.join(VOLUME_SUFFIXES)}, or a DICOM folder")
     if path.stat().st_size == 0:
         raise VolumeFileError(f"{path} is empty (0 bytes); copy it again")
+    if path.suffix.lower() == ".gz" and path.with_suffix("").exists():
+        # ITK's NIfTI reader takes the header of x.nii.gz, but the voxels of an x.nii beside it.
+        raise VolumeFileError(f"{path} cannot be told from {path.with_suffix('').name} beside it; rename one of them")
 
 
 def _check_header(reader: sitk.ImageFileReader, path: Path) -> None:
@@ -193,13 +199,21 @@ def _frame(reader: sitk.ImageFileReader, path: Path, n: int) -> Volume:
     if len(size) == 4:
         reader.SetExtractSize((*size[:3], 0))
         reader.SetExtractIndex((0, 0, 0, n))
-    try:
-        image = reader.Execute()
-    except (RuntimeError, MemoryError) as error:
-        raise VolumeFileError(f"{path} is damaged or cut off: {_itk_reason(error)}; copy it again") from error
-    volume = volume_from_image(image, name=volume_stem(path))
+    volume = volume_from_image(execute(reader, path), name=volume_stem(path))
     check_finite(volume, path)
     return volume
+
+
+def execute(reader: sitk.ImageFileReader, path: Path) -> sitk.Image:
+    """Read the voxels of an opened file.
+
+    Raises:
+        VolumeFileError: The file is damaged or cut off.
+    """
+    try:
+        return reader.Execute()
+    except (RuntimeError, MemoryError) as error:
+        raise VolumeFileError(f"{path} is damaged or cut off: {_itk_reason(error)}; copy it again") from error
 
 
 def volume_from_image(image: sitk.Image, *, name: str) -> Volume:
@@ -240,4 +254,4 @@ def _itk_reason(error: BaseException) -> str:
     """The last sentence of SimpleITK's error, without the name of its source file."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     last = lines[-1] if lines else type(error).__name__
-    return last.split("): ", 1)[-1].removeprefix("ITK ERROR: ")
+    return last.split("): ", 1)[-1].removeprefix("sitk::ERROR: ").removeprefix("ITK ERROR: ")

@@ -1,0 +1,152 @@
+"""Makers of files and folders that must be refused, one function each."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+NRRD = (
+    "NRRD0004\ntype: {type}\ndimension: {dimension}\nspace: left-posterior-superior\nsizes: {sizes}\n"
+    "space directions: {directions}\nspace origin: (0,0,0)\nendian: little\nencoding: raw\n{more}\n"
+)
+SOUND = {
+    "type": "short",
+    "dimension": 3,
+    "sizes": "3 3 3",
+    "directions": "(1,0,0) (0,1,0) (0,0,1)",
+    "more": "",
+}
+
+
+def image(path: Path, voxels: np.ndarray, **more) -> Path:
+    """A file written by SimpleITK."""
+    picture = sitk.GetImageFromArray(voxels, isVector=more.pop("vector", False))
+    if "spacing" in more:
+        picture.SetSpacing(more["spacing"])
+    sitk.WriteImage(picture, str(path))
+    return path
+
+
+def nrrd(path: Path, data: bytes = bytes(54), **changes) -> Path:
+    """An NRRD file with a header of our own."""
+    path.write_bytes(NRRD.format(**SOUND | changes).encode() + data)
+    return path
+
+
+def cut(path: Path, part: float) -> Path:
+    """The first part of a file."""
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * part)])
+    return path
+
+
+def patched_nifti(path: Path, offset: int, content: bytes) -> Path:
+    """A NIfTI file with some bytes of its header replaced (offsets: nifti1.h)."""
+    image(path, np.ones((4, 4, 4), np.int16))
+    raw = bytearray(path.read_bytes())
+    raw[offset : offset + len(content)] = content
+    path.write_bytes(bytes(raw))
+    return path
+
+
+def noise(shape=(8, 8, 8), kind=np.float32):
+    """Voxels that do not compress."""
+    return np.random.default_rng(0).normal(0, 1000, shape).astype(kind)
+
+
+def with_value(value: float) -> np.ndarray:
+    """Voxels with one odd value at (1, 2, 3)."""
+    voxels = noise()
+    voxels[1, 2, 3] = value
+    return voxels
+
+
+def _ambiguous(folder: Path) -> Path:
+    image(folder / "a.nii", noise())
+    return image(folder / "a.nii.gz", noise())
+
+
+VOLUMES = {
+    # name: (maker, what the message must say)
+    "missing": (lambda d: d / "nothing.nii.gz", "does not exist"),
+    "folder as file": (lambda d: _made(d / "a.nii.gz"), "is a folder"),
+    "empty nifti": (lambda d: _bytes(d / "a.nii.gz", b""), "empty"),
+    "empty nrrd": (lambda d: _bytes(d / "a.nrrd", b""), "empty"),
+    "unknown suffix": (lambda d: _bytes(d / "a.txt", b"hello"), "unknown suffix"),
+    "picture": (lambda d: _bytes(d / "a.png", b"\x89PNG\r\n"), "unknown suffix"),
+    "text named nifti": (lambda d: _bytes(d / "a.nii", b"hello world" * 99), "not a volume"),
+    "text named nifti gz": (lambda d: _bytes(d / "a.nii.gz", b"hello world" * 99), "not a volume"),
+    "text named nrrd": (lambda d: _bytes(d / "a.nrrd", b"hello world" * 99), "not a volume"),
+    "text named mha": (lambda d: _bytes(d / "a.mha", b"hello world" * 99), "not a volume"),
+    "gzip of nothing": (lambda d: _bytes(d / "a.nii.gz", gzip.compress(b"")), "not a volume"),
+    "cut nifti": (lambda d: cut(image(d / "a.nii", noise()), 0.6), "cut off"),
+    "cut nifti gz": (lambda d: cut(image(d / "a.nii.gz", noise()), 0.6), "cut off"),
+    "cut nrrd": (lambda d: cut(image(d / "a.nrrd", noise()), 0.6), "cut off"),
+    "cut mha": (lambda d: cut(image(d / "a.mha", noise()), 0.6), "cut off"),
+    "cut header": (lambda d: cut(image(d / "a.nii", noise()), 0.05), "not a volume"),
+    "NaN": (lambda d: image(d / "a.nii.gz", with_value(np.nan)), r"NaN.*\(1, 2, 3\)"),
+    "infinity": (lambda d: image(d / "a.nrrd", with_value(np.inf)), r"infinite.*\(1, 2, 3\)"),
+    "two-dimensional": (lambda d: image(d / "a.nrrd", noise((8, 8))), "2D"),
+    "four-dimensional": (lambda d: image(d / "a.nii.gz", noise((3, 4, 4, 4))), "3 frames"),
+    "five-dimensional": (lambda d: image(d / "a.nrrd", noise((2, 2, 4, 4, 4))), "5D"),
+    "no voxels": (lambda d: nrrd(d / "a.nrrd", b"", sizes="0 3 3"), "a.nrrd"),
+    "zero spacing": (lambda d: nrrd(d / "a.nrrd", directions="(0,0,0) (0,1,0) (0,0,1)"), "a.nrrd"),
+    "NaN spacing": (lambda d: nrrd(d / "a.nrrd", directions="(nan,0,0) (0,1,0) (0,0,1)"), "a.nrrd"),
+    "flat directions": (lambda d: nrrd(d / "a.nrrd", directions="(1,0,0) (1,0,0) (0,0,1)"), "a.nrrd"),
+    "absurd size": (lambda d: nrrd(d / "a.nrrd", sizes="60000 60000 60000"), "claims"),
+    "absurd nifti": (lambda d: patched_nifti(d / "a.nii", 42, struct.pack("<3h", *[32000] * 3)), "claims"),
+    "size beyond the data": (lambda d: nrrd(d / "a.nrrd", sizes="9 9 9"), "cut off"),
+    "complex": (lambda d: image(d / "a.nrrd", noise().astype(np.complex64)), "complex"),
+    "voxels elsewhere": (lambda d: nrrd(d / "a.nhdr", b"", more="data file: nothing.raw\n"), "a.nhdr"),
+    "nii beside nii.gz": (_ambiguous, "rename"),
+}
+
+LABELMAPS = {
+    "fractions": (lambda d: image(d / "a.nii.gz", noise() ** 2 / 1e6 + 0.5), "fractions"),
+    "negative labels": (lambda d: image(d / "a.nii.gz", np.full((2, 2, 2), -1, np.int16)), "0 to 65535"),
+    "labels too large": (lambda d: image(d / "a.nii.gz", np.full((2, 2, 2), 70000, np.int32)), "0 to 65535"),
+    "two values a voxel": (lambda d: image(d / "a.nrrd", np.ones((2, 2, 2, 2), np.uint8), vector=True), "values a voxel"),
+    "broken table": (lambda d: _with_table(d, "{"), "table of labels"),
+    "table without segments": (lambda d: _with_table(d, "{}"), "table of labels"),
+    "table with a bad colour": (
+        lambda d: _with_table(d, '{"segments": [{"name": "a", "value": 1, "color": [1, 2, 999]}]}'),
+        "colour",
+    ),
+    "table with a value twice": (
+        lambda d: _with_table(d, '{"segments": [' + ", ".join(['{"name": "a", "value": 1, "color": [1, 2, 3]}'] * 2) + "]}"),
+        "share",
+    ),
+    "seg.nrrd cut": (lambda d: cut(image(d / "a.seg.nrrd", noise(kind=np.uint8)), 0.6), "cut off"),
+    "seg.nrrd of floats": (lambda d: image(d / "a.seg.nrrd", noise()), "whole numbers"),
+    "seg.nrrd without a colour": (lambda d: nrrd(d / "a.seg.nrrd", more="Segment0_ID:=x\n"), "Color"),
+    "seg.nrrd with a bad colour": (
+        lambda d: nrrd(d / "a.seg.nrrd", more="Segment0_ID:=x\nSegment0_Name:=x\nSegment0_Color:=red\n"),
+        "red",
+    ),
+    "seg.nrrd with a bad layer": (
+        lambda d: nrrd(
+            d / "a.seg.nrrd", more="Segment0_ID:=x\nSegment0_Name:=x\nSegment0_Color:=1 0 0\nSegment0_Layer:=7\n"
+        ),
+        "layer 7",
+    ),
+    "seg.nrrd missing": (lambda d: d / "nothing.seg.nrrd", "does not exist"),
+}
+
+
+def _bytes(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def _made(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def _with_table(folder: Path, text: str) -> Path:
+    (folder / "a.labels.json").write_text(text)
+    return image(folder / "a.nii.gz", np.ones((2, 2, 2), np.uint8))
