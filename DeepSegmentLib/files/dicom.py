@@ -57,16 +57,14 @@ def list_series(folder: Path) -> tuple[SeriesInfo, ...]:
     """The image series in a folder (not below it); empty where there is no DICOM.
 
     Raises:
-        VolumeFileError: The folder does not exist.
+        VolumeFileError: The folder does not exist, or a file is cut off.
     """
-    if not folder.is_dir():
-        raise VolumeFileError(f"the folder {folder} does not exist; check the name")
-    found = []
-    for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder), useSeriesDetails=False):
-        files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
-        tags = _header(files[0])
-        found.append(SeriesInfo(uid, _tag(tags, _DESCRIPTION), _tag(tags, _MODALITY), len(files)))
-    return tuple(found)
+    return tuple(_info(uid, files) for uid, files in _scan(folder).items())
+
+
+def _info(uid: str, files: tuple[str, ...]) -> SeriesInfo:
+    tags = _header(files[0])
+    return SeriesInfo(uid, _tag(tags, _DESCRIPTION), _tag(tags, _MODALITY), len(files))
 
 
 def read_series(folder: Path, uid: str | None = None) -> Volume:
@@ -80,9 +78,9 @@ def read_series(folder: Path, uid: str | None = None) -> Volume:
         VolumeFileError: There is no series or no such series, or several and none chosen; slices are missing, doubled,
             unevenly spaced, of different sizes or directions, tilted (gantry tilt), or cannot be decoded.
     """
-    series = _choose(folder, uid)
-    files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series.uid)
-    slices = [_slice(path) for path in files]
+    found = _scan(folder)
+    series = _choose(folder, tuple(_info(each, files) for each, files in found.items()), uid)
+    slices = [_slice(path) for path in found[series.uid]]
     _check_alike(slices, folder)
     normal = np.cross(*slices[0].axes)
     slices.sort(key=lambda each: float(each.position @ normal))
@@ -99,8 +97,7 @@ def read_series(folder: Path, uid: str | None = None) -> Volume:
     return volume
 
 
-def _choose(folder: Path, uid: str | None) -> SeriesInfo:
-    series = list_series(folder)
+def _choose(folder: Path, series: tuple[SeriesInfo, ...], uid: str | None) -> SeriesInfo:
     if not series:
         raise VolumeFileError(f"{folder} holds no DICOM image series")
     table = "\n".join(f"  {each.uid}  {each.modality}  {each.slices} slices  {each.description}" for each in series)
@@ -188,12 +185,28 @@ def _check_tilt(slices: list[_Slice], normal: np.ndarray, folder: Path) -> None:
         )
 
 
-def _check_complete(path: str) -> None:
-    """Refuse a file whose Pixel Data element is longer than the file: GDCM fills in what is missing.
+def _scan(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Files of each image series, by UID."""
+    if not folder.is_dir():
+        raise VolumeFileError(f"the folder {folder} does not exist; check the name")
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and _is_dicom(path):
+            _check_complete(path)
+    ids = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+    return {uid: sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid) for uid in ids}
+
+
+def _is_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def _check_complete(path: Path) -> None:
+    """Refuse a file whose Pixel Data element is longer than the file: GDCM leaves it out without a word.
 
     Looks for the explicit element (DICOM PS3.5 section 7.1.2); implicit ones, which scanners hardly write, pass.
     """
-    content = Path(path).read_bytes()
+    content = path.read_bytes()
     found = re.search(rb"\xe0\x7f\x10\x00O[BW]\x00\x00(....)", content, re.DOTALL)
     if found is None:
         return
@@ -207,8 +220,6 @@ def _check_complete(path: str) -> None:
 
 def _decode(slices: list[_Slice], folder: Path) -> np.ndarray:
     """Voxels (1, k, j, i) with the rescale slope and intercept applied."""
-    for each in slices:
-        _check_complete(each.path)
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames([each.path for each in slices])
     try:
