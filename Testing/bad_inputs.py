@@ -109,7 +109,10 @@ LABELMAPS = {
     "fractions": (lambda d: image(d / "a.nii.gz", noise() ** 2 / 1e6 + 0.5), "fractions"),
     "negative labels": (lambda d: image(d / "a.nii.gz", np.full((2, 2, 2), -1, np.int16)), "0 to 65535"),
     "labels too large": (lambda d: image(d / "a.nii.gz", np.full((2, 2, 2), 70000, np.int32)), "0 to 65535"),
-    "two values a voxel": (lambda d: image(d / "a.nrrd", np.ones((2, 2, 2, 2), np.uint8), vector=True), "values a voxel"),
+    "two values a voxel": (
+        lambda d: image(d / "a.nrrd", np.ones((2, 2, 2, 2), np.uint8), vector=True),
+        "values a voxel",
+    ),
     "broken table": (lambda d: _with_table(d, "{"), "table of labels"),
     "table without segments": (lambda d: _with_table(d, "{}"), "table of labels"),
     "table with a bad colour": (
@@ -117,7 +120,9 @@ LABELMAPS = {
         "colour",
     ),
     "table with a value twice": (
-        lambda d: _with_table(d, '{"segments": [' + ", ".join(['{"name": "a", "value": 1, "color": [1, 2, 3]}'] * 2) + "]}"),
+        lambda d: _with_table(
+            d, '{"segments": [' + ", ".join(['{"name": "a", "value": 1, "color": [1, 2, 3]}'] * 2) + "]}"
+        ),
         "share",
     ),
     "seg.nrrd cut": (lambda d: cut(image(d / "a.seg.nrrd", noise(kind=np.uint8)), 0.6), "cut off"),

@@ -266,6 +266,13 @@ class Geometry:
         k, j, i = flips
         return Geometry(shape, affine), order, (k, j, i)
 
+    def view(self, array: NDArray[Any], orientation: str) -> NDArray[Any]:
+        """An array (..., k, j, i) on this grid with its axes as in `oriented`; a view, writable where the array is."""
+        _, order, flips = self.oriented(orientation)
+        leading = array.ndim - 3
+        turned = array.transpose(*range(leading), *(leading + axis for axis in order))
+        return np.flip(turned, tuple(leading + axis for axis, flip in enumerate(flips) if flip))
+
     def is_close(self, other: Geometry, *, tolerance_mm: float = 1e-3) -> bool:
         """Whether shapes agree and every voxel lies at the same place within `tolerance_mm`."""
         if self.shape != other.shape:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from DeepSegmentLib.errors import InvalidInputError
 
 from .geometry import Box
@@ -59,7 +57,5 @@ class Volume:
 
     def oriented(self, orientation: str) -> Volume:
         """The same voxels with the axes (i, j, k) pointing as in "RAS"; a view, nothing is resampled."""
-        geometry, order, flips = self.geometry.oriented(orientation)
-        voxels = self.voxels.transpose(0, *(axis + 1 for axis in order))
-        reversed_axes = tuple(n + 1 for n, flip in enumerate(flips) if flip)
-        return Volume(np.flip(voxels, reversed_axes), geometry, self.name)
+        geometry, _, _ = self.geometry.oriented(orientation)
+        return Volume(self.geometry.view(self.voxels, orientation), geometry, self.name)

@@ -89,7 +89,7 @@ def read_series(folder: Path, uid: str | None = None) -> Volume:
     geometry = Geometry.from_itk(
         voxels.shape[1:],
         spacing=(*slices[0].spacing[:2], gap),
-        origin=slices[0].position,
+        origin=slices[0].position.tolist(),
         direction=np.column_stack([*slices[0].axes, normal]),
     )
     volume = Volume(voxels, geometry, series.description or folder.name)
@@ -131,7 +131,9 @@ def _slice(path: str) -> _Slice:
     if reader.GetNumberOfComponents() != 1:
         raise VolumeFileError(f"{path} is a colour image; only grey values can be segmented")
     if reader.GetDimension() == 3 and reader.GetSize()[2] > 1:
-        raise VolumeFileError(f"{path} is a multi-frame image of {reader.GetSize()[2]} frames; convert it to NIfTI first")
+        raise VolumeFileError(
+            f"{path} is a multi-frame image of {reader.GetSize()[2]} frames; convert it to NIfTI first"
+        )
     return _Slice(path, position, orientation.reshape(2, 3), reader.GetSize()[:2], reader.GetSpacing()[:2])
 
 
@@ -211,8 +213,10 @@ def _check_complete(path: Path) -> None:
     if found is None:
         return
     length = int.from_bytes(found[1], "little")
-    complete = content.find(_END_OF_FRAGMENTS, found.end()) >= 0 if length == _UNDEFINED else (
-        found.end() + length <= len(content)
+    complete = (
+        content.find(_END_OF_FRAGMENTS, found.end()) >= 0
+        if length == _UNDEFINED
+        else (found.end() + length <= len(content))
     )
     if not complete:
         raise VolumeFileError(f"{path} is cut off: its pixel data is not complete; copy it again")

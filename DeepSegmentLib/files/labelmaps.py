@@ -136,6 +136,4 @@ def _terminology(document: dict[str, Any] | None) -> Terminology | None:
     if document is None:
         return None
     modifier = document.get("modifier")
-    return Terminology(
-        Code(**document["category"]), Code(**document["type"]), Code(**modifier) if modifier else None
-    )
+    return Terminology(Code(**document["category"]), Code(**document["type"]), Code(**modifier) if modifier else None)

@@ -127,7 +127,7 @@ def _segmentation_fields() -> dict[str, str]:
 
 
 def _segments_fields(label_map: LabelMap) -> dict[str, str]:
-    fields = {}
+    fields: dict[str, str] = {}
     for n, segment in enumerate(label_map.segments):
         values = {
             "ID": f"Segment_{n + 1}",

@@ -69,23 +69,6 @@ def read_frames(path: Path) -> Iterator[Volume]:
         yield _frame(reader, path, n)
 
 
-def read_input(path: Path, series_uid: str | None = None) -> Volume:
-    """Read a volume file, or a DICOM series of a folder.
-
-    Args:
-        path: File or folder.
-        series_uid: Which series, where the folder holds several.
-
-    Raises:
-        VolumeFileError: See `read_volume` and `read_series`.
-    """
-    if not path.is_dir():
-        return read_volume(path)
-    from .dicom import read_series
-
-    return read_series(path, series_uid)
-
-
 def write_volume(volume: Volume, path: Path) -> None:
     """Write a volume; its channels become values of one voxel.
 
@@ -211,9 +194,10 @@ def execute(reader: sitk.ImageFileReader, path: Path) -> sitk.Image:
         VolumeFileError: The file is damaged or cut off.
     """
     try:
-        return reader.Execute()
+        image: sitk.Image = reader.Execute()
     except (RuntimeError, MemoryError) as error:
         raise VolumeFileError(f"{path} is damaged or cut off: {_itk_reason(error)}; copy it again") from error
+    return image
 
 
 def volume_from_image(image: sitk.Image, *, name: str) -> Volume:

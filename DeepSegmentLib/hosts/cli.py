@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-_Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse names the type of its own result only so
+_Commands = argparse._SubParsersAction
 
 
 def _command(commands: _Commands[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:
@@ -226,9 +226,7 @@ def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("recipe", type=Path, help="recipe (.json): model, tissues, synthesis and schedule")
     parser.add_argument("label_maps", type=Path, help="folder of label maps")
     parser.add_argument("output", type=Path, help="model folder to write; must not exist")
-    parser.add_argument(
-        "--checkpoint", type=Path, required=True, help="training state; an existing one is continued"
-    )
+    parser.add_argument("--checkpoint", type=Path, required=True, help="training state; an existing one is continued")
 
 
 def _train(options: argparse.Namespace) -> int:

@@ -28,7 +28,7 @@ def importance_map(shape: Index) -> NDArray[np.float32]:
         offsets = np.arange(n) - (n - 1) / 2
         profile = np.exp(-0.5 * (offsets / (n / 8)) ** 2)
         weights = weights * profile.reshape([-1 if a == axis else 1 for a in range(3)])
-    return np.maximum(weights / weights.max(), 1e-3).astype(np.float32)
+    return np.asarray(np.maximum(weights / weights.max(), 1e-3), dtype=np.float32)
 
 
 class SlabBlender:
@@ -75,7 +75,7 @@ class SlabBlender:
             Index of the first finished plane, and the planes (channel, k, j, i).
         """
         first, count = self._first, min(stop, self._shape[0]) - self._first
-        planes = self._total[:, :count] / self._weight[:count]
+        planes = np.asarray(self._total[:, :count] / self._weight[:count], dtype=np.float32)
         self._drop(self._total, count)
         self._drop(self._weight[None], count)
         self._first += count

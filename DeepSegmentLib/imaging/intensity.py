@@ -66,13 +66,14 @@ def normalize(channel: NDArray[Any], normalization: Normalization) -> NDArray[np
     """
     values = np.array(channel, dtype=np.float32)
     if normalization.kind == "zscore":
-        return (values - values.mean(dtype=np.float64)).astype(np.float32) / _positive(values.std(dtype=np.float64))
+        centred = values - np.float32(values.mean(dtype=np.float64))
+        return np.asarray(centred / _positive(values.std(dtype=np.float64)))
     if normalization.kind == "window":
         np.clip(values, normalization.low, normalization.high, out=values)
         return (values - np.float32(normalization.mean)) / np.float32(normalization.std)
     if normalization.kind == "percentile":
         low, high = np.percentile(values, [normalization.low, normalization.high])
-        return np.clip((values - np.float32(low)) / _positive(high - low), 0, 1)
+        return np.asarray(np.clip((values - np.float32(low)) / _positive(high - low), 0, 1))
     return values
 
 

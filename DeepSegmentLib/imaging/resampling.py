@@ -43,7 +43,7 @@ def axis_weights(positions: NDArray[np.float64], n: int, *, support: float = 1.0
     """
     distance = np.abs(np.clip(positions, 0, n - 1)[:, None] - np.arange(n))
     weights = np.clip(1 - distance / max(1.0, support), 0, None)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def along_axis(array: NDArray[Any], weights: NDArray[np.float32], axis: int) -> NDArray[np.float32]:

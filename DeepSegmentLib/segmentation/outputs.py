@@ -59,9 +59,7 @@ class Prediction:
 class Outputs:
     """The arrays that planes are written into, seen in the network's orientation."""
 
-    def __init__(
-        self, geometry: Geometry, spec: ModelSpec, settings: PredictSettings, inside: Box | None
-    ) -> None:
+    def __init__(self, geometry: Geometry, spec: ModelSpec, settings: PredictSettings, inside: Box | None) -> None:
         self._geometry, self._spec, self._inside = geometry, spec, inside
         self._channels = {name: _channel_of(spec, name) for name in settings.probabilities}
         layers = len(spec.segments) if spec.output == "regions" else 1
@@ -74,9 +72,8 @@ class Outputs:
 
     def _place(self, array: NDArray[Any], k: int, box: Box) -> NDArray[Any]:
         """The plane k of the box in an output array (k, j, i), as a writable view in the network's orientation."""
-        _, order, flips = self._geometry.oriented(self._spec.orientation)
-        view = np.flip(array.transpose(order), [axis for axis, flip in enumerate(flips) if flip])
-        return view[(box.start[0] + k, *box.to_slices()[1:])]
+        plane = (box.start[0] + k, *box.to_slices()[1:])
+        return np.asarray(self._geometry.view(array, self._spec.orientation)[plane])
 
     def write(self, k: int, box: Box, logits: NDArray[np.float32]) -> None:
         """Turn one plane of logits (class, j, i) into labels and maps."""
@@ -110,8 +107,7 @@ class Outputs:
         return Prediction(labels, maps, uncertain, tiles)
 
     def _clear_outside(self, array: NDArray[Any], box: Box) -> None:
-        _, order, flips = self._geometry.oriented(self._spec.orientation)
-        view = np.flip(array.transpose(order), [axis for axis, flip in enumerate(flips) if flip])
+        view = self._geometry.view(array, self._spec.orientation)
         kept = view[box.to_slices()].copy()
         view[...] = 0
         view[box.to_slices()] = kept

@@ -104,9 +104,7 @@ def _tile_logits(
     return (total / np.float32(len(mirrors)))[(slice(None), *inner)]
 
 
-def _padded(
-    patch: NDArray[np.float32], patch_shape: Index
-) -> tuple[NDArray[np.float32], tuple[slice, slice, slice]]:
+def _padded(patch: NDArray[np.float32], patch_shape: Index) -> tuple[NDArray[np.float32], tuple[slice, slice, slice]]:
     """The patch with zeros on both sides of axes shorter than the network's, and where it lies in that."""
     missing = [max(0, want - have) for want, have in zip(patch_shape, patch.shape[1:], strict=True)]
     before = [n // 2 for n in missing]

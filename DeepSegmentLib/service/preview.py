@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -34,7 +34,7 @@ def draw_preview(volume: Volume, label_map: LabelMap, *, title: str) -> Image.Im
         title: One line of text above.
     """
     gray = volume.oriented("RAS")
-    layers = [_oriented(label_map, layer) for layer in label_map.layers]
+    layers = list(label_map.geometry.view(label_map.layers, "RAS"))
     spacing = gray.geometry.spacing_mm
     middle = _middle(layers)
     window = np.percentile(gray.voxels[0], [0.5, 99.5])
@@ -49,12 +49,7 @@ def draw_preview(volume: Volume, label_map: LabelMap, *, title: str) -> Image.Im
     return _sheet(panels, _legend(label_map), title)
 
 
-def _oriented(label_map: LabelMap, layer: NDArray[np.generic]) -> NDArray[np.generic]:
-    _, order, flips = label_map.geometry.oriented("RAS")
-    return np.flip(layer.transpose(order), [axis for axis, flip in enumerate(flips) if flip])
-
-
-def _middle(layers: list[NDArray[np.generic]]) -> tuple[int, int, int]:
+def _middle(layers: list[NDArray[Any]]) -> tuple[int, int, int]:
     """The middle of the segments; of the volume where there are none."""
     mask = np.any([layer > 0 for layer in layers], axis=0)
     box = bounding_box(mask)
@@ -65,20 +60,20 @@ def _middle(layers: list[NDArray[np.generic]]) -> tuple[int, int, int]:
     return k, j, i
 
 
-def _seen(plane: NDArray[np.generic]) -> NDArray[np.generic]:
+def _seen(plane: NDArray[Any]) -> NDArray[Any]:
     """A plane with axes (up, right) as a picture (down, left): head or front up, right or front at the left."""
     return plane[::-1, ::-1]
 
 
-def _to_bytes(plane: NDArray[np.generic], window: NDArray[np.float64]) -> NDArray[np.uint8]:
+def _to_bytes(plane: NDArray[Any], window: NDArray[np.float64]) -> NDArray[np.uint8]:
     low, high = window
     scaled = (np.asarray(plane, np.float32) - low) / max(high - low, 1e-6)
-    return (np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.clip(scaled, 0, 1) * 255, dtype=np.uint8)
 
 
 def _panel(
     gray: NDArray[np.uint8],
-    labels: list[NDArray[np.generic]],
+    labels: list[NDArray[Any]],
     segments: tuple[Segment, ...],
     size: tuple[int, int],
 ) -> Image.Image:
@@ -110,7 +105,7 @@ def _annotate(panel: Image.Image, name: str, letters: str) -> None:
     draw, font = ImageDraw.Draw(panel), ImageFont.load_default(16)
     width, height = panel.size
     draw.text((8, 6), name, fill=_INK, font=font)
-    left, right, up, down = letters
+    left, right, up, down = tuple(letters)
     draw.text((6, height // 2), left, fill=_INK, font=font)
     draw.text((width - 18, height // 2), right, fill=_INK, font=font)
     draw.text((width // 2, 4), up, fill=_INK, font=font)
@@ -122,9 +117,7 @@ def _legend(label_map: LabelMap) -> list[tuple[tuple[int, int, int], str]]:
     return [(segment.color, f"{segment.name}  {volumes[segment.name]:.1f} ml") for segment in label_map.segments]
 
 
-def _sheet(
-    panels: list[Image.Image], legend: list[tuple[tuple[int, int, int], str]], title: str
-) -> Image.Image:
+def _sheet(panels: list[Image.Image], legend: list[tuple[tuple[int, int, int], str]], title: str) -> Image.Image:
     """Panels side by side, the legend in columns below."""
     gap, top = 8, 36
     width = sum(panel.width for panel in panels) + gap * (len(panels) + 1)

@@ -13,9 +13,10 @@ from DeepSegmentLib.data import Progress
 from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, ResourceError
 from DeepSegmentLib.files.atomic import atomic_path, write_text
+from DeepSegmentLib.files.inputs import read_input
 from DeepSegmentLib.files.labelmaps import check_segmentation_path, write_segmentation
 from DeepSegmentLib.files.models import load_model
-from DeepSegmentLib.files.volumes import read_input, volume_stem, write_volume
+from DeepSegmentLib.files.volumes import volume_stem, write_volume
 from DeepSegmentLib.imaging.memory import available_memory_bytes, peak_memory_bytes
 from DeepSegmentLib.segmentation.outputs import Prediction, PredictSettings
 from DeepSegmentLib.segmentation.predict import predict
@@ -96,7 +97,9 @@ def segment_volume(
     loaded = load_model(folder, device)
     used = str(getattr(loaded.network, "device", device))
     try:
-        return Run(predict(volume, loaded.spec, loaded.network, settings=settings, on_progress=on_progress), loaded, used)
+        return Run(
+            predict(volume, loaded.spec, loaded.network, settings=settings, on_progress=on_progress), loaded, used
+        )
     except ResourceError as error:
         if used == "cpu":
             raise
@@ -271,4 +274,3 @@ def _report(request: SegmentRequest, run: Run, volume: Volume) -> dict[str, Any]
         "tiles": run.prediction.tiles,
         "volumes_ml": {name: round(ml, 3) for name, ml in run.prediction.label_map.volumes_ml().items()},
     }
-

@@ -14,7 +14,7 @@ from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.files.labelmaps import read_labelmap
 from DeepSegmentLib.files.models import save_model
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES
-from DeepSegmentLib.networks.spec import ModelSpec
+from DeepSegmentLib.networks.spec import ModelSpec  # noqa: TC001 - the JSON reader resolves the annotations
 from DeepSegmentLib.networks.strict_json import from_json
 from DeepSegmentLib.networks.unet import UNet
 from DeepSegmentLib.training.dataset import SynthesisCase, Tissue, make_case
@@ -120,8 +120,8 @@ def read_cases(folder: Path, recipe: Recipe) -> list[SynthesisCase]:
 
 def _to_ras(label_map: LabelMap) -> LabelMap:
     """The labelled part of a labelmap with axes (i, j, k) to R, A, S."""
-    geometry, order, flips = label_map.geometry.oriented("RAS")
-    labels = np.flip(label_map.layers[0].transpose(order), [n for n, flip in enumerate(flips) if flip])
+    geometry, _, _ = label_map.geometry.oriented("RAS")
+    labels = label_map.geometry.view(label_map.layers[0], "RAS")
     box = bounding_box(labels > 0).grow((_AIR_MARGIN,) * 3).intersect(Box.of_shape(geometry.shape))
     return LabelMap(np.ascontiguousarray(labels[box.to_slices()])[None], geometry.crop(box))
 

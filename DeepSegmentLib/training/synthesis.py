@@ -161,9 +161,7 @@ def _outer_table(tissues: Sequence[Tissue]) -> Tensor:
     return torch.tensor([False, *(tissue.outer for tissue in tissues)])
 
 
-def _strip(
-    drawn: Tensor, tissues: Sequence[Tissue], settings: SynthesisSettings, rng: np.random.Generator
-) -> Tensor:
+def _strip(drawn: Tensor, tissues: Sequence[Tissue], settings: SynthesisSettings, rng: np.random.Generator) -> Tensor:
     """Now and then an image without skull and skin."""
     if rng.uniform() >= settings.strip:
         return drawn
@@ -178,7 +176,7 @@ def _cut_field_of_view(
     Returns:
         Tissues, and which voxels lie outside the field of view.
     """
-    k, j, i = settings.patch_shape
+    k, j, _ = settings.patch_shape
     outside = torch.zeros(settings.patch_shape, dtype=torch.bool)
     choice = rng.uniform()
     if choice < settings.cut / 2:
@@ -215,9 +213,9 @@ def _paint(
     spread[0] = 0.01
     index = drawn.long()
     texture = _randn(drawn.shape, noise_source)
-    return torch.from_numpy(means.astype(np.float32))[index] + texture * torch.from_numpy(
-        spread.astype(np.float32)
-    )[index]
+    return (
+        torch.from_numpy(means.astype(np.float32))[index] + texture * torch.from_numpy(spread.astype(np.float32))[index]
+    )
 
 
 def _blur(image: Tensor, widths: Sequence[float]) -> Tensor:
@@ -254,4 +252,5 @@ def _rescaled(image: Tensor) -> Tensor:
     """Intensities 0 to 1 between the half percentile at both ends, as `percentile` normalisation does."""
     sample = image.reshape(-1)[::7]
     low, high = torch.quantile(sample, torch.tensor([0.005, 0.995])).tolist()
-    return ((image - low) / max(high - low, 1e-6)).clamp_(0, 1)
+    scaled: Tensor = (image - low) / max(high - low, 1e-6)
+    return scaled.clamp_(0, 1)

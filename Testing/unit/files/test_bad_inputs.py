@@ -1,7 +1,5 @@
 """Everything that must be refused: with the name of the file, what is wrong, and nothing left behind."""
 
-import os
-
 import numpy as np
 import pytest
 from bad_inputs import LABELMAPS, VOLUMES
@@ -77,17 +75,17 @@ def test_a_write_that_fails_halfway_leaves_the_old_file(tmp_path):
         partial.write_text("ne")
         raise OSError(28, "no space left on the disk")
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["a.json"]
+    assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_an_error_of_ours_passes_unchanged(tmp_path):
-    with pytest.raises(VolumeFileError, match="^just this$"), atomic_path(tmp_path / "a") as partial:
+    with pytest.raises(VolumeFileError, match=r"^just this$"), atomic_path(tmp_path / "a") as partial:
         partial.write_text("x")
         raise VolumeFileError("just this")
-    assert not os.listdir(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_bug_is_not_hidden(tmp_path):
     with pytest.raises(ZeroDivisionError), atomic_path(tmp_path / "a"):
         raise ZeroDivisionError
-    assert not os.listdir(tmp_path)
+    assert not list(tmp_path.iterdir())

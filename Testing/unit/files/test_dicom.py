@@ -8,7 +8,7 @@ import SimpleITK as sitk
 
 from DeepSegmentLib.errors import VolumeFileError
 from DeepSegmentLib.files.dicom import list_series, read_series
-from DeepSegmentLib.files.volumes import read_input
+from DeepSegmentLib.files.inputs import read_input
 
 pydicom = pytest.importorskip("pydicom")
 

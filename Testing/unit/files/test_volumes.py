@@ -9,7 +9,8 @@ from strategies import geometries, shapes, volumes
 
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.errors import VolumeFileError
-from DeepSegmentLib.files.volumes import read_frames, read_input, read_volume, volume_stem, write_volume
+from DeepSegmentLib.files.inputs import read_input
+from DeepSegmentLib.files.volumes import read_frames, read_volume, volume_stem, write_volume
 
 several_files = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -61,7 +62,9 @@ def test_a_file_of_several_frames_is_read_frame_by_frame(tmp_path):
 
 
 def test_a_fourth_dimension_of_one_is_dropped(tmp_path):
-    sitk.WriteImage(sitk.GetImageFromArray(np.ones((1, 2, 3, 4), np.int16), isVector=False), str(tmp_path / "one.nii.gz"))
+    sitk.WriteImage(
+        sitk.GetImageFromArray(np.ones((1, 2, 3, 4), np.int16), isVector=False), str(tmp_path / "one.nii.gz")
+    )
     assert read_volume(tmp_path / "one.nii.gz").voxels.shape == (1, 2, 3, 4)
 
 

@@ -110,9 +110,7 @@ def test_stripping_removes_what_is_outside_and_no_target(case, seed):
 @given(seed=st.integers(0, 1000))
 def test_outside_the_field_of_view_there_is_nothing(case, seed):
     image, target = synthesize(case, TISSUES, replace(PLAIN, cut=1.0), (seed,))
-    black_planes = [
-        axis for axis in range(3) for end in (0, -1) if not image[0].movedim(axis, 0)[end].any()
-    ]
+    black_planes = [axis for axis in range(3) for end in (0, -1) if not image[0].movedim(axis, 0)[end].any()]
     for axis in black_planes:
         ends = target.movedim(axis, 0)
         assert not ends[0].any() or not ends[-1].any()
