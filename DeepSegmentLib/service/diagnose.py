@@ -89,7 +89,7 @@ def _devices() -> _Part:
     rows = [("NVIDIA driver", driver or "none found")]
     try:
         import torch
-    except Exception as error:  # noqa: BLE001 - a broken torch raises anything, OSError for missing libraries
+    except Exception as error:  # a broken torch raises anything, OSError for missing libraries too
         remedy = "reinstall torch as pytorch.org says for this machine"
         return "Devices", rows, [Finding(f"torch cannot be imported: {error}", remedy)]
     rows.append(("torch built for", f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU only"))
@@ -110,15 +110,19 @@ def _device_findings(torch: Any, driver: str) -> list[Finding]:
     if not torch.cuda.is_available():
         remedy = "update the driver, or install a torch build for an older CUDA"
         return [Finding(f"driver {driver} is too old for torch's CUDA {torch.version.cuda}", remedy)]
-    kernels = torch.cuda.get_arch_list()
-    findings = []
-    for n in range(torch.cuda.device_count()):
-        major, minor = torch.cuda.get_device_capability(n)
-        if not any(kernel in (f"sm_{major}{minor}", f"compute_{major}{minor}") for kernel in kernels):
-            if not any(kernel.startswith(f"sm_{major}") for kernel in kernels):
-                problem = f"this torch has no kernels for cuda:{n} (sm_{major}{minor}); it has {', '.join(kernels)}"
-                findings.append(Finding(problem, "install a newer torch, or run with --device cpu"))
-    return findings
+    return [_no_kernels(torch, n) for n in range(torch.cuda.device_count()) if not _has_kernels(torch, n)]
+
+
+def _has_kernels(torch: Any, n: int) -> bool:
+    """Whether the build has code for a GPU: kernels run on later GPUs of the same major architecture too."""
+    major, _ = torch.cuda.get_device_capability(n)
+    return any(kernel.split("_")[1].startswith(str(major)) for kernel in torch.cuda.get_arch_list())
+
+
+def _no_kernels(torch: Any, n: int) -> Finding:
+    major, minor = torch.cuda.get_device_capability(n)
+    problem = f"torch has no kernels for cuda:{n} (sm_{major}{minor}); it has {', '.join(torch.cuda.get_arch_list())}"
+    return Finding(problem, "install a newer torch, or run with --device cpu")
 
 
 def _nvidia_driver() -> str:

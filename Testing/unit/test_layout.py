@@ -1,0 +1,64 @@
+"""What a newcomer sees agrees with what is there."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LIBRARY = REPOSITORY / "DeepSegmentLib"
+
+
+def _contract_layers():
+    document = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    layers = document["tool"]["importlinter"]["contracts"][0]["layers"]
+    return [re.split(r"\s*\|\s*", line) for line in layers]
+
+
+def _figure_layers():
+    figure = (REPOSITORY / "ARCHITECTURE.md").read_text().split("```")[1]
+    names = [re.split(r"\s{2,}", line.strip())[0] for line in figure.strip().splitlines()]
+    return [re.split(r"\s*\|\s*", line) for line in names]
+
+
+def test_the_figure_is_the_contract():
+    assert _figure_layers() == _contract_layers()
+
+
+def test_the_contract_is_the_tree():
+    there = {path.stem for path in LIBRARY.iterdir() if path.name[0] not in "_."}
+    assert {name for line in _contract_layers() for name in line} == there
+
+
+def test_unit_tests_mirror_the_library():
+    folders = {path.name for path in LIBRARY.iterdir() if path.is_dir() and path.name[0] not in "_."}
+    mirrored = {path.name for path in (REPOSITORY / "Testing" / "unit").iterdir() if path.is_dir()}
+    assert folders == mirrored - {"__pycache__"}
+
+
+def test_the_counts_of_the_code_keep_their_bars():
+    done = subprocess.run([sys.executable, REPOSITORY / "scripts" / "count_code.py"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("module", ["DeepSegmentLib", "DeepSegmentLib.data", "DeepSegmentLib.hosts.cli"])
+def test_importing_is_free(module):
+    heavy = {"torch", "SimpleITK", "scipy", "skimage", "PIL", "safetensors"}
+    code = f"import sys, {module}; print(sorted({heavy!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_top_level_name_is_meant():
+    known = {
+        ".ci", ".gitignore", ".pre-commit-config.yaml", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE",
+        "Makefile", "README.md", "pyproject.toml", "requirements", "scripts", "docs", "DeepSegmentLib", "Resources",
+        "Testing",
+    }  # fmt: skip
+    listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=REPOSITORY)
+    if listed.returncode != 0:
+        pytest.skip("this is no git checkout")
+    assert {Path(name).parts[0] for name in listed.stdout.splitlines()} <= known
