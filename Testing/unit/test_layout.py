@@ -40,7 +40,8 @@ def test_unit_tests_mirror_the_library():
 
 
 def test_the_counts_of_the_code_keep_their_bars():
-    done = subprocess.run([sys.executable, REPOSITORY / "scripts" / "count_code.py"], capture_output=True, text=True)
+    script = REPOSITORY / "scripts" / "count_code.py"
+    done = subprocess.run([sys.executable, script], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
@@ -58,7 +59,7 @@ def test_every_top_level_name_is_meant():
         "Makefile", "README.md", "pyproject.toml", "requirements", "scripts", "docs", "DeepSegmentLib", "Resources",
         "Testing",
     }  # fmt: skip
-    listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=REPOSITORY)
+    listed = subprocess.run(["git", "ls-files"], check=False, capture_output=True, text=True, cwd=REPOSITORY)
     if listed.returncode != 0:
         pytest.skip("this is no git checkout")
     assert {Path(name).parts[0] for name in listed.stdout.splitlines()} <= known
