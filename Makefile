@@ -18,8 +18,9 @@ $(VENV)/library: pyproject.toml requirements/ci.txt
 	$(PIP_INSTALL) --editable .
 	touch $@
 
-$(VENV)/developer: $(VENV)/library
+$(VENV)/developer: $(VENV)/library $(wildcard requirements/*.txt)
 	$(PIP_INSTALL) --requirement requirements/check.txt --requirement requirements/test.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/peers.txt
 	touch $@
 
 demo: $(VENV)/library $(INPUT)

@@ -1,0 +1,87 @@
+"""What comes with DeepSegment works as the README says."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from DeepSegmentLib.evaluation.metrics import dice
+from DeepSegmentLib.files.labelmaps import read_labelmap
+from DeepSegmentLib.files.volumes import read_volume
+from DeepSegmentLib.hosts.cli import build_parser, main
+from DeepSegmentLib.service.catalogue import bundled_models_folder, list_models
+from DeepSegmentLib.service.training import read_recipe
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_bundled_model_is_whole(capsys):
+    bundled = [entry for entry in list_models() if entry.bundled]
+    assert [entry.name for entry in bundled] == ["brain-mr"]
+    for entry in bundled:
+        assert entry.damage == ""
+        assert main(["models", "verify", entry.name]) == 0
+        assert sum(path.stat().st_size for path in entry.path.iterdir()) < 25e6
+
+
+def test_every_segment_has_a_code_and_a_colour_of_its_own():
+    from DeepSegmentLib.files.models import read_spec
+
+    spec = read_spec(bundled_models_folder() / "brain-mr")
+    assert all(segment.terminology and segment.terminology.type.value for segment in spec.segments)
+    assert len({segment.color for segment in spec.segments}) == len(spec.segments)
+    assert len({segment.terminology.type.value for segment in spec.segments}) == len(spec.segments)
+
+
+def test_the_recipe_makes_the_model_that_is_bundled():
+    from DeepSegmentLib.files.models import read_spec
+
+    spec, recipe = (
+        read_spec(bundled_models_folder() / "brain-mr"),
+        read_recipe(REPOSITORY / "Resources" / "Recipes" / "brain-mr.json"),
+    )
+    assert recipe.model.network == spec.network
+    assert recipe.model.segments == spec.segments
+    assert recipe.model.patch_shape == recipe.synthesis.patch_shape
+
+
+def test_the_commands_of_the_readme_are_commands():
+    commands = re.findall(r"^deepsegment (.+)$", README, re.MULTILINE)
+    assert len(commands) >= 7
+    for command in commands:
+        build_parser().parse_args(command.split())
+
+
+def test_colin27_through_the_front_door(tmp_path, colin27, capsys):
+    """The brain agrees with the published extraction; the whole is repeatable to the voxel."""
+    target = tmp_path / "ch2.seg.nrrd"
+    assert main(["segment", str(colin27), str(target), "--preview", str(tmp_path / "ch2.png")]) == 0
+    found = read_labelmap(target)
+    components, _ = ndimage.label(read_volume(colin27.with_name("ch2bet.nii.gz")).voxels[0] > 0)
+    largest = components == np.bincount(components.ravel())[1:].argmax() + 1
+    ball = (np.mgrid[-3:4, -3:4, -3:4] ** 2).sum(0) <= 9
+    brain = ndimage.binary_fill_holes(ndimage.binary_closing(np.pad(largest, 5), ball)[5:-5, 5:-5, 5:-5])
+    assert dice(brain, found.layers[0] > 0) > 0.93
+    assert found.volumes_ml()["Thalamus"] > 5
+
+
+def test_the_python_example_of_the_readme_runs(tmp_path, colin27):
+    shutil.copy(colin27, tmp_path / "head.nii.gz")
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    assert len([line for line in code.splitlines() if line.strip()]) <= 5
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Thalamus" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_links_of_the_pages_lead_somewhere(name):
+    text = (REPOSITORY / name).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (REPOSITORY / link).exists(), link
