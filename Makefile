@@ -10,6 +10,7 @@ COLIN27 := $(CACHE)/colin27
 CONSTRAINTS ?= requirements/ci.txt
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 INPUT ?= $(COLIN27)/ch2.nii.gz
+DEMO = $(firstword $(subst ., ,$(notdir $(INPUT))))
 
 .PHONY: demo test check colin27 clean
 
@@ -23,11 +24,9 @@ $(VENV)/developer: $(VENV)/library $(wildcard requirements/*.txt)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/peers.txt
 	touch $@
 
-demo: $(VENV)/library $(INPUT)
+demo: $(VENV)/library $(filter $(COLIN27)/ch2.nii.gz,$(INPUT))
 	mkdir -p demo
 	$(BIN)/deepsegment segment "$(INPUT)" demo/$(DEMO).seg.nrrd --model brain-mr --report demo/$(DEMO).json --preview demo/$(DEMO).png
-
-DEMO = $(firstword $(subst ., ,$(notdir $(INPUT))))
 
 test: $(VENV)/developer
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(TESTS)

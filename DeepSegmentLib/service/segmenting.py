@@ -145,6 +145,7 @@ def segment_file(request: SegmentRequest, on_progress: ProgressCallback = silent
         },
     }
     if request.report is not None:
+        outputs["report"] = str(request.report)
         write_text(request.report, json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     on_progress(Progress("done", 1.0, 0.0, peak_memory_bytes()))
     return report
