@@ -110,7 +110,7 @@ def test_a_region_of_interest_in_ras(tmp_path, model, head):
         ("empty", "out", [], 2, "neither DICOM"),
     ],
 )
-def test_errors_have_a_code_and_say_what_is_wrong(  # noqa: PLR0917
+def test_errors_have_a_code_and_say_what_is_wrong(
     tmp_path, model, head, capsys, monkeypatch, source, target, options, code, message
 ):
     (tmp_path / "empty").mkdir()
