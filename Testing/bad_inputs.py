@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gzip
 import struct
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NRRD = (
     "NRRD0004\ntype: {type}\ndimension: {dimension}\nspace: left-posterior-superior\nsizes: {sizes}\n"
@@ -65,9 +68,41 @@ def with_value(value: float) -> np.ndarray:
     return voxels
 
 
-def _ambiguous(folder: Path) -> Path:
-    image(folder / "a.nii", noise())
-    return image(folder / "a.nii.gz", noise())
+def nifti_of_sform(path: Path, change: float) -> Path:
+    """A NIfTI file with an sform alone, whose axes are `change` times as long as the voxel sizes say."""
+    patched_nifti(path, 252, struct.pack("<2h", 0, 1))
+    raw = bytearray(path.read_bytes())
+    axes = np.hstack([np.eye(3) * change, np.zeros((3, 1))])
+    raw[280:328] = struct.pack("<12f", *axes.ravel())
+    path.write_bytes(bytes(raw))
+    return path
+
+
+def mha(path: Path, old: bytes, new: bytes) -> Path:
+    """A MetaImage file with some words of its header replaced."""
+    content = image(path, np.ones((3, 4, 5), np.int16)).read_bytes()
+    path.write_bytes(content.replace(old, new))
+    return path
+
+
+def last_voxel(value: float) -> np.ndarray:
+    """An odd number of voxels, of which the last is odd too."""
+    voxels = noise((3, 3, 3))
+    voxels[-1, -1, -1] = value
+    return voxels
+
+
+def _rgb(path: Path) -> Path:
+    content = image(path, np.zeros((2, 2, 2, 3), np.uint8), vector=True).read_bytes()
+    path.write_bytes(content.replace(b"kinds: vector", b"kinds: RGB-color"))
+    return path
+
+
+def _wrong_checksum(path: Path) -> Path:
+    content = bytearray(image(path, noise()).read_bytes())
+    content[-7] ^= 255
+    path.write_bytes(bytes(content))
+    return path
 
 
 VOLUMES = {
@@ -102,7 +137,30 @@ VOLUMES = {
     "size beyond the data": (lambda d: nrrd(d / "a.nrrd", sizes="9 9 9"), "cut off"),
     "complex": (lambda d: image(d / "a.nrrd", noise().astype(np.complex64)), "complex"),
     "voxels elsewhere": (lambda d: nrrd(d / "a.nhdr", b"", more="data file: nothing.raw\n"), "a.nhdr"),
-    "nii beside nii.gz": (_ambiguous, "rename"),
+    "sform of another scale": (lambda d: nifti_of_sform(d / "a.nii", 2), "contradicts itself"),
+    "sform of NaN": (lambda d: nifti_of_sform(d / "a.nii", np.nan), "contradicts itself"),
+    "voxel size 0": (lambda d: patched_nifti(d / "a.nii", 80, struct.pack("<f", 0)), "voxel size"),
+    "voxel size NaN": (lambda d: patched_nifti(d / "a.nii", 80, struct.pack("<f", np.nan)), "voxel size"),
+    "voxel size below 0": (lambda d: patched_nifti(d / "a.nii", 84, struct.pack("<f", -1)), "voxel size"),
+    "RGB nifti": (lambda d: patched_nifti(d / "a.nii", 70, struct.pack("<2h", 128, 24)), "RGB"),
+    "complex nifti": (lambda d: patched_nifti(d / "a.nii", 70, struct.pack("<2h", 32, 64)), "complex"),
+    "unknown type": (lambda d: patched_nifti(d / "a.nii", 70, struct.pack("<2h", 77, 16)), "type 77"),
+    "NIfTI-2": (lambda d: patched_nifti(d / "a.nii", 0, struct.pack("<i", 540)), "NIfTI-2"),
+    "NIfTI pair": (lambda d: patched_nifti(d / "a.nii", 344, b"ni1\0"), "pair"),
+    "Analyze": (lambda d: patched_nifti(d / "a.nii", 344, bytes(4)), "not a volume"),
+    "no dimension": (lambda d: patched_nifti(d / "a.nii", 40, struct.pack("<h", 99)), "99 dimensions"),
+    "nifti without voxels": (lambda d: patched_nifti(d / "a.nii", 42, struct.pack("<h", 0)), "no voxels"),
+    "nifti of negative size": (lambda d: patched_nifti(d / "a.nii", 42, struct.pack("<h", -4)), "no voxels"),
+    "voxels start nowhere": (lambda d: patched_nifti(d / "a.nii", 108, struct.pack("<f", np.inf)), "byte inf"),
+    "voxels start late": (lambda d: patched_nifti(d / "a.nii", 108, struct.pack("<f", 400)), "cut off"),
+    "two-dimensional nifti": (lambda d: image(d / "a.nii", noise((8, 8))), "2D"),
+    "last voxel is NaN": (lambda d: image(d / "a.nii", last_voxel(np.nan)), r"1 voxels.*\(2, 2, 2\)"),
+    "wrong checksum": (lambda d: _wrong_checksum(d / "a.nii.gz"), "damaged"),
+    "RGB nrrd": (lambda d: _rgb(d / "a.nrrd"), "RGB"),
+    "mha without voxels": (lambda d: mha(d / "a.mha", b"DimSize = 5", b"DimSize = 0"), "no voxels"),
+    "mha of negative spacing": (lambda d: mha(d / "a.mha", b"Spacing = 1", b"Spacing = -1"), "spacing"),
+    "mha without axes": (lambda d: mha(d / "a.mha", b"Matrix = 1", b"Matrix = 0"), "axes"),
+    "DICOM file": (lambda d: _bytes(d / "a.dcm", bytes(128) + b"DICM"), "name the folder"),
 }
 
 LABELMAPS = {

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from DeepSegmentLib.errors import DeepSegmentError, VolumeFileError
+from DeepSegmentLib.errors import VolumeFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,40 +16,58 @@ if TYPE_CHECKING:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A path in the folder of `path` to write to; renamed to `path` at the end, deleted after an error.
+    """A path to write to, beside `path` and with its suffix; renamed to it when the block ends well, else deleted.
 
-    The temporary name keeps all suffixes, by which writers choose the format.
+    The file is forced to the disk before the renaming, so that a full disk shows here and not after the old file is
+    gone.
 
     Raises:
-        VolumeFileError: The folder is missing or not writable, `path` is a folder, or the disk is full.
+        VolumeFileError: There is no such folder, `path` is a folder or write-protected, or writing fails.
+    """
+    check_target(path)
+    fresh = path.with_name(f".{uuid4().hex[:12]}{''.join(path.suffixes[-2:])}")
+    try:
+        fresh.touch(exist_ok=False)
+        yield fresh
+        _flush(fresh)
+        os.replace(fresh, path)
+    except OSError as error:
+        raise VolumeFileError(
+            f"{path} cannot be written: {error.strerror or error}; check the free space and the rights of the folder"
+        ) from error
+    finally:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+
+
+def check_target(path: Path) -> None:
+    """Check what can be known before writing.
+
+    Raises:
+        VolumeFileError: There is no such folder, or `path` is a folder or write-protected.
     """
     if path.is_dir():
         raise VolumeFileError(f"{path} is a folder; name a file in it")
     if not path.parent.is_dir():
-        raise VolumeFileError(f"the folder {path.parent} does not exist; make it first")
-    partial = path.with_name(f".{uuid4().hex}-{path.name}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    except DeepSegmentError:
-        raise
-    except (OSError, RuntimeError) as error:  # RuntimeError is what SimpleITK raises when it cannot write
-        raise VolumeFileError(f"{path} cannot be written: {_reason(error)}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        raise VolumeFileError(f"{path} cannot be written: the folder {path.parent} does not exist; make it first")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise VolumeFileError(f"{path} is write-protected; remove it or choose another name")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8 with line feeds.
+    """Write UTF-8 text with plain newlines.
 
     Raises:
-        VolumeFileError: See `atomic_path`.
+        VolumeFileError: The file cannot be written, or the text is no Unicode text.
     """
-    with atomic_path(path) as partial:
-        partial.write_text(text, encoding="utf-8", newline="\n")
+    try:
+        content = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise VolumeFileError(f"{path} cannot be written: {text[error.start]!r} is half a character") from error
+    with atomic_path(path) as fresh:
+        fresh.write_bytes(content)
 
 
-def _reason(error: BaseException) -> str:
-    """What an error says, in one line; the last line of SimpleITK's, which begin with the source file."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

@@ -1,30 +1,39 @@
 """DICOM series folders as volumes, through SimpleITK and GDCM.
 
-The place of a slice is its Image Position (Patient), never its thickness or number.
+The place of a slice is its Image Position (Patient), never its thickness or number. GDCM fills in pixels that a file
+lacks and takes a missing spacing for 1 mm; neither passes here.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.errors import VolumeFileError
 
-from .volumes import check_finite
+from .checks import check_extent, check_finite
+from .itk import NUMBER_TYPES, quiet
+from .slice_files import check_slice_file, is_dicom, is_volume_class
 
-_POSITION, _ORIENTATION = "0020|0032", "0020|0037"
-_DESCRIPTION, _MODALITY, _SERIES = "0008|103e", "0008|0060", "0020|000e"
-# Slices count as evenly spaced when no gap is off by more than this part of the usual one: scanners round positions.
-_GAP_TOLERANCE = 0.02
-_TILT_DEGREES = 0.5
-_UNDEFINED = 0xFFFFFFFF
-_END_OF_FRAGMENTS = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+sitk: Any = SimpleITK  # its functions have no annotations
+
+# Positions may be this part of a voxel off the even, straight grid.
+_ALONG, _ACROSS = 0.1, 0.25
+_ROUNDING_MM = 0.101  # scanners round positions to 0.1 mm at worst, and both ends of a distance are rounded
+_ONE_FRAME = ((), (1,))  # what may follow columns and rows
+_SAME = 1e-3  # of directions (no unit), pixel sizes and positions (mm)
+_CHARSETS = {"ISO_IR 100": "latin-1", "ISO_IR 101": "iso8859-2", "ISO_IR 144": "iso8859-5", "GB18030": "gb18030"}
 
 
 @dataclass(frozen=True)
@@ -32,43 +41,54 @@ class SeriesInfo:
     """One series of a folder.
 
     Attributes:
-        uid: Series Instance UID.
+        uid: Series Instance UID; empty in some anonymised files.
         description: Series Description.
         modality: "CT", "MR" and so on.
         slices: Number of files.
+        size: Columns and rows of the first slice.
     """
 
     uid: str
     description: str
     modality: str
     slices: int
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
 class _Slice:
-    path: str
-    position: np.ndarray
-    axes: np.ndarray  # (2, 3): directions of rows and columns in LPS
-    size: tuple[int, ...]
-    spacing: tuple[float, ...]
+    """The header of a file; what is missing has length 0."""
+
+    path: Path
+    series: tuple[str, str, str]  # UID, description, modality
+    size: tuple[int, ...]  # columns, rows, frames
+    channels: int
+    number_type: int  # SimpleITK's pixel identifier, after rescaling
+    position: NDArray[np.float64]
+    axes: NDArray[np.float64]  # directions of rows and columns in LPS, six numbers
+    pixel_mm: NDArray[np.float64]  # between rows, between columns
+    localizer: bool
 
 
 def list_series(folder: Path) -> tuple[SeriesInfo, ...]:
-    """The image series in a folder (not below it); empty where there is no DICOM.
+    """The image series in a folder (not below it), in order of UID; empty where there is none.
+
+    Files of other kinds, also of DICOM, are passed over.
 
     Raises:
-        VolumeFileError: The folder does not exist, or a file is cut off.
+        VolumeFileError: The folder does not exist, or a slice is damaged.
     """
-    return tuple(_info(uid, files) for uid, files in _scan(folder).items())
-
-
-def _info(uid: str, files: tuple[str, ...]) -> SeriesInfo:
-    tags = _header(files[0])
-    return SeriesInfo(uid, _tag(tags, _DESCRIPTION), _tag(tags, _MODALITY), len(files))
+    return tuple(
+        SeriesInfo(*slices[0].series, len(slices), (slices[0].size[0], slices[0].size[1]))
+        for _, slices in sorted(_scan(folder).items())
+    )
 
 
 def read_series(folder: Path, uid: str | None = None) -> Volume:
-    """Read one series of a folder.
+    """Read one series of a folder, rescaled to the units of its modality (Hounsfield units for CT).
+
+    Integers stay integers where slope and intercept are; otherwise voxels are float32. Localizers in a series of other
+    slices are left out.
 
     Args:
         folder: Folder with the slices.
@@ -76,159 +96,196 @@ def read_series(folder: Path, uid: str | None = None) -> Volume:
 
     Raises:
         VolumeFileError: There is no series or no such series, or several and none chosen; slices are missing, doubled,
-            unevenly spaced, of different sizes or directions, tilted (gantry tilt), or cannot be decoded.
+            unevenly spaced, of different sizes or directions, tilted (gantry tilt), or damaged.
+        ResourceError: The series does not fit into memory.
     """
-    found = _scan(folder)
-    series = _choose(folder, tuple(_info(each, files) for each, files in found.items()), uid)
-    slices = [_slice(path) for path in found[series.uid]]
+    slices = _choose(folder, uid)
     _check_alike(slices, folder)
-    normal = np.cross(*slices[0].axes)
+    axes = slices[0].axes.reshape(2, 3)
+    normal = np.cross(*axes)
     slices.sort(key=lambda each: float(each.position @ normal))
     gap = _gap(slices, normal, folder)
-    voxels = _decode(slices, folder)
+    _check_straight(slices, normal, folder)
+    columns, rows = slices[0].size[:2]
+    between_rows, between_columns = slices[0].pixel_mm
     geometry = Geometry.from_itk(
-        voxels.shape[1:],
-        spacing=(*slices[0].spacing[:2], gap),
+        (len(slices), rows, columns),
+        spacing=(between_columns, between_rows, gap),
         origin=slices[0].position.tolist(),
-        direction=np.column_stack([*slices[0].axes, normal]),
+        direction=np.column_stack([*axes, normal]),
     )
-    volume = Volume(voxels, geometry, series.description or folder.name)
-    check_finite(volume, folder)
-    return volume
+    voxels = _decode(slices, geometry, folder)
+    return Volume(voxels, geometry, slices[0].series[1] or folder.name)
 
 
-def _choose(folder: Path, series: tuple[SeriesInfo, ...], uid: str | None) -> SeriesInfo:
-    if not series:
-        raise VolumeFileError(f"{folder} holds no DICOM image series")
-    table = "\n".join(f"  {each.uid}  {each.modality}  {each.slices} slices  {each.description}" for each in series)
-    chosen = [each for each in series if uid in (None, each.uid)]
-    if not chosen:
-        raise VolumeFileError(f"{folder} holds no series {uid}; it holds:\n{table}")
-    if len(chosen) > 1:
-        raise VolumeFileError(f"{folder} holds {len(series)} series; choose one by its UID:\n{table}")
-    return chosen[0]
-
-
-def _header(path: str) -> sitk.ImageFileReader:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(path)
+def _scan(folder: Path) -> dict[str, list[_Slice]]:
+    """The slices of each series."""
+    if not folder.is_dir():
+        raise VolumeFileError(f"the folder {folder} does not exist; check the name")
+    series: dict[str, list[_Slice]] = {}
     try:
-        reader.ReadImageInformation()
+        for path in sorted(folder.iterdir()):
+            found = _read_header(path) if path.is_file() and is_dicom(path) else None
+            if found is not None:
+                series.setdefault(found.series[0], []).append(found)
+    except OSError as error:
+        raise VolumeFileError(f"{folder} cannot be read: {error}; check its rights") from error
+    return series
+
+
+def _choose(folder: Path, uid: str | None) -> list[_Slice]:
+    series = _scan(folder)
+    if not series:
+        raise VolumeFileError(f"{folder} holds no DICOM image series; name the folder that holds the slices themselves")
+    table = "".join(f"\n  {_line(slices)}" for _, slices in sorted(series.items()))
+    if uid is None and len(series) > 1:
+        raise VolumeFileError(f"{folder} holds {len(series)} series; choose one by its UID:{table}")
+    chosen = next(iter(series.values())) if uid is None else series.get(uid)
+    if chosen is None:
+        raise VolumeFileError(f"{folder} holds no series {uid}; it holds:{table}")
+    return [each for each in chosen if not each.localizer] or chosen
+
+
+def _line(slices: Sequence[_Slice]) -> str:
+    uid, description, modality = slices[0].series
+    columns, rows = slices[0].size[:2]
+    return f"{uid}  {modality}  {len(slices)} slices  {columns}x{rows}  {description}"
+
+
+def _read_header(path: Path) -> _Slice | None:
+    """The header of a slice; None for DICOM files of other kinds."""
+    reader, expected = _reader(path), is_volume_class(path)
+    if expected:  # before GDCM, which ponders over half a JPEG 2000 image for half a minute
+        check_slice_file(path)
+    try:
+        with quiet():
+            reader.ReadImageInformation()
     except RuntimeError as error:
-        raise VolumeFileError(f"{path} is damaged or no DICOM image: its header cannot be read") from error
+        if not expected:
+            return None
+        raise VolumeFileError(f"{path} is cut off or damaged: it has no image; copy it again, or remove it") from error
+    found = _parse(reader, path)
+    return found if expected or (len(found.position) == 3 and found.size[2:] in _ONE_FRAME) else None
+
+
+def _parse(reader: Any, path: Path) -> _Slice:
+    charset = _CHARSETS.get(_tag(reader, "0008|0005").split("\\")[0], "utf-8")
+    return _Slice(
+        path,
+        series=(_tag(reader, "0020|000e"), _tag(reader, "0008|103e", charset), _tag(reader, "0008|0060")),
+        size=reader.GetSize(),
+        channels=reader.GetNumberOfComponents(),
+        number_type=reader.GetPixelID(),
+        position=_numbers(reader, "0020|0032", path),
+        axes=_numbers(reader, "0020|0037", path),
+        pixel_mm=_numbers(reader, "0028|0030", path),
+        localizer="LOCALIZER" in _tag(reader, "0008|0008").split("\\"),
+    )
+
+
+def _reader(path: Path) -> Any:
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(path))
     return reader
 
 
-def _tag(reader: sitk.ImageFileReader, key: str) -> str:
-    return str(reader.GetMetaData(key)).strip() if reader.HasMetaDataKey(key) else ""
+def _tag(reader: Any, key: str, charset: str = "latin-1") -> str:
+    raw = str(reader.GetMetaData(key)) if reader.HasMetaDataKey(key) else ""
+    return raw.encode("utf-8", "surrogateescape").decode(charset, "replace").strip(" \0")
 
 
-def _slice(path: str) -> _Slice:
-    reader = _header(path)
-    position, orientation = (_numbers(reader, key, path) for key in (_POSITION, _ORIENTATION))
-    if len(position) != 3 or len(orientation) != 6:
-        raise VolumeFileError(f"{path} does not say where it lies (Image Position or Orientation (Patient) is missing)")
-    if reader.GetNumberOfComponents() != 1:
-        raise VolumeFileError(f"{path} is a colour image; only grey values can be segmented")
-    if reader.GetDimension() == 3 and reader.GetSize()[2] > 1:
-        raise VolumeFileError(
-            f"{path} is a multi-frame image of {reader.GetSize()[2]} frames; convert it to NIfTI first"
-        )
-    return _Slice(path, position, orientation.reshape(2, 3), reader.GetSize()[:2], reader.GetSpacing()[:2])
-
-
-def _numbers(reader: sitk.ImageFileReader, key: str, path: str) -> np.ndarray:
+def _numbers(reader: Any, key: str, path: Path) -> NDArray[np.float64]:
     text = _tag(reader, key)
     try:
-        return np.array([float(part) for part in text.split("\\") if part])
+        numbers = np.array([float(part) for part in text.split("\\") if part.strip()])
     except ValueError as error:
-        raise VolumeFileError(f"{path} has the unreadable position {text!r}") from error
+        raise VolumeFileError(f"{path} has {text!r} where numbers belong (tag {key})") from error
+    if not np.isfinite(numbers).all():
+        raise VolumeFileError(f"{path} has {text!r} where finite numbers belong (tag {key})")
+    return numbers
 
 
 def _check_alike(slices: list[_Slice], folder: Path) -> None:
+    for each in slices:
+        _check_slice(each)
     sizes = Counter(each.size for each in slices)
     if len(sizes) > 1:
-        listed = ", ".join(f"{n} of {'x'.join(map(str, size))}" for size, n in sizes.most_common())
+        listed = ", ".join(f"{n} of {'x'.join(map(str, size[:2]))}" for size, n in sizes.most_common())
         raise VolumeFileError(f"{folder}: slices of one series have several sizes ({listed}); remove the odd ones")
     for each in slices[1:]:
-        if np.abs(each.axes - slices[0].axes).max() > 1e-3:
-            raise VolumeFileError(f"{folder}: {Path(each.path).name} is turned against the other slices; remove it")
-        if np.abs(np.subtract(each.spacing, slices[0].spacing)).max() > 1e-3:
-            raise VolumeFileError(f"{folder}: {Path(each.path).name} has another pixel spacing than the other slices")
-
-
-def _gap(slices: list[_Slice], normal: np.ndarray, folder: Path) -> float:
-    """Distance of neighbouring slices, which must be the same for all, along the normal."""
+        if np.abs(each.axes - slices[0].axes).max() > _SAME:
+            raise VolumeFileError(f"{folder}: {each.path.name} is turned against the other slices; remove it")
+        if np.abs(each.pixel_mm - slices[0].pixel_mm).max() > _SAME:
+            raise VolumeFileError(f"{folder}: {each.path.name} has another pixel spacing than the other slices")
     if len(slices) < 2:
         raise VolumeFileError(f"{folder} holds a single slice; a volume has at least two")
+
+
+def _check_slice(each: _Slice) -> None:
+    """Refuse a file that is no plain slice with a place."""
+    if each.channels != 1:
+        raise VolumeFileError(f"{each.path} is a color image; only gray values can be segmented")
+    if each.size[2:] not in _ONE_FRAME:
+        raise VolumeFileError(f"{each.path} is a multi-frame image of {each.size[2]} frames; convert it to NIfTI first")
+    if len(each.position) != 3 or len(each.axes) != 6:
+        raise VolumeFileError(f"{each.path} does not say where it lies: Image Position or Orientation is missing")
+    if len(each.pixel_mm) != 2 or min(each.pixel_mm) <= 0:
+        raise VolumeFileError(
+            f"{each.path} has the pixel spacing {each.pixel_mm.tolist()}; it must be two lengths above 0"
+        )
+    axes = each.axes.reshape(2, 3)
+    if np.abs(axes @ axes.T - np.eye(2)).max() > _SAME:
+        raise VolumeFileError(f"{each.path} has directions that are not at right angles: {each.axes.tolist()}")
+
+
+def _gap(slices: list[_Slice], normal: NDArray[np.float64], folder: Path) -> float:
+    """Distance of neighbouring slices along the normal, which must be the same for all."""
     places = np.array([each.position @ normal for each in slices])
     gaps = np.diff(places)
-    usual = float(np.median(gaps))
-    if gaps.min() < 1e-3:
-        n = int(gaps.argmin())
-        raise VolumeFileError(f"{folder}: two slices lie at {places[n]:.2f} mm; remove one, or choose a series")
-    uneven = np.flatnonzero(np.abs(gaps - usual) > _GAP_TOLERANCE * usual)
-    if uneven.size:
-        between = "; ".join(f"{places[n]:.2f} to {places[n + 1]:.2f} mm" for n in uneven[:5])
+    twice = np.flatnonzero(gaps < _SAME)
+    if twice.size:
+        different = int((gaps >= _SAME).sum()) + 1
+        raise VolumeFileError(
+            f"{folder}: two slices lie at {places[twice[0]]:.2f} mm ({len(slices)} slices at {different} places); "
+            "remove the doubled ones, or split a sequence into volumes"
+        )
+    step = float(places[-1] - places[0]) / (len(slices) - 1)
+    tolerance = max(_ALONG * step, min(_ROUNDING_MM, 0.4 * step))
+    if np.abs(places - places[0] - step * np.arange(len(slices))).max() > tolerance:
+        usual = float(np.median(gaps))
+        order = np.argsort(-np.abs(gaps - usual))[:5]
+        between = "; ".join(f"{places[n]:.2f} to {places[n + 1]:.2f} mm" for n in sorted(order) if gaps[n] != usual)
         raise VolumeFileError(
             f"{folder}: slices are missing or unevenly spaced: usually {usual:.2f} mm apart, but not at {between}"
         )
-    _check_tilt(slices, normal, folder)
-    return float((places[-1] - places[0]) / (len(slices) - 1))
+    return step
 
 
-def _check_tilt(slices: list[_Slice], normal: np.ndarray, folder: Path) -> None:
-    way = slices[-1].position - slices[0].position
-    angle = float(np.degrees(np.arccos(np.clip(way @ normal / np.linalg.norm(way), -1, 1))))
-    if angle > _TILT_DEGREES:
+def _check_straight(slices: list[_Slice], normal: NDArray[np.float64], folder: Path) -> None:
+    offsets = np.array([each.position - slices[0].position for each in slices])
+    along = offsets @ normal
+    across = np.linalg.norm(offsets - np.outer(along, normal), axis=1)
+    if across.max() > _ACROSS * slices[0].pixel_mm.min():
+        angle = np.degrees(np.arctan2(across[-1], along[-1]))
         raise VolumeFileError(
-            f"{folder}: the slices are shifted against each other (gantry tilt of {angle:.1f} degrees); straighten the "
-            "series first, for example in 3D Slicer (DICOM module, regularisation on) and export it as NIfTI"
+            f"{folder}: the slices are shifted sideways by up to {across.max():.2f} mm (gantry tilt of {angle:.1f} "
+            "degrees); straighten the series first, for example in 3D Slicer (DICOM module, regularisation on)"
         )
 
 
-def _scan(folder: Path) -> dict[str, tuple[str, ...]]:
-    """Files of each image series, by UID."""
-    if not folder.is_dir():
-        raise VolumeFileError(f"the folder {folder} does not exist; check the name")
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and _is_dicom(path):
-            _check_complete(path)
-    ids = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
-    return {uid: sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid) for uid in ids}
-
-
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
-
-
-def _check_complete(path: Path) -> None:
-    """Refuse a file whose Pixel Data element is longer than the file: GDCM leaves it out without a word.
-
-    Looks for the explicit element (DICOM PS3.5 section 7.1.2); implicit ones, which scanners hardly write, pass.
-    """
-    content = path.read_bytes()
-    found = re.search(rb"\xe0\x7f\x10\x00O[BW]\x00\x00(....)", content, re.DOTALL)
-    if found is None:
-        return
-    length = int.from_bytes(found[1], "little")
-    complete = (
-        content.find(_END_OF_FRAGMENTS, found.end()) >= 0
-        if length == _UNDEFINED
-        else (found.end() + length <= len(content))
-    )
-    if not complete:
-        raise VolumeFileError(f"{path} is cut off: its pixel data is not complete; copy it again")
-
-
-def _decode(slices: list[_Slice], folder: Path) -> np.ndarray:
-    """Voxels (1, k, j, i) with the rescale slope and intercept applied."""
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames([each.path for each in slices])
-    try:
-        array = sitk.GetArrayFromImage(reader.Execute())
-    except (RuntimeError, MemoryError) as error:
-        last = [line for line in str(error).splitlines() if line.strip()][-1:]
-        raise VolumeFileError(f"{folder}: a slice cannot be decoded: {' '.join(last).strip()}") from error
-    return np.asarray(array)[None]
+def _decode(slices: list[_Slice], geometry: Geometry, folder: Path) -> NDArray[Any]:
+    """Voxels (1, k, j, i), each slice with its own slope and intercept."""
+    kinds = [NUMBER_TYPES.get(each.number_type, np.dtype(np.float64)) for each in slices]
+    dtype = np.result_type(*kinds)
+    dtype = np.dtype(np.float32) if dtype == np.float64 else dtype
+    check_extent(folder, geometry.shape, dtype.itemsize)
+    voxels = np.empty((1, *geometry.shape), dtype)
+    for k, each in enumerate(slices):
+        try:
+            with quiet():
+                voxels[0, k] = sitk.GetArrayFromImage(_reader(each.path).Execute()).reshape(geometry.shape[1:])
+        except (RuntimeError, ValueError) as error:
+            raise VolumeFileError(f"{each.path} is damaged: it cannot be decoded; copy it again") from error
+    check_finite(folder, voxels)
+    return voxels

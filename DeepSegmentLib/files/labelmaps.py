@@ -7,14 +7,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import SimpleITK as sitk
 
-from DeepSegmentLib.data import Code, LabelMap, Segment, Terminology
-from DeepSegmentLib.errors import DeepSegmentError, VolumeFileError
+from DeepSegmentLib.data import Code, LabelMap, Segment, Terminology, Volume
+from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 
-from .atomic import write_text
-from .seg_nrrd import read_seg_nrrd, write_seg_nrrd
-from .volumes import read_volume, volume_stem, write_image
+from .atomic import atomic_path, check_target
+from .checks import check_file, refused_as_file
+from .label_values import as_labels, unnamed_segments
+from .seg_nrrd import read_seg_nrrd, read_seg_provenance, write_seg_nrrd
+from .volumes import WRITABLE_SUFFIXES, check_suffix, read_volume, volume_stem, write_volume
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,21 +23,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha")
-
 
 def check_segmentation_path(path: Path) -> None:
     """Refuse a name that `write_segmentation` cannot write to, before work is spent.
 
     Raises:
-        VolumeFileError: The suffix is unknown, or the folder is missing.
+        VolumeFileError: The suffix is unknown, the folder is missing, or the file is write-protected.
     """
-    if not path.name.lower().endswith(_IMAGE_SUFFIXES):
-        raise VolumeFileError(f"{path}: unknown suffix; use .seg.nrrd, {', '.join(_IMAGE_SUFFIXES)}")
-    if not path.parent.is_dir():
-        raise VolumeFileError(f"the folder {path.parent} does not exist; make it first")
-    if path.is_dir():
-        raise VolumeFileError(f"{path} is a folder; name a file in it")
+    check_suffix(path, (".seg.nrrd", *WRITABLE_SUFFIXES))
+    check_target(path)
 
 
 def write_segmentation(label_map: LabelMap, path: Path, provenance: Mapping[str, str] | None = None) -> None:
@@ -64,52 +59,62 @@ def label_table_path(path: Path) -> Path:
 
 
 def write_labelmap(label_map: LabelMap, path: Path, provenance: Mapping[str, str] | None = None) -> None:
-    """Write an image of label values, and `<name>.labels.json` with the segments.
+    """Write an image of label values, and `<name>.labels.json` with the segments and the provenance.
 
     Raises:
-        VolumeFileError: There are several layers, or a file cannot be written.
+        VolumeFileError: There are several layers, or a file cannot be written; then neither is.
     """
     if len(label_map.layers) > 1:
         raise VolumeFileError(f"{path} can hold one layer, there are {len(label_map.layers)}; write a .seg.nrrd")
     table = {"segments": [_to_json(segment) for segment in label_map.segments], "provenance": dict(provenance or {})}
-    write_image(sitk.GetImageFromArray(np.ascontiguousarray(label_map.layers[0])), label_map.geometry, path)
-    write_text(label_table_path(path), json.dumps(table, indent=2, ensure_ascii=False) + "\n")
+    # ASCII, because a name may hold what UTF-8 cannot.
+    text = json.dumps(table, indent=2) + "\n"
+    with atomic_path(label_table_path(path)) as fresh:
+        fresh.write_text(text, encoding="ascii", newline="\n")
+        write_volume(Volume(label_map.layers, label_map.geometry), path)
 
 
 def read_labelmap(path: Path) -> LabelMap:
     """Read a `.seg.nrrd`, or an image of label values with its table if there is one.
 
-    Values without a name in a table become segments called "label 3" and the like.
+    Without a table, each value found becomes a segment "label 3" and the like.
 
     Raises:
         VolumeFileError: A file is missing or damaged, or the values are no labels.
+        ResourceError: It does not fit into memory.
     """
     if path.name.lower().endswith(".seg.nrrd"):
         return read_seg_nrrd(path)
     volume = read_volume(path)
     if volume.channels > 1:
-        raise VolumeFileError(f"{path} has {volume.channels} values a voxel; a labelmap has one")
-    labels = _labels(volume.voxels[0], path)
+        raise VolumeFileError(
+            f"{path} has {volume.channels} values a voxel, a labelmap has one; overlapping segments need .seg.nrrd"
+        )
+    layers = as_labels(path, volume.voxels)
     table = label_table_path(path)
-    segments = _read_table(table) if table.is_file() else _nameless(labels)
-    try:
-        return LabelMap(labels[None], volume.geometry, segments)
-    except DeepSegmentError as error:
-        raise VolumeFileError(f"{table}: {error}") from error
+    segments = _read_table(table) if table.is_file() else unnamed_segments(layers)
+    with refused_as_file(table):
+        return LabelMap(_wide_enough(layers, segments), volume.geometry, segments)
 
 
-def _labels(voxels: NDArray[Any], path: Path) -> NDArray[Any]:
-    low, high = voxels.min(), voxels.max()
-    if low < 0 or high > 65535:
-        raise VolumeFileError(f"{path} holds values from {low} to {high}; labels are 0 to 65535")
-    labels: NDArray[Any] = voxels.astype(np.uint8 if high < 256 else np.uint16)
-    if voxels.dtype.kind == "f" and not np.array_equal(labels, voxels):
-        raise VolumeFileError(f"{path} holds fractions; labels are whole numbers (is it a probability map?)")
-    return labels
+def read_provenance(path: Path) -> dict[str, str]:
+    """The words that were written with a segmentation; none for files of other programs.
+
+    Raises:
+        VolumeFileError: A file is missing or damaged.
+    """
+    if path.name.lower().endswith(".seg.nrrd"):
+        return read_seg_provenance(path)
+    table = label_table_path(path)
+    check_file(path)
+    return (
+        {str(key): str(value) for key, value in _load(table).get("provenance", {}).items()} if table.is_file() else {}
+    )
 
 
-def _nameless(labels: NDArray[Any]) -> tuple[Segment, ...]:
-    return tuple(Segment(f"label {value}", int(value)) for value in np.unique(labels) if value)
+def _wide_enough(layers: NDArray[Any], segments: tuple[Segment, ...]) -> NDArray[Any]:
+    """The labels in a type that holds all values of the table."""
+    return layers.astype(np.uint16) if any(segment.value > 255 for segment in segments) else layers
 
 
 def _to_json(segment: Segment) -> dict[str, Any]:
@@ -120,16 +125,37 @@ def _to_json(segment: Segment) -> dict[str, Any]:
 
 def _read_table(path: Path) -> tuple[Segment, ...]:
     try:
+        return tuple(_from_json(entry) for entry in _load(path)["segments"])
+    except (KeyError, TypeError, ValueError, InvalidInputError) as error:
+        raise _bad_table(path, error) from error
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(_from_json(entry) for entry in document["segments"])
-    except (OSError, ValueError, KeyError, TypeError, DeepSegmentError) as error:
-        raise VolumeFileError(f"{path} is not a table of labels that can be read: {error!r}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise _bad_table(path, error) from error
+    if not isinstance(document, dict) or not isinstance(document.get("provenance", {}), dict):
+        raise _bad_table(path, "it is no object with segments and provenance")
+    return document
+
+
+def _bad_table(path: Path, error: Exception | str) -> VolumeFileError:
+    return VolumeFileError(
+        f"{path} is not a table of labels that can be read: {error!r}; mend it, or remove it to do without names"
+    )
 
 
 def _from_json(entry: dict[str, Any]) -> Segment:
-    red, green, blue = (int(part) for part in entry["color"])
+    red, green, blue = (_whole(part) for part in entry["color"])
     terminology = entry.get("terminology")
-    return Segment(str(entry["name"]), int(entry["value"]), (red, green, blue), _terminology(terminology))
+    return Segment(str(entry["name"]), _whole(entry["value"]), (red, green, blue), _terminology(terminology))
+
+
+def _whole(number: Any) -> int:
+    if type(number) is not int:
+        raise TypeError(f"{number!r} is no whole number")
+    return number
 
 
 def _terminology(document: dict[str, Any] | None) -> Terminology | None:

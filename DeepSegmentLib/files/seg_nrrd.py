@@ -1,4 +1,7 @@
-"""`.seg.nrrd`, the segmentation file of 3D Slicer.
+"""`.seg.nrrd`, the segmentation file of 3D Slicer: an NRRD of labels whose key/value pairs describe the segments.
+
+Written here and not by a library: SimpleITK cannot mark the layers' axis as Slicer does ("list"), pynrrd 1.1 writes no
+letters beyond ASCII and does not escape line breaks.
 
 References:
     3D Slicer user guide, "Segmentations", file format; vtkMRMLSegmentationStorageNode. Teem, "Definition of NRRD File
@@ -12,26 +15,34 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
 
 from DeepSegmentLib.data import Code, LabelMap, Segment, Terminology
-from DeepSegmentLib.data.geometry import bounding_box
-from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
+from DeepSegmentLib.errors import VolumeFileError
 
 from .atomic import atomic_path
-from .volumes import execute, open_image, volume_from_image, volume_stem
+from .checks import refused_as_file
+from .itk import read_itk_frames, read_itk_header
+from .label_values import as_labels, unnamed_segments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    import SimpleITK as sitk
     from numpy.typing import NDArray
 
 _CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 _ANATOMIC_CONTEXT = "Anatomic codes - DICOM master list"
-_PROVENANCE = "DeepSegment_"
-# Slicer's own separators in terminology entries and tag lists.
-_SEPARATORS = re.compile(r"[~^|\n\r]")
+_SEGMENTATION = {
+    "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
+    "Segmentation_ConversionParameters": "",
+    "Segmentation_MasterRepresentation": "Binary labelmap",
+    "Segmentation_ReferenceImageExtentOffset": "0 0 0",
+}
+_FIELD, _TAG = "DeepSegment_", "DeepSegment."
+_SEPARATORS = re.compile(r"[~^|\r\n\0]")  # Slicer's own in terminology entries and lists of tags
+_UNWRITABLE = re.compile(r"[\r\0\ud800-\udfff]")  # end a line, end a text, are no characters
+_PROVENANCE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def write_seg_nrrd(label_map: LabelMap, path: Path, provenance: Mapping[str, str] | None = None) -> None:
@@ -40,44 +51,61 @@ def write_seg_nrrd(label_map: LabelMap, path: Path, provenance: Mapping[str, str
     Args:
         label_map: One layer becomes a 3D file, several a 4D one.
         path: Name ending in .seg.nrrd.
-        provenance: Words that `read_provenance` gives back.
+        provenance: Words that `read_seg_provenance` gives back: fields of the file, and tags of each segment, which
+            Slicer keeps when it saves the segmentation again.
 
     Raises:
-        VolumeFileError: The file cannot be written, or a code holds one of Slicer's separators.
+        VolumeFileError: The file cannot be written, or a text holds what the format has no place for.
     """
-    fields = _segmentation_fields() | _segments_fields(label_map)
-    fields |= {f"{_PROVENANCE}{_plain(key)}": value for key, value in (provenance or {}).items()}
-    lines = [*_header_lines(label_map), *(f"{key}:={_escaped(value)}" for key, value in fields.items())]
-    with atomic_path(path) as partial, partial.open("wb") as file:
-        file.write(("\n".join(lines) + "\n\n").encode())
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=3, fileobj=file, mtime=0) as packed:
-            for row in _in_file_order(label_map):
-                packed.write(np.ascontiguousarray(row).astype(row.dtype.newbyteorder("<")).tobytes())
+    words = _checked_provenance(path, provenance or {})
+    fields = _segment_fields(path, label_map, words) | _SEGMENTATION
+    fields |= {f"{_FIELD}{key}": value for key, value in words.items()}
+    pairs = [f"{key}:={_escaped(path, value)}" for key, value in fields.items()]
+    header = "\n".join([*_header_lines(label_map), *pairs]) + "\n\n"
+    with atomic_path(path) as fresh, fresh.open("wb") as file:
+        file.write(header.encode("utf-8"))
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as packed:
+            for plane in _planes(label_map):
+                packed.write(plane.astype(plane.dtype.newbyteorder("<"), copy=False).tobytes())
 
 
 def read_seg_nrrd(path: Path) -> LabelMap:
     """Read a segmentation written by 3D Slicer or by `write_seg_nrrd`.
 
+    Of an NRRD file that describes no segments, each value found becomes a segment "label 3" and the like.
+
     Raises:
         VolumeFileError: The file is missing, damaged, or not a segmentation.
+        ResourceError: It does not fit into memory.
     """
-    reader = open_image(path)
-    header = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
-    try:
-        return _parse(execute(reader, path), header, volume_stem(path))
-    except (InvalidInputError, KeyError, ValueError) as error:
-        raise VolumeFileError(f"{path} is not a segmentation that can be read: {error}") from error
+    header = read_itk_header(path)
+    if header.frames > 1:
+        raise VolumeFileError(f"{path} is a sequence of {header.frames} frames; save one of them as a segmentation")
+    (voxels,) = read_itk_frames(path, header)
+    layers = np.ascontiguousarray(as_labels(path, voxels))
+    described = any(key.startswith(("Segment0_", "Segmentation_")) for key in header.metadata)
+    with refused_as_file(path):
+        segments = _segments(path, header.metadata, len(layers)) if described else unnamed_segments(layers)
+        return LabelMap(layers, header.geometry, segments)
 
 
-def read_provenance(path: Path) -> dict[str, str]:
+def read_seg_provenance(path: Path) -> dict[str, str]:
     """The words that were written with a segmentation; none in files of other programs.
 
     Raises:
         VolumeFileError: The file is missing or damaged.
     """
-    reader = open_image(path)
-    keys = [key for key in reader.GetMetaDataKeys() if key.startswith(_PROVENANCE)]
-    return {key[len(_PROVENANCE) :]: reader.GetMetaData(key) for key in keys}
+    metadata = read_itk_header(path).metadata
+    words = {key.removeprefix(_FIELD): value for key, value in metadata.items() if key.startswith(_FIELD)}
+    tags = _tags(metadata.get("Segment0_Tags", ""))
+    return words or {key.removeprefix(_TAG): value for key, value in tags.items() if key.startswith(_TAG)}
+
+
+def _checked_provenance(path: Path, provenance: Mapping[str, str]) -> Mapping[str, str]:
+    for key in provenance:
+        if not _PROVENANCE_KEY.fullmatch(key):
+            raise VolumeFileError(f"{path} cannot hold the provenance key {key!r}; use letters, digits, _ and -")
+    return provenance
 
 
 def _header_lines(label_map: LabelMap) -> list[str]:
@@ -106,100 +134,93 @@ def _vector(numbers: NDArray[np.float64]) -> str:
     return "(" + ",".join(repr(float(number)) for number in numbers) + ")"
 
 
-def _escaped(text: str) -> str:
+def _escaped(path: Path, text: str) -> str:
     """A value as NRRD wants it: backslashes and line feeds escaped."""
+    wrong = _UNWRITABLE.search(text)
+    if wrong:
+        raise VolumeFileError(f"{path} cannot hold the character {wrong[0]!r} of the text {text!r}; rename it")
     return text.replace("\\", "\\\\").replace("\n", "\\n")
 
 
-def _in_file_order(label_map: LabelMap) -> Iterator[NDArray[Any]]:
-    """The voxels plane by plane; in a 4D file the layers of a voxel are neighbours."""
-    layers = label_map.layers
+def _planes(label_map: LabelMap) -> Iterator[NDArray[Any]]:
+    """The voxels plane by plane, in file order: the layers of a voxel are neighbours."""
     for k in range(label_map.geometry.shape[0]):
-        yield layers[0, k] if len(layers) == 1 else np.moveaxis(layers[:, k], 0, -1)
+        yield np.moveaxis(label_map.layers[:, k], 0, -1)
 
 
-def _segmentation_fields() -> dict[str, str]:
-    return {
-        "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
-        "Segmentation_MasterRepresentation": "Binary labelmap",
-        "Segmentation_ReferenceImageExtentOffset": "0 0 0",
-    }
-
-
-def _segments_fields(label_map: LabelMap) -> dict[str, str]:
+def _segment_fields(path: Path, label_map: LabelMap, provenance: Mapping[str, str]) -> dict[str, str]:
+    extents = [ndimage.find_objects(layer) for layer in label_map.layers]
     fields: dict[str, str] = {}
     for n, segment in enumerate(label_map.segments):
+        found = extents[segment.layer]
         values = {
             "ID": f"Segment_{n + 1}",
             "Name": segment.name,
             "NameAutoGenerated": "0",
             "Color": " ".join(f"{part / 255:.6f}" for part in segment.color),
             "ColorAutoGenerated": "0",
-            "Extent": _extent(label_map.mask(segment)),
+            "Extent": _extent(found[segment.value - 1] if segment.value <= len(found) else None),
             "LabelValue": str(segment.value),
             "Layer": str(segment.layer),
-            "Tags": _tags(segment),
+            "Tags": _tags_text(path, segment, provenance),
         }
         fields |= {f"Segment{n}_{key}": value for key, value in values.items()}
     return fields
 
 
-def _extent(mask: NDArray[np.bool_]) -> str:
+def _extent(box: tuple[slice, ...] | None) -> str:
     """First and last index along i, j, k; "0 -1" for each axis of an empty segment."""
-    box = bounding_box(mask)
-    spans = zip(reversed(box.start), reversed(box.stop), strict=True)
-    return " ".join(f"{start} {stop - 1}" for start, stop in spans)
+    return " ".join(f"{span.start} {span.stop - 1}" for span in reversed(box)) if box else "0 -1 0 -1 0 -1"
 
 
-def _tags(segment: Segment) -> str:
-    tags = "Segmentation.Status:inprogress|"
-    return tags + (f"TerminologyEntry:{_entry(segment.terminology)}|" if segment.terminology else "")
+def _tags_text(path: Path, segment: Segment, provenance: Mapping[str, str]) -> str:
+    tags = {f"{_TAG}{key}": value for key, value in provenance.items() if not _SEPARATORS.search(value)}
+    tags["Segmentation.Status"] = "inprogress"
+    if segment.terminology:
+        tags["TerminologyEntry"] = _entry(path, segment.terminology)
+    return "".join(f"{key}:{value}|" for key, value in tags.items())
 
 
-def _entry(terminology: Terminology) -> str:
+def _entry(path: Path, terminology: Terminology) -> str:
     """Terminology as Slicer writes it: context~category~type~modifier~anatomic context~region~modifier."""
     codes = (terminology.category, terminology.type, terminology.modifier)
-    return "~".join((_CONTEXT, *map(_triplet, codes), _ANATOMIC_CONTEXT, "^^", "^^"))
+    return "~".join((_CONTEXT, *(_triplet(path, code) for code in codes), _ANATOMIC_CONTEXT, "^^", "^^"))
 
 
-def _triplet(code: Code | None) -> str:
-    return "^".join(map(_plain, (code.scheme, code.value, code.meaning))) if code else "^^"
+def _triplet(path: Path, code: Code | None) -> str:
+    parts = (code.scheme, code.value, code.meaning) if code else ("", "", "")
+    for part in parts:
+        if _SEPARATORS.search(part):
+            raise VolumeFileError(f"{path} cannot hold the code {part!r}: ~ ^ | and line breaks are separators there")
+    return "^".join(parts)
 
 
-def _plain(text: str) -> str:
-    if _SEPARATORS.search(text):
-        raise VolumeFileError(f"{text!r} cannot be stored: the file format uses ~ ^ | and line breaks as separators")
-    return text
+def _segments(path: Path, metadata: Mapping[str, str], layers: int) -> tuple[Segment, ...]:
+    numbers = sorted({int(found[1]) for key in metadata if (found := re.fullmatch(r"Segment(\d+)_ID", key))})
+    return tuple(_segment(path, metadata, n, layers) for n in numbers)
 
 
-def _parse(image: sitk.Image, header: dict[str, str], name: str) -> LabelMap:
-    volume = volume_from_image(image, name=name)
-    layers = volume.voxels
-    if layers.dtype.kind not in "ui" or layers.min() < 0 or layers.max() > 65535:
-        raise InvalidInputError(f"labels must be whole numbers from 0 to 65535, got {layers.dtype}")
-    kind = np.uint8 if layers.max() < 256 and layers.dtype != np.uint16 else np.uint16
-    return LabelMap(layers.astype(kind), volume.geometry, _segments(header))
+def _segment(path: Path, metadata: Mapping[str, str], n: int, layers: int) -> Segment:
+    """Segment n; files of Slicer before 4.11 have one segment of value 1 in each layer."""
+    name, color = f"Segment{n}_Name", f"Segment{n}_Color"
+    for field in (color, name):
+        if field not in metadata:
+            raise VolumeFileError(f"{path} is not a segmentation that can be read: it has no {field}")
+    try:
+        red, green, blue = (round(255 * float(part)) for part in metadata[color].split())
+        value = int(metadata.get(f"Segment{n}_LabelValue", 1))
+        layer = int(metadata.get(f"Segment{n}_Layer", n if layers > 1 else 0))
+    except (ValueError, OverflowError) as error:
+        raise VolumeFileError(f"{path} is not a segmentation that can be read: segment {n}: {error}") from error
+    return Segment(metadata[name], value, (red, green, blue), _terminology(metadata.get(f"Segment{n}_Tags", "")), layer)
 
 
-def _segments(header: dict[str, str]) -> tuple[Segment, ...]:
-    numbers = sorted({int(found[1]) for key in header if (found := re.fullmatch(r"Segment(\d+)_ID", key))})
-    return tuple(_segment(header, n) for n in numbers)
-
-
-def _segment(header: dict[str, str], n: int) -> Segment:
-    red, green, blue = (round(255 * float(part)) for part in str(header[f"Segment{n}_Color"]).split())
-    return Segment(
-        name=str(header[f"Segment{n}_Name"]),
-        value=int(header.get(f"Segment{n}_LabelValue", 1)),
-        color=(red, green, blue),
-        terminology=_terminology(str(header.get(f"Segment{n}_Tags", ""))),
-        layer=int(header.get(f"Segment{n}_Layer", n)),
-    )
+def _tags(text: str) -> dict[str, str]:
+    return {key: value for key, _, value in (tag.partition(":") for tag in text.split("|")) if key}
 
 
 def _terminology(tags: str) -> Terminology | None:
-    entry = next((tag.split(":", 1)[1] for tag in tags.split("|") if tag.startswith("TerminologyEntry:")), "")
-    parts = entry.split("~")
+    parts = _tags(tags).get("TerminologyEntry", "").split("~")
     if len(parts) < 4:
         return None
     category, kind, modifier = (_code(part) for part in parts[1:4])

@@ -5,26 +5,35 @@ import shutil
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
 from DeepSegmentLib.errors import VolumeFileError
 from DeepSegmentLib.files.dicom import list_series, read_series
-from DeepSegmentLib.files.inputs import read_input
-
-pydicom = pytest.importorskip("pydicom")
+from DeepSegmentLib.files.volumes import read_input
 
 
-def _write_slice(path, *, z=0.0, uid="1.2.3", shift=0.0, size=8, axes=(1, 0, 0, 0, 1, 0), value=7, **more):
+def _write_slice(
+    path,
+    *,
+    syntax=ExplicitVRLittleEndian,
+    sop_class=CTImageStorage,
+    z=0.0,
+    uid="1.2.3",
+    shift=0.0,
+    size=8,
+    axes=(1, 0, 0, 0, 1, 0),
+    value=7,
+    **more,
+):
     """A small CT slice made with pydicom."""
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
-
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = CTImageStorage
+    meta.TransferSyntaxUID = syntax
+    meta.MediaStorageSOPClassUID = sop_class
     meta.MediaStorageSOPInstanceUID = generate_uid()
     dataset = Dataset()
     dataset.file_meta = meta
-    dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
+    dataset.SOPClassUID, dataset.SOPInstanceUID = sop_class, meta.MediaStorageSOPInstanceUID
     dataset.SeriesInstanceUID, dataset.StudyInstanceUID = uid, "1.2"
     dataset.Modality, dataset.SeriesDescription = "CT", f"series {uid}"
     dataset.ImagePositionPatient = [10, 20 + shift, z]
@@ -108,11 +117,14 @@ def test_an_irregular_series_is_refused(tmp_path, make, message):
         read_series(tmp_path)
 
 
-def test_a_slice_cut_off_is_refused(tmp_path):
-    _series(tmp_path, [0, 1, 2])
-    content = (tmp_path / "001.dcm").read_bytes()
-    (tmp_path / "001.dcm").write_bytes(content[:-60])
-    with pytest.raises(VolumeFileError, match=r"001\.dcm is cut off"):
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize("rest", [2, 60, 140, -200])
+def test_a_slice_cut_off_is_refused(tmp_path, syntax, rest):
+    """Down to the last pixel, or to the first bytes of its header."""
+    _series(tmp_path, [0, 1, 2], syntax=syntax)
+    content = (tmp_path / "002.dcm").read_bytes()
+    (tmp_path / "002.dcm").write_bytes(content[:-rest])
+    with pytest.raises(VolumeFileError, match=r"002\.dcm is cut off"):
         read_series(tmp_path)
 
 
@@ -153,4 +165,72 @@ def test_a_copy_of_one_slice_is_noticed(tmp_path, shared_data):
     (tmp_path / "again.dcm").unlink()
     some[5].unlink()
     with pytest.raises(VolumeFileError, match="missing or unevenly spaced"):
+        read_series(tmp_path)
+
+
+def test_each_slice_has_its_own_slope(tmp_path):
+    """As in PET."""
+    for n, slope in enumerate([1, 0.5, 2.25]):
+        _write_slice(tmp_path / f"{n}.dcm", z=n, value=101, RescaleSlope=slope, RescaleIntercept=0)
+    volume = read_series(tmp_path)
+    assert volume.voxels[0, :, 0, 0].tolist() == [101, 50.5, 227.25]
+    assert volume.voxels.dtype == np.float32
+
+
+def test_positions_rounded_to_a_tenth_are_even(tmp_path):
+    _series(tmp_path, [round(n * 0.625, 1) for n in range(40)])
+    assert read_series(tmp_path).geometry.spacing_mm[0] == pytest.approx(0.625, abs=0.002)
+
+
+def test_a_localizer_among_the_slices_is_left_out(tmp_path):
+    _series(tmp_path, [0, 1, 2])
+    kind = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    _write_slice(tmp_path / "scout.dcm", z=-50, size=16, axes=(0, 1, 0, 0, 0, -1), ImageType=kind)
+    assert read_series(tmp_path).geometry.shape == (3, 8, 8)
+
+
+@pytest.mark.parametrize("sop_class", ["1.2.840.10008.5.1.4.1.1.481.3", "1.2.840.10008.5.1.4.1.1.7"])
+def test_other_dicom_files_are_passed_over(tmp_path, sop_class):
+    """Structure sets, reports, screenshots lie beside the slices."""
+    _series(tmp_path, [0, 1, 2])
+    _write_slice(tmp_path / "other.dcm", uid="9.9", sop_class=sop_class, ImagePositionPatient=None)
+    assert [series.uid for series in list_series(tmp_path)] == ["1.2.3"]
+
+
+def test_a_segmentation_beside_its_series_is_passed_over(tmp_path, shared_data):
+    shutil.copytree(shared_data / "dicom_seg" / "ct-3slice", tmp_path, dirs_exist_ok=True)
+    shutil.copy(shared_data / "dicom_seg" / "liver.dcm", tmp_path)
+    (series,) = list_series(tmp_path)
+    assert (series.modality, series.slices, series.size) == ("CT", 3, (512, 512))
+
+
+def test_descriptions_are_read_in_their_character_set(tmp_path):
+    _series(tmp_path, [0, 1], SpecificCharacterSet="ISO_IR 100", SeriesDescription="Sch\xe4del")
+    assert list_series(tmp_path)[0].description == "Sch\xe4del"
+
+
+@pytest.mark.parametrize("spacing", [None, [0, 0]])
+def test_a_missing_pixel_spacing_is_not_taken_for_1_mm(tmp_path, spacing):
+    _series(tmp_path, [0, 1, 2], PixelSpacing=spacing)
+    with pytest.raises(VolumeFileError, match="pixel spacing"):
+        read_series(tmp_path)
+
+
+def test_a_slight_tilt_is_noticed_where_it_moves_the_last_slice(tmp_path):
+    for n in range(60):
+        _write_slice(tmp_path / f"{n}.dcm", z=n, shift=0.008 * n)
+    with pytest.raises(VolumeFileError, match=r"0\.47 mm \(gantry tilt of 0\.5 degrees"):
+        read_series(tmp_path)
+
+
+def test_a_sequence_in_one_series_is_refused(tmp_path):
+    for n in range(12):
+        _write_slice(tmp_path / f"{n}.dcm", z=n // 3)
+    with pytest.raises(VolumeFileError, match="12 slices at 4 places"):
+        read_series(tmp_path)
+
+
+def test_axes_without_length_are_refused(tmp_path):
+    _series(tmp_path, [0, 1, 2], axes=(0,) * 6)
+    with pytest.raises(VolumeFileError, match="right angles"):
         read_series(tmp_path)

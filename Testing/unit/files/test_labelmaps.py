@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
+import slicerio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import label_maps
 
-from DeepSegmentLib.data import Code, Geometry, LabelMap, Segment, Terminology
+from DeepSegmentLib.data import Box, Code, Geometry, LabelMap, Segment, Terminology
 from DeepSegmentLib.errors import VolumeFileError
-from DeepSegmentLib.files.labelmaps import label_table_path, read_labelmap, write_segmentation
-from DeepSegmentLib.files.seg_nrrd import read_provenance
+from DeepSegmentLib.files.labelmaps import label_table_path, read_labelmap, read_provenance, write_segmentation
 
 several_files = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 ANATOMY = Code("SCT", "123037004", "Anatomical Structure")
@@ -19,6 +20,7 @@ THALAMUS = Terminology(ANATOMY, Code("SCT", "119406000", "Thalamus"), Code("SCT"
 def _same(a, b, tolerance_mm=1e-6):
     return (
         np.array_equal(a.layers, b.layers)
+        and a.layers.dtype == b.layers.dtype
         and a.segments == b.segments
         and a.geometry.is_close(b.geometry, tolerance_mm=tolerance_mm)
     )
@@ -53,14 +55,111 @@ def test_names_colours_and_codes_survive(tmp_path, name):
     assert read_labelmap(tmp_path / name).segments == _two().segments
 
 
-def test_provenance_travels_with_the_segmentation(tmp_path):
+@pytest.mark.parametrize("name", ["a.seg.nrrd", "a.nii.gz"])
+def test_provenance_travels_with_the_segmentation(tmp_path, name):
     words = {"model": "brain-mr", "parameters": '{"overlap": 0.5, "mirror": false}', "created": "2026-11-21T00:00:00"}
-    write_segmentation(_two(), tmp_path / "a.seg.nrrd", words)
-    assert read_provenance(tmp_path / "a.seg.nrrd") == words
+    write_segmentation(_two(), tmp_path / name, words)
+    assert read_provenance(tmp_path / name) == words
+
+
+def test_provenance_survives_where_only_tags_do(tmp_path):
+    """3D Slicer keeps the tags of segments when it saves a segmentation, and drops fields that it does not know."""
+    path = tmp_path / "a.seg.nrrd"
+    write_segmentation(_two(), path, {"model": "brain-mr", "parameters": '{"overlap": 0.5}'})
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join(line for line in lines if not line.startswith(b"DeepSegment_")))
+    assert read_provenance(path) == {"model": "brain-mr", "parameters": '{"overlap": 0.5}'}
+
+
+def test_files_of_other_programs_have_no_provenance(tmp_path):
+    sitk.WriteImage(sitk.Image([2, 2, 2], sitk.sitkUInt8), str(tmp_path / "a.seg.nrrd"))
+    sitk.WriteImage(sitk.Image([2, 2, 2], sitk.sitkUInt8), str(tmp_path / "b.nii.gz"))
+    assert read_provenance(tmp_path / "a.seg.nrrd") == read_provenance(tmp_path / "b.nii.gz") == {}
+
+
+@several_files
+@given(names=st.lists(st.text(max_size=8), min_size=1, max_size=3), suffix=st.sampled_from([".seg.nrrd", ".nrrd"]))
+def test_a_name_survives_or_is_refused(tmp_path, names, suffix):
+    segments = tuple(Segment(name, n + 1) for n, name in enumerate(names))
+    label_map = LabelMap(np.ones((1, 1, 1, 1), np.uint8), Geometry.from_spacing((1, 1, 1), (1, 1, 1)), segments)
+    path = tmp_path / f"a{suffix}"
+    try:
+        write_segmentation(label_map, path)
+    except VolumeFileError as error:
+        assert any(character in str(names) for character in ("\\r", "\\x00", "\\ud")), error  # noqa: PT017
+        return
+    assert [segment.name for segment in read_labelmap(path).segments] == names
+
+
+def test_a_file_of_slicer_before_layers_and_values(tmp_path):
+    """Slicer before 4.11 wrote one frame a segment, and neither LabelValue nor Layer."""
+    layers = np.zeros((2, 3, 4, 5), np.uint8)
+    layers[0, 1:], layers[1, :, 2:] = 1, 1
+    grid = Geometry.from_spacing((3, 4, 5), (1, 1, 1))
+    segments = (Segment("a", 1), Segment("b", 1, layer=1))
+    path = tmp_path / "old.seg.nrrd"
+    write_segmentation(LabelMap(layers, grid, segments), path)
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join(line for line in lines if b"_LabelValue:" not in line and b"_Layer:" not in line))
+    old = read_labelmap(path)
+    assert old.segments == segments
+    assert np.array_equal(old.layers, layers)
+
+
+def test_slicerio_reads_layers(tmp_path):
+    layers = np.zeros((2, 3, 4, 5), np.uint8)
+    layers[0, 1:], layers[1, :, 2:] = 3, 1
+    segments = (Segment("a", 3), Segment("b", 1, layer=1))
+    write_segmentation(LabelMap(layers, Geometry.from_spacing((3, 4, 5), (3, 2, 1)), segments), tmp_path / "a.seg.nrrd")
+    info = slicerio.read_segmentation(str(tmp_path / "a.seg.nrrd"))
+    assert [(each["name"], each["layer"], each["labelValue"]) for each in info["segments"]] == [
+        ("a", 0, 3),
+        ("b", 1, 1),
+    ]
+    assert np.array_equal(np.transpose(info["voxels"], (0, 3, 2, 1)), layers)
+
+
+def test_we_read_what_slicerio_writes(tmp_path):
+    voxels = np.zeros((5, 4, 3), np.uint8)
+    voxels[1:3, 2:] = 4
+    place = np.array([[-1.0, 0, 0, 10], [0, 2, 0, 20], [0, 0, 3, 30], [0, 0, 0, 1]])
+    segmentation = {
+        "voxels": voxels,
+        "ijkToLPS": place,
+        "containedRepresentationNames": ["Binary labelmap"],
+        "masterRepresentation": "Binary labelmap",
+        "segments": [{"id": "x", "name": "liver", "color": [1.0, 0.0, 0.2], "labelValue": 4, "layer": 0}],
+    }
+    slicerio.write_segmentation(str(tmp_path / "s.seg.nrrd"), segmentation)
+    ours = read_labelmap(tmp_path / "s.seg.nrrd")
+    assert [(each.name, each.value, each.color) for each in ours.segments] == [("liver", 4, (255, 0, 51))]
+    assert np.array_equal(ours.layers[0], voxels.T)
+    assert ours.geometry.index_to_ras((1, 1, 1)).tolist() == [-9, -22, 33]
+
+
+def test_whole_floats_are_labels(tmp_path):
+    image = sitk.GetImageFromArray(np.full((2, 2, 2), 3, np.float32))
+    sitk.WriteImage(image, str(tmp_path / "a.nii.gz"))
+    label_map = read_labelmap(tmp_path / "a.nii.gz")
+    assert label_map.layers.dtype == np.uint8
+    assert [(each.name, each.value) for each in label_map.segments] == [("label 3", 3)]
+
+
+def test_unnamed_segments_differ_in_color(tmp_path):
+    sitk.WriteImage(sitk.GetImageFromArray(np.arange(60, dtype=np.uint8).reshape(3, 4, 5)), str(tmp_path / "a.mha"))
+    colors = [segment.color for segment in read_labelmap(tmp_path / "a.mha").segments]
+    assert len(set(colors)) == len(colors) == 59
+
+
+def test_a_value_above_255_that_no_voxel_has(tmp_path):
+    label_map = LabelMap(np.ones((1, 2, 2, 2), np.uint8), _two().geometry.crop(Box((0, 0, 0), (2, 2, 2))))
+    write_segmentation(label_map, tmp_path / "a.nrrd")
+    table = '{"segments": [{"name": "rare", "value": 300, "color": [1, 2, 3]}]}'
+    label_table_path(tmp_path / "a.nrrd").write_text(table)
+    assert read_labelmap(tmp_path / "a.nrrd").layers.dtype == np.uint16
 
 
 def test_slicerio_reads_what_we_write(tmp_path):
-    slicerio = pytest.importorskip("slicerio")
     write_segmentation(_two(), tmp_path / "a.seg.nrrd")
     info = slicerio.read_segmentation(str(tmp_path / "a.seg.nrrd"))
     first = info["segments"][0]

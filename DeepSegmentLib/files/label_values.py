@@ -1,0 +1,52 @@
+"""Arrays of numbers as labels."""
+
+from __future__ import annotations
+
+import colorsys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from DeepSegmentLib.data import Segment
+from DeepSegmentLib.errors import VolumeFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_GOLDEN_RATIO = 0.6180339887  # steps of it around the color circle never come close to an earlier one
+
+
+def as_labels(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
+    """Voxels as uint8 or uint16, the smallest that holds them; uint16 stays. Floats that are whole numbers count.
+
+    Raises:
+        VolumeFileError: There is a fraction, a negative number or one above 65535.
+    """
+    low, high = voxels.min(), voxels.max()
+    if low < 0 or high > 65535:
+        raise VolumeFileError(f"{path} holds values from {low} to {high}; labels are whole numbers from 0 to 65535")
+    kind = np.uint8 if high < 256 and voxels.dtype != np.uint16 else np.uint16
+    labels: NDArray[Any] = voxels.astype(kind, copy=False)
+    if voxels.dtype.kind == "f" and not np.array_equal(labels, voxels):
+        odd = voxels[labels != voxels][0]
+        raise VolumeFileError(
+            f"{path} holds fractions such as {odd}; labels are whole numbers (are these probabilities?)"
+        )
+    return labels
+
+
+def unnamed_segments(layers: NDArray[Any]) -> tuple[Segment, ...]:
+    """A segment "label 3" for each value found, in colors that differ."""
+    return tuple(
+        Segment(f"label {value}", int(value), _color(int(value)), layer=n)
+        for n, layer in enumerate(layers)
+        for value in np.unique(layer)
+        if value
+    )
+
+
+def _color(value: int) -> tuple[int, int, int]:
+    red, green, blue = colorsys.hsv_to_rgb(value * _GOLDEN_RATIO % 1, 0.6, 0.9)
+    return round(255 * red), round(255 * green), round(255 * blue)
