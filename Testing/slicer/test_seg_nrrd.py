@@ -6,6 +6,7 @@ import pytest
 from DeepSegmentLib.data import Code, Geometry, LabelMap, Segment, Terminology
 from DeepSegmentLib.files.seg_nrrd import read_seg_nrrd, write_seg_nrrd
 
+pytest.importorskip("slicer_core")
 slicer = pytest.importorskip("slicer")
 
 ANATOMY = Code("SCT", "123037004", "Anatomical Structure")
