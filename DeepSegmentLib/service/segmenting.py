@@ -128,6 +128,7 @@ def segment_file(request: SegmentRequest, on_progress: ProgressCallback = silent
     clock.lap("read")
     needs = estimate(find_model(request.model).path, volume.geometry, request.settings)
     available = available_memory_bytes()
+    on_progress(Progress(f"{needs.tiles} tiles, about {needs.memory_bytes / (1 << 30):.1f} GB of memory", 0.0))
     run = segment_volume(
         volume, request.model, device=request.device, settings=request.settings, on_progress=on_progress
     )

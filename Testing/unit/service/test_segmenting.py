@@ -1,0 +1,125 @@
+"""Running a model: the ladder, the estimate, what is written when something fails."""
+
+import numpy as np
+import pytest
+import torch
+from model_examples import TINY_UNET, model_spec
+
+from DeepSegmentLib.data import Geometry, Volume
+from DeepSegmentLib.errors import Cancelled, InvalidInputError, ResourceError, VolumeFileError
+from DeepSegmentLib.files.models import load_model, save_model
+from DeepSegmentLib.files.volumes import write_volume
+from DeepSegmentLib.networks.runtime import Model
+from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.segmentation.outputs import PredictSettings
+from DeepSegmentLib.service import segmenting
+from DeepSegmentLib.service.preflight import estimate
+from DeepSegmentLib.service.segmenting import SegmentRequest, segment_file, segment_volume
+
+
+@pytest.fixture
+def folder(tmp_path_factory):
+    """A model folder."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("models") / "tiny-brain"
+    save_model(folder, model_spec(), UNet(TINY_UNET), card="# tiny\n")
+    return folder
+
+
+def _volume(shape=(9, 10, 11)):
+    voxels = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
+    return Volume(voxels, Geometry.from_spacing(shape, (1, 1, 1)), "noise")
+
+
+class _FullDevice:
+    """A network on a device whose memory is full after some patches."""
+
+    device = "cuda:0"
+
+    def __init__(self, network, good):
+        self.network, self.left = network, good
+
+    def __call__(self, patches):
+        self.left -= 1
+        if self.left < 0:
+            raise ResourceError("out of memory on cuda:0.")
+        return self.network(patches)
+
+
+@pytest.mark.parametrize("good", [0, 2])
+def test_a_full_device_is_left_for_the_cpu_and_the_run_says_so(folder, monkeypatch, good):
+    def load(path, device="auto"):
+        model = load_model(path, "cpu")
+        return model if device == "cpu" else Model(model.spec, _FullDevice(model.network, good))
+
+    monkeypatch.setattr(segmenting, "load_model", load)
+    run = segment_volume(_volume(), str(folder), device="cuda")
+    straight = segment_volume(_volume(), str(folder), device="cpu")
+    assert run.device == "cpu"
+    assert "Continued on the CPU" in run.notes[0]
+    assert not straight.notes
+    assert np.array_equal(run.prediction.label_map.layers, straight.prediction.label_map.layers)
+
+
+def test_a_full_cpu_is_an_error(folder, monkeypatch):
+    def load(path, device="auto"):
+        full = _FullDevice(None, 0)
+        full.device = "cpu"
+        return Model(load_model(path, "cpu").spec, full)
+
+    monkeypatch.setattr(segmenting, "load_model", load)
+    with pytest.raises(ResourceError, match="out of memory"):
+        segment_volume(_volume(), str(folder), device="cpu")
+
+
+def test_cancelling_at_any_moment_leaves_nothing(tmp_path, folder):
+    write_volume(_volume(), tmp_path / "head.nrrd")
+    request = SegmentRequest(tmp_path / "head.nrrd", tmp_path / "a.seg.nrrd", str(folder), report=tmp_path / "a.json")
+    events = []
+    segment_file(request, events.append)
+    for path in (request.target, request.report):
+        path.unlink()
+    for last in range(len(events) - 2):
+        seen = []
+
+        def stop(event, seen=seen, last=last):
+            seen.append(event)
+            if len(seen) > last:
+                raise Cancelled("stopped by the user")
+
+        with pytest.raises(Cancelled):
+            segment_file(request, stop)
+        assert [path.name for path in tmp_path.iterdir()] == ["head.nrrd"]
+
+
+def test_an_unwritable_target_is_refused_before_the_work(tmp_path, folder):
+    write_volume(_volume(), tmp_path / "head.nrrd")
+    request = SegmentRequest(tmp_path / "head.nrrd", tmp_path / "nowhere" / "a.seg.nrrd", str(folder))
+    with pytest.raises(VolumeFileError, match="does not exist"):
+        segment_file(request, lambda event: pytest.fail(f"work was begun: {event.stage}"))
+
+
+def test_one_name_for_two_files_is_refused(tmp_path, folder):
+    write_volume(_volume(), tmp_path / "head.nrrd")
+    request = SegmentRequest(tmp_path / "head.nrrd", tmp_path / "a.nrrd", str(folder), preview=tmp_path / "a.nrrd")
+    with pytest.raises(InvalidInputError, match="asked for twice"):
+        segment_file(request)
+
+
+def test_the_estimate_counts_the_tiles_that_are_run(folder):
+    for shape, mirror in (((9, 10, 11), False), ((30, 20, 16), True), ((1, 1, 1), False)):
+        settings = PredictSettings(mirror=mirror)
+        volume = _volume(shape)
+        needs = estimate(folder, volume.geometry, settings)
+        run = segment_volume(volume, str(folder), device="cpu", settings=settings)
+        assert needs.tiles == run.prediction.tiles
+        assert needs.memory_bytes > 100 << 20
+
+
+def test_the_estimate_grows_with_what_is_asked_for(folder):
+    geometry = Geometry.from_spacing((100, 100, 100), (1, 1, 1))
+    plain = estimate(folder, geometry, PredictSettings()).memory_bytes
+    more = estimate(folder, geometry, PredictSettings(probabilities=("left",), uncertainty=True)).memory_bytes
+    larger = estimate(folder, Geometry.from_spacing((200, 100, 100), (1, 1, 1)), PredictSettings()).memory_bytes
+    assert plain < more
+    assert plain < larger

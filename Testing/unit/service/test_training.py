@@ -1,0 +1,99 @@
+"""A recipe makes a model that the catalogue runs: label maps in, model folder out."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from model_examples import TINY_UNET, model_spec
+
+from DeepSegmentLib.data import Geometry, LabelMap, Volume
+from DeepSegmentLib.errors import Cancelled, InvalidInputError, ModelError
+from DeepSegmentLib.files.labelmaps import read_labelmap, write_labelmap
+from DeepSegmentLib.files.models import read_spec, verify_model
+from DeepSegmentLib.files.volumes import write_volume
+from DeepSegmentLib.networks.strict_json import to_json
+from DeepSegmentLib.service.segmenting import SegmentRequest, segment_file
+from DeepSegmentLib.service.training import Recipe, read_recipe, train_model
+from DeepSegmentLib.training.dataset import Tissue
+from DeepSegmentLib.training.fit import TrainSettings
+from DeepSegmentLib.training.synthesis import SynthesisSettings
+
+RECIPE = Recipe(
+    model=model_spec(spacing_mm=(2.0, 2.0, 2.0), patch_shape=(8, 8, 8), orientation="RAS"),
+    tissues=(Tissue("core", (2,), 1, (0.9, 0.02)), Tissue("shell", (3,), 2, (0.5, 0.02))),
+    hull_mm=2.0,
+    synthesis=SynthesisSettings(patch_shape=(8, 8, 8), jitter_mm=2.0, usual_contrast=1.0, usual_inverted=0.0),
+    training=TrainSettings(iterations=4, workers=0, checkpoint_every=2, warm_up=2),
+    card="# tiny\n",
+)
+
+
+@pytest.fixture
+def label_maps(tmp_path):
+    """Two balls in balls, stored with the axes of another orientation."""
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    for n, size in enumerate((5, 6)):
+        radius = np.sqrt(((np.mgrid[:20, :20, :20] - 9.5) ** 2).sum(0))
+        labels = np.where(radius < size - 2, 2, np.where(radius < size, 3, 0)).astype(np.uint8)
+        geometry, _, _ = Geometry.from_spacing((20, 20, 20), (1, 1, 1)).oriented("LIA")
+        write_labelmap(LabelMap(labels[None], geometry), folder / f"{n}.nii.gz")
+    return folder
+
+
+def test_a_model_is_made_and_runs(tmp_path, label_maps):
+    steps = []
+    train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "state.pt", steps.append)
+    assert [step.iteration for step in steps] == [1, 2, 3, 4]
+    verify_model(tmp_path / "model")
+    assert read_spec(tmp_path / "model").segments == RECIPE.model.segments
+    assert (tmp_path / "model" / "MODEL_CARD.md").read_text() == "# tiny\n"
+    voxels = np.random.default_rng(0).normal(size=(1, 16, 16, 16)).astype(np.float32)
+    write_volume(Volume(voxels, Geometry.from_spacing((16, 16, 16), (1, 1, 1))), tmp_path / "head.nrrd")
+    segment_file(SegmentRequest(tmp_path / "head.nrrd", tmp_path / "out.seg.nrrd", model=str(tmp_path / "model")))
+    assert len(read_labelmap(tmp_path / "out.seg.nrrd").segments) == 2
+
+
+def test_a_stopped_training_leaves_no_model_and_goes_on(tmp_path, label_maps):
+    def stop(step):
+        if step.iteration == 3:
+            raise Cancelled("stopped by the user")
+
+    with pytest.raises(Cancelled):
+        train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "state.pt", stop)
+    assert not (tmp_path / "model").exists()
+    steps = []
+    train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "state.pt", steps.append)
+    assert [step.iteration for step in steps] == [3, 4]
+
+
+def test_a_recipe_is_read_back(tmp_path):
+    (tmp_path / "recipe.json").write_text(json.dumps(to_json(RECIPE)))
+    assert read_recipe(tmp_path / "recipe.json") == RECIPE
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "recipe"), ("{}", "model"), ("[]", "recipe")])
+def test_a_bad_recipe_is_refused(tmp_path, text, message):
+    (tmp_path / "recipe.json").write_text(text)
+    with pytest.raises(ModelError, match=message):
+        read_recipe(tmp_path / "recipe.json")
+
+
+def test_a_recipe_whose_tissues_miss_a_segment_is_refused():
+    with pytest.raises(InvalidInputError, match="each with a segment and a tissue"):
+        replace(RECIPE, tissues=RECIPE.tissues[:1])
+
+
+def test_a_folder_without_label_maps_is_refused(tmp_path):
+    with pytest.raises(InvalidInputError, match="no label maps"):
+        train_model(RECIPE, tmp_path, tmp_path / "model", tmp_path / "state.pt", lambda _: None)
+
+
+def test_an_existing_folder_is_not_overwritten(tmp_path, label_maps):
+    with pytest.raises(InvalidInputError, match="exists"):
+        train_model(RECIPE, label_maps, label_maps, tmp_path / "state.pt", lambda _: None)
+
+
+def test_the_network_of_the_recipe_is_the_one_of_the_model():
+    assert RECIPE.model.network == TINY_UNET
