@@ -1,0 +1,82 @@
+"""Peak memory of a run against its estimate and against the array that is never made.
+
+    python Testing/benchmarks/memory.py [--shape 400 512 512] [--classes 117]
+
+Segments noise with a tiny random network of many classes in a process of its own, so that memory is what prediction
+itself needs. The last column is what the logits of all classes over the whole volume would take in float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import tempfile
+import time
+from pathlib import Path
+
+GIB = 1 << 30
+
+
+def measure(shape: tuple[int, int, int], classes: int, patch: int) -> tuple[int, int, int, float]:
+    """Memory after the imports, peak, estimate (bytes), and seconds of one run."""
+    import numpy as np
+    import torch
+
+    from DeepSegmentLib.data import Geometry, Segment, Volume
+    from DeepSegmentLib.files.models import load_model, save_model
+    from DeepSegmentLib.imaging.intensity import Normalization
+    from DeepSegmentLib.imaging.memory import peak_memory_bytes
+    from DeepSegmentLib.networks.architecture import UNetSpec
+    from DeepSegmentLib.networks.spec import Channel, ModelSpec
+    from DeepSegmentLib.networks.unet import UNet
+    from DeepSegmentLib.segmentation.outputs import PredictSettings
+    from DeepSegmentLib.segmentation.predict import predict
+    from DeepSegmentLib.service.preflight import estimate
+
+    network = UNetSpec(1, classes, (4, 4), ((1, 1, 1),) * 2, ((1, 1, 1), (2, 2, 2)), (1, 1), (1,))
+    spec = ModelSpec(
+        name="many-classes",
+        version="1",
+        description="Random weights, for measuring memory.",
+        license="Apache-2.0",
+        channels=(Channel("noise", "CT", Normalization("zscore")),),
+        segments=tuple(Segment(f"s{n}", n) for n in range(1, classes)),
+        spacing_mm=(1.5, 1.5, 1.5),
+        orientation="RAS",
+        patch_shape=(patch,) * 3,
+        network=network,
+    )
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as folder:
+        save_model(Path(folder, "model"), spec, UNet(network), card="")
+        model = load_model(Path(folder, "model"), "cpu")
+        imported = peak_memory_bytes() or 0
+        voxels = np.random.default_rng(0).integers(-1000, 1000, (1, *shape), dtype=np.int16)
+        volume = Volume(voxels, Geometry.from_spacing(shape, (1.0, 0.8, 0.8)))
+        settings = PredictSettings(overlap=0.25)
+        expected = estimate(Path(folder, "model"), volume.geometry, settings).memory_bytes
+        start = time.perf_counter()
+        predict(volume, model.spec, model.network, settings=settings)
+        return imported, peak_memory_bytes() or 0, expected, time.perf_counter() - start
+
+
+def main() -> None:
+    """Print one line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", type=int, nargs=3, default=(400, 512, 512))
+    parser.add_argument("--classes", type=int, default=117)
+    parser.add_argument("--patch", type=int, default=64)
+    options = parser.parse_args()
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        measured = pool.apply(measure, (tuple(options.shape), options.classes, options.patch))
+    imported, peak, expected, seconds = measured
+    k, j, i = options.shape
+    never = 4 * options.classes * k * j * i
+    print(  # noqa: T201 - a benchmark speaks
+        f"{k}x{j}x{i}, {options.classes} classes: libraries {imported / GIB:.2f} GiB, peak {peak / GIB:.2f} GiB, "
+        f"estimated {expected / GIB:.2f} GiB, {seconds:.0f} s; all logits would be {never / GIB:.1f} GiB"
+    )
+
+
+if __name__ == "__main__":
+    main()
