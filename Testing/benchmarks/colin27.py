@@ -109,7 +109,7 @@ def main() -> None:
             found = resample_labels(read_labelmap(target), head.geometry)
         results[name] = scores(found, brain, atlas) | {"seconds": seconds}
         line = "  ".join(f"{key} {value:.3f}" for key, value in results[name].items())
-        print(f"{name:20s} {line}", flush=True)  # noqa: T201 - a benchmark speaks
+        print(f"{name:20s} {line}", flush=True)
     if options.json:
         document = {"model": options.model, "machine": platform.processor() or platform.machine(), "results": results}
         options.json.write_text(json.dumps(document, indent=2) + "\n")

@@ -72,7 +72,7 @@ def main() -> None:
     imported, peak, expected, seconds = measured
     k, j, i = options.shape
     never = 4 * options.classes * k * j * i
-    print(  # noqa: T201 - a benchmark speaks
+    print(
         f"{k}x{j}x{i}, {options.classes} classes: libraries {imported / GIB:.2f} GiB, peak {peak / GIB:.2f} GiB, "
         f"estimated {expected / GIB:.2f} GiB, {seconds:.0f} s; all logits would be {never / GIB:.1f} GiB"
     )

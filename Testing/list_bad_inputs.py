@@ -1,6 +1,6 @@
 """Print a table of inputs that are refused, each with its message.
 
-python scripts/list_bad_inputs.py > docs/bad-inputs.md
+python Testing/list_bad_inputs.py > docs/bad-inputs.md
 """
 
 from __future__ import annotations
@@ -8,8 +8,6 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Testing"))
 
 from bad_inputs import LABELMAPS, VOLUMES
 
@@ -20,7 +18,7 @@ from DeepSegmentLib.files.volumes import read_volume
 
 def main() -> None:
     """Make each bad input, read it, and print what is said."""
-    print("# What is refused\n\nMade by `python scripts/list_bad_inputs.py`.\n")
+    print("# What is refused\n\nMade by `python Testing/list_bad_inputs.py`.\n")
     print("| input | message |\n|---|---|")
     for table, read in ((VOLUMES, read_volume), (LABELMAPS, read_labelmap)):
         for name, (make, *_) in table.items():
