@@ -71,6 +71,14 @@ def _add_segment(commands: _Commands[argparse.ArgumentParser]) -> None:
         "a folder where the input is a folder of volumes",
     )
     parser.add_argument("--model", default="brain-mr", metavar="NAME", help="model name or folder (default: brain-mr)")
+    parser.add_argument(
+        "--channel",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="further channel of a model that needs several, in its order; may be repeated",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
     parser.add_argument("--overlap", type=float, default=0.5, help="shared part of neighbouring tiles (default: 0.5)")
     parser.add_argument("--tta", action="store_true", help="average over mirror images: slower, slightly better")
@@ -118,6 +126,7 @@ def _segment(options: argparse.Namespace) -> int:
         model=options.model,
         device=options.device,
         settings=settings,
+        channels=tuple(options.channel),
         series_uid=options.series,
         report=options.report,
         preview=options.preview,

@@ -26,6 +26,8 @@ def plan_requests(request: SegmentRequest) -> list[SegmentRequest]:
     """
     if not request.source.is_dir() or list_series(request.source):
         return [request]
+    if request.channels:
+        raise InvalidInputError("further channels cannot be given for a folder of volumes; segment case by case")
     sources = sorted(path for path in request.source.iterdir() if path.name.lower().endswith(VOLUME_SUFFIXES))
     if not sources:
         raise InvalidInputError(

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from DeepSegmentLib import __version__
-from DeepSegmentLib.data import Progress
+from DeepSegmentLib.data import Progress, Volume
 from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, ResourceError
 from DeepSegmentLib.files.atomic import atomic_path, write_text
@@ -27,7 +29,7 @@ from .preview import draw_preview
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from DeepSegmentLib.data import ProgressCallback, Volume
+    from DeepSegmentLib.data import ProgressCallback
     from DeepSegmentLib.networks.runtime import Model
 
 
@@ -41,6 +43,7 @@ class SegmentRequest:
         model: Name in the catalogue, or a model folder.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         settings: What to predict and how thoroughly.
+        channels: Further channels of a model that needs several, in its order; on the grid of `source`.
         series_uid: Which DICOM series, where the folder holds several.
         report: Where to write the JSON report, or None.
         preview: Where to write the picture, or None.
@@ -51,6 +54,7 @@ class SegmentRequest:
     model: str = "brain-mr"
     device: str = "auto"
     settings: PredictSettings = field(default_factory=PredictSettings)
+    channels: tuple[Path, ...] = ()
     series_uid: str | None = None
     report: Path | None = None
     preview: Path | None = None
@@ -124,7 +128,7 @@ def segment_file(request: SegmentRequest, on_progress: ProgressCallback = silent
     _check_distinct(request)
     clock = _Stopwatch()
     on_progress(Progress("read", 0.0))
-    volume = read_input(request.source, request.series_uid)
+    volume = _read(request)
     clock.lap("read")
     needs = estimate(find_model(request.model).path, volume.geometry, request.settings)
     available = available_memory_bytes()
@@ -204,8 +208,22 @@ class _Stopwatch:
         self._last = now
 
 
+def _read(request: SegmentRequest) -> Volume:
+    """The source with its further channels."""
+    first = read_input(request.source, request.series_uid)
+    voxels = [first.voxels]
+    for path in request.channels:
+        channel = read_input(path)
+        if not channel.geometry.is_close(first.geometry):
+            raise InvalidInputError(f"{path} is not on the grid of {request.source}; resample it onto that grid first")
+        voxels.append(channel.voxels)
+    return Volume(np.concatenate(voxels), first.geometry, first.name) if request.channels else first
+
+
 def _check_distinct(request: SegmentRequest) -> None:
-    paths = [path for path in (request.source, request.target, request.report, request.preview) if path]
+    paths = [
+        path for path in (request.source, *request.channels, request.target, request.report, request.preview) if path
+    ]
     for n, path in enumerate(paths):
         if path in paths[:n]:
             raise InvalidInputError(f"{path} is asked for twice; give each input and output a name of its own")

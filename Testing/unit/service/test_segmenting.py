@@ -1,5 +1,7 @@
 """Running a model: the ladder, the estimate, what is written when something fails."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,12 @@ from model_examples import TINY_UNET, model_spec
 
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.errors import Cancelled, InvalidInputError, ResourceError, VolumeFileError
+from DeepSegmentLib.files.labelmaps import read_labelmap
 from DeepSegmentLib.files.models import load_model, save_model
 from DeepSegmentLib.files.volumes import write_volume
+from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.runtime import Model
+from DeepSegmentLib.networks.spec import Channel
 from DeepSegmentLib.networks.unet import UNet
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.service import segmenting
@@ -123,3 +128,25 @@ def test_the_estimate_grows_with_what_is_asked_for(folder):
     larger = estimate(folder, Geometry.from_spacing((200, 100, 100), (1, 1, 1)), PredictSettings()).memory_bytes
     assert plain < more
     assert plain < larger
+
+
+def test_a_model_of_several_channels_takes_several_files(tmp_path):
+    network = replace(TINY_UNET, in_channels=2)
+    channels = tuple(Channel(name, "MR", Normalization("zscore")) for name in ("T1w", "FLAIR"))
+    torch.manual_seed(0)
+    save_model(tmp_path / "two", model_spec(network=network, channels=channels), UNet(network), card="")
+    one, other = _volume(), Volume(_volume().voxels[:, ::-1], _volume().geometry)
+    write_volume(one, tmp_path / "t1.nrrd")
+    write_volume(other, tmp_path / "flair.nrrd")
+    request = SegmentRequest(
+        tmp_path / "t1.nrrd", tmp_path / "a.nii.gz", str(tmp_path / "two"), channels=(tmp_path / "flair.nrrd",)
+    )
+    segment_file(request)
+    both = Volume(np.concatenate([one.voxels, other.voxels]), one.geometry)
+    straight = segment_volume(both, str(tmp_path / "two"), device="cpu").prediction.label_map
+    assert np.array_equal(read_labelmap(request.target).layers, straight.layers)
+    with pytest.raises(InvalidInputError, match=r"2 channel\(s\) \(T1w, FLAIR\)"):
+        segment_file(replace(request, channels=()))
+    write_volume(_volume((3, 4, 5)), tmp_path / "small.nrrd")
+    with pytest.raises(InvalidInputError, match="not on the grid"):
+        segment_file(replace(request, channels=(tmp_path / "small.nrrd",)))
