@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,19 @@ def test_colin27_through_the_front_door(tmp_path, colin27, capsys):
     brain = ndimage.binary_fill_holes(ndimage.binary_closing(np.pad(largest, 5), ball)[5:-5, 5:-5, 5:-5])
     assert dice(brain, found.layers[0] > 0) > 0.93
     assert found.volumes_ml()["Thalamus"] > 5
+
+
+def test_an_interrupted_command_says_so_and_leaves_nothing(tmp_path, colin27):
+    command = [sys.executable, "-m", "DeepSegmentLib.hosts.cli", "segment", str(colin27), str(tmp_path / "a.seg.nrrd")]
+    with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if line.startswith("predict"):
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert "stopped" in rest
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_python_example_of_the_readme_runs(tmp_path, colin27):
