@@ -9,6 +9,8 @@ import numpy as np
 from DeepSegmentLib.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from DeepSegmentLib.data.geometry import Box, Index
@@ -68,21 +70,23 @@ class SlabBlender:
         self._total[:, k, j, i] += values * weights
         self._weight[k, j, i] += weights
 
-    def release(self, stop: int) -> tuple[int, NDArray[np.float32]]:
-        """Finish all planes before `stop`; no later tile may touch them.
+    def release(self, stop: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Finish all planes before `stop`; no later tile may touch them. To be used up before the next tile is added.
 
-        Returns:
-            Index of the first finished plane, and the planes (channel, k, j, i).
+        Yields:
+            Index of the plane, and the plane (channel, j, i), first to last.
         """
-        first, count = self._first, min(stop, self._shape[0]) - self._first
-        planes = np.asarray(self._total[:, :count] / self._weight[:count], dtype=np.float32)
+        count = min(stop, self._shape[0]) - self._first
+        for k in range(count):
+            yield self._first + k, np.asarray(self._total[:, k] / self._weight[k], dtype=np.float32)
         self._drop(self._total, count)
         self._drop(self._weight[None], count)
         self._first += count
-        return first, planes
 
     @staticmethod
     def _drop(held: NDArray[Any], count: int) -> None:
+        """Move the planes after the first `count` to the front, one by one so that no copy of all is made."""
         left = held.shape[1] - count
-        held[:, :left] = held[:, count:].copy()
+        for k in range(left):
+            held[:, k] = held[:, k + count]
         held[:, left:] = 0

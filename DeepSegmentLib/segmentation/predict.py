@@ -18,7 +18,7 @@ from DeepSegmentLib.imaging.resampling import along_axis, axis_positions, axis_w
 
 from .outputs import Outputs, Prediction, PredictSettings
 from .prepare import Prepared, prepare, region_box
-from .tiles import TileSettings, blended_slabs
+from .tiles import TileSettings, blended_planes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,14 +98,13 @@ def _planes_on_input(
     rows, columns = (axis_weights(axis_positions(source, target, axis), source.shape[axis]) for axis in (1, 2))
     held: dict[int, NDArray[np.float32]] = {}
     k = 0
-    for first, slab in blended_slabs(prepared.volume.voxels, network, settings, clock):
-        held.update((first + n, slab[:, n]) for n in range(slab.shape[1]))
-        last = first + slab.shape[1] - 1
+    for last, logits in blended_planes(prepared.volume.voxels, network, settings, clock):
+        held[last] = logits
         while k < len(positions) and np.ceil(positions[k]) <= last:
             plane = _between(held, float(positions[k]))
             yield k, along_axis(along_axis(plane, rows, 1), columns, 2)
             k += 1
-        held = {last: held[last]}
+        held = {last: logits}
 
 
 def _between(planes: dict[int, NDArray[np.float32]], position: float) -> NDArray[np.float32]:

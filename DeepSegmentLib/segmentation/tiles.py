@@ -40,13 +40,13 @@ class TileSettings:
             raise InvalidInputError(f"mirror axes must be among 0, 1, 2, got {self.mirror_axes}")
 
 
-def blended_slabs(
+def blended_planes(
     voxels: NDArray[np.float32],
     network: Network,
     settings: TileSettings,
     on_tile: Callable[[int, int], None],
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Logits of a whole volume in slabs, each as soon as no later tile can touch it.
+    """Logits of a whole volume plane by plane, each as soon as no later tile can touch it.
 
     Args:
         voxels: Array (channel, k, j, i) on the network's grid.
@@ -55,7 +55,7 @@ def blended_slabs(
         on_tile: Called after each tile with the number done and the number of all; may raise `Cancelled`.
 
     Yields:
-        Index of the first plane, and logits (class, planes, j, i). Slabs follow each other without gaps.
+        Index of the plane, and logits (class, j, i); every plane once, first to last.
     """
     shape = voxels.shape[1:]
     tiles = plan_tiles(shape, settings.patch_shape, overlap=settings.overlap)
@@ -65,7 +65,7 @@ def blended_slabs(
     done = 0
     for first, row in groupby(tiles, key=lambda tile: tile.start[0]):
         if blender is not None and first > 0:
-            yield blender.release(first)
+            yield from blender.release(first)
         for tile in row:
             logits = _tile_logits(voxels, tile, network, settings.patch_shape, mirrors)
             blender = blender or SlabBlender(len(logits), shape, tile.shape[0])
@@ -73,11 +73,11 @@ def blended_slabs(
             done += 1
             on_tile(done, len(tiles))
     if blender is not None:
-        yield blender.release(shape[0])
+        yield from blender.release(shape[0])
 
 
 def count_tiles(shape: Index, settings: TileSettings) -> int:
-    """Forward passes that `blended_slabs` will make for an array (k, j, i), mirrored ones included."""
+    """Forward passes that `blended_planes` will make for an array (k, j, i), mirrored ones included."""
     tiles = plan_tiles(shape, settings.patch_shape, overlap=settings.overlap)
     return len(tiles) * len(_subsets(settings.mirror_axes))
 

@@ -63,4 +63,4 @@ def _arrays_bytes(spec: ModelSpec, geometry: Geometry, grid: Geometry, settings:
     slab = (classes + 1) * min(spec.patch_shape[0], grid.shape[0]) * grid.shape[1] * grid.shape[2]
     patch = np.prod(spec.patch_shape) * (_MAPS_ALIVE * spec.network.features[0] + 3 * classes)
     maps = (len(settings.probabilities) + settings.uncertainty) * voxels
-    return int(4 * (len(spec.channels) * (3 * voxels + 2 * inner) + 2 * slab + patch + maps) + 2 * voxels)
+    return int(4 * (len(spec.channels) * (3 * voxels + 2 * inner) + slab + patch + maps) + 2 * voxels)
