@@ -31,8 +31,10 @@ def count_function(function: Function, place: str, *, public: bool) -> Counted:
     """Measure one function."""
     body = function.body[1:] if ast.get_docstring(function) else function.body
     lines = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
-    arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
-    typed = function.returns is not None and all(a.annotation or a.arg in ("self", "cls") for a in arguments)
+    there = function.args
+    arguments = [*there.posonlyargs, *there.args, there.vararg, *there.kwonlyargs, there.kwarg]
+    untyped = [a for a in arguments if a and not a.annotation and a.arg not in ("self", "cls")]
+    typed = function.returns is not None and not untyped
     documented = ast.get_docstring(function) is not None or function.name.startswith("__")
     return Counted(f"{place}:{function.lineno} {function.name}", lines, public, documented, typed)
 

@@ -53,6 +53,10 @@ def test_importing_is_free(module):
     assert done.stdout.strip() == "[]"
 
 
+def test_type_checkers_of_users_see_the_types():
+    assert (LIBRARY / "py.typed").is_file()
+
+
 def test_every_top_level_name_is_meant():
     known = {
         ".ci", ".gitignore", ".pre-commit-config.yaml", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE",
