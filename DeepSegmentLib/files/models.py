@@ -20,8 +20,6 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError  # noqa: N812 - a class, whatever zlib calls it
 
 import numpy as np
-from safetensors import SafetensorError, deserialize
-from safetensors.numpy import save as to_safetensors
 
 from DeepSegmentLib.errors import ChecksumError, InvalidInputError, MissingPackageError, ModelError
 from DeepSegmentLib.networks.spec import spec_from_json, spec_to_json
@@ -120,7 +118,7 @@ def save_model(folder: Path, spec: ModelSpec, network: UNet, *, card: str, half:
     if spec.network != network.spec:
         raise InvalidInputError(f"the spec of {spec.name} describes another network than the one to save")
     weights = {name: _stored(name, weight, half=half) for name, weight in _runtime().weights_of(network).items()}
-    content = to_safetensors(weights, metadata={"format": "pt"})
+    content = _safetensors().numpy.save(weights, metadata={"format": "pt"})
     written = replace(spec, weights_sha256=hashlib.sha256(content).hexdigest())
     with new_folder(folder) as fresh:
         (fresh / WEIGHTS_FILE).write_bytes(content)
@@ -181,6 +179,17 @@ def _runtime() -> ModuleType:
     return runtime
 
 
+def _safetensors() -> ModuleType:
+    """The reader of weights, imported when first needed: models can be listed where it is not installed."""
+    try:
+        import safetensors.numpy
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(
+            "reading a model's weights needs safetensors; install it: pip install safetensors"
+        ) from error
+    return safetensors
+
+
 def _read(path: Path, *, largest: int) -> bytes:
     try:
         size = path.stat().st_size
@@ -222,9 +231,10 @@ def _verified_weights(folder: Path, spec: ModelSpec) -> dict[str, NDArray[Any]]:
 
 
 def _parse_weights(path: Path, content: bytes) -> dict[str, NDArray[Any]]:
+    safetensors = _safetensors()
     try:
-        tensors: list[tuple[str, dict[str, Any]]] = deserialize(content)  # type: ignore[no-untyped-call]
-    except SafetensorError as error:
+        tensors: list[tuple[str, dict[str, Any]]] = safetensors.deserialize(content)
+    except safetensors.SafetensorError as error:
         raise ModelError(f"{path} is no intact safetensors file ({error}); get the model again") from error
     weights: dict[str, NDArray[Any]] = {}
     for name, tensor in tensors:

@@ -81,7 +81,7 @@ def _add_segment(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
     parser.add_argument("--overlap", type=float, default=0.5, help="shared part of neighbouring tiles (default: 0.5)")
-    parser.add_argument("--tta", action="store_true", help="average over mirror images (test-time augmentation): slower")
+    parser.add_argument("--tta", action="store_true", help="average over mirror images: slower, often smoother")
     parser.add_argument(
         "--roi",
         type=float,

@@ -53,6 +53,15 @@ def test_importing_is_free(module):
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("module", ["service.catalogue", "service.preflight", "service.diagnose"])
+def test_a_panel_can_list_models_where_torch_is_not_installed(module):
+    absent = ["torch", "skimage", "PIL", "safetensors"]  # of the library's packages, Slicer brings only the others
+    hide = f"import sys; sys.modules.update(dict.fromkeys({absent!r}))"
+    code = f"{hide}; import DeepSegmentLib.{module}; import DeepSegmentLib.service.catalogue as c; print(len(c.list_models()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert int(done.stdout) >= 1
+
+
 def test_type_checkers_of_users_see_the_types():
     assert (LIBRARY / "py.typed").is_file()
 
