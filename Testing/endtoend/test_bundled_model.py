@@ -73,7 +73,10 @@ def test_colin27_through_the_front_door(tmp_path, colin27, capsys):
 
 
 def test_an_interrupted_command_says_so_and_leaves_nothing(tmp_path, colin27):
-    command = [sys.executable, "-m", "DeepSegmentLib.hosts.cli", "segment", str(colin27), str(tmp_path / "a.seg.nrrd")]
+    # What a shell starts in the background ignores SIGINT, and so would its children.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{listen}; import sys; from DeepSegmentLib.hosts.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "segment", str(colin27), str(tmp_path / "a.seg.nrrd")]
     with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             if line.startswith("predict"):

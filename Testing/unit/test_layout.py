@@ -57,7 +57,8 @@ def test_importing_is_free(module):
 def test_a_panel_can_list_models_where_torch_is_not_installed(module):
     absent = ["torch", "skimage", "PIL", "safetensors"]  # of the library's packages, Slicer brings only the others
     hide = f"import sys; sys.modules.update(dict.fromkeys({absent!r}))"
-    code = f"{hide}; import DeepSegmentLib.{module}; import DeepSegmentLib.service.catalogue as c; print(len(c.list_models()))"
+    code = f"{hide}; import DeepSegmentLib.{module}; from DeepSegmentLib.service import catalogue as models"
+    code += "; print(len(models.list_models()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
     assert int(done.stdout) >= 1
 
