@@ -82,6 +82,7 @@ def _add_segment(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
     parser.add_argument("--overlap", type=float, default=0.5, help="shared part of neighbouring tiles (default: 0.5)")
     parser.add_argument("--tta", action="store_true", help="average over mirror images: slower, often smoother")
+    parser.add_argument("--raw", action="store_true", help="without the model's post-processing")
     parser.add_argument(
         "--roi",
         type=float,
@@ -119,6 +120,7 @@ def _segment(options: argparse.Namespace) -> int:
         region_ras=None if options.roi is None else np.reshape(options.roi, (2, 3)),
         probabilities=tuple(options.save_probabilities),
         uncertainty=options.save_uncertainty,
+        clean_up=not options.raw,
     )
     request = SegmentRequest(
         source=options.input,

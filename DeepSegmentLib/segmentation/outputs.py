@@ -30,6 +30,7 @@ class PredictSettings:
         region_ras: Two opposite corners (2, 3) in RAS mm; only voxels inside get labels. None for everywhere.
         probabilities: Names of the segments whose probability maps are wanted.
         uncertainty: Whether the entropy map is wanted.
+        clean_up: Whether the model's post-processing is applied.
     """
 
     overlap: float = 0.5
@@ -37,6 +38,7 @@ class PredictSettings:
     region_ras: NDArray[np.float64] | None = None
     probabilities: tuple[str, ...] = ()
     uncertainty: bool = False
+    clean_up: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,7 @@ class Outputs:
 
     def __init__(self, geometry: Geometry, spec: ModelSpec, settings: PredictSettings, inside: Box | None) -> None:
         self._geometry, self._spec, self._inside = geometry, spec, inside
+        self._cleanups = spec.cleanups if settings.clean_up else ()
         self._channels = {name: _channel_of(spec, name) for name in settings.probabilities}
         layers = len(spec.segments) if spec.output == "regions" else 1
         kind = np.uint8 if max(segment.value for segment in spec.segments) < 256 else np.uint16
@@ -101,7 +104,7 @@ class Outputs:
             for array in (*self._labels, *self._maps.values()):
                 self._clear_outside(array, self._inside)
         segments = self._spec.output_segments
-        labels = clean_up(LabelMap(self._labels, self._geometry, segments), self._spec.cleanups)
+        labels = clean_up(LabelMap(self._labels, self._geometry, segments), self._cleanups)
         maps = {key: Volume(array[None], self._geometry, f"{name} {key}") for key, array in self._maps.items()}
         uncertain = None if self._entropy is None else Volume(self._entropy[None], self._geometry, f"{name} entropy")
         return Prediction(labels, maps, uncertain, tiles)

@@ -271,7 +271,12 @@ def provenance(run: Run, settings: PredictSettings) -> dict[str, str]:
 
 def _parameters(settings: PredictSettings) -> dict[str, Any]:
     region = None if settings.region_ras is None else settings.region_ras.tolist()
-    return {"overlap": settings.overlap, "mirror": settings.mirror, "region_ras": region}
+    return {
+        "overlap": settings.overlap,
+        "mirror": settings.mirror,
+        "clean_up": settings.clean_up,
+        "region_ras": region,
+    }
 
 
 def _report(request: SegmentRequest, run: Run, volume: Volume) -> dict[str, Any]:

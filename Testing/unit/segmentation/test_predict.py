@@ -180,6 +180,8 @@ def test_cleanups_of_the_model_are_applied():
     spec = _spec(channels=1, segments=1, cleanups=(Cleanup("s1", keep_largest=True),))
     label_map = predict(Volume(voxels, geometry), spec, threshold).label_map
     assert label_map.layers.ravel().tolist() == [0, 0, 0, 1, 1, 1, 1, 0, 0]
+    raw = predict(Volume(voxels, geometry), spec, threshold, settings=PredictSettings(clean_up=False)).label_map
+    assert raw.layers.ravel().tolist() == [1, 1, 0, 1, 1, 1, 1, 0, 1]
 
 
 def test_empty_borders_are_not_run_but_get_background():
