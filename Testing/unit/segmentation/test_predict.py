@@ -172,7 +172,7 @@ def test_mirroring_averages_over_the_allowed_axes():
 
 def test_cleanups_of_the_model_are_applied():
     geometry = Geometry.from_spacing((1, 1, 9), (1, 1, 1))
-    voxels = np.array([9, 9, 0, 9, 9, 9, 9, 0, 9], np.float32).reshape(1, 1, 1, 9) - 1
+    voxels = np.array([9, 9, 0, 9, 9, 9, 9, 0, 5], np.float32).reshape(1, 1, 1, 9) - 1
 
     def threshold(patches):
         return np.concatenate([np.zeros_like(patches), patches], axis=1)
