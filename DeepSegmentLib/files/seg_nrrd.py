@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from DeepSegmentLib.data import Code, LabelMap, Segment, Terminology
+from DeepSegmentLib.data import LabelMap, Segment
 from DeepSegmentLib.errors import VolumeFileError
 
 from .atomic import atomic_path
 from .checks import refused_as_file
 from .itk import read_itk_frames, read_itk_header
 from .label_values import as_labels, unnamed_segments
+from .terminology import SEPARATORS, from_entry, to_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,16 +32,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
-_ANATOMIC_CONTEXT = "Anatomic codes - DICOM master list"
 _SEGMENTATION = {
     "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
     "Segmentation_ConversionParameters": "",
     "Segmentation_MasterRepresentation": "Binary labelmap",
     "Segmentation_ReferenceImageExtentOffset": "0 0 0",
 }
-_FIELD, _TAG = "DeepSegment_", "DeepSegment."
-_SEPARATORS = re.compile(r"[~^|\r\n\0]")  # Slicer's own in terminology entries and lists of tags
+_FIELD = "DeepSegment_"
+PROVENANCE_TAG = "DeepSegment."
+"""Prefix of the segments' tags that hold provenance."""
+
 _UNWRITABLE = re.compile(r"[\r\0\ud800-\udfff]")  # end a line, end a text, are no characters
 _PROVENANCE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -98,7 +99,9 @@ def read_seg_provenance(path: Path) -> dict[str, str]:
     metadata = read_itk_header(path).metadata
     words = {key.removeprefix(_FIELD): value for key, value in metadata.items() if key.startswith(_FIELD)}
     tags = _tags(metadata.get("Segment0_Tags", ""))
-    return words or {key.removeprefix(_TAG): value for key, value in tags.items() if key.startswith(_TAG)}
+    return words or {
+        key.removeprefix(PROVENANCE_TAG): value for key, value in tags.items() if key.startswith(PROVENANCE_TAG)
+    }
 
 
 def _checked_provenance(path: Path, provenance: Mapping[str, str]) -> Mapping[str, str]:
@@ -174,25 +177,12 @@ def _extent(box: tuple[slice, ...] | None) -> str:
 
 
 def _tags_text(path: Path, segment: Segment, provenance: Mapping[str, str]) -> str:
-    tags = {f"{_TAG}{key}": value for key, value in provenance.items() if not _SEPARATORS.search(value)}
+    tags = {f"{PROVENANCE_TAG}{key}": value for key, value in provenance.items() if not SEPARATORS.search(value)}
     tags["Segmentation.Status"] = "inprogress"
     if segment.terminology:
-        tags["TerminologyEntry"] = _entry(path, segment.terminology)
+        with refused_as_file(path):
+            tags["TerminologyEntry"] = to_entry(segment.terminology)
     return "".join(f"{key}:{value}|" for key, value in tags.items())
-
-
-def _entry(path: Path, terminology: Terminology) -> str:
-    """Terminology as Slicer writes it: context~category~type~modifier~anatomic context~region~modifier."""
-    codes = (terminology.category, terminology.type, terminology.modifier)
-    return "~".join((_CONTEXT, *(_triplet(path, code) for code in codes), _ANATOMIC_CONTEXT, "^^", "^^"))
-
-
-def _triplet(path: Path, code: Code | None) -> str:
-    parts = (code.scheme, code.value, code.meaning) if code else ("", "", "")
-    for part in parts:
-        if _SEPARATORS.search(part):
-            raise VolumeFileError(f"{path} cannot hold the code {part!r}: ~ ^ | and line breaks are separators there")
-    return "^".join(parts)
 
 
 def _segments(path: Path, metadata: Mapping[str, str], layers: int) -> tuple[Segment, ...]:
@@ -212,21 +202,14 @@ def _segment(path: Path, metadata: Mapping[str, str], n: int, layers: int) -> Se
         layer = int(metadata.get(f"Segment{n}_Layer", n if layers > 1 else 0))
     except (ValueError, OverflowError) as error:
         raise VolumeFileError(f"{path} is not a segmentation that can be read: segment {n}: {error}") from error
-    return Segment(metadata[name], value, (red, green, blue), _terminology(metadata.get(f"Segment{n}_Tags", "")), layer)
+    return Segment(
+        metadata[name],
+        value,
+        (red, green, blue),
+        from_entry(_tags(metadata.get(f"Segment{n}_Tags", "")).get("TerminologyEntry", "")),
+        layer,
+    )
 
 
 def _tags(text: str) -> dict[str, str]:
     return {key: value for key, _, value in (tag.partition(":") for tag in text.split("|")) if key}
-
-
-def _terminology(tags: str) -> Terminology | None:
-    parts = _tags(tags).get("TerminologyEntry", "").split("~")
-    if len(parts) < 4:
-        return None
-    category, kind, modifier = (_code(part) for part in parts[1:4])
-    return Terminology(category, kind, modifier) if category and kind else None
-
-
-def _code(triplet: str) -> Code | None:
-    parts = triplet.split("^")
-    return Code(*parts) if len(parts) == 3 and any(parts) else None

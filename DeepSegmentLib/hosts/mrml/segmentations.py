@@ -1,0 +1,127 @@
+"""Segmentation nodes to `LabelMap`, and new segmentation nodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from DeepSegmentLib.data import LabelMap, Segment
+
+from .geometry import local_geometry
+from .placement import place_beside
+from .segments import BACKUP_TAG, describe, make_image, mask_of, segment_ids, tags_of_provenance, terminology_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from DeepSegmentLib.data import Geometry
+
+    from .segments import Origin
+
+_ATTRIBUTE = "DeepSegment."
+
+
+def label_map_from_node(node: Any, volume_node: Any, ids: Sequence[str] | None = None) -> LabelMap:
+    """The segments of a node on the grid of a volume node.
+
+    Args:
+        node: vtkMRMLSegmentationNode under the same transform as the volume.
+        volume_node: Gives the grid.
+        ids: Which segments; None for all but backups.
+
+    Returns:
+        Labels in the volume's own space (see `local_geometry`), as many layers as the overlaps need; the values
+        1, 2, ... follow the order of the segments.
+    """
+    segmentation, geometry = node.GetSegmentation(), local_geometry(volume_node)
+    if ids is None:
+        ids = [name for name in segment_ids(node) if not segmentation.GetSegment(name).HasTag(BACKUP_TAG)]
+    kind = np.uint8 if len(ids) < 256 else np.uint16
+    layers: list[NDArray[Any]] = [np.zeros(geometry.shape, kind)]
+    segments = []
+    for value, segment_id in enumerate(ids, start=1):
+        mask = mask_of(node, segment_id, geometry)
+        layer = _free_layer(layers, mask)
+        layers[layer][mask] = value
+        segments.append(_to_noun(segmentation.GetSegment(segment_id), value, layer))
+    return LabelMap(np.stack(layers), geometry, tuple(segments))
+
+
+def _free_layer(layers: list[NDArray[Any]], mask: NDArray[np.bool_]) -> int:
+    """The first layer that is empty under a mask; a new one where there is none."""
+    for n, layer in enumerate(layers):
+        if not layer[mask].any():
+            return n
+    layers.append(np.zeros_like(layers[0]))
+    return len(layers) - 1
+
+
+def _to_noun(segment: Any, value: int, layer: int) -> Segment:
+    red, green, blue = (round(255 * part) for part in segment.GetColor())
+    return Segment(str(segment.GetName()), value, (red, green, blue), terminology_of(segment), layer)
+
+
+def new_segmentation(scene: Any, volume_node: Any, name: str) -> Any:
+    """An empty segmentation node for a volume: its grid, its transform, its place in the subject hierarchy."""
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
+    node.CreateDefaultDisplayNodes()
+    node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
+    place_beside(scene, node, volume_node)
+    return node
+
+
+def add_segments(
+    node: Any,
+    labels: NDArray[Any],
+    geometry: Geometry,
+    segments: Sequence[Segment],
+    origin: Origin,
+) -> tuple[str, ...]:
+    """Add the segments of one layer; they share one image, which takes milliseconds for any number of them.
+
+    A segment without voxels is added too: that a structure was looked for and not found is a result.
+
+    Args:
+        node: The segmentation node.
+        labels: Layer (k, j, i).
+        geometry: Grid of the layer, in the node's own space.
+        segments: The segments of this layer.
+        origin: Who made them.
+
+    Returns:
+        The IDs of the new segments.
+    """
+    import slicer
+
+    image = make_image(labels, geometry)
+    representation = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    segmentation = node.GetSegmentation()
+    added = []
+    for noun in segments:
+        segment = slicer.vtkSegment()
+        describe(segment, noun, origin)
+        segment.SetLabelValue(noun.value)
+        segment.AddRepresentation(representation, image)
+        segment_id = segmentation.GenerateUniqueSegmentID(noun.name)
+        segmentation.AddSegment(segment, segment_id)
+        added.append(segment_id)
+    return tuple(added)
+
+
+def keep_provenance(node: Any, provenance: Mapping[str, str]) -> None:
+    """Write the provenance on the node, where it is saved with the scene."""
+    for key, value in provenance.items():
+        node.SetAttribute(f"{_ATTRIBUTE}{key}", value)
+
+
+def provenance_of(node: Any) -> dict[str, str]:
+    """The provenance that `keep_provenance` wrote, or else what the segments' tags say (after loading a file)."""
+    names = [name for name in node.GetAttributeNames() if name.startswith(_ATTRIBUTE)]
+    if names:
+        return {name.removeprefix(_ATTRIBUTE): str(node.GetAttribute(name)) for name in names}
+    ids = segment_ids(node)
+    return tags_of_provenance(node.GetSegmentation().GetSegment(ids[0])) if ids else {}
