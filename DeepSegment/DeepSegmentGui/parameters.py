@@ -1,0 +1,56 @@
+"""What the panel remembers: for each scene in a parameter node, for each user in the application's settings."""
+
+from typing import Annotated
+
+import slicer
+from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+
+USER_SETTINGS = ("model", "device", "overlap", "mirror", "cleanUp", "uncertainty")
+"""Parameters whose last value is the default in the user's next scene."""
+
+
+@parameterNodeWrapper
+class Parameters:
+    """The settings of a scene; saved and loaded with it.
+
+    Further channels of a model that needs several volumes are node references `Channel1`, `Channel2`, ... of the same
+    node, as their number depends on the model.
+    """
+
+    volume: vtkMRMLScalarVolumeNode
+    model: str = "brain-mr"
+    roi: vtkMRMLMarkupsROINode
+    segmentation: vtkMRMLSegmentationNode
+    policy: str = "add"
+    replace: list[str]
+    device: str = "auto"
+    overlap: Annotated[float, WithinRange(0.0, 0.9)] = 0.5
+    mirror: bool = False
+    cleanUp: bool = True
+    uncertainty: bool = True
+
+
+def channelReference(index):
+    """Role of the node reference to further channel `index` (from 1)."""
+    return f"Channel{index}"
+
+
+def applyUserSettings(parameters):
+    """Set what the user chose last, in a scene that has no choice of its own yet."""
+    for name in USER_SETTINGS:
+        current = getattr(parameters, name)
+        stored = slicer.util.settingsValue(f"DeepSegment/{name}", current, converter=_converter(current))
+        if name != "overlap" or 0 <= stored <= 0.9:
+            setattr(parameters, name, stored)
+
+
+def storeUserSettings(parameters):
+    """Remember the choices for the user's next scene."""
+    settings = slicer.app.userSettings()
+    for name in USER_SETTINGS:
+        settings.setValue(f"DeepSegment/{name}", getattr(parameters, name))
+
+
+def _converter(value):
+    return slicer.util.toBool if isinstance(value, bool) else type(value)

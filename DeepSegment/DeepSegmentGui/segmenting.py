@@ -1,0 +1,151 @@
+"""One run: volume nodes to the worker, its result to the scene."""
+
+from dataclasses import dataclass
+
+import slicer
+from slicer.i18n import tr as _
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a result goes. Node IDs, as nodes may be gone when it comes.
+
+    Attributes:
+        volumeIDs: The segmented volumes, one a channel.
+        segmentationID: The target, or "" for a new segmentation.
+        policy: Value of `MergePolicy`.
+        replace: Names of the segments to replace.
+        roiID: The region, or "".
+    """
+
+    volumeIDs: tuple[str, ...]
+    segmentationID: str = ""
+    policy: str = "new"
+    replace: tuple[str, ...] = ()
+    roiID: str = ""
+
+    def uses(self, node):
+        """Whether the run cannot go on without this node."""
+        return node.GetID() in self.volumeIDs
+
+
+def settingsOf(parameters, roi):
+    """The parameters as `PredictSettings`; the region is the box around the ROI, in the space of the volume."""
+    from DeepSegmentLib.hosts.mrml.regions import region_of
+    from DeepSegmentLib.segmentation.outputs import PredictSettings
+
+    return PredictSettings(
+        overlap=parameters.overlap,
+        mirror=parameters.mirror,
+        region_ras=None if roi is None else region_of(roi, parameters.volume),
+        uncertainty=parameters.uncertainty,
+        clean_up=parameters.cleanUp,
+    )
+
+
+def jobOf(parameters, channels):
+    """The worker's job and where its result goes.
+
+    Raises:
+        InvalidInputError: The volumes do not fit together, or are transformed in a way that cannot be followed.
+    """
+    from DeepSegmentLib.hosts.mrml.volumes import volume_from_nodes
+    from DeepSegmentLib.hosts.worker.messages import SegmentJob
+
+    nodes = [parameters.volume, *channels]
+    target = parameters.segmentation
+    destination = Destination(
+        volumeIDs=tuple(node.GetID() for node in nodes),
+        segmentationID=target.GetID() if target else "",
+        policy=parameters.policy if target else "new",
+        replace=tuple(parameters.replace),
+        roiID=parameters.roi.GetID() if parameters.roi else "",
+    )
+    job = SegmentJob(
+        volume=volume_from_nodes(nodes),
+        model=parameters.model,
+        device=parameters.device,
+        settings=settingsOf(parameters, parameters.roi),
+    )
+    return job, destination
+
+
+class ResultWriter:
+    """Writes results into the scene and takes the last one back.
+
+    Args:
+        scene: Where the nodes are.
+    """
+
+    def __init__(self, scene):
+        self._scene = scene
+        self._editor = None
+        self._last = None
+
+    def write(self, result, destination):
+        """Write labels and uncertainty.
+
+        Returns:
+            What was written (`Written`) and the node of the uncertainty map, or None.
+
+        Raises:
+            InvalidInputError: The volume is gone.
+        """
+        from DeepSegmentLib.errors import InvalidInputError
+        from DeepSegmentLib.hosts.mrml.volumes import write_volume_node
+        from DeepSegmentLib.hosts.mrml.writing import MergePolicy, make_editor, write_label_map
+
+        volumeNode = self._scene.GetNodeByID(destination.volumeIDs[0])
+        if volumeNode is None:
+            raise InvalidInputError(_("The volume was removed while it was segmented; the result has no place."))
+        if self._editor is None:
+            self._editor = make_editor(self._scene)
+        target = self._scene.GetNodeByID(destination.segmentationID) if destination.segmentationID else None
+        written = write_label_map(
+            self._scene,
+            result.label_map,
+            volumeNode,
+            policy=MergePolicy(destination.policy if target else "new"),
+            target=target,
+            segments=destination.replace,
+            provenance=result.provenance,
+            editor=self._editor,
+            before_change=saveStateOfSegmentEditor,
+        )
+        self._last = (written, target is None)
+        uncertainty = None
+        if result.uncertainty is not None:
+            name = _("{volume} uncertainty").format(volume=volumeNode.GetName())
+            uncertainty = write_volume_node(self._scene, result.uncertainty, volumeNode, name)
+        return written, uncertainty
+
+    @property
+    def canUndo(self):
+        """Whether the last result can be taken back."""
+        if self._last is None:
+            return False
+        written, created = self._last
+        return self._scene.IsNodePresent(written.node) and (created or self._editor.CanUndo())
+
+    def undo(self):
+        """Take the last result back: a new node goes, an older one gets its former segments."""
+        if self.canUndo:
+            written, created = self._last
+            if created:
+                self._scene.RemoveNode(written.node)
+            else:
+                self._editor.Undo()
+        self._last = None
+
+    def forget(self):
+        """Drop references to nodes, as when the scene closes."""
+        self._editor = self._last = None
+
+
+def saveStateOfSegmentEditor(segmentationNode):
+    """Let Undo of the Segment Editor module take the coming change back, when it edits this segmentation."""
+    module = getattr(slicer.modules, "segmenteditor", None)
+    widget = module.widgetRepresentation() if module is not None else None
+    editor = getattr(widget.self(), "editor", None) if widget is not None else None
+    if editor is not None and editor.segmentationNode() is segmentationNode:
+        editor.saveStateForUndo()
