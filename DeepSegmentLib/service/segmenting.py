@@ -27,6 +27,7 @@ from .preflight import estimate
 from .preview import draw_preview
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from DeepSegmentLib.data import ProgressCallback
@@ -84,10 +85,19 @@ def segment_volume(
     device: str = "auto",
     settings: PredictSettings | None = None,
     on_progress: ProgressCallback = silent,
+    load: Callable[[Path, str], Model] = load_model,
 ) -> Run:
     """Segment a volume with a model of the catalogue.
 
     A device that runs out of memory is left for the CPU, and the run says so.
+
+    Args:
+        volume: What to segment.
+        model: Name in the catalogue, or a model folder.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        settings: What to predict and how thoroughly.
+        on_progress: Told how far the work is; may raise `Cancelled`.
+        load: Gives the model of a folder on a device, such as `WarmModels().load`.
 
     Raises:
         ModelError: The model is not there or damaged.
@@ -97,7 +107,7 @@ def segment_volume(
     """
     folder = find_model(model).path
     on_progress(Progress("load model", 0.0))
-    loaded = load_model(folder, device)
+    loaded = load(folder, device)
     used = str(getattr(loaded.network, "device", device))
     try:
         return Run(
@@ -108,12 +118,17 @@ def segment_volume(
             raise
         note = f"{error} Continued on the CPU."
     on_progress(Progress("out of memory, continuing on the CPU", 0.0))
-    loaded = load_model(folder, "cpu")
+    loaded = load(folder, "cpu")
     prediction = predict(volume, loaded.spec, loaded.network, settings=settings, on_progress=on_progress)
     return Run(prediction, loaded, "cpu", (note,))
 
 
-def segment_file(request: SegmentRequest, on_progress: ProgressCallback = silent) -> dict[str, Any]:
+def segment_file(
+    request: SegmentRequest,
+    on_progress: ProgressCallback = silent,
+    *,
+    load: Callable[[Path, str], Model] = load_model,
+) -> dict[str, Any]:
     """Segment a volume file or DICOM series and write everything the request asks for.
 
     Files appear complete or not at all, the segmentation last of those that describe it.
@@ -134,7 +149,7 @@ def segment_file(request: SegmentRequest, on_progress: ProgressCallback = silent
     available = available_memory_bytes()
     on_progress(Progress(f"{needs.tiles} tiles, about {needs.memory_bytes / (1 << 30):.1f} GB of memory", 0.0))
     run = segment_volume(
-        volume, request.model, device=request.device, settings=request.settings, on_progress=on_progress
+        volume, request.model, device=request.device, settings=request.settings, on_progress=on_progress, load=load
     )
     clock.lap("segment")
     outputs = _write_outputs(request, run, volume)
@@ -156,7 +171,11 @@ def segment_file(request: SegmentRequest, on_progress: ProgressCallback = silent
 
 
 def segment_folder(
-    requests: list[SegmentRequest], on_progress: ProgressCallback = silent, *, skip_existing: bool = False
+    requests: list[SegmentRequest],
+    on_progress: ProgressCallback = silent,
+    *,
+    skip_existing: bool = False,
+    load: Callable[[Path, str], Model] = load_model,
 ) -> list[dict[str, Any]]:
     """Segment one after the other; a case that fails does not stop the others.
 
@@ -172,13 +191,15 @@ def segment_folder(
         if skip_existing and request.target.exists():
             reports.append({"input": {"path": str(request.source)}, "skipped": str(request.target)})
             continue
-        reports.append(_one_of(request, _part_of(on_progress, n, len(requests))))
+        reports.append(_one_of(request, _part_of(on_progress, n, len(requests)), load))
     return reports
 
 
-def _one_of(request: SegmentRequest, on_progress: ProgressCallback) -> dict[str, Any]:
+def _one_of(
+    request: SegmentRequest, on_progress: ProgressCallback, load: Callable[[Path, str], Model]
+) -> dict[str, Any]:
     try:
-        return segment_file(request, on_progress)
+        return segment_file(request, on_progress, load=load)
     except DeepSegmentError as error:
         if error.exit_code == 130:
             raise
@@ -279,6 +300,16 @@ def _parameters(settings: PredictSettings) -> dict[str, Any]:
     }
 
 
+def run_report(run: Run) -> dict[str, Any]:
+    """The numbers of a run: device, notes, tiles and the volume of each segment in ml."""
+    return {
+        "device": run.device,
+        "notes": list(run.notes),
+        "tiles": run.prediction.tiles,
+        "volumes_ml": {name: round(ml, 3) for name, ml in run.prediction.label_map.volumes_ml().items()},
+    }
+
+
 def _report(request: SegmentRequest, run: Run, volume: Volume) -> dict[str, Any]:
     spec, geometry, made = run.model.spec, volume.geometry, provenance(run, request.settings)
     return {
@@ -293,8 +324,4 @@ def _report(request: SegmentRequest, run: Run, volume: Volume) -> dict[str, Any]
         },
         "model": {"name": spec.name, "version": spec.version, "sha256": spec.weights_sha256, "license": spec.license},
         "parameters": _parameters(request.settings),
-        "device": run.device,
-        "notes": list(run.notes),
-        "tiles": run.prediction.tiles,
-        "volumes_ml": {name: round(ml, 3) for name, ml in run.prediction.label_map.volumes_ml().items()},
-    }
+    } | run_report(run)

@@ -1,0 +1,7 @@
+"""Start the worker process; only its owner does so, see `client`."""
+
+import sys
+
+from .server import main
+
+sys.exit(main())

@@ -1,0 +1,261 @@
+"""What owner and worker say to each other: jobs one way, events the other; JSON, with the voxels beside."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from DeepSegmentLib import errors
+from DeepSegmentLib.data import Code, Geometry, LabelMap, Progress, Segment, Terminology, Volume
+from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError
+from DeepSegmentLib.segmentation.outputs import PredictSettings
+
+from .arrays import read_array, write_array
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentJob:
+    """Segment a volume.
+
+    Attributes:
+        volume: What to segment.
+        model: Name in the catalogue, or a model folder.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        settings: What to predict and how thoroughly.
+    """
+
+    volume: Volume
+    model: str = "brain-mr"
+    device: str = "auto"
+    settings: PredictSettings = field(default_factory=PredictSettings)
+
+
+@dataclass(frozen=True, eq=False)
+class FilesJob:
+    """Segment a file, a DICOM folder or a folder of volumes, and write the results.
+
+    Attributes:
+        source: Path of the file or folder.
+        target: Path of the segmentation, or the folder of them.
+        model: Name in the catalogue, or a model folder.
+        device: As in `SegmentJob`.
+        settings: What to predict and how thoroughly.
+        skip_existing: Whether cases that have a result are left out.
+    """
+
+    source: str
+    target: str
+    model: str = "brain-mr"
+    device: str = "auto"
+    settings: PredictSettings = field(default_factory=PredictSettings)
+    skip_existing: bool = True
+
+
+Job = SegmentJob | FilesJob
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentResult:
+    """What a `SegmentJob` gives.
+
+    Attributes:
+        label_map: The segments.
+        probabilities: Probability maps by segment name.
+        uncertainty: Entropy map, or None.
+        places_ras: Where to look first (n, 3), the most uncertain place first; empty without an entropy map.
+        provenance: What goes with the result: model, version, checksum, parameters, device, library, date.
+        report: Seconds, memory, tiles, notes and the volume of each segment in ml.
+    """
+
+    label_map: LabelMap
+    probabilities: dict[str, Volume]
+    uncertainty: Volume | None
+    places_ras: Any
+    provenance: dict[str, str]
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class FilesResult:
+    """What a `FilesJob` gives.
+
+    Attributes:
+        reports: One for each case, see `service.segmenting.segment_folder`.
+    """
+
+    reports: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """The job got on."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """The job is done."""
+
+    result: SegmentResult | FilesResult
+
+
+@dataclass(frozen=True, eq=False)
+class Failed:
+    """The job ended with an error that the user can act on; a bug of ours comes as plain `DeepSegmentError`."""
+
+    error: DeepSegmentError
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The job was cancelled; nothing came of it."""
+
+
+@dataclass(frozen=True)
+class Died:
+    """The worker process is gone, and the job with it; the next job starts a new one.
+
+    Attributes:
+        message: Why, as far as can be told, and what to do.
+    """
+
+    message: str
+
+
+Event = Progressed | Finished | Failed | Stopped | Died
+
+
+def encode_job(job: Job, number: int, folder: Path) -> bytes:
+    """A job as a message; its voxels go to the folder."""
+    document: dict[str, Any] = {
+        "kind": type(job).__name__,
+        "number": number,
+        "model": job.model,
+        "device": job.device,
+        "settings": _from_settings(job.settings),
+    }
+    if isinstance(job, SegmentJob):
+        document["volume"] = _from_volume(job.volume, folder)
+    else:
+        document |= {"source": job.source, "target": job.target, "skip_existing": job.skip_existing}
+    return json.dumps(document).encode()
+
+
+def decode_job(document: dict[str, Any], folder: Path) -> Job:
+    """The inverse of `encode_job`."""
+    model, device, settings = document["model"], document["device"], _to_settings(document["settings"])
+    if document["kind"] == "SegmentJob":
+        return SegmentJob(_to_volume(document["volume"], folder), model, device, settings)
+    return FilesJob(document["source"], document["target"], model, device, settings, document["skip_existing"])
+
+
+def encode_event(event: Event, number: int, folder: Path) -> bytes:
+    """An event of job `number` as a message; its voxels go to the folder."""
+    document: dict[str, Any] = {"kind": type(event).__name__, "number": number}
+    if isinstance(event, Progressed):
+        document |= asdict(event)
+    elif isinstance(event, Failed):
+        document |= {"error": type(event.error).__name__, "message": str(event.error)}
+    elif isinstance(event, Finished):
+        document |= _from_result(event.result, folder)
+    return json.dumps(document).encode()
+
+
+def decode_event(document: dict[str, Any], folder: Path) -> Event:
+    """The inverse of `encode_event`."""
+    readers: dict[str, Callable[[], Event]] = {
+        "Progressed": lambda: Progressed(Progress(**document["progress"])),
+        "Finished": lambda: Finished(_to_result(document, folder)),
+        "Failed": lambda: Failed(_error(document["error"], document["message"])),
+        "Stopped": Stopped,
+    }
+    if document["kind"] not in readers:
+        raise InvalidInputError(f"the worker says {document['kind']!r}, which is not known here; restart Slicer")
+    return readers[document["kind"]]()
+
+
+def _error(name: str, message: str) -> DeepSegmentError:
+    kind = getattr(errors, name, DeepSegmentError)
+    return kind(message) if isinstance(kind, type) and issubclass(kind, DeepSegmentError) else DeepSegmentError(message)
+
+
+def _from_settings(settings: PredictSettings) -> dict[str, Any]:
+    region = None if settings.region_ras is None else np.asarray(settings.region_ras).tolist()
+    return asdict(settings) | {"region_ras": region, "probabilities": list(settings.probabilities)}
+
+
+def _to_settings(document: dict[str, Any]) -> PredictSettings:
+    region = document["region_ras"]
+    fields = {"region_ras": None if region is None else np.array(region, float)}
+    return PredictSettings(**document | fields | {"probabilities": tuple(document["probabilities"])})
+
+
+def _from_geometry(geometry: Geometry) -> dict[str, Any]:
+    return {"shape": list(geometry.shape), "affine": geometry.affine.tolist()}
+
+
+def _to_geometry(document: dict[str, Any]) -> Geometry:
+    return Geometry(tuple(document["shape"]), np.array(document["affine"], float))
+
+
+def _from_volume(volume: Volume, folder: Path) -> dict[str, Any]:
+    voxels = write_array(folder, volume.voxels)
+    return {"name": volume.name, "geometry": _from_geometry(volume.geometry), "voxels": voxels}
+
+
+def _to_volume(document: dict[str, Any], folder: Path) -> Volume:
+    return Volume(read_array(folder, document["voxels"]), _to_geometry(document["geometry"]), document["name"])
+
+
+def _from_label_map(label_map: LabelMap, folder: Path) -> dict[str, Any]:
+    return {
+        "geometry": _from_geometry(label_map.geometry),
+        "layers": write_array(folder, label_map.layers),
+        "segments": [asdict(segment) for segment in label_map.segments],
+    }
+
+
+def _to_label_map(document: dict[str, Any], folder: Path) -> LabelMap:
+    segments = tuple(_to_segment(segment) for segment in document["segments"])
+    return LabelMap(read_array(folder, document["layers"]), _to_geometry(document["geometry"]), segments)
+
+
+def _to_segment(document: dict[str, Any]) -> Segment:
+    codes = document["terminology"]
+    terminology = codes and Terminology(**{key: code and Code(**code) for key, code in codes.items()})
+    return Segment(**document | {"terminology": terminology, "color": tuple(document["color"])})
+
+
+def _from_result(result: SegmentResult | FilesResult, folder: Path) -> dict[str, Any]:
+    if isinstance(result, FilesResult):
+        return {"reports": result.reports}
+    return {
+        "label_map": _from_label_map(result.label_map, folder),
+        "probabilities": {name: _from_volume(volume, folder) for name, volume in result.probabilities.items()},
+        "uncertainty": result.uncertainty and _from_volume(result.uncertainty, folder),
+        "places_ras": np.asarray(result.places_ras).tolist(),
+        "provenance": result.provenance,
+        "report": result.report,
+    }
+
+
+def _to_result(document: dict[str, Any], folder: Path) -> SegmentResult | FilesResult:
+    if "reports" in document:
+        return FilesResult(document["reports"])
+    maps = {name: _to_volume(volume, folder) for name, volume in document["probabilities"].items()}
+    return SegmentResult(
+        _to_label_map(document["label_map"], folder),
+        maps,
+        document["uncertainty"] and _to_volume(document["uncertainty"], folder),
+        np.array(document["places_ras"], float).reshape(-1, 3),
+        document["provenance"],
+        document["report"],
+    )
