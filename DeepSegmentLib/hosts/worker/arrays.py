@@ -53,7 +53,7 @@ def write_array(folder: Path, array: NDArray[Any]) -> dict[str, Any]:
     except OSError as error:
         path.unlink(missing_ok=True)
         raise ResourceError(
-            f"no room in {folder} for {array.nbytes / 1e9:.1f} GB of voxels ({error.strerror}); free some memory or disk"
+            f"no room in {folder} for {array.nbytes / 1e9:.1f} GB of voxels ({error.strerror}); free some space"
         ) from error
     return {"file": path.name, "dtype": array.dtype.str, "shape": list(array.shape)}
 

@@ -17,7 +17,6 @@ from DeepSegmentLib.networks.runtime import Model
 from DeepSegmentLib.networks.spec import Channel
 from DeepSegmentLib.networks.unet import UNet
 from DeepSegmentLib.segmentation.outputs import PredictSettings
-from DeepSegmentLib.service import segmenting
 from DeepSegmentLib.service.preflight import estimate
 from DeepSegmentLib.service.segmenting import SegmentRequest, segment_file, segment_volume
 
@@ -52,13 +51,12 @@ class _FullDevice:
 
 
 @pytest.mark.parametrize("good", [0, 2])
-def test_a_full_device_is_left_for_the_cpu_and_the_run_says_so(folder, monkeypatch, good):
+def test_a_full_device_is_left_for_the_cpu_and_the_run_says_so(folder, good):
     def load(path, device="auto"):
         model = load_model(path, "cpu")
         return model if device == "cpu" else Model(model.spec, _FullDevice(model.network, good))
 
-    monkeypatch.setattr(segmenting, "load_model", load)
-    run = segment_volume(_volume(), str(folder), device="cuda")
+    run = segment_volume(_volume(), str(folder), device="cuda", load=load)
     straight = segment_volume(_volume(), str(folder), device="cpu")
     assert run.device == "cpu"
     assert "Continued on the CPU" in run.notes[0]
@@ -66,15 +64,14 @@ def test_a_full_device_is_left_for_the_cpu_and_the_run_says_so(folder, monkeypat
     assert np.array_equal(run.prediction.label_map.layers, straight.prediction.label_map.layers)
 
 
-def test_a_full_cpu_is_an_error(folder, monkeypatch):
+def test_a_full_cpu_is_an_error(folder):
     def load(path, device="auto"):
         full = _FullDevice(None, 0)
         full.device = "cpu"
         return Model(load_model(path, "cpu").spec, full)
 
-    monkeypatch.setattr(segmenting, "load_model", load)
     with pytest.raises(ResourceError, match="out of memory"):
-        segment_volume(_volume(), str(folder), device="cpu")
+        segment_volume(_volume(), str(folder), device="cpu", load=load)
 
 
 def test_cancelling_at_any_moment_leaves_nothing(tmp_path, folder):
