@@ -57,7 +57,7 @@ class WorkerClient:
     ) -> None:
         self._command = list(command or (sys.executable, "-m", "DeepSegmentLib.hosts.worker"))
         self._idle_s = idle_s
-        self._environment = _with_library(os.environ if environment is None else environment)
+        self._environment = with_library(os.environ if environment is None else environment)
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._folder = Path()
@@ -227,7 +227,7 @@ def _cause(code: int | None, log: list[str]) -> str:
     return "\n".join([text, *log])
 
 
-def _with_library(environment: Mapping[str, str]) -> dict[str, str]:
+def with_library(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment with the folder of this library on PYTHONPATH."""
     root = str(Path(DeepSegmentLib.__file__).resolve().parent.parent)
     paths = [root, *(path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path and path != root)]

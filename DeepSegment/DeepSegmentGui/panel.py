@@ -1,0 +1,445 @@
+"""The panel: joins the parts, says why Segment is disabled, runs jobs and shows what comes of them."""
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from DeepSegmentGui import dependencies
+from DeepSegmentGui.batch import Batch, Case, endText, progressText
+from DeepSegmentGui.channels import ChannelSelectors, assignChannels
+from DeepSegmentGui.diagnosis import DiagnosisDialog
+from DeepSegmentGui.models import ModelList
+from DeepSegmentGui.parameters import applyUserSettings, channelReference, storeUserSettings
+from DeepSegmentGui.results import ResultsView
+from DeepSegmentGui.segmenting import ResultWriter, jobOf, settingsOf
+from DeepSegmentGui.worker import Worker
+
+_POLICIES = (
+    ("add", _("Add beside existing segments")),
+    ("replace", _("Replace chosen segments")),
+    ("empty", _("Only empty voxels")),
+    ("roi", _("Only inside the region")),
+)
+
+
+class Panel:
+    """What the module widget shows.
+
+    Args:
+        ui: The widgets of DeepSegment.ui by name.
+        scene: The MRML scene.
+        parent: The module widget; shortcuts and dialogs belong to it.
+        requirementsPath: Of requirements.txt.
+    """
+
+    def __init__(self, ui, scene, parent, requirementsPath):
+        self.ui, self._scene, self._parent, self._requirementsPath = ui, scene, parent, requirementsPath
+        self._parameters = None
+        self._guiTag = None
+        self._destination = None
+        self._dialog = None
+        self._refreshing = False
+        self.worker = Worker()
+        self.writer = ResultWriter(scene)
+        self.results = ResultsView(ui, scene)
+        self.channels = ChannelSelectors(ui.channelsFrame, self.refresh)
+        self.models = ModelList(ui.modelSearchBox, ui.modelList, ui.modelCard, self._modelChosen)
+        self.batch = Batch(ui.batchTable, self.worker, self.refresh)
+        self._shortcuts = []
+        for value, text in _POLICIES:
+            ui.policyComboBox.addItem(text, value)
+        self._connect()
+
+    def _connect(self):
+        ui = self.ui
+        ui.segmentButton.connect("clicked()", self.segmentOrCancel)
+        ui.undoButton.connect("clicked()", self.undo)
+        ui.policyComboBox.connect("currentIndexChanged(int)", self._policyChosen)
+        ui.replaceComboBox.connect("checkedIndexesChanged()", self._replaceChosen)
+        ui.releaseButton.connect("clicked()", self.releaseMemory)
+        ui.addModelButton.connect("clicked()", self.addModel)
+        ui.diagnoseButton.connect("clicked()", self.diagnose)
+        ui.batchSceneButton.connect("clicked()", self.segmentCheckedVolumes)
+        ui.batchFolderRunButton.connect("clicked()", self.segmentFolder)
+
+    # Life of the panel
+
+    def setParameters(self, parameters):
+        """Take the settings of a scene; None while there is no scene."""
+        if self._parameters is not None:
+            self._parameters.disconnectGui(self._guiTag)
+        self._parameters = parameters
+        if parameters is None:
+            return
+        if not parameters.parameterNode.GetParameter("initialized"):
+            parameters.parameterNode.SetParameter("initialized", "1")
+            applyUserSettings(parameters)
+        self._guiTag = parameters.connectGui(self.ui)
+        self.models.load(parameters.model)
+        self._fillBatchModels()
+        if parameters.volume is None:
+            parameters.volume = self._firstVolume()
+        self.refresh()
+
+    def enter(self):
+        """The user came to the module: shortcuts work now."""
+        for keys, action in (
+            ("Ctrl+Shift+D", self.segmentOrCancel),
+            ("Ctrl+Shift+N", self.results.reviewNext),
+            ("Ctrl+Shift+U", self.undo),
+        ):
+            shortcut = qt.QShortcut(qt.QKeySequence(keys), self._parent)
+            shortcut.connect("activated()", action)
+            self._shortcuts.append(shortcut)
+
+    def exit(self):
+        """The user left the module; a run goes on."""
+        for shortcut in self._shortcuts:
+            shortcut.setEnabled(False)
+            shortcut.deleteLater()
+        self._shortcuts = []
+
+    def sceneClosing(self):
+        """Forget every node: the run, the results, the settings."""
+        self._destination = None
+        self.batch.forget()
+        self.worker.close()
+        self.setParameters(None)
+        self.results.clear()
+        self.writer.forget()
+        self._showIdle("")
+
+    def nodeRemoved(self, node):
+        """Stop what cannot go on without a node that is about to be removed."""
+        if self._destination is not None and self._destination.uses(node):
+            self._destination = None
+            self.worker.cancel()
+        if node is self.results.segmentation:
+            self.results.clear()
+
+    def cleanup(self):
+        """End the worker; nothing of the panel is used after that."""
+        self.exit()
+        self.setParameters(None)
+        self.worker.close()
+
+    # Running
+
+    def segmentOrCancel(self):
+        """The one button: start, or stop what is under way."""
+        if self.batch.running:
+            self.batch.cancel()
+        elif self.worker.busy:
+            self.worker.cancel()
+            self.ui.statusLabel.text = _("Stopping...")
+        elif not self.reasonNotToSegment():
+            self._segment()
+
+    def reasonNotToSegment(self):
+        """Why Segment is disabled, or an empty text."""
+        parameters = self._parameters
+        if parameters is None or parameters.volume is None:
+            return _("Choose a volume to segment.")
+        if self.models.spec is None:
+            return _("Choose a model.")
+        if None in self.channels.nodes():
+            return _("Choose a volume for each channel of the model.")
+        if parameters.policy == "roi" and parameters.segmentation and not parameters.roi:
+            return _("Choose the region that may change.")
+        if parameters.policy == "replace" and parameters.segmentation and not parameters.replace:
+            return _("Choose the segments to replace.")
+        return ""
+
+    def _segment(self):
+        from DeepSegmentLib.errors import DeepSegmentError
+
+        storeUserSettings(self._parameters)
+        try:
+            if not dependencies.ensure(self._requirementsPath):
+                return
+            job, self._destination = jobOf(self._parameters, self.channels.nodes())
+            self.worker.submit(job, self._onEvent)
+        except (DeepSegmentError, RuntimeError) as error:
+            self._showIdle(str(error))
+            return
+        self._showRunning()
+
+    def _onEvent(self, event):
+        from DeepSegmentLib.hosts.worker.messages import Finished, Progressed
+
+        if isinstance(event, Progressed):
+            self._showProgress(event.progress)
+        elif isinstance(event, Finished):
+            self._finish(event.result)
+        else:
+            self._destination = None
+            self._showIdle(endText(event))
+
+    def _finish(self, result):
+        from DeepSegmentLib.errors import DeepSegmentError
+
+        destination, self._destination = self._destination, None
+        if destination is None:
+            self._showIdle(_("Cancelled; nothing was changed."))
+            return
+        try:
+            written, uncertainty = self.writer.write(result, destination)
+        except DeepSegmentError as error:
+            self._showIdle(str(error))
+            return
+        self._showResult(written, uncertainty, result, destination)
+
+    def _showResult(self, written, uncertainty, result, destination):
+        from DeepSegmentLib.hosts.mrml.volumes import in_scene
+
+        if self._parameters is not None and self._parameters.segmentation is not written.node:
+            self._parameters.segmentation = written.node
+        volumeNode = self._scene.GetNodeByID(destination.volumeIDs[0])
+        segmentation = written.node.GetSegmentation()
+        volumes = {}
+        for segmentID in (*written.added, *written.changed):
+            name = segmentation.GetSegment(segmentID).GetName()
+            volumes[segmentID] = result.report["volumes_ml"].get(name, 0.0)
+        self.results.show(written.node, volumes, uncertainty, in_scene(result.places_ras, volumeNode))
+        for note in result.report["notes"]:
+            self.results.log(note)
+        text = _("{count} segments from {model} {version} on {device}.").format(
+            count=len(volumes),
+            model=result.provenance["model"],
+            version=result.provenance["model_version"],
+            device=result.report["device"],
+        )
+        if written.skipped:
+            text += " " + _("Locked or completed, so left as they are: {names}.").format(
+                names=", ".join(written.skipped)
+            )
+        self._showIdle(text)
+
+    def undo(self):
+        """Take the last result back."""
+        if self.writer.canUndo:
+            self.writer.undo()
+            self.results.clear()
+            self._showIdle(_("The last result was taken back."))
+
+    # Several cases
+
+    def segmentCheckedVolumes(self):
+        """Segment the ticked volumes of the scene with each ticked model; each result is a new segmentation."""
+        volumes = self.ui.batchVolumesSelector.checkedNodes()
+        self._startBatch([self._sceneCase(node, model) for model in self._batchModels() for node in volumes])
+
+    def segmentFolder(self):
+        """Segment every volume file of a folder with each ticked model."""
+        folder = self.ui.batchFolderButton.directory
+        self._startBatch([self._folderCase(folder, model) for model in self._batchModels()])
+
+    def _startBatch(self, cases):
+        if cases and not self.worker.busy and dependencies.ensure(self._requirementsPath):
+            self.batch.start(cases)
+
+    def _sceneCase(self, node, model):
+        from DeepSegmentLib.hosts.mrml.volumes import volume_from_nodes
+        from DeepSegmentLib.hosts.worker.messages import SegmentJob
+
+        from DeepSegmentGui.segmenting import Destination
+
+        destination, parameters = Destination((node.GetID(),)), self._parameters
+        return Case(
+            node.GetName(),
+            model,
+            lambda: SegmentJob(
+                volume_from_nodes([self._scene.GetNodeByID(destination.volumeIDs[0])]),
+                model,
+                parameters.device,
+                settingsOf(parameters, None),
+            ),
+            lambda result: self._writeCase(result, destination),
+        )
+
+    def _writeCase(self, result, destination):
+        written, _uncertainty = self.writer.write(result, destination)
+        return _("{count} segments in {node}").format(count=len(written.added), node=written.node.GetName())
+
+    def _folderCase(self, folder, model):
+        from pathlib import Path
+
+        from DeepSegmentLib.hosts.worker.messages import FilesJob
+
+        target = Path(folder) / f"segmented by {model}"
+        settings = settingsOf(self._parameters, None)
+        return Case(
+            folder, model, lambda: FilesJob(folder, str(target), model, self._parameters.device, settings), reportText
+        )
+
+    def _batchModels(self):
+        box = self.ui.batchModelsComboBox
+        return [box.itemText(index.row()) for index in box.checkedIndexes()] or [self._parameters.model]
+
+    def _fillBatchModels(self):
+        self.ui.batchModelsComboBox.clear()
+        self.ui.batchModelsComboBox.addItems(self.models.names())
+
+    # Models and machine
+
+    def addModel(self):
+        """Copy a model folder or zip file to the user's models."""
+        from pathlib import Path
+
+        from DeepSegmentLib.service.catalogue import add_model
+
+        path = qt.QFileDialog.getOpenFileName(
+            self._parent, _("Add a model"), "", _("Models (model.json *.zip)")
+        )
+        if not path:
+            return
+        source = Path(path)
+        with slicer.util.tryWithErrorDisplay(_("The model could not be added."), waitCursor=True):
+            entry = add_model(source.parent if source.name == "model.json" else source)
+            self.models.load(entry.name)
+            self._fillBatchModels()
+
+    def diagnose(self):
+        """Open the Diagnose dialog."""
+        self._dialog = DiagnosisDialog(self._parent, self._requirementsPath)
+        self._dialog.open()
+
+    def releaseMemory(self):
+        """End the worker process; not while it works."""
+        if not self.worker.busy:
+            self.worker.close()
+            self.ui.statusLabel.text = _("The worker's memory is free; it starts again with the next click.")
+
+    # What the widgets show
+
+    def refresh(self, *_arguments):
+        """Bring the widgets in line with the settings."""
+        if self._parameters is None or self._refreshing:
+            return
+        self._refreshing = True
+        try:
+            self._assignChannels()
+            self.channels.show(self.models.spec, self._parameters, self._scene)
+            self._refreshOutput()
+            self._refreshRun()
+        finally:
+            self._refreshing = False
+
+    def _assignChannels(self):
+        """Fill the channels that the scene leaves open, by name."""
+        spec, node = self.models.spec, self._parameters.parameterNode
+        if spec is None or len(spec.channels) < 2:
+            return
+        volumes = [n for n in self._volumes() if n is not self._parameters.volume]
+        further = [channel.name for channel in spec.channels[1:]]
+        for n, chosen in enumerate(assignChannels(further, [v.GetName() for v in volumes]), start=1):
+            if chosen is not None and node.GetNodeReference(channelReference(n)) is None:
+                node.SetNodeReferenceID(channelReference(n), volumes[chosen].GetID())
+
+    def _refreshOutput(self):
+        parameters, ui = self._parameters, self.ui
+        there = parameters.segmentation is not None
+        ui.policyComboBox.enabled = there
+        ui.policyComboBox.setCurrentIndex(max(0, ui.policyComboBox.findData(parameters.policy)))
+        replacing = there and parameters.policy == "replace"
+        for widget in (ui.replaceComboBox, ui.replaceComboBoxLabel):
+            widget.setVisible(replacing)
+        if replacing:
+            self._fillReplace()
+
+    def _fillReplace(self):
+        segmentation, box = self._parameters.segmentation.GetSegmentation(), self.ui.replaceComboBox
+        names = [segmentation.GetNthSegment(n).GetName() for n in range(segmentation.GetNumberOfSegments())]
+        if names == [box.itemText(n) for n in range(box.count)]:
+            return
+        box.blockSignals(True)
+        box.clear()
+        box.addItems(names)
+        model = box.checkableModel()
+        for row, name in enumerate(names):
+            state = qt.Qt.Checked if name in self._parameters.replace else qt.Qt.Unchecked
+            box.setCheckState(model.index(row, 0), state)
+        box.blockSignals(False)
+
+    def _refreshRun(self):
+        running = self.worker.busy or self.batch.running
+        reason = "" if running else self.reasonNotToSegment()
+        button = self.ui.segmentButton
+        button.text = _("Cancel") if running else _("Segment")
+        button.enabled = not reason
+        button.toolTip = reason or (_("Stop (Ctrl+Shift+D)") if running else _("Segment the volume (Ctrl+Shift+D)"))
+        expectation = "" if reason or running else self._expectation()
+        self.models.showCard(expectation)
+        self.ui.preflightLabel.text = reason or expectation
+        self.ui.undoButton.enabled = not running and self.writer.canUndo
+        for widget in (self.ui.batchSceneButton, self.ui.batchFolderRunButton, self.ui.batchSequenceButton):
+            widget.enabled = not running
+
+    def _expectation(self):
+        """What the run will need and what there is."""
+        from DeepSegmentLib.errors import DeepSegmentError
+        from DeepSegmentLib.hosts.mrml.geometry import world_geometry
+        from DeepSegmentLib.imaging.memory import available_memory_bytes
+        from DeepSegmentLib.service.preflight import estimate
+
+        parameters = self._parameters
+        try:
+            settings = settingsOf(parameters, parameters.roi)
+            needs = estimate(self.models.entry.path, world_geometry(parameters.volume), settings)
+        except DeepSegmentError as error:
+            return str(error)
+        text = _("Needs about {memory:.1f} GB and at most {tiles} tiles.").format(
+            memory=needs.memory_bytes / 1e9, tiles=needs.tiles
+        )
+        free = available_memory_bytes()
+        return text if free is None else _("{text} {free:.0f} GB are free.").format(text=text, free=free / 1e9)
+
+    def _showRunning(self):
+        self.ui.progressBar.setVisible(True)
+        self.ui.progressBar.value = 0
+        self.ui.statusLabel.text = _("Starting...")
+        self.refresh()
+
+    def _showProgress(self, progress):
+        self.ui.progressBar.value = round(1000 * progress.fraction)
+        if self.ui.statusLabel.text != _("Stopping..."):
+            self.ui.statusLabel.text = progressText(progress)
+
+    def _showIdle(self, text):
+        self.ui.progressBar.setVisible(False)
+        self.ui.statusLabel.text = text
+        if text:
+            self.results.log(text)
+        self.refresh()
+
+    def _modelChosen(self):
+        if self._parameters is not None:
+            self._parameters.model = self.models.entry.name
+            self.refresh()
+
+    def _policyChosen(self, index):
+        if self._parameters is not None and not self._refreshing:
+            self._parameters.policy = self.ui.policyComboBox.itemData(index)
+
+    def _replaceChosen(self):
+        if self._parameters is not None and not self._refreshing:
+            box = self.ui.replaceComboBox
+            self._parameters.replace = [box.itemText(index.row()) for index in box.checkedIndexes()]
+
+    def _volumes(self):
+        nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", self._scene)
+        return [node for node in nodes if not node.IsA("vtkMRMLLabelMapVolumeNode") and not node.GetHideFromEditors()]
+
+    def _firstVolume(self):
+        volumes = self._volumes()
+        return volumes[0] if volumes else None
+
+
+def reportText(result):
+    """What the table says of a folder."""
+    failed = [report for report in result.reports if "error" in report]
+    skipped = [report for report in result.reports if "skipped" in report]
+    text = _("{done} segmented, {skipped} had a result").format(
+        done=len(result.reports) - len(failed) - len(skipped), skipped=len(skipped)
+    )
+    return text + "".join("\n{}: {}".format(report["input"]["path"], report["error"]) for report in failed)
