@@ -31,7 +31,7 @@ class Destination:
 
 def settingsOf(parameters, roi):
     """The parameters as `PredictSettings`; the region is the box around the ROI, in the space of the volume."""
-    from DeepSegmentLib.hosts.mrml.regions import region_of
+    from DeepSegmentLib.hosts.mrml.volumes import region_of
     from DeepSegmentLib.segmentation.outputs import PredictSettings
 
     return PredictSettings(

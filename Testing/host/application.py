@@ -1,0 +1,296 @@
+"""Start the host: Qt off-screen, the scene, `slicer.app`, `slicer.modules`, views; load modules; take pictures."""
+
+import os
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import sys
+import tempfile
+import time
+import types
+from pathlib import Path
+
+import numpy as np
+import slicer
+import slicer.util
+from PySide6 import QtCore, QtGui, QtWidgets
+
+from host import ctk_widgets, manifest, mrml_widgets, parameter_node, pythonqt, scripted
+from host.headless import make_application
+from host.pythonqt import unwrap, wrap
+
+
+class _Names(types.ModuleType):
+    """A module whose names are looked up in the manifest."""
+
+    def __init__(self, name, look_up):
+        super().__init__(name)
+        self._look_up = look_up
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._look_up(name)
+
+
+def _ctk_name(name):
+    if name not in manifest.module_names("ctk"):
+        raise AttributeError(f"desktop Slicer has no ctk.{name}")
+    if not hasattr(ctk_widgets, name):
+        raise AttributeError(f"the host has no stand-in for ctk.{name}")
+    return pythonqt.Class(getattr(ctk_widgets, name))
+
+
+class _App:
+    """`slicer.app`, as far as modules use it."""
+
+    def __init__(self, host):
+        self._host = host
+        self.temporaryPath = tempfile.gettempdir()
+        self.applicationVersion = "5.13.0-2026-08-21"
+        self.majorVersion, self.minorVersion = 5, 13
+
+    def __getattribute__(self, name):
+        if not name.startswith("_") and name not in manifest.module_names("slicer.app"):
+            raise AttributeError(f"desktop Slicer has no slicer.app.{name}")
+        return object.__getattribute__(self, name)
+
+    def processEvents(self, *_):
+        QtCore.QCoreApplication.processEvents()
+
+    def testingEnabled(self):
+        return True
+
+    def userSettings(self):
+        return wrap(QtCore.QSettings())
+
+    def settings(self):
+        return wrap(QtCore.QSettings())
+
+    def clipboard(self):
+        return QtGui.QGuiApplication.clipboard()
+
+    def applicationLogic(self):
+        return self._host.application.logic
+
+    def mrmlScene(self):
+        return self._host.application.scene
+
+    def moduleManager(self):
+        return types.SimpleNamespace(module=lambda name: getattr(slicer.modules, name.lower(), None))
+
+    def commandOptions(self):
+        return types.SimpleNamespace(noMainWindow=False)
+
+    def connect(self, signal, function):
+        self._host.startup.append((signal, function))
+        return True
+
+    def setOverrideCursor(self, _cursor):
+        pass
+
+    def restoreOverrideCursor(self):
+        pass
+
+    def layoutManager(self):
+        return self._host.layout_manager
+
+    def translate(self, _context, text):
+        return text
+
+
+class Host:
+    """The running host.
+
+    Attributes:
+        application: Scene and logics, see `headless.Application`.
+        startup: What modules connected to signals of the application.
+        views: Slice and 3D views by name; made when first asked for.
+    """
+
+    def __init__(self):
+        self.qt = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["Slicer"])
+        QtCore.QCoreApplication.setOrganizationName("DeepSegment test host")
+        QtCore.QCoreApplication.setApplicationName("Slicer")
+        QtCore.QSettings.setDefaultFormat(QtCore.QSettings.Format.IniFormat)
+        self._settings = tempfile.TemporaryDirectory(prefix="deepsegment-host-")
+        QtCore.QSettings.setPath(
+            QtCore.QSettings.Format.IniFormat, QtCore.QSettings.Scope.UserScope, self._settings.name
+        )
+        self.application = make_application()
+        self.startup, self._views, self.layout_manager = [], {}, None
+        self._install()
+
+    def _install(self):
+        """Put the stand-ins where modules look for them."""
+        sys.modules["qt"] = _Names("qt", pythonqt.qt_name)
+        sys.modules["ctk"] = _Names("ctk", _ctk_name)
+        pythonqt.UiLoader.standins = {
+            kind.__name__: kind
+            for module in (ctk_widgets, mrml_widgets)
+            for kind in vars(module).values()
+            if isinstance(kind, type) and issubclass(kind, QtWidgets.QWidget)
+        }
+        for name, kind in pythonqt.UiLoader.standins.items():
+            if name.startswith(("qMRML", "qSlicer")):
+                setattr(slicer, name, pythonqt.Class(kind))
+        slicer.mrmlScene = self.application.scene
+        slicer.app = _App(self)
+        logics = self.application.logics.items()
+        slicer.modules = types.SimpleNamespace(
+            **{name.lower(): types.SimpleNamespace(logic=lambda logic=logic: logic) for name, logic in logics}
+        )
+        self._add_python("slicer.ScriptedLoadableModule", scripted)
+        self._add_python("slicer.parameterNodeWrapper", parameter_node)
+        i18n = types.ModuleType("slicer.i18n")
+        i18n.tr = lambda text: text
+        i18n.translate = lambda _context, text: text
+        self._add_python("slicer.i18n", i18n)
+
+    def _add_python(self, name, module):
+        sys.modules[name] = module
+        setattr(slicer, name.split(".")[1], module)
+
+    def load_module(self, path):
+        """Load a scripted module and open it.
+
+        Returns:
+            Its widget (the Python object) and its panel (the wrapped QWidget).
+        """
+        path = Path(path)
+        module = scripted.import_module(path)
+        parent = types.SimpleNamespace(path=str(path), icon=None)
+        getattr(module, path.stem)(parent)
+        panel = mrml_widgets.qMRMLWidget()
+        QtWidgets.QVBoxLayout(panel)
+        panel.setMRMLScene(slicer.mrmlScene)
+        setattr(slicer.modules, path.stem.lower(), types.SimpleNamespace(path=str(path)))
+        widget = getattr(module, f"{path.stem}Widget")(wrap(panel))
+        widget.setup()
+        widget.enter()
+        panel.resize(480, 980)
+        panel.show()
+        self.process_events()
+        return widget, wrap(panel)
+
+    def clear(self):
+        """Empty the scene, as File, Close scene does."""
+        self._views.clear()
+        self.application.logic.GetSliceLogics().RemoveAllItems()
+        self.application.logic.GetViewLogics().RemoveAllItems()
+        slicer.mrmlScene.Clear(0)
+        QtCore.QSettings().clear()
+        self.process_events()
+
+    def process_events(self, seconds=0.0):
+        """Serve the event loop, at least once."""
+        end = time.monotonic() + seconds
+        while True:
+            self.qt.processEvents()
+            if time.monotonic() >= end:
+                return
+            time.sleep(0.002)
+
+    def wait_until(self, condition, seconds=60.0):
+        """Serve the event loop until a condition holds.
+
+        Raises:
+            TimeoutError: It did not.
+        """
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() >= end:
+                raise TimeoutError("the condition did not come true")
+            self.process_events(0.01)
+
+    def click(self, button):
+        """Press a button as a user does: not when it is hidden or disabled."""
+        raw = unwrap(button)
+        if not raw.isEnabled() or not raw.isVisible():
+            raise RuntimeError(f"{raw.objectName()} cannot be clicked: it is disabled or hidden")
+        raw.click()
+        self.process_events()
+
+    def open_views(self):
+        """Axial, coronal, sagittal and 3D views of the scene."""
+        from host.views import SliceView, ThreeDView
+
+        if not self._views:
+            for name, orientation in (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal")):
+                self._views[name] = SliceView(self.application, name, orientation)
+            self._views["3D"] = ThreeDView(self.application)
+        return self._views
+
+    def show_volume(self, node):
+        """Put a volume into the slice views."""
+        for view in self.open_views().values():
+            if hasattr(view, "fit"):
+                view.logic.GetSliceCompositeNode().SetBackgroundVolumeID(node.GetID())
+                view.fit()
+
+    def screenshot(self, path, panel, *, views=True):
+        """Write a picture of the panel, with the views beside it."""
+        self.process_events(0.05)
+        raw = unwrap(panel)
+        left = raw.grab().toImage().convertToFormat(QtGui.QImage.Format.Format_RGB888)
+        pixels = _to_array(left)
+        if views:
+            pixels = _beside(pixels, self._view_pixels())
+        height, width, _channels = pixels.shape
+        picture = QtGui.QImage(pixels.tobytes(), width, height, 3 * width, QtGui.QImage.Format.Format_RGB888)
+        picture.save(str(path))
+
+    def _view_pixels(self):
+        tiles = [self.open_views()[name].pixels() for name in ("Red", "3D", "Green", "Yellow")]
+        return np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])
+
+
+def _to_array(image):
+    lines = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
+    return lines[:, : 3 * image.width()].reshape(image.height(), image.width(), 3)
+
+
+def _beside(left, right):
+    height = max(left.shape[0], right.shape[0])
+    both = [np.pad(part, ((0, height - part.shape[0]), (0, 0), (0, 0)), constant_values=40) for part in (left, right)]
+    return np.ascontiguousarray(np.hstack(both))
+
+
+class BlockProbe:
+    """Measures how long the event loop was not served: a timer that should fire every 5 ms, and did not.
+
+    Attributes:
+        gaps_ms: The times between two turns, in ms.
+    """
+
+    def __init__(self):
+        self.gaps_ms = []
+        self._last = None
+        self._timer = QtCore.QTimer()
+        self._timer.setTimerType(QtCore.Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(5)
+        self._timer.timeout.connect(self._tick)
+
+    def __enter__(self):
+        self._last = time.perf_counter()
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_):
+        self._timer.stop()
+
+    def _tick(self):
+        now = time.perf_counter()
+        self.gaps_ms.append(1000 * (now - self._last))
+        self._last = now
+
+
+_host = None
+
+
+def start():
+    """The host of this process; started once."""
+    global _host  # noqa: PLW0603 - Qt and `slicer` exist once a process
+    if _host is None:
+        _host = Host()
+    return _host

@@ -1,0 +1,213 @@
+"""Stand-ins of Slicer's MRML widgets that modules use, over the real scene."""
+
+from PySide6 import QtCore, QtGui, QtWidgets
+
+from host.ctk_widgets import ctkCollapsibleButton, ctkSliderWidget
+
+Property, Signal = QtCore.Property, QtCore.Signal
+
+
+class qMRMLWidget(QtWidgets.QWidget):
+    """Hands its scene on: to the slots that a .ui file connects, and to children that ask for it."""
+
+    mrmlSceneChanged = Signal(object)
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._scene = None
+
+    def setMRMLScene(self, scene):
+        self._scene = scene
+        self.mrmlSceneChanged.emit(scene)
+        for child in self.findChildren(QtWidgets.QWidget):
+            if hasattr(type(child), "setMRMLScene"):
+                child.setMRMLScene(scene)
+
+    def mrmlScene(self):
+        return self._scene
+
+
+class qSlicerWidget(qMRMLWidget):
+    """A widget of a module."""
+
+
+class qMRMLCollapsibleButton(ctkCollapsibleButton):
+    """A section."""
+
+
+class qMRMLSliderWidget(ctkSliderWidget):
+    """A slider."""
+
+
+def _setting(name, kind):
+    def write(self, value):
+        self._settings[name] = value
+        self._fill()
+
+    return Property(kind, lambda self: self._settings[name], write)
+
+
+class qMRMLNodeComboBox(QtWidgets.QComboBox):
+    """The nodes of some classes; follows the scene."""
+
+    currentNodeChanged = Signal(object)
+    currentNodeIDChanged = Signal(str)
+    nodeAddedByUser = Signal(object)
+    nodeActivated = Signal(object)
+
+    nodeTypes = _setting("nodeTypes", "QStringList")
+    hideChildNodeTypes = _setting("hideChildNodeTypes", "QStringList")
+    showChildNodeTypes = _setting("showChildNodeTypes", bool)
+    showHidden = _setting("showHidden", bool)
+    noneEnabled = _setting("noneEnabled", bool)
+    noneDisplay = _setting("noneDisplay", str)
+    addEnabled = _setting("addEnabled", bool)
+    removeEnabled = _setting("removeEnabled", bool)
+    editEnabled = _setting("editEnabled", bool)
+    renameEnabled = _setting("renameEnabled", bool)
+    selectNodeUponCreation = _setting("selectNodeUponCreation", bool)
+    baseName = _setting("baseName", str)
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._settings = {
+            "nodeTypes": [], "hideChildNodeTypes": [], "showChildNodeTypes": True, "showHidden": False,
+            "noneEnabled": False, "noneDisplay": "None", "addEnabled": True, "removeEnabled": True,
+            "editEnabled": False, "renameEnabled": False, "selectNodeUponCreation": True, "baseName": "",
+        }  # fmt: skip
+        self._scene, self._tags, self._filling, self._last = None, [], False, None
+        self.setMinimumContentsLength(8)
+        self.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.currentIndexChanged.connect(self._chosen)
+
+    def setMRMLScene(self, scene):
+        for tag in self._tags:
+            self._scene.RemoveObserver(tag)
+        self._scene, self._tags = scene, []
+        if scene is not None:
+            events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent, scene.EndImportEvent)
+            self._tags = [scene.AddObserver(event, lambda *_: self._fill()) for event in events]
+        self._fill()
+
+    def mrmlScene(self):
+        return self._scene
+
+    def currentNode(self):
+        return self._scene.GetNodeByID(self._last) if self._scene and self._last else None
+
+    def setCurrentNode(self, node):
+        node_id = node if isinstance(node, str) else node and node.GetID()
+        index = self.findData(node_id) if node_id else -1
+        self.setCurrentIndex(index if index >= 0 else (0 if self._settings["noneEnabled"] else -1))
+
+    def _get_id(self):
+        return self._last or ""
+
+    def setCurrentNodeID(self, node_id):
+        self.setCurrentNode(node_id)
+
+    currentNodeID = Property(str, _get_id, setCurrentNodeID)
+
+    def nodeCount(self):
+        return sum(self.itemData(row) is not None for row in range(self.count()))
+
+    def nodeFromIndex(self, index):
+        return self._scene.GetNodeByID(self.itemData(index + self._settings["noneEnabled"]))
+
+    def addNode(self, class_name=None):
+        node = self._scene.AddNewNodeByClass(
+            class_name or self._settings["nodeTypes"][0], self._settings["baseName"] or "Node"
+        )
+        self.setCurrentNode(node)
+        self.nodeAddedByUser.emit(node)
+        return node
+
+    def _accepts(self, node):
+        settings = self._settings
+        if node.GetHideFromEditors() and not settings["showHidden"]:
+            return False
+        if any(node.IsA(kind) for kind in settings["hideChildNodeTypes"]):
+            return False
+        exact = node.GetClassName() in settings["nodeTypes"]
+        return exact or (settings["showChildNodeTypes"] and any(node.IsA(kind) for kind in settings["nodeTypes"]))
+
+    def _fill(self):
+        if self._filling or self._scene is None:
+            return
+        self._filling, wanted = True, self._last
+        self.clear()
+        if self._settings["noneEnabled"]:
+            self.addItem(self._settings["noneDisplay"], None)
+        for n in range(self._scene.GetNumberOfNodes()):
+            node = self._scene.GetNthNode(n)
+            if self._accepts(node):
+                self._add(node)
+        index = self.findData(wanted) if wanted else -1
+        self.setCurrentIndex(index if index >= 0 else (0 if self.count() else -1))
+        self._filling = False
+        self._chosen()
+
+    def _add(self, node):
+        self.addItem(node.GetName(), node.GetID())
+
+    def _chosen(self, *_):
+        if self._filling:
+            return
+        node_id = self.currentData()
+        if node_id != self._last:
+            self._last = node_id
+            self.currentNodeChanged.emit(self.currentNode())
+            self.currentNodeIDChanged.emit(node_id or "")
+
+
+class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
+    """Nodes that can be ticked."""
+
+    checkedNodesChanged = Signal()
+
+    def _add(self, node):
+        super()._add(node)
+        item = self.model().item(self.count() - 1)
+        item.setFlags(item.flags() | QtCore.Qt.ItemFlag.ItemIsUserCheckable)
+        item.setData(QtCore.Qt.CheckState.Unchecked, QtCore.Qt.ItemDataRole.CheckStateRole)
+
+    def checkedNodes(self):
+        items = [(row, self.model().item(row)) for row in range(self.count())]
+        checked = [row for row, item in items if item.checkState() == QtCore.Qt.CheckState.Checked]
+        return [self._scene.GetNodeByID(self.itemData(row)) for row in checked]
+
+    def setCheckState(self, node, state):
+        self.model().item(self.findData(node.GetID())).setCheckState(QtCore.Qt.CheckState(state))
+        self.checkedNodesChanged.emit()
+
+    def check(self, node):
+        self.setCheckState(node, QtCore.Qt.CheckState.Checked)
+
+    def uncheck(self, node):
+        self.setCheckState(node, QtCore.Qt.CheckState.Unchecked)
+
+
+class qMRMLSegmentsTableView(QtWidgets.QTableWidget):
+    """Colours and names of the segments of a node."""
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._node, self._tag = None, None
+
+    def setMRMLScene(self, _scene):
+        """The node knows its scene."""
+
+    def segmentationNode(self):
+        return self._node
+
+    def setSegmentationNode(self, node):
+        self._node = node
+        count = node.GetSegmentation().GetNumberOfSegments() if node else 0
+        self.setColumnCount(2)
+        self.setRowCount(count)
+        for row in range(count):
+            segment = node.GetSegmentation().GetNthSegment(row)
+            swatch = QtWidgets.QTableWidgetItem()
+            swatch.setBackground(QtGui.QColor.fromRgbF(*segment.GetColor()))
+            self.setItem(row, 0, swatch)
+            self.setItem(row, 1, QtWidgets.QTableWidgetItem(segment.GetName()))
