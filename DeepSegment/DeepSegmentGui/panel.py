@@ -56,6 +56,7 @@ class Panel:
         ui.undoButton.connect("clicked()", self.undo)
         ui.policyComboBox.connect("currentIndexChanged(int)", self._policyChosen)
         ui.replaceComboBox.connect("checkedIndexesChanged()", self._replaceChosen)
+        ui.deviceComboBox.connect("currentTextChanged(QString)", self._deviceChosen)
         ui.releaseButton.connect("clicked()", self.releaseMemory)
         ui.addModelButton.connect("clicked()", self.addModel)
         ui.diagnoseButton.connect("clicked()", self.diagnose)
@@ -74,7 +75,7 @@ class Panel:
         if not parameters.parameterNode.GetParameter("initialized"):
             parameters.parameterNode.SetParameter("initialized", "1")
             applyUserSettings(parameters)
-        self._guiTag = parameters.connectGui(self.ui)
+        self._guiTag = parameters.connectParametersToGui(connectedWidgets(self.ui))
         self.models.load(parameters.model)
         self._fillBatchModels()
         if parameters.volume is None:
@@ -338,6 +339,8 @@ class Panel:
 
     def _refreshOutput(self):
         parameters, ui = self._parameters, self.ui
+        if ui.deviceComboBox.currentText != parameters.device:
+            ui.deviceComboBox.setEditText(parameters.device)
         there = parameters.segmentation is not None
         ui.policyComboBox.enabled = there
         ui.policyComboBox.setCurrentIndex(max(0, ui.policyComboBox.findData(parameters.policy)))
@@ -421,6 +424,10 @@ class Panel:
         if self._parameters is not None and not self._refreshing:
             self._parameters.policy = self.ui.policyComboBox.itemData(index)
 
+    def _deviceChosen(self, device):
+        if self._parameters is not None and not self._refreshing:
+            self._parameters.device = device.strip() or "auto"
+
     def _replaceChosen(self):
         if self._parameters is not None and not self._refreshing:
             box = self.ui.replaceComboBox
@@ -433,6 +440,15 @@ class Panel:
     def _firstVolume(self):
         volumes = self._volumes()
         return volumes[0] if volumes else None
+
+
+def connectedWidgets(ui):
+    """Widgets by the parameter that their property SlicerParameterName names.
+
+    `connectGui` does the same, but some versions of Slicer give no tag back to disconnect with.
+    """
+    widgets = {widget.property("SlicerParameterName"): widget for widget in vars(ui).values()}
+    return {name: widget for name, widget in widgets.items() if name}
 
 
 def reportText(result):

@@ -99,6 +99,20 @@ class _App:
         return text
 
 
+_NOISE = (
+    "This plugin does not support propagateSizeHints",  # the off-screen platform has no window manager
+    "qMRMLWidget::mrmlSceneChanged(vtkMRMLScene*)",  # PySide6 cannot spell the type; setMRMLScene tells the children
+    "(sender name:",
+    "(receiver name:",
+)
+
+
+def _log(kind, _context, text):
+    """Qt's messages, less those that come with standing in; a warning is an error in the tests."""
+    if not any(noise in text for noise in _NOISE):
+        sys.stderr.write(f"Qt {kind.name}: {text}\n")
+
+
 class Host:
     """The running host.
 
@@ -109,6 +123,7 @@ class Host:
     """
 
     def __init__(self):
+        QtCore.qInstallMessageHandler(_log)
         self.qt = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["Slicer"])
         QtCore.QCoreApplication.setOrganizationName("DeepSegment test host")
         QtCore.QCoreApplication.setApplicationName("Slicer")

@@ -7,13 +7,13 @@ import types
 import typing
 
 import vtk
-from PySide6 import QtCore, QtWidgets
+from PySide6 import QtWidgets
 
 from host.ctk_widgets import ctkSliderWidget
 from host.mrml_widgets import qMRMLNodeComboBox
 from host.pythonqt import unwrap
 
-_PROPERTY = b"SlicerParameterName"
+_PROPERTY = "SlicerParameterName"
 
 
 class WithinRange:
@@ -157,17 +157,17 @@ class _Wrapper:
         return self.parameterNode.EndModify(previous)
 
     def connectGui(self, gui):
-        """Connect every widget whose SlicerParameterName names a parameter; returns a tag."""
-        widgets = [unwrap(value) for value in vars(gui).values()] if not hasattr(gui, "findChildren") else []
-        links = []
-        for widget in widgets:
-            name = widget.property(_PROPERTY.decode()) if isinstance(widget, QtCore.QObject) else None
-            if name:
-                if name not in self._parameters:
-                    raise ValueError(f"widget {widget.objectName()} names the unknown parameter {name!r}")
-                links.append(_Link(self, name, widget))
-        tag = len(self._connections) + 1
-        self._connections[tag] = links
+        """Connect every widget whose SlicerParameterName names a parameter; gives no tag, as in Slicer 5.12."""
+        widgets = {widget.property(_PROPERTY): widget for widget in vars(gui).values()}
+        self.connectParametersToGui({name: widget for name, widget in widgets.items() if name})
+
+    def connectParametersToGui(self, mapping):
+        """Connect widgets by the names of their parameters; returns a tag to disconnect with."""
+        unknown = mapping.keys() - self._parameters.keys()
+        if unknown:
+            raise ValueError(f"no parameters are named {sorted(unknown)}")
+        tag = len(self._connections)
+        self._connections[tag] = [_Link(self, name, unwrap(widget)) for name, widget in mapping.items()]
         return tag
 
     def disconnectGui(self, tag):
@@ -208,8 +208,6 @@ def _accessors(widget):
         return widget.currentNode, widget.setCurrentNode, widget.currentNodeIDChanged
     if isinstance(widget, QtWidgets.QCheckBox):
         return widget.isChecked, widget.setChecked, widget.toggled
-    if isinstance(widget, QtWidgets.QComboBox):
-        return widget.currentText, widget.setCurrentText, widget.currentTextChanged
     if isinstance(widget, ctkSliderWidget):
         return (lambda: widget.value), widget.setValue, widget.valueChanged
     if isinstance(widget, QtWidgets.QSpinBox | QtWidgets.QDoubleSpinBox | QtWidgets.QSlider):

@@ -52,7 +52,7 @@ def _managers(factory, logic, names, renderer, node):
 class SliceView:
     """A slice view; `interactor` takes mouse events as in the desktop."""
 
-    def __init__(self, application, name, orientation, size=(360, 300)):
+    def __init__(self, application, name, orientation, size=(400, 490)):
         self.size = size
         self.window = _window(size)
         self.renderer = vtk.vtkRenderer()
@@ -102,7 +102,7 @@ class SliceView:
 class ThreeDView:
     """A 3D view."""
 
-    def __init__(self, application, name="View1", size=(360, 300)):
+    def __init__(self, application, name="View1", size=(400, 490)):
         self.window = _window(size)
         self.renderer = vtk.vtkRenderer()
         self.window.AddRenderer(self.renderer)
