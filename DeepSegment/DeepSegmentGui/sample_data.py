@@ -1,0 +1,19 @@
+"""Sample volumes that the bundled model segments, in the module Sample Data."""
+
+import os
+
+
+def register():
+    """Offer the head MR of Slicer's own test data under the category DeepSegment."""
+    import SampleData
+
+    checksum = "cc211f0dfd9a05ca3841ce1141b292898b2dd2d3f08286affadf823a7e58df93"
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="DeepSegment",
+        sampleName="DeepSegmentHeadMR",
+        uris=f"https://github.com/Slicer/SlicerTestingData/releases/download/SHA256/{checksum}",
+        fileNames="DeepSegmentHeadMR.nrrd",
+        checksums=f"SHA256:{checksum}",
+        nodeNames="HeadMR",
+        thumbnailFileName=os.path.join(os.path.dirname(os.path.dirname(__file__)), "Resources", "Icons", "HeadMR.png"),
+    )
