@@ -1,4 +1,4 @@
-"""DeepSegment in 3D Slicer: the module, its widget, its logic and its tests. The panel itself is in `DeepSegmentGui`."""
+"""DeepSegment in 3D Slicer: the module, its widget, its logic and its tests; the panel is in `DeepSegmentGui`."""
 
 import importlib.util
 import sys

@@ -240,10 +240,9 @@ class Panel:
             self.batch.start(cases)
 
     def _sceneCase(self, node, model):
+        from DeepSegmentGui.segmenting import Destination
         from DeepSegmentLib.hosts.mrml.volumes import volume_from_nodes
         from DeepSegmentLib.hosts.worker.messages import SegmentJob
-
-        from DeepSegmentGui.segmenting import Destination
 
         destination, parameters = Destination((node.GetID(),)), self._parameters
         return Case(
@@ -289,9 +288,7 @@ class Panel:
 
         from DeepSegmentLib.service.catalogue import add_model
 
-        path = qt.QFileDialog.getOpenFileName(
-            self._parent, _("Add a model"), "", _("Models (model.json *.zip)")
-        )
+        path = qt.QFileDialog.getOpenFileName(self._parent, _("Add a model"), "", _("Models (model.json *.zip)"))
         if not path:
             return
         source = Path(path)

@@ -1,6 +1,8 @@
 """Sample volumes that the bundled model segments, in the module Sample Data."""
 
-import os
+from pathlib import Path
+
+_ICONS = Path(__file__).parent.parent / "Resources" / "Icons"
 
 
 def register():
@@ -15,5 +17,5 @@ def register():
         fileNames="DeepSegmentHeadMR.nrrd",
         checksums=f"SHA256:{checksum}",
         nodeNames="HeadMR",
-        thumbnailFileName=os.path.join(os.path.dirname(os.path.dirname(__file__)), "Resources", "Icons", "HeadMR.png"),
+        thumbnailFileName=str(_ICONS / "HeadMR.png"),
     )

@@ -220,7 +220,7 @@ def test_choices_are_the_defaults_of_the_next_scene(host, module, head):
 
 
 def test_reload_keeps_the_settings_and_works(host, module, head):
-    widget, panel = module
+    widget = module[0]
     choose(host, widget, head)
     widget.panel.ui.overlapSlider.value = 0.25
     widget.onReload()
