@@ -45,6 +45,12 @@ class DeepSegment(ScriptedLoadableModule):
         )
         slicer.app.connect("startupCompleted()", registerSampleData)
         slicer.app.connect("startupCompleted()", registerSubjectHierarchyPlugin)
+        slicer.app.connect("startupCompleted()", self.loadTerminology)
+
+    def loadTerminology(self):
+        """Let the terminology selector offer the structures of the bundled models."""
+        name = "SegmentationCategoryTypeModifier-DeepSegment.term.json"
+        slicer.modules.terminologies.logic().LoadTerminologyFromFile(self.resourcePath(name))
 
 
 def registerSampleData():

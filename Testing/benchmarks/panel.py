@@ -2,8 +2,8 @@
 
     python Testing/benchmarks/panel.py .cache/colin27/ch2.nii.gz --json Testing/benchmarks/results/panel.json
 
-For each of --repeats runs of the bundled model on the volume: Cancel is clicked, or the worker gets SIGKILL, at a random
-moment; then the scene must be as it was. At the end a run must succeed.
+For each of --repeats runs of the bundled model on the volume: Cancel is clicked, or the worker gets SIGKILL, at a
+random moment; then the scene must be as it was. At the end a run must succeed.
 """
 
 import argparse

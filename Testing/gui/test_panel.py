@@ -266,7 +266,7 @@ def test_several_volumes_are_segmented_one_after_the_other(host, module, tmp_pat
         ui.batchVolumesSelector.check(node)
     ui.batchSection.collapsed = False
     host.click(ui.batchSceneButton)
-    host.wait_until(lambda: not module[0].panel.batch.running, 60)
+    host.wait_until(lambda: not module[0].panel.several.batch.running, 60)
     assert len(segmentations()) == 2
     assert ["15 segments" in ui.batchTable.item(row, 2).text() for row in range(2)] == [True, True]
 
@@ -281,7 +281,7 @@ def test_a_folder_is_segmented_and_resumed(host, module, tmp_path):
     ui.batchSection.collapsed = False
     for expected in ("2 segmented, 0 had a result", "0 segmented, 2 had a result"):
         host.click(ui.batchFolderRunButton)
-        host.wait_until(lambda: not module[0].panel.batch.running, 60)
+        host.wait_until(lambda: not module[0].panel.several.batch.running, 60)
         assert ui.batchTable.item(0, 2).text() == expected
     results = tmp_path / "segmented by brain-mr"
     assert sorted(path.name for path in results.iterdir()) == [
@@ -297,3 +297,19 @@ def test_diagnose_answers_in_a_dialog(host, module):
     host.process_events()
     assert "Python" in panel._dialog.text.toPlainText()
     panel._dialog.dialog.close()
+
+
+def test_a_sequence_is_segmented_frame_by_frame(host, module, tmp_path):
+    ui, scene = module[0].panel.ui, slicer.mrmlScene
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "movie")
+    for n in range(2):
+        node = add_volume(host, tmp_path, f"frame{n}", n)
+        sequence.SetDataNodeAtValue(node, str(n))
+        scene.RemoveNode(node)
+    ui.batchSequenceSelector.setCurrentNode(sequence)
+    ui.batchSection.collapsed = False
+    host.click(ui.batchSequenceButton)
+    host.wait_until(lambda: not module[0].panel.several.batch.running, 60)
+    (target,) = [n for n in slicer.util.getNodesByClass("vtkMRMLSequenceNode") if n is not sequence]
+    assert target.GetNumberOfDataNodes() == 2
+    assert target.GetNthDataNode(1).GetSegmentation().GetNumberOfSegments() == 15
