@@ -200,12 +200,15 @@ class Panel:
         except DeepSegmentError as error:
             self._showIdle(str(error))
             return
-        self._showResult(written, uncertainty, result, destination)
+        # In a turn of its own, so that the window waits less at once.
+        qt.QTimer.singleShot(0, lambda: self._showResult(written, uncertainty, result, destination))
 
     def _showResult(self, written, uncertainty, result, destination):
         from DeepSegmentLib.hosts.mrml.volumes import in_scene
 
-        if self._parameters is not None and self._parameters.segmentation is not written.node:
+        if self._parameters is None or not self._scene.IsNodePresent(written.node):
+            return
+        if self._parameters.segmentation is not written.node:
             self._parameters.segmentation = written.node
         volumeNode = self._scene.GetNodeByID(destination.volumeIDs[0])
         segmentation = written.node.GetSegmentation()

@@ -90,9 +90,9 @@ class Bench:
                 how()
                 self.host.wait_until(lambda: not self.panel.worker.busy, 30)
                 seconds.append(time.perf_counter() - began)
-            unchanged += self._nodes() == before
+                unchanged += self._nodes() == before
         return {
-            "runs": repeats,
+            "disturbed": repeats - late,
             "over before": late,
             "median [s]": round(statistics.median(seconds), 3),
             "longest [s]": round(max(seconds), 3),

@@ -164,6 +164,8 @@ def test_undo_takes_the_result_back(host, module, head):
     run(host, widget)
     host.click(widget.panel.ui.undoButton)
     assert not segmentations()
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    assert volumes == [head]
     assert [name for name in before[0] if slicer.mrmlScene.GetNodeByID(name) is None] == []
     assert not widget.panel.ui.undoButton.enabled
 
