@@ -1,4 +1,7 @@
-"""Draw the icons of the extension: python scripts/draw_icons.py DeepSegment/Resources/Icons"""
+"""Draw the icons of the extension.
+
+python scripts/draw_icons.py DeepSegment/Resources/Icons
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ MODULES = Path("lib/Slicer-5.13/qt-scripted-modules")
 
 def _listed(path, variable):
     text = path.read_text(encoding="utf-8")
-    return sorted(re.search(rf"set\({variable}\n(.*?)\)", text, re.DOTALL)[1].split())
+    listed = re.search(rf"set\({variable}\n(.*?)\)", text, re.DOTALL)[1]
+    return sorted(listed.replace("${MODULE_NAME}", "DeepSegment").split())
 
 
 def _tree(folder, pattern):
@@ -31,14 +32,9 @@ def test_every_file_of_the_library_is_listed():
 def test_every_file_of_the_module_is_listed():
     module = REPOSITORY / "DeepSegment"
     scripts = [path for path in _tree(module, "*.py") if not path.startswith("Testing/")]
-    listed = [
-        path.replace("${MODULE_NAME}", "DeepSegment")
-        for path in _listed(module / "CMakeLists.txt", "MODULE_PYTHON_SCRIPTS")
-    ]
-    assert sorted(listed) == scripts
-    listed = _listed(module / "CMakeLists.txt", "MODULE_PYTHON_RESOURCES")
+    assert _listed(module / "CMakeLists.txt", "MODULE_PYTHON_SCRIPTS") == scripts
     resources = [f"Resources/{path}" for path in _tree(module / "Resources", "*")]
-    assert sorted(path.replace("${MODULE_NAME}", "DeepSegment") for path in listed) == resources
+    assert _listed(module / "CMakeLists.txt", "MODULE_PYTHON_RESOURCES") == resources
 
 
 def test_every_bundled_model_is_listed():
@@ -96,7 +92,8 @@ def test_the_installed_tree_passes_the_panel_s_tests(installed):
         "assert DeepSegmentLib.__file__.startswith({root!r}) and DeepSegmentGui.__file__.startswith({root!r})\n"
         "import numpy as np\n"
         "k, j, i = np.meshgrid(*[np.linspace(-1, 1, 40)] * 3, indexing='ij')\n"
-        "volume = slicer.util.addVolumeFromArray(100.0 * (k**2 + j**2 + i**2 < 0.6), ijkToRAS=np.diag([4.0, 4, 4, 1]))\n"
+        "ball = 100.0 * (k**2 + j**2 + i**2 < 0.6)\n"
+        "volume = slicer.util.addVolumeFromArray(ball, ijkToRAS=np.diag([4.0, 4, 4, 1]))\n"
         "widget.panel.ui.volumeSelector.setCurrentNode(volume)\n"
         "host.process_events()\n"
         "host.click(widget.panel.ui.segmentButton)\n"
