@@ -1,6 +1,6 @@
 """Writing results into a real MRML scene: time of 30 labels, and memory over many runs.
 
-    python Testing/benchmarks/scene_writing.py --json Testing/benchmarks/results/scene_writing.json
+python Testing/benchmarks/scene_writing.py --json Testing/benchmarks/results/scene_writing.json
 """
 
 import argparse
@@ -78,9 +78,7 @@ def _memory(runs):
     names = {segment.name for segment in segments}
     process, used = psutil.Process(), []
     for _ in range(runs):
-        write_label_map(
-            scene, other, volume, policy=MergePolicy.REPLACE, target=target, segments=names, editor=editor
-        )
+        write_label_map(scene, other, volume, policy=MergePolicy.REPLACE, target=target, segments=names, editor=editor)
         editor.Undo()
         scene.RemoveNode(write_label_map(scene, label_map, volume).node)
         used.append(process.memory_info().rss / 1e6)

@@ -27,6 +27,9 @@ _LEAST_FREE = 4 << 30
 _SLAB_BYTES = 16 << 20
 _PREFIX = "deepsegment-"
 
+START_FILE = "start.json"
+"""In the folder: how the worker finds its owner; read once and removed."""
+
 
 def make_folder() -> Path:
     """A new folder that only this user can enter; in memory if there is room for large volumes."""

@@ -23,7 +23,7 @@ import DeepSegmentLib
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.memory import available_memory_bytes
 
-from .arrays import make_folder, remove_folder
+from .arrays import START_FILE, make_folder, remove_folder
 from .messages import Died, Failed, Finished, Progressed, Stopped, decode_event, encode_job
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class WorkerClient:
         self._environment = with_library(os.environ if environment is None else environment)
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._lifeline: Connection | None = None
         self._folder = Path()
         self._address, self._key = "", b""
         self._job: bytes | None = None
@@ -115,35 +116,33 @@ class WorkerClient:
 
     def close(self) -> None:
         """End the process at once and free its memory; without an event. The next job starts a new one."""
-        if self._connection is not None:
-            self._connection.close()
+        for connection in (self._connection, self._lifeline):
+            if connection is not None:
+                connection.close()
         if self._process is not None:
             _kill_tree(self._process)
             remove_folder(self._folder)
-        self._process = self._connection = self._job = self._give_up_at = None
+        self._process = self._connection = self._lifeline = self._job = self._give_up_at = None
         self._busy = False
 
     def _start(self) -> None:
         self._folder = make_folder()
         self._address = rf"\\.\pipe\deepsegment-{uuid4().hex}" if os.name == "nt" else str(self._folder / "socket")
         self._key = secrets.token_bytes(32)
-        start = {"address": self._address, "key": self._key.hex(), "folder": str(self._folder), "idle_s": self._idle_s}
+        # The key is in a file that only this user can read, and not in the command, which everyone can; not on standard
+        # input either, as the launcher that PythonSlicer is need not hand it on.
+        start = {"address": self._address, "key": self._key.hex(), "idle_s": self._idle_s}
+        (self._folder / START_FILE).write_text(json.dumps(start), encoding="utf-8")
         with (self._folder / _LOG).open("wb") as log:
             self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
+                [*self._command, str(self._folder)],
+                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self._environment,
                 start_new_session=os.name == "posix",
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
-        # Standard input stays open: its end tells the worker that its owner is gone.
-        pipe = self._process.stdin
-        with contextlib.suppress(OSError):
-            if pipe is not None:
-                pipe.write(json.dumps(start).encode() + b"\n")
-                pipe.flush()
 
     def _advance(self) -> list[Event]:
         if self._connection is None:
@@ -167,6 +166,8 @@ class WorkerClient:
     def _connect(self) -> None:
         with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):  # not listening yet
             self._connection = Client(self._address, authkey=self._key)
+            # Nothing goes through this one; its end tells the worker, whatever it does, that its owner is gone.
+            self._lifeline = Client(self._address, authkey=self._key)
 
     def _send_job(self) -> None:
         if self._job is not None and self._connection is not None:
@@ -243,8 +244,5 @@ def _kill_tree(process: subprocess.Popen[bytes]) -> None:
             command: list[Any] = ["taskkill", "/T", "/F", "/PID", str(process.pid)]
             flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
             subprocess.run(command, check=False, capture_output=True, creationflags=flags)
-    if process.stdin is not None:
-        with contextlib.suppress(OSError):
-            process.stdin.close()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=2.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.errors import Cancelled, DeepSegmentError, ResourceError
 
-from .arrays import remove_folder
+from .arrays import START_FILE, remove_folder
 from .messages import (
     Failed,
     FilesJob,
@@ -31,6 +32,7 @@ from .messages import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from multiprocessing.connection import Connection
 
     from DeepSegmentLib.data import Progress
@@ -39,30 +41,35 @@ if TYPE_CHECKING:
     from .messages import Event, Job
 
 
-def main() -> int:
-    """Read what the owner says on standard input, serve it, and end with it."""
-    line = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.readline()
-    if not line:
+def main(arguments: Sequence[str]) -> int:
+    """Serve the owner that made a folder, and end with it.
+
+    Args:
+        arguments: The folder.
+    """
+    folder = Path(arguments[0]) if len(arguments) == 1 else Path()
+    if not (folder / START_FILE).is_file():
         sys.stderr.write("the worker is started by DeepSegment itself; the command for people is deepsegment\n")
         return 2
-    start = json.loads(line)
-    folder = Path(start["folder"])
-    threading.Thread(target=_end_with_owner, args=(folder,), daemon=True).start()
+    start = json.loads((folder / START_FILE).read_text(encoding="utf-8"))
+    (folder / START_FILE).unlink()
     with Listener(start["address"], authkey=bytes.fromhex(start["key"])) as listener:
-        connection = _accept(listener)
+        connection, lifeline = _accept(listener), _accept(listener)
+    threading.Thread(target=_end_with_owner, args=(lifeline, folder), daemon=True).start()
     Worker(connection, folder).serve(start["idle_s"])
     return 0
 
 
-def _end_with_owner(folder: Path) -> None:
-    """Wait until the owner's end of standard input is closed: it is gone, however it went."""
-    sys.stdin.read()
+def _end_with_owner(lifeline: Connection, folder: Path) -> None:
+    """Wait until the owner's end of a connection is closed: it is gone, however it went."""
+    with contextlib.suppress(EOFError, OSError):
+        lifeline.recv_bytes()
     remove_folder(folder)
     os._exit(0)
 
 
 def _accept(listener: Listener) -> Connection:
-    """The owner's connection; those that do not know the key are turned away."""
+    """A connection of the owner; those that do not know the key are turned away."""
     while True:
         try:
             return listener.accept()
