@@ -208,7 +208,7 @@ def _build(
     measures = highdicom.PixelMeasuresSequence(
         pixel_spacing=(between_rows, between_columns), slice_thickness=gap, spacing_between_slices=gap
     )
-    return highdicom.seg.Segmentation(
+    document = highdicom.seg.Segmentation(
         source_images=sources,
         pixel_array=pixels,
         segmentation_type="BINARY",
@@ -225,5 +225,6 @@ def _build(
         content_label="SEGMENTATION",
         series_description="Segmentation",
         pixel_measures=measures,
-        specific_character_set="ISO_IR 192",
     )
+    document.SpecificCharacterSet = "ISO_IR 192"  # UTF-8, so that names in any language survive
+    return document

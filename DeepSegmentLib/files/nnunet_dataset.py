@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 _FOLDER_NAME = re.compile(r"Dataset[0-9]{3}_[A-Za-z0-9._-]+", re.ASCII)
 # Device names that Windows reserves, with any extension ("Naming Files, Paths, and Namespaces").
 _DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9])(\..*)?", re.IGNORECASE)
-_MEANINGS = ("background", "ignore")  # names that mean something to nnU-Net
 _LONGEST_NAME = 100
 
 
@@ -53,7 +52,8 @@ class TrainingCase:
     Attributes:
         name: What the dataset calls it; as `case_name` gives it.
         volume: Each channel becomes a file of its own.
-        label_map: One layer on the volume's grid; segments and the dataset's labels are matched by name.
+        label_map: One layer on the volume's grid; segments and the dataset's labels are matched by name, a segment
+            "background" counts as nothing, "ignore" as in nnU-Net.
         notes: Text that is kept beside it, `provenance/<name>.json`.
     """
 
@@ -181,7 +181,7 @@ def _add(folder: Path, dataset: RawDataset, case: TrainingCase, rules: DatasetRu
     return AddedCase(
         tuple(folder / file for file in (*listed.images, listed.label, notes)),
         labels,
-        tuple(label for label in labels if label not in (*_MEANINGS, *present)),
+        tuple(label for label in labels if label not in ("background", "ignore", *present)),
         tuple(label for label in labels if label not in dataset.labels),
     )
 
@@ -216,10 +216,10 @@ def _labels(dataset: RawDataset, label_map: LabelMap, rules: DatasetRules) -> di
             f"the dataset has no label {', '.join(map(repr, new))}; it has: {known}. Rename the segments, remove them, "
             "or allow new labels"
         )
-    if new and ("ignore" in dataset.labels or set(new) & set(_MEANINGS)):
+    if new and "ignore" in (*dataset.labels, *new):
         raise InvalidInputError(
-            f"{', '.join(map(repr, new))} cannot be a new label: 'ignore' must stay the last, and 'background' and "
-            "'ignore' have a meaning of their own; rename or remove the segments"
+            f"{', '.join(map(repr, new))} cannot be a new label: 'ignore' means something to nnU-Net and must stay the "
+            "last; rename or remove the segments"
         )
     return {**dataset.labels, **{name: n for n, name in enumerate(new, start=len(dataset.labels))}}
 
