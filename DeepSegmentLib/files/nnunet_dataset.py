@@ -87,7 +87,7 @@ class AddedCase:
         files: What was written: images, labels, notes.
         labels: All labels of the dataset, by name.
         absent: Labels of the dataset that the case has no segment for: nnU-Net will learn that they are not there.
-        new: Labels that the dataset did not have.
+        new: Labels that an existing dataset did not have: earlier cases may show what they mean without a label.
     """
 
     files: tuple[Path, ...]
@@ -129,6 +129,7 @@ def add_case(folder: Path, case: TrainingCase, rules: DatasetRules) -> AddedCase
     _check_folder(folder)
     check_finite(folder / case.name, case.volume.voxels)
     if folder.exists():
+        read_dataset(folder)  # before a lock file is left in a folder that is no dataset
         with exclusive(folder):
             return _add(folder, read_dataset(folder), case, rules)
     if not rules.channel_names:
@@ -137,7 +138,7 @@ def add_case(folder: Path, case: TrainingCase, rules: DatasetRules) -> AddedCase
         )
     with _new_folder(folder) as fresh:
         added = _add(fresh, new_dataset(folder.name, rules.channel_names), case, replace(rules, new_labels=True))
-    return AddedCase(tuple(folder / path.relative_to(fresh) for path in added.files), added.labels, (), added.new)
+    return AddedCase(tuple(folder / path.relative_to(fresh) for path in added.files), added.labels, (), ())
 
 
 def _check_folder(folder: Path) -> None:

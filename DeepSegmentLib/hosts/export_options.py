@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import argparse
 
+    from DeepSegmentLib.files.dicom_seg import Algorithm
+
 _FORMATS = ("nifti", "seg-nrrd", "nnunet", "dicom-seg", "csv")  # as in service.export, which costs an import
 _MAKERS = ("automatic", "semiautomatic", "manual")
 
@@ -58,23 +60,14 @@ def _add_dicom_options(parser: argparse.ArgumentParser) -> None:
 
 def export(options: argparse.Namespace) -> dict[str, Any]:
     """Run the command and return its report."""
-    from DeepSegmentLib.files.labelmaps import read_provenance
-    from DeepSegmentLib.service.export import ExportSettings, algorithm_of, export_files
+    from DeepSegmentLib.service.export import ExportSettings, export_files
 
-    told = (options.made_by or options.algorithm_name or options.algorithm_version) and options.to == "dicom-seg"
     settings = ExportSettings(
         options.to,
         replace=options.replace,
         channel_names=tuple(options.channel_name),
         new_labels=options.new_labels,
-        algorithm=algorithm_of(
-            read_provenance(options.segmentation),
-            options.made_by and options.made_by.upper(),
-            options.algorithm_name,
-            options.algorithm_version,
-        )
-        if told
-        else None,
+        algorithm=_algorithm(options) if options.to == "dicom-seg" else None,
     )
     return export_files(
         options.volume,
@@ -85,3 +78,12 @@ def export(options: argparse.Namespace) -> dict[str, Any]:
         channels=tuple(options.channel),
         series_uid=options.series,
     )
+
+
+def _algorithm(options: argparse.Namespace) -> Algorithm:
+    from DeepSegmentLib.files.labelmaps import read_provenance
+    from DeepSegmentLib.service.export import algorithm_of
+
+    kind = options.made_by and options.made_by.upper()
+    known = read_provenance(options.segmentation)
+    return algorithm_of(known, kind, options.algorithm_name, options.algorithm_version)

@@ -165,6 +165,7 @@ def _record(case: ExportCase, settings: ExportSettings) -> dict[str, Any]:
         "case": case.name,
         "sources": list(case.sources),
         "segmentation": dict(case.provenance),
+        **({"made_by": _maker(case, settings).kind} if settings.format == "dicom-seg" else {}),
         "volumes_ml": {name: round(ml, 3) for name, ml in case.label_map.volumes_ml().items()},
     }
 
@@ -225,9 +226,7 @@ def _write_seg_nrrd(case: ExportCase, target: Path, settings: ExportSettings, re
 def _write_nnunet(case: ExportCase, target: Path, settings: ExportSettings, record: Mapping[str, Any]) -> _Written:
     training = TrainingCase(case.name, case.volume, flatten(case.label_map), _json(record))
     added = add_case(target, training, DatasetRules(settings.channel_names, settings.replace, settings.new_labels))
-    absent = (
-        f"labels of the dataset that this case does not have: {', '.join(added.absent)}; nnU-Net takes that as fact"
-    )
+    absent = f"not in this case, which nnU-Net takes as a fact: {', '.join(added.absent)}"
     new = f"new labels of the dataset: {', '.join(added.new)}; earlier cases do not have them"
     notes = [text for text, names in ((absent, added.absent), (new, added.new)) if names]
     return list(added.files), notes
@@ -237,12 +236,15 @@ def _write_dicom_seg(case: ExportCase, target: Path, settings: ExportSettings, r
     check_suffix(target, (".dcm",))
     if not case.slices:
         raise InvalidInputError("DICOM SEG refers to DICOM slices; give the folder of the series as the volume")
-    algorithm = settings.algorithm or algorithm_of(case.provenance)
 
     def write() -> list[str]:
-        return list(write_dicom_seg(case.label_map, case.slices, target, algorithm))
+        return list(write_dicom_seg(case.label_map, case.slices, target, _maker(case, settings)))
 
-    return _write_with_record(target, settings, {**record, "algorithm": algorithm.kind}, write)
+    return _write_with_record(target, settings, record, write)
+
+
+def _maker(case: ExportCase, settings: ExportSettings) -> Algorithm:
+    return settings.algorithm or algorithm_of(case.provenance)
 
 
 def _write_csv(case: ExportCase, target: Path, settings: ExportSettings, record: Mapping[str, Any]) -> _Written:

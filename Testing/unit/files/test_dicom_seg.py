@@ -9,11 +9,10 @@ from pathlib import Path
 import highdicom
 import numpy as np
 import pytest
+from dicom_series import write_slices
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import dcmread
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from strategies import orientations
 
 from DeepSegmentLib.data import Code, Geometry, LabelMap, Segment, Terminology
@@ -29,38 +28,6 @@ LIVER = Terminology(Code("SCT", "123037004", "Anatomical Structure"), Code("SCT"
 LEFT_KIDNEY = Terminology(
     Code("SCT", "123037004", "Anatomical Structure"), Code("SCT", "64033007", "Kidney"), Code("SCT", "7771000", "Left")
 )
-
-
-def write_slices(folder, *, slices=4, axes=(1, 0, 0, 0, 0.8, 0.6), **more):
-    """A small CT series, oblique, its files named against their order; a change to None removes an element."""
-    study, series, frame = generate_uid(), generate_uid(), generate_uid()
-    normal = np.cross(axes[:3], axes[3:])
-    for n in range(slices):
-        meta = FileMetaDataset()
-        meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, CTImageStorage
-        meta.MediaStorageSOPInstanceUID = generate_uid()
-        each = Dataset()
-        each.file_meta = meta
-        each.SOPClassUID, each.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
-        each.StudyInstanceUID, each.SeriesInstanceUID, each.FrameOfReferenceUID = study, series, frame
-        each.PatientName, each.PatientID, each.PatientBirthDate, each.PatientSex = "Doe^J", "1", "", "O"
-        each.StudyDate, each.StudyTime, each.AccessionNumber, each.StudyID = "20260101", "101010", "", "1"
-        each.ReferringPhysicianName, each.SeriesNumber, each.InstanceNumber = "", 3, n + 1
-        each.PositionReferenceIndicator, each.Modality, each.Manufacturer = "", "CT", "Test"
-        each.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
-        each.ImagePositionPatient = [float(f"{part:.6f}") for part in np.array([10, 20, 30]) + 2.5 * n * normal]
-        each.ImageOrientationPatient, each.PixelSpacing, each.SliceThickness = list(axes), [0.5, 0.75], 5
-        each.Rows, each.Columns, each.SamplesPerPixel = 6, 8, 1
-        each.BitsAllocated, each.BitsStored, each.HighBit, each.PixelRepresentation = 16, 16, 15, 1
-        each.PhotometricInterpretation, each.RescaleSlope, each.RescaleIntercept = "MONOCHROME2", 1, 0
-        each.PixelData = np.full((6, 8), n, np.int16).tobytes()
-        for key, changed in more.items():
-            if changed is None:
-                delattr(each, key)
-            else:
-                setattr(each, key, changed)
-        each.save_as(folder / f"{slices - n:03d}.dcm", enforce_file_format=True)
-    return sorted(folder.iterdir())
 
 
 def _labels(geometry, layers=1, seed=0):
@@ -202,7 +169,7 @@ class TestRefused:
         labels = change(_labels(read_series(tmp_path / "series").geometry))
         with pytest.raises(InvalidInputError, match=message):
             write_dicom_seg(labels, files, tmp_path / "seg.dcm", MODEL)
-        assert os.listdir(tmp_path) == ["series"]
+        assert [path.name for path in tmp_path.iterdir()] == ["series"]
 
     def test_a_missing_slice(self, tmp_path):
         files = write_slices(tmp_path)

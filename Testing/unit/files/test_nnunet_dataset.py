@@ -91,7 +91,7 @@ class TestAdding:
         document = json.loads((tmp_path / "Dataset501_Test" / "dataset.json").read_text())
         assert document["channel_names"] == {"0": "T1", "1": "T2"}
         check_accepted(tmp_path / "Dataset501_Test")
-        assert os.listdir(tmp_path) == ["Dataset501_Test"]
+        assert [path.name for path in tmp_path.iterdir()] == ["Dataset501_Test"]
 
     @given(st.permutations(["liver", "spleen", "kidney", "aorta"]), st.integers(0, 99))
     def test_labels_are_matched_by_name(self, tmp_path_factory, names, seed):
@@ -200,10 +200,10 @@ class TestForeign:
             ({"channel_names": {}}, "numbered from 0"),
             ({"channel_names": {"0": "T1", "1": "T2"}}, r"lacks the file imagesTr/x_0001\.nii\.gz"),
             ({"file_ending": ".png"}, "'file_ending' must be one of"),
-            ({"dataset": {"x": {"images": ["imagesTr/nothing.nii.gz"], "label": "labelsTr/x.nii.gz"}}, "numTraining": 1},
-             r"lacks the file imagesTr/nothing\.nii\.gz"),
-            ({"dataset": {"x": 1}, "numTraining": 1}, "must list images and label"),
-            ({"dataset": {"x": {"images": [], "label": "labelsTr/x.nii.gz"}}, "numTraining": 1}, "one a channel"),
+            ({"numTraining": 1, "dataset": {"x": {"images": ["nothing.nii.gz"], "label": "labelsTr/x.nii.gz"}}},
+             r"lacks the file nothing\.nii\.gz"),
+            ({"numTraining": 1, "dataset": {"x": 1}}, "must list images and label"),
+            ({"numTraining": 1, "dataset": {"x": {"images": [], "label": "labelsTr/x.nii.gz"}}}, "one a channel"),
         ],
     )  # fmt: skip
     def test_a_broken_one_is_refused_untouched(self, tmp_path, changes, message):
@@ -221,9 +221,7 @@ class TestForeign:
             add_case(folder, _case("b"), CT)
 
     def test_the_ignore_label_is_used_and_stays_the_last(self, tmp_path):
-        folder = _foreign(
-            tmp_path / "Dataset007_Other", labels={"background": 0, "liver": 1, "spleen": 2, "ignore": 3}
-        )
+        folder = _foreign(tmp_path / "Dataset007_Other", labels={"background": 0, "liver": 1, "spleen": 2, "ignore": 3})
         added = add_case(folder, _case("b", names=("liver", "ignore")), CT)
         assert added.labels["ignore"] == 3
         assert added.absent == ("spleen",)
@@ -245,14 +243,14 @@ class TestRefused:
     def test_nothing_is_written(self, tmp_path, name, case, rules, message):
         with pytest.raises(InvalidInputError, match=message):
             add_case(tmp_path / name, case, rules)
-        assert os.listdir(tmp_path) == []
+        assert list(tmp_path.iterdir()) == []
 
     def test_nan_is_refused(self, tmp_path):
         voxels = np.zeros((1, 3, 4, 5), np.float32)
         voxels[0, 1, 2, 3] = np.nan
         with pytest.raises(VolumeFileError, match="NaN"):
             add_case(tmp_path / "Dataset501_Test", replace(_case(), volume=Volume(voxels, GRID)), CT)
-        assert os.listdir(tmp_path) == []
+        assert list(tmp_path.iterdir()) == []
 
     def test_a_sheared_grid_is_refused_and_nothing_is_left(self, tmp_path):
         folder = tmp_path / "Dataset501_Test"
