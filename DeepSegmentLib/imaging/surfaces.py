@@ -35,8 +35,8 @@ _CHUNK = 512  # rows of the table of distances that exist at a time
 def surface_area_mm2(mask: NDArray[np.bool_], geometry: Geometry) -> float:
     """Area of the mesh around a mask, in square millimetres; 0 for an empty one.
 
-    The steps of a voxel mask make curved surfaces larger than what they depict: a sphere by 7 %, and by 12 % where voxels
-    are 2.5 times as long as wide. Corners and edges of a box are cut off.
+    The steps of a voxel mask make curved surfaces larger than what they depict: a sphere by 7 %, and by 12 % where
+    voxels are 2.5 times as long as wide. Corners and edges of a box are cut off.
 
     Args:
         mask: Boolean array (k, j, i).
