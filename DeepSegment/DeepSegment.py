@@ -1,4 +1,4 @@
-"""DeepSegment in 3D Slicer: the module, its widget, its logic and its tests. The panel itself is in `DeepSegmentGui`."""
+"""DeepSegment in 3D Slicer: the module, its widget, its logic and its tests; the panel is in `DeepSegmentGui`."""
 
 import importlib.util
 import sys
@@ -43,29 +43,29 @@ class DeepSegment(ScriptedLoadableModule):
         self.parent.acknowledgementText = _(
             "The bundled model was trained from the label maps of SynthSeg (Billot et al., 2023, Apache-2.0)."
         )
-        if not slicer.app.commandOptions().noMainWindow:
-            slicer.app.connect("startupCompleted()", registerSampleData)
-            slicer.app.connect("startupCompleted()", registerSubjectHierarchyPlugin)
+        slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", registerSubjectHierarchyPlugin)
+        slicer.app.connect("startupCompleted()", self.loadTerminology)
+
+    def loadTerminology(self):
+        """Let the terminology selector offer the structures of the bundled models."""
+        name = "SegmentationCategoryTypeModifier-DeepSegment.term.json"
+        slicer.modules.terminologies.logic().LoadTerminologyFromFile(self.resourcePath(name))
 
 
 def registerSampleData():
-    """Offer a head MR that the bundled model can segment in the module Sample Data."""
-    import SampleData
+    """Offer volumes in the module Sample Data."""
+    from DeepSegmentGui import sample_data
 
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="DeepSegment",
-        sampleName="DeepSegmentHeadMR",
-        uris="https://github.com/Slicer/SlicerTestingData/releases/download/SHA256/"
-        "cc211f0dfd9a05ca3841ce1141b292898b2dd2d3f08286affadf823a7e58df93",
-        fileNames="MRHead.nrrd",
-        checksums="SHA256:cc211f0dfd9a05ca3841ce1141b292898b2dd2d3f08286affadf823a7e58df93",
-        nodeNames="MRHead",
-    )
+    sample_data.register()
 
 
 def registerSubjectHierarchyPlugin():
     """Add "Segment with DeepSegment" to the menu of volumes."""
-    import DeepSegmentSubjectHierarchyPlugin  # noqa: F401 - registers itself
+    from DeepSegmentGui.DeepSegmentSubjectHierarchyPlugin import DeepSegmentSubjectHierarchyPlugin
+
+    plugin = slicer.qSlicerSubjectHierarchyScriptedPlugin(None)
+    plugin.setPythonSource(DeepSegmentSubjectHierarchyPlugin.filePath)
 
 
 class DeepSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -160,21 +160,35 @@ class DeepSegmentLogic(ScriptedLoadableModuleLogic):
 
 
 class DeepSegmentTest(ScriptedLoadableModuleTest):
-    """Runs inside Slicer, from Reload and Test and from ctest."""
+    """Runs inside Slicer: Reload and Test, and ctest."""
 
     def setUp(self):
         """Start with an empty scene."""
-        slicer.mrmlScene.Clear()
+        slicer.mrmlScene.Clear(0)
 
     def runTest(self):
-        """Run as few or as many tests as needed here."""
+        """Run all tests."""
         self.setUp()
-        self.test_segmentSampleVolume()
+        self.test_segmentThroughPanel()
 
-    def test_segmentSampleVolume(self):
-        """Segment a synthetic volume through the panel, as a click does."""
-        from DeepSegmentTests import segmentThroughPanel
+    def test_segmentThroughPanel(self):
+        """Choose a volume, click Segment, wait for the segments."""
+        import numpy as np
 
-        self.delayDisplay("Segmenting")
-        segmentThroughPanel(self)
+        slicer.util.selectModule("DeepSegment")
+        panel = slicer.modules.DeepSegmentWidget.panel
+        k, j, i = np.meshgrid(*[np.linspace(-1, 1, 40)] * 3, indexing="ij")
+        voxels = 100.0 * (k**2 + j**2 + i**2 < 0.6)
+        volume = slicer.util.addVolumeFromArray(voxels, ijkToRAS=np.diag([4.0, 4.0, 4.0, 1.0]))
+        panel.ui.volumeSelector.setCurrentNode(volume)
+        self.assertEqual(panel.reasonNotToSegment(), "")
+        panel.segmentOrCancel()
+        for _step in range(600):
+            if not panel.worker.busy:
+                break
+            self.delayDisplay("Segmenting", 100)
+        segmentation = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")[0].GetSegmentation()
+        self.assertEqual(segmentation.GetNumberOfSegments(), len(panel.models.spec.segments))
+        panel.undo()
+        self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")), 0)
         self.delayDisplay("Test passed")

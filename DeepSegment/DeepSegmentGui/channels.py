@@ -75,9 +75,7 @@ def assignChannels(channels, names):
         For each channel the index of a volume, or None; no volume twice. The channel with the clearest match chooses
         first.
     """
-    scores = [
-        (_likeness(channel, name), c, v) for c, channel in enumerate(channels) for v, name in enumerate(names)
-    ]
+    scores = [(_likeness(channel, name), c, v) for c, channel in enumerate(channels) for v, name in enumerate(names)]
     chosen, taken = [None] * len(channels), set()
     for score, c, v in sorted(scores, key=lambda entry: (-entry[0], entry[1], entry[2])):
         if score > 0 and chosen[c] is None and v not in taken:

@@ -28,9 +28,7 @@ class ModelList:
         from DeepSegmentLib.files.models import read_spec
         from DeepSegmentLib.service.catalogue import list_models
 
-        self._models = {
-            entry.name: (entry, None if entry.damage else read_spec(entry.path)) for entry in list_models()
-        }
+        self._models = {entry.name: (entry, None if entry.damage else read_spec(entry.path)) for entry in list_models()}
         self._fill(chosen=name)
 
     def choose(self, name):

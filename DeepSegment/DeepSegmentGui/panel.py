@@ -5,13 +5,14 @@ import slicer
 from slicer.i18n import tr as _
 
 from DeepSegmentGui import dependencies
-from DeepSegmentGui.batch import Batch, Case, endText, progressText
+from DeepSegmentGui.batch import endText, progressText
 from DeepSegmentGui.channels import ChannelSelectors, assignChannels
 from DeepSegmentGui.diagnosis import DiagnosisDialog
 from DeepSegmentGui.models import ModelList
 from DeepSegmentGui.parameters import applyUserSettings, channelReference, storeUserSettings
 from DeepSegmentGui.results import ResultsView
 from DeepSegmentGui.segmenting import ResultWriter, jobOf, settingsOf
+from DeepSegmentGui.several import SeveralCases
 from DeepSegmentGui.worker import Worker
 
 _POLICIES = (
@@ -44,7 +45,7 @@ class Panel:
         self.results = ResultsView(ui, scene)
         self.channels = ChannelSelectors(ui.channelsFrame, self.refresh)
         self.models = ModelList(ui.modelSearchBox, ui.modelList, ui.modelCard, self._modelChosen)
-        self.batch = Batch(ui.batchTable, self.worker, self.refresh)
+        self.several = SeveralCases(ui, scene, self)
         self._shortcuts = []
         for value, text in _POLICIES:
             ui.policyComboBox.addItem(text, value)
@@ -60,8 +61,6 @@ class Panel:
         ui.releaseButton.connect("clicked()", self.releaseMemory)
         ui.addModelButton.connect("clicked()", self.addModel)
         ui.diagnoseButton.connect("clicked()", self.diagnose)
-        ui.batchSceneButton.connect("clicked()", self.segmentCheckedVolumes)
-        ui.batchFolderRunButton.connect("clicked()", self.segmentFolder)
 
     # Life of the panel
 
@@ -77,7 +76,7 @@ class Panel:
             applyUserSettings(parameters)
         self._guiTag = parameters.connectParametersToGui(connectedWidgets(self.ui))
         self.models.load(parameters.model)
-        self._fillBatchModels()
+        self.several.fillModels(self.models.names())
         if parameters.volume is None:
             parameters.volume = self._firstVolume()
         self.refresh()
@@ -103,7 +102,7 @@ class Panel:
     def sceneClosing(self):
         """Forget every node: the run, the results, the settings."""
         self._destination = None
-        self.batch.forget()
+        self.several.batch.forget()
         self.worker.close()
         self.setParameters(None)
         self.results.clear()
@@ -124,12 +123,25 @@ class Panel:
         self.setParameters(None)
         self.worker.close()
 
+    @property
+    def parameters(self):
+        """The settings of the scene, or None."""
+        return self._parameters
+
+    def packagesAreThere(self):
+        """Whether everything is installed, after asking the user; what is wrong is shown."""
+        try:
+            return dependencies.ensure(self._requirementsPath)
+        except RuntimeError as error:
+            self._showIdle(str(error))
+            return False
+
     # Running
 
     def segmentOrCancel(self):
         """The one button: start, or stop what is under way."""
-        if self.batch.running:
-            self.batch.cancel()
+        if self.several.batch.running:
+            self.several.batch.cancel()
         elif self.worker.busy:
             self.worker.cancel()
             self.ui.statusLabel.text = _("Stopping...")
@@ -155,12 +167,12 @@ class Panel:
         from DeepSegmentLib.errors import DeepSegmentError
 
         storeUserSettings(self._parameters)
+        if not self.packagesAreThere():
+            return
         try:
-            if not dependencies.ensure(self._requirementsPath):
-                return
             job, self._destination = jobOf(self._parameters, self.channels.nodes())
             self.worker.submit(job, self._onEvent)
-        except (DeepSegmentError, RuntimeError) as error:
+        except DeepSegmentError as error:
             self._showIdle(str(error))
             return
         self._showRunning()
@@ -188,12 +200,15 @@ class Panel:
         except DeepSegmentError as error:
             self._showIdle(str(error))
             return
-        self._showResult(written, uncertainty, result, destination)
+        # In a turn of its own, so that the window waits less at once.
+        qt.QTimer.singleShot(0, lambda: self._showResult(written, uncertainty, result, destination))
 
     def _showResult(self, written, uncertainty, result, destination):
         from DeepSegmentLib.hosts.mrml.volumes import in_scene
 
-        if self._parameters is not None and self._parameters.segmentation is not written.node:
+        if self._parameters is None or not self._scene.IsNodePresent(written.node):
+            return
+        if self._parameters.segmentation is not written.node:
             self._parameters.segmentation = written.node
         volumeNode = self._scene.GetNodeByID(destination.volumeIDs[0])
         segmentation = written.node.GetSegmentation()
@@ -223,64 +238,6 @@ class Panel:
             self.results.clear()
             self._showIdle(_("The last result was taken back."))
 
-    # Several cases
-
-    def segmentCheckedVolumes(self):
-        """Segment the ticked volumes of the scene with each ticked model; each result is a new segmentation."""
-        volumes = self.ui.batchVolumesSelector.checkedNodes()
-        self._startBatch([self._sceneCase(node, model) for model in self._batchModels() for node in volumes])
-
-    def segmentFolder(self):
-        """Segment every volume file of a folder with each ticked model."""
-        folder = self.ui.batchFolderButton.directory
-        self._startBatch([self._folderCase(folder, model) for model in self._batchModels()])
-
-    def _startBatch(self, cases):
-        if cases and not self.worker.busy and dependencies.ensure(self._requirementsPath):
-            self.batch.start(cases)
-
-    def _sceneCase(self, node, model):
-        from DeepSegmentLib.hosts.mrml.volumes import volume_from_nodes
-        from DeepSegmentLib.hosts.worker.messages import SegmentJob
-
-        from DeepSegmentGui.segmenting import Destination
-
-        destination, parameters = Destination((node.GetID(),)), self._parameters
-        return Case(
-            node.GetName(),
-            model,
-            lambda: SegmentJob(
-                volume_from_nodes([self._scene.GetNodeByID(destination.volumeIDs[0])]),
-                model,
-                parameters.device,
-                settingsOf(parameters, None),
-            ),
-            lambda result: self._writeCase(result, destination),
-        )
-
-    def _writeCase(self, result, destination):
-        written, _uncertainty = self.writer.write(result, destination)
-        return _("{count} segments in {node}").format(count=len(written.added), node=written.node.GetName())
-
-    def _folderCase(self, folder, model):
-        from pathlib import Path
-
-        from DeepSegmentLib.hosts.worker.messages import FilesJob
-
-        target = Path(folder) / f"segmented by {model}"
-        settings = settingsOf(self._parameters, None)
-        return Case(
-            folder, model, lambda: FilesJob(folder, str(target), model, self._parameters.device, settings), reportText
-        )
-
-    def _batchModels(self):
-        box = self.ui.batchModelsComboBox
-        return [box.itemText(index.row()) for index in box.checkedIndexes()] or [self._parameters.model]
-
-    def _fillBatchModels(self):
-        self.ui.batchModelsComboBox.clear()
-        self.ui.batchModelsComboBox.addItems(self.models.names())
-
     # Models and machine
 
     def addModel(self):
@@ -289,16 +246,14 @@ class Panel:
 
         from DeepSegmentLib.service.catalogue import add_model
 
-        path = qt.QFileDialog.getOpenFileName(
-            self._parent, _("Add a model"), "", _("Models (model.json *.zip)")
-        )
+        path = qt.QFileDialog.getOpenFileName(self._parent, _("Add a model"), "", _("Models (model.json *.zip)"))
         if not path:
             return
         source = Path(path)
         with slicer.util.tryWithErrorDisplay(_("The model could not be added."), waitCursor=True):
             entry = add_model(source.parent if source.name == "model.json" else source)
             self.models.load(entry.name)
-            self._fillBatchModels()
+            self.several.fillModels(self.models.names())
 
     def diagnose(self):
         """Open the Diagnose dialog."""
@@ -365,7 +320,7 @@ class Panel:
         box.blockSignals(False)
 
     def _refreshRun(self):
-        running = self.worker.busy or self.batch.running
+        running = self.worker.busy or self.several.batch.running
         reason = "" if running else self.reasonNotToSegment()
         button = self.ui.segmentButton
         button.text = _("Cancel") if running else _("Segment")
@@ -449,13 +404,3 @@ def connectedWidgets(ui):
     """
     widgets = {widget.property("SlicerParameterName"): widget for widget in vars(ui).values()}
     return {name: widget for name, widget in widgets.items() if name}
-
-
-def reportText(result):
-    """What the table says of a folder."""
-    failed = [report for report in result.reports if "error" in report]
-    skipped = [report for report in result.reports if "skipped" in report]
-    text = _("{done} segmented, {skipped} had a result").format(
-        done=len(result.reports) - len(failed) - len(skipped), skipped=len(skipped)
-    )
-    return text + "".join("\n{}: {}".format(report["input"]["path"], report["error"]) for report in failed)

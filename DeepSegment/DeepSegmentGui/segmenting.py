@@ -112,11 +112,13 @@ class ResultWriter:
             editor=self._editor,
             before_change=saveStateOfSegmentEditor,
         )
-        self._last = (written, target is None)
         uncertainty = None
         if result.uncertainty is not None:
             name = _("{volume} uncertainty").format(volume=volumeNode.GetName())
-            uncertainty = write_volume_node(self._scene, result.uncertainty, volumeNode, name)
+            uncertainty = write_volume_node(
+                self._scene, result.uncertainty, volumeNode, name, color=overlayColor(self._scene)
+            )
+        self._last = (written, [node for node in (target is None and written.node, uncertainty) if node])
         return written, uncertainty
 
     @property
@@ -124,22 +126,28 @@ class ResultWriter:
         """Whether the last result can be taken back."""
         if self._last is None:
             return False
-        written, created = self._last
-        return self._scene.IsNodePresent(written.node) and (created or self._editor.CanUndo())
+        written, made = self._last
+        return self._scene.IsNodePresent(written.node) and (written.node in made or self._editor.CanUndo())
 
     def undo(self):
         """Take the last result back: a new node goes, an older one gets its former segments."""
         if self.canUndo:
-            written, created = self._last
-            if created:
-                self._scene.RemoveNode(written.node)
-            else:
+            written, made = self._last
+            if written.node not in made:
                 self._editor.Undo()
+            for node in made:
+                self._scene.RemoveNode(node)
         self._last = None
 
     def forget(self):
         """Drop references to nodes, as when the scene closes."""
         self._editor = self._last = None
+
+
+def overlayColor(scene):
+    """ID of a colour table that reads well over grey; empty where the scene has none."""
+    names = ("vtkMRMLColorTableNodeFileInferno.txt", "vtkMRMLColorTableNodeRainbow")
+    return next((name for name in names if scene.GetNodeByID(name) is not None), "")
 
 
 def saveStateOfSegmentEditor(segmentationNode):

@@ -157,7 +157,7 @@ class ctkCheckableComboBox(QtWidgets.QComboBox):
         return self.model().itemFromIndex(index).checkState()
 
     def setCheckState(self, index, state):
-        self.model().itemFromIndex(index).setCheckState(state)
+        self.model().itemFromIndex(index).setCheckState(QtCore.Qt.CheckState(state))
 
     def checkedIndexes(self):
         rows = range(self.model().rowCount())

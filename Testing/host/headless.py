@@ -70,7 +70,7 @@ def _add_logic(application, name, logic):
 
 
 def _terminology_folder():
-    """The terminology files that the logic loads at start, with one entry each; Slicer's own do not come with its C++."""
+    """The terminology files that the logic loads at start, one entry each; Slicer's own do not come with its C++."""
     folder = Path(tempfile.gettempdir()) / "deepsegment-host-terminologies"
     folder.mkdir(exist_ok=True)
     category = {
@@ -84,7 +84,11 @@ def _terminology_folder():
     schema = "https://raw.githubusercontent.com/qiicr/dcmqi/master/doc/schemas/"
     types = {"@schema": schema + "segment-context-schema.json#"}
     for name, context in (("SlicerGeneralAnatomy", _GENERAL), ("DICOM-Master", _MASTER)):
-        content = {**types, "SegmentationCategoryTypeContextName": context, "SegmentationCodes": {"Category": [category]}}
+        content = {
+            **types,
+            "SegmentationCategoryTypeContextName": context,
+            "SegmentationCodes": {"Category": [category]},
+        }
         (folder / f"SegmentationCategoryTypeModifier-{name}.term.json").write_text(json.dumps(content))
     region = {"CodeMeaning": "Liver", "CodingSchemeDesignator": "SCT", "CodeValue": "10200004"}
     content = {

@@ -7,6 +7,7 @@ work with the plain PySide6 objects inside.
 import inspect
 import re
 import weakref
+from typing import ClassVar
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
@@ -158,8 +159,10 @@ def _check_name(raw, name):
 
 
 def _is_property(raw, name):
-    if _is_strict(raw) and name not in manifest.properties(type(raw).__name__) and name in manifest.names(
-        type(raw).__name__
+    if (
+        _is_strict(raw)
+        and name not in manifest.properties(type(raw).__name__)
+        and name in manifest.names(type(raw).__name__)
     ):
         return False
     return raw.metaObject().indexOfProperty(name) >= 0 or name.encode() in raw.dynamicPropertyNames()
@@ -243,7 +246,7 @@ _own_methods = {
 class UiLoader(QtUiTools.QUiLoader):
     """Loads .ui files with the stand-in widgets."""
 
-    standins = {}
+    standins: ClassVar[dict] = {}
 
     def createWidget(self, class_name, parent=None, name=""):
         standin = self.standins.get(class_name)

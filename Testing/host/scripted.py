@@ -66,7 +66,6 @@ class ScriptedLoadableModuleWidget:
         widget = getattr(module, f"{self.moduleName}Widget")(self.parent)
         widget.setup()
         setattr(slicer.modules, f"{self.moduleName}Widget", widget)
-        return widget
 
     def onReloadAndTest(self, **keywords):
         self.onReload()

@@ -76,7 +76,11 @@ class SliceView:
         actor.GetProperty().SetDisplayLocationToBackground()
         self.renderer.AddViewProp(actor)
         self._group = _managers(
-            slicer.vtkMRMLSliceViewDisplayableManagerFactory, application.logic, _SLICE_MANAGERS, self.renderer, self.node
+            slicer.vtkMRMLSliceViewDisplayableManagerFactory,
+            application.logic,
+            _SLICE_MANAGERS,
+            self.renderer,
+            self.node,
         )
         self.style = slicer.vtkMRMLSliceViewInteractorStyle()
         self.style.SetSliceLogic(self.logic)

@@ -69,9 +69,9 @@ def test_type_checkers_of_users_see_the_types():
 
 def test_every_top_level_name_is_meant():
     known = {
-        ".ci", ".gitignore", ".pre-commit-config.yaml", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE",
-        "Makefile", "README.md", "pyproject.toml", "requirements", "scripts", "docs", "DeepSegmentLib", "Resources",
-        "Testing",
+        ".ci", ".gitignore", ".pre-commit-config.yaml", "ARCHITECTURE.md", "CHANGELOG.md", "CMakeLists.txt",
+        "CONTRIBUTING.md", "DeepSegment", "DeepSegment.json", "DeepSegmentLib", "LICENSE", "Makefile", "README.md",
+        "Resources", "Testing", "docs", "pyproject.toml", "requirements", "scripts",
     }  # fmt: skip
     listed = subprocess.run(["git", "ls-files"], check=False, capture_output=True, text=True, cwd=REPOSITORY)
     if listed.returncode != 0:

@@ -118,10 +118,10 @@ def write_volume_node(scene: Any, volume: Volume, like: Any, name: str, *, color
     matrix = vtk.vtkMatrix4x4()
     like.GetIJKToRASMatrix(matrix)
     node.SetIJKToRASMatrix(matrix)
-    node.SetAndObserveImageData(image)
     node.SetAndObserveTransformNodeID(like.GetTransformNodeID())
     node.CreateDefaultDisplayNodes()
     _show_as_map(node, color)
+    node.SetAndObserveImageData(image)  # last: else Slicer looks for a window in all voxels
     place_beside(scene, node, like)
     return node
 

@@ -195,6 +195,9 @@ def _add(
 
 def _only(labels: NDArray[Any], segments: Collection[Segment]) -> NDArray[Any]:
     """The labels without those that belong to none of the segments."""
+    values = {segment.value for segment in segments}
+    if values.issuperset(range(1, int(labels.max(initial=0)) + 1)):
+        return labels
     kept = np.zeros(np.iinfo(labels.dtype).max + 1, labels.dtype)
     for segment in segments:
         kept[segment.value] = segment.value

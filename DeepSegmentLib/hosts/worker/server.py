@@ -138,6 +138,7 @@ class Worker:
 
 
 def _segment(job: SegmentJob, models: WarmModels, channel: _Channel) -> SegmentResult:
+    from DeepSegmentLib.segmentation.review import most_uncertain_places
     from DeepSegmentLib.service.segmenting import provenance, run_report, segment_volume
 
     run = segment_volume(
@@ -149,11 +150,12 @@ def _segment(job: SegmentJob, models: WarmModels, channel: _Channel) -> SegmentR
         load=models.load,
     )
     prediction = run.prediction
+    uncertain = prediction.uncertainty
     return SegmentResult(
         prediction.label_map,
         prediction.probabilities,
-        prediction.uncertainty,
-        [],
+        uncertain,
+        [] if uncertain is None else most_uncertain_places(uncertain).points_ras,
         provenance(run, job.settings),
         run_report(run),
     )

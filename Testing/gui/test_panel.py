@@ -1,0 +1,317 @@
+"""The panel through its widgets: real scene, real worker, the bundled model."""
+
+import os
+import shutil
+import signal
+
+import numpy as np
+import pytest
+
+pytest.importorskip("slicer", reason="needs slicer-core")
+pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=ImportError)
+
+import slicer
+
+from DeepSegmentLib.data import Geometry, Volume
+from DeepSegmentLib.files.volumes import write_volume
+from DeepSegmentLib.hosts.mrml.geometry import local_geometry
+from DeepSegmentLib.hosts.mrml.segments import mask_of, segment_ids, set_locked
+
+
+@pytest.fixture
+def head(host, tmp_path):
+    """A volume node that the bundled model finds something in."""
+    return add_volume(host, tmp_path, "head")
+
+
+def add_volume(host, folder, name, seed=0):
+    """A blob of layers on noise, 4 mm: enough for a network to give labels, small enough to be quick."""
+    geometry = Geometry.from_spacing((40, 44, 40), (4, 4, 4))
+    k, j, i = np.meshgrid(*[np.linspace(-1, 1, n) for n in geometry.shape], indexing="ij")
+    radius = np.sqrt(k**2 + j**2 + i**2)
+    voxels = 100 * (radius < 0.8) + 60 * (radius < 0.6) + np.random.default_rng(seed).normal(0, 4, geometry.shape)
+    path = folder / f"{name}.nrrd"
+    write_volume(Volume(voxels[None].astype(np.float32), geometry, name), path)
+    return host.application.logics["Volumes"].AddArchetypeVolume(str(path), name, 0)
+
+
+def choose(host, widget, node):
+    widget.panel.ui.volumeSelector.setCurrentNode(node)
+    host.process_events()
+
+
+def run(host, widget, seconds=60):
+    """Click Segment and wait for the end; the text that is then shown."""
+    host.click(widget.panel.ui.segmentButton)
+    host.wait_until(lambda: not widget.panel.worker.busy, seconds)
+    host.process_events()
+    return widget.panel.ui.statusLabel.text
+
+
+def segmentations():
+    return slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+
+
+def snapshot():
+    """What must not change: nodes, segments, their voxels."""
+    scene = slicer.mrmlScene
+    nodes = [scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes())]
+    voxels = {
+        (node.GetID(), segment): int(mask_of(node, segment, GRID).sum())
+        for node in segmentations()
+        for segment in segment_ids(node)
+    }
+    return nodes, voxels
+
+
+GRID = Geometry.from_spacing((40, 44, 40), (4, 4, 4))
+
+
+def test_the_button_says_why_it_is_disabled(host, module, tmp_path):
+    ui = module[0].panel.ui
+    assert not ui.segmentButton.enabled
+    assert "volume" in ui.segmentButton.toolTip
+    choose(host, module[0], add_volume(host, tmp_path, "head"))
+    assert ui.segmentButton.enabled
+    assert "GB" in ui.preflightLabel.text
+
+
+def test_a_click_makes_named_segments_in_the_right_place(host, module, head):
+    widget = module[0]
+    choose(host, widget, head)
+    text = run(host, widget)
+    assert "15 segments from brain-mr" in text
+    (node,) = segmentations()
+    names = [node.GetSegmentation().GetSegment(name).GetName() for name in segment_ids(node)]
+    assert names[:4] == ["Cerebral white matter", "Cerebral cortex", "Ventricles", "Thalamus"]
+    assert node.GetAttribute("DeepSegment.model") == "brain-mr"
+    assert widget.panel.ui.segmentsTable.rowCount == 15
+    assert widget.panel.ui.volumeSelector.currentNode() is head
+    assert sum(mask_of(node, name, local_geometry(head)).sum() for name in segment_ids(node)) > 0
+
+
+def test_a_second_click_uses_the_warm_worker(host, module, head):
+    widget = module[0]
+    choose(host, widget, head)
+    run(host, widget)
+    process = widget.panel.worker.processID
+    widget.panel.ui.segmentationSelector.setCurrentNode(None)
+    run(host, widget)
+    assert widget.panel.worker.processID == process
+    assert len(segmentations()) == 2
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.8])
+def test_cancel_leaves_the_scene_as_it_was(host, module, head, delay):
+    widget = module[0]
+    choose(host, widget, head)
+    before = snapshot()
+    host.click(widget.panel.ui.segmentButton)
+    assert widget.panel.ui.segmentButton.text == "Cancel"
+    host.process_events(delay)
+    if widget.panel.worker.busy:
+        host.click(widget.panel.ui.segmentButton)
+        host.wait_until(lambda: not widget.panel.worker.busy, 5)
+        host.process_events()
+        assert "Cancelled" in widget.panel.ui.statusLabel.text
+        assert snapshot() == before
+    assert widget.panel.ui.segmentButton.text == "Segment"
+
+
+def test_a_killed_worker_is_reported_and_the_next_click_works(host, module, head):
+    widget = module[0]
+    choose(host, widget, head)
+    before = snapshot()
+    host.click(widget.panel.ui.segmentButton)
+    host.process_events(0.3)
+    os.kill(widget.panel.worker.processID, signal.SIGKILL)
+    host.wait_until(lambda: not widget.panel.worker.busy, 5)
+    host.process_events()
+    assert "killed" in widget.panel.ui.statusLabel.text
+    assert snapshot() == before
+    assert "15 segments" in run(host, widget)
+
+
+def test_removing_the_volume_stops_the_run(host, module, head):
+    widget = module[0]
+    choose(host, widget, head)
+    host.click(widget.panel.ui.segmentButton)
+    host.process_events(0.1)
+    slicer.mrmlScene.RemoveNode(head)
+    host.wait_until(lambda: not widget.panel.worker.busy, 5)
+    host.process_events()
+    assert not segmentations()
+    assert not widget.panel.ui.segmentButton.enabled
+
+
+def test_closing_the_scene_stops_the_run(host, module, head, tmp_path):
+    widget = module[0]
+    choose(host, widget, head)
+    host.click(widget.panel.ui.segmentButton)
+    host.process_events(0.1)
+    slicer.mrmlScene.Clear(0)
+    assert not widget.panel.worker.busy
+    host.process_events(0.2)
+    assert not segmentations()
+    choose(host, widget, add_volume(host, tmp_path, "next"))
+    assert "15 segments" in run(host, widget)
+
+
+def test_undo_takes_the_result_back(host, module, head):
+    widget = module[0]
+    choose(host, widget, head)
+    before = snapshot()
+    run(host, widget)
+    host.click(widget.panel.ui.undoButton)
+    assert not segmentations()
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    assert volumes == [head]
+    assert [name for name in before[0] if slicer.mrmlScene.GetNodeByID(name) is None] == []
+    assert not widget.panel.ui.undoButton.enabled
+
+
+def test_merging_into_a_segmentation_leaves_locked_segments(host, module, head):
+    widget = module[0]
+    ui = widget.panel.ui
+    choose(host, widget, head)
+    run(host, widget)
+    (node,) = segmentations()
+    assert ui.segmentationSelector.currentNode() is node
+    first, second = segment_ids(node)[:2]
+    set_locked(node.GetSegmentation().GetSegment(first), True)
+    before = snapshot()
+    ui.policyComboBox.setCurrentIndex(ui.policyComboBox.findData("replace"))
+    host.process_events()
+    assert "segments to replace" in ui.segmentButton.toolTip
+    model = ui.replaceComboBox.checkableModel()
+    for row in (0, 1):
+        ui.replaceComboBox.setCheckState(model.index(row, 0), 2)
+    host.process_events()
+    text = run(host, widget)
+    assert "Locked or completed" in text
+    assert snapshot()[1][node.GetID(), first] == before[1][node.GetID(), first]
+    assert second in segment_ids(node)
+
+
+def test_settings_are_saved_with_the_scene(host, module, head, tmp_path):
+    widget = module[0]
+    choose(host, widget, head)
+    widget.panel.ui.overlapSlider.value = 0.25
+    widget.panel.ui.mirrorCheckBox.checked = True
+    host.process_events()
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    assert slicer.mrmlScene.Commit()
+    slicer.mrmlScene.Clear(0)
+    host.process_events()
+    assert widget.panel.ui.overlapSlider.value == 0.5
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    assert slicer.mrmlScene.Connect()
+    host.process_events()
+    assert widget.panel.ui.overlapSlider.value == 0.25
+    assert widget.panel.ui.mirrorCheckBox.checked
+
+
+def test_choices_are_the_defaults_of_the_next_scene(host, module, head):
+    widget = module[0]
+    choose(host, widget, head)
+    widget.panel.ui.uncertaintyCheckBox.checked = False
+    run(host, widget)
+    slicer.mrmlScene.Clear(0)
+    host.process_events()
+    assert not widget.panel.ui.uncertaintyCheckBox.checked
+
+
+def test_reload_keeps_the_settings_and_works(host, module, head):
+    widget = module[0]
+    choose(host, widget, head)
+    widget.panel.ui.overlapSlider.value = 0.25
+    widget.onReload()
+    fresh = slicer.modules.DeepSegmentWidget
+    host.process_events()
+    assert fresh is not widget
+    assert fresh.panel.ui.overlapSlider.value == 0.25
+    assert "15 segments" in run(host, fresh)
+    fresh.cleanup()
+
+
+def test_models_are_found_by_words(host, module):
+    ui = module[0].panel.ui
+    for text, count in (("thalamus MR", 1), ("BRAIN", 1), ("kidney", 0), ("", 1)):
+        ui.modelSearchBox.text = text
+        host.process_events()
+        assert ui.modelList.count == count, text
+    assert "Thalamus" in ui.modelCard.toPlainText()
+    assert "Apache-2.0" in ui.modelCard.toPlainText()
+
+
+def test_a_damaged_model_is_shown_and_cannot_run(host, monkeypatch, tmp_path, head):
+    from conftest import REPOSITORY
+
+    monkeypatch.setenv("DEEPSEGMENT_MODELS", str(tmp_path))
+    shutil.copytree(REPOSITORY / "Resources" / "Models" / "brain-mr", tmp_path / "broken")
+    (tmp_path / "broken" / "model.json").write_text("{}")
+    widget, panel = host.load_module(REPOSITORY / "DeepSegment" / "DeepSegment.py")
+    choose(host, widget, head)
+    widget.panel.models.choose("broken")
+    host.process_events()
+    assert not widget.panel.ui.segmentButton.enabled
+    assert "cannot be used" in widget.panel.ui.modelCard.toPlainText()
+    widget.cleanup()
+    panel.delete()
+
+
+def test_several_volumes_are_segmented_one_after_the_other(host, module, tmp_path):
+    ui = module[0].panel.ui
+    nodes = [add_volume(host, tmp_path, f"head {n}", n) for n in range(2)]
+    host.process_events()
+    for node in nodes:
+        ui.batchVolumesSelector.check(node)
+    ui.batchSection.collapsed = False
+    host.click(ui.batchSceneButton)
+    host.wait_until(lambda: not module[0].panel.several.batch.running, 60)
+    assert len(segmentations()) == 2
+    assert ["15 segments" in ui.batchTable.item(row, 2).text() for row in range(2)] == [True, True]
+
+
+def test_a_folder_is_segmented_and_resumed(host, module, tmp_path):
+    ui = module[0].panel.ui
+    for n in range(2):
+        slicer.mrmlScene.RemoveNode(add_volume(host, tmp_path, f"case{n}", n))
+    choose(host, module[0], None)
+    ui.uncertaintyCheckBox.checked = False
+    ui.batchFolderButton.directory = str(tmp_path)
+    ui.batchSection.collapsed = False
+    for expected in ("2 segmented, 0 had a result", "0 segmented, 2 had a result"):
+        host.click(ui.batchFolderRunButton)
+        host.wait_until(lambda: not module[0].panel.several.batch.running, 60)
+        assert ui.batchTable.item(0, 2).text() == expected
+    results = tmp_path / "segmented by brain-mr"
+    assert sorted(path.name for path in results.iterdir()) == [
+        "case0.json", "case0.seg.nrrd", "case1.json", "case1.seg.nrrd",
+    ]  # fmt: skip
+
+
+def test_diagnose_answers_in_a_dialog(host, module):
+    panel = module[0].panel
+    panel.ui.advancedSection.collapsed = False
+    host.click(panel.ui.diagnoseButton)
+    host.wait_until(lambda: not panel._dialog.running, 60)
+    host.process_events()
+    assert "Python" in panel._dialog.text.toPlainText()
+    panel._dialog.dialog.close()
+
+
+def test_a_sequence_is_segmented_frame_by_frame(host, module, tmp_path):
+    ui, scene = module[0].panel.ui, slicer.mrmlScene
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "movie")
+    for n in range(2):
+        node = add_volume(host, tmp_path, f"frame{n}", n)
+        sequence.SetDataNodeAtValue(node, str(n))
+        scene.RemoveNode(node)
+    ui.batchSequenceSelector.setCurrentNode(sequence)
+    ui.batchSection.collapsed = False
+    host.click(ui.batchSequenceButton)
+    host.wait_until(lambda: not module[0].panel.several.batch.running, 60)
+    (target,) = [n for n in slicer.util.getNodesByClass("vtkMRMLSequenceNode") if n is not sequence]
+    assert target.GetNumberOfDataNodes() == 2
+    assert target.GetNthDataNode(1).GetSegmentation().GetNumberOfSegments() == 15

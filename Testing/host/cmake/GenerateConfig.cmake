@@ -1,0 +1,1 @@
+message(STATUS "Extension ${PROJECT_NAME} depends on ${EXTENSION_DEPENDS}")
