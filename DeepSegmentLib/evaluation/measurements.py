@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from DeepSegmentLib.data import LabelMap, Segment, Volume
 
-    Row = dict[str, str | int | float | None]
+    Row = dict[str, str | int | float]
 
 
 @dataclass(frozen=True)
@@ -92,19 +93,19 @@ def measure(label_map: LabelMap, volume: Volume | None = None) -> tuple[Measurem
 
 
 def measurement_rows(measurements: Sequence[Measurement]) -> list[Row]:
-    """One row a segment, with units in the names of the columns; what an empty segment lacks is None.
+    """One row a segment, with units in the names of the columns; what an empty segment lacks is NaN.
 
     Returns:
-        Dicts with the same keys: segment, voxels, volume_ml, surface_area_mm2, largest_diameter_mm, centroid_r_mm,
-        centroid_a_mm, centroid_s_mm, then channel_1_mean, channel_1_sd, channel_1_min, channel_1_max and
-        channel_1_median, likewise for further channels.
+        Dicts with the same keys: "segment", "voxels", "volume [ml]", "surface area [mm2]", "largest diameter [mm]",
+        "centroid R [mm]", "centroid A [mm]", "centroid S [mm]", then "channel 1 mean", "channel 1 sd",
+        "channel 1 min", "channel 1 max" and "channel 1 median", likewise for further channels.
     """
     channels = max((len(each.channels) for each in measurements), default=0)
     return [_row(each, channels) for each in measurements]
 
 
 def rows_to_csv(rows: Sequence[Row]) -> str:
-    """The rows as a table: a header, texts quoted, None an empty cell, seven digits, lines ended by a line feed."""
+    """The rows as a table: a header, texts quoted, NaN an empty cell, seven digits, lines ended by a line feed."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(rows[0] if rows else _row(Measurement("", 0, 0, 0, 0, None, ()), 0))
@@ -152,17 +153,22 @@ def _intensities(values: NDArray[Any]) -> Intensities:
 
 
 def _row(measurement: Measurement, channels: int) -> Row:
-    shown = ("segment", "voxels", "volume_ml", "surface_area_mm2", "largest_diameter_mm")
-    row: Row = {name: getattr(measurement, name) for name in shown}
-    centroid = measurement.centroid_ras or (None, None, None)
-    row |= {f"centroid_{axis}_mm": value for axis, value in zip("ras", centroid, strict=True)}
+    row: Row = {
+        "segment": measurement.segment,
+        "voxels": measurement.voxels,
+        "volume [ml]": measurement.volume_ml,
+        "surface area [mm2]": measurement.surface_area_mm2,
+        "largest diameter [mm]": measurement.largest_diameter_mm,
+    }
+    centroid = measurement.centroid_ras or (math.nan,) * 3
+    row |= {f"centroid {axis} [mm]": value for axis, value in zip("RAS", centroid, strict=True)}
     for n in range(channels):
         found = asdict(measurement.channels[n]) if measurement.channels else {}
-        row |= {f"channel_{n + 1}_{name}": found.get(name) for name in Intensities.__dataclass_fields__}
+        row |= {f"channel {n + 1} {each.name}": found.get(each.name, math.nan) for each in fields(Intensities)}
     return row
 
 
-def _cell(value: str | float | None) -> str | int | float:
-    if value is None:
-        return ""
-    return float(f"{value:.7g}") if isinstance(value, float) else value
+def _cell(value: str | float) -> str | int | float:
+    if not isinstance(value, float):
+        return value
+    return "" if math.isnan(value) else float(f"{value:.7g}")

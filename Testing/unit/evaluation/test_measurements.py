@@ -124,25 +124,26 @@ class TestTable:
     def test_rows_have_one_set_of_columns(self):
         full, empty = measurement_rows(measure(self.label_map, self.volume))
         assert list(full) == list(empty)
-        assert list(full)[:5] == ["segment", "voxels", "volume_ml", "surface_area_mm2", "largest_diameter_mm"]
-        assert full["centroid_r_mm"] == 1.0
-        assert (full["channel_1_mean"], full["channel_1_median"], full["channel_2_sd"]) == (1.5, 1.5, 0.0)
-        assert full["channel_1_sd"] == pytest.approx(np.sqrt(0.5))
-        assert (empty["voxels"], empty["centroid_s_mm"], empty["channel_2_max"]) == (0, None, None)
+        assert list(full)[:5] == ["segment", "voxels", "volume [ml]", "surface area [mm2]", "largest diameter [mm]"]
+        assert full["centroid R [mm]"] == 1.0
+        assert (full["channel 1 mean"], full["channel 1 median"], full["channel 2 sd"]) == (1.5, 1.5, 0.0)
+        assert full["channel 1 sd"] == pytest.approx(np.sqrt(0.5))
+        assert empty["voxels"] == 0
+        assert np.isnan([empty["centroid S [mm]"], empty["channel 2 max"]]).all()
 
     def test_csv_reads_back(self):
         rows = measurement_rows(measure(self.label_map, self.volume))
         full, empty = csv.DictReader(io.StringIO(rows_to_csv(rows)))
         assert full["segment"] == 'a, "b"'
-        assert float(full["volume_ml"]) == 0.016
-        assert (empty["voxels"], empty["channel_1_mean"]) == ("0", "")
+        assert float(full["volume [ml]"]) == 0.016
+        assert (empty["voxels"], empty["channel 1 mean"]) == ("0", "")
 
     def test_without_a_volume_there_are_no_channels(self):
         (row, _) = measurement_rows(measure(self.label_map))
         assert not [name for name in row if name.startswith("channel")]
 
     def test_without_segments_there_is_a_header(self):
-        assert rows_to_csv([]).startswith('"segment","voxels","volume_ml"')
+        assert rows_to_csv([]).startswith('"segment","voxels","volume [ml]"')
 
     def test_a_single_voxel_has_no_deviation(self):
         one = LabelMap(np.ones((1, 1, 1, 1), np.uint8), Geometry.from_spacing((1, 1, 1), (1, 1, 1)), (Segment("a", 1),))

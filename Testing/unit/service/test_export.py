@@ -82,7 +82,7 @@ class TestFormats:
         with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         assert [(row["segment"], row["voxels"]) for row in rows] == [("liver", "20"), ("lesion", "20"), ("spleen", "5")]
-        assert float(rows[0]["channel_1_mean"]) == 9.5
+        assert float(rows[0]["channel 1 mean"]) == 9.5
 
     def test_nnunet_tells_what_a_case_does_not_have(self, tmp_path):
         folder = tmp_path / "Dataset501_Test"
