@@ -152,8 +152,7 @@ def overlayColor(scene):
 
 def saveStateOfSegmentEditor(segmentationNode):
     """Let Undo of the Segment Editor module take the coming change back, when it edits this segmentation."""
-    module = getattr(slicer.modules, "segmenteditor", None)
-    widget = module.widgetRepresentation() if module is not None else None
-    editor = getattr(widget.self(), "editor", None) if widget is not None else None
+    widget = getattr(slicer.modules, "SegmentEditorWidget", None)  # there once the user has opened that module
+    editor = getattr(widget, "editor", None)
     if editor is not None and editor.segmentationNode() is segmentationNode:
         editor.saveStateForUndo()

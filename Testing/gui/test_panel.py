@@ -315,3 +315,68 @@ def test_a_sequence_is_segmented_frame_by_frame(host, module, tmp_path):
     (target,) = [n for n in slicer.util.getNodesByClass("vtkMRMLSequenceNode") if n is not sequence]
     assert target.GetNumberOfDataNodes() == 2
     assert target.GetNthDataNode(1).GetSegmentation().GetNumberOfSegments() == 15
+
+
+@pytest.mark.parametrize(
+    ("kind", "made"),
+    [
+        ("nifti", ["head/head.nii.gz", "head/head_seg.nii.gz", "head/head_seg.labels.json"]),
+        ("seg-nrrd", ["head.seg.nrrd"]),
+        ("nnunet", ["dataset.json", "imagesTr/head_0000.nii.gz", "labelsTr/head.nii.gz"]),
+        ("csv", ["head.csv"]),
+    ],
+)
+def test_a_case_is_exported(host, module, head, tmp_path, kind, made):
+    ui = module[0].panel.ui
+    choose(host, module[0], head)
+    run(host, module[0])
+    folder = tmp_path / ("Dataset007_Heads" if kind == "nnunet" else "out")
+    folder.mkdir()
+    ui.exportFormatComboBox.setCurrentIndex(ui.exportFormatComboBox.findData(kind))
+    ui.exportFolderButton.directory = str(folder)
+    ui.exportSection.collapsed = False
+    host.click(ui.exportButton)
+    host.wait_until(lambda: not module[0].panel.worker.busy, 60)
+    host.process_events()
+    assert ui.statusLabel.text.startswith("Exported to"), ui.statusLabel.text
+    for name in made:
+        assert (folder / name).is_file(), sorted(path.name for path in folder.rglob("*"))
+
+
+def test_exporting_twice_replaces_nothing(host, module, head, tmp_path):
+    ui = module[0].panel.ui
+    choose(host, module[0], head)
+    run(host, module[0])
+    ui.exportFormatComboBox.setCurrentIndex(ui.exportFormatComboBox.findData("csv"))
+    ui.exportFolderButton.directory = str(tmp_path)
+    ui.exportSection.collapsed = False
+    for expected in ("Exported to", "exists"):
+        host.click(ui.exportButton)
+        host.wait_until(lambda: not module[0].panel.worker.busy, 60)
+        host.process_events()
+        assert expected in ui.statusLabel.text
+
+
+def test_segments_are_measured_into_a_table(host, module, head):
+    ui = module[0].panel.ui
+    choose(host, module[0], head)
+    run(host, module[0])
+    for _ in range(2):
+        host.click(ui.measureButton)
+        host.wait_until(lambda: not module[0].panel.worker.busy, 60)
+        host.process_events()
+    (table,) = slicer.util.getNodesByClass("vtkMRMLTableNode")
+    assert table.GetTable().GetNumberOfRows() == 15
+    assert table.GetColumnUnitLabel("volume [ml]") == "ml"
+
+
+def test_review_goes_to_uncertain_places(host, module, head):
+    ui = module[0].panel.ui
+    choose(host, module[0], head)
+    run(host, module[0])
+    host.show_volume(head)
+    nodes = slicer.util.getNodesByClass("vtkMRMLSliceNode")
+    before = [node.GetSliceOffset() for node in nodes]
+    host.click(ui.reviewButton)
+    assert [node.GetSliceOffset() for node in nodes] != before
+    assert ui.reviewButton.text.startswith("Review next (1 of")

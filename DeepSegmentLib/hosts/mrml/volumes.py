@@ -47,6 +47,11 @@ def volume_from_nodes(nodes: Sequence[Any]) -> Volume:
     return Volume(voxels, geometry, str(nodes[0].GetName()))
 
 
+def local_volume(node: Any) -> Volume:
+    """A volume node in its own space, whatever its parent transform; its voxels are shared."""
+    return Volume(voxels_of(node), local_geometry(node), str(node.GetName()))
+
+
 def voxels_of(node: Any) -> NDArray[Any]:
     """Voxels (channel, k, j, i) of a volume node, shared with it."""
     from vtk.util.numpy_support import vtk_to_numpy

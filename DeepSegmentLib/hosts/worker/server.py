@@ -19,10 +19,14 @@ from DeepSegmentLib.errors import Cancelled, DeepSegmentError, ResourceError
 
 from .arrays import START_FILE, remove_folder
 from .messages import (
+    ExportJob,
+    ExportResult,
     Failed,
     FilesJob,
     FilesResult,
     Finished,
+    MeasureJob,
+    MeasureResult,
     Progressed,
     SegmentJob,
     SegmentResult,
@@ -139,6 +143,8 @@ class Worker:
         # The library's heavy parts are imported by the first job, so that a worker answers as soon as it is there.
         from DeepSegmentLib.service.warm import WarmModels
 
+        if isinstance(job, ExportJob | MeasureJob):
+            return Finished(_export(job) if isinstance(job, ExportJob) else _measure(job))
         self._models = self._models or WarmModels()
         run = _segment if isinstance(job, SegmentJob) else _segment_files
         return Finished(run(job, self._models, channel))  # type: ignore[arg-type]
@@ -177,3 +183,15 @@ def _segment_files(job: FilesJob, models: WarmModels, channel: _Channel) -> File
     )
     requests = plan_requests(request)
     return FilesResult(segment_folder(requests, channel.on_progress, skip_existing=job.skip_existing, load=models.load))
+
+
+def _export(job: ExportJob) -> ExportResult:
+    from DeepSegmentLib.service.export import export_case
+
+    return ExportResult(export_case(job.case, Path(job.target), job.settings))
+
+
+def _measure(job: MeasureJob) -> MeasureResult:
+    from DeepSegmentLib.evaluation.measurements import measure, measurement_rows
+
+    return MeasureResult(measurement_rows(measure(job.label_map, job.volume)))
