@@ -60,6 +60,7 @@ class Panel:
         ui.policyComboBox.connect("currentIndexChanged(int)", self._policyChosen)
         ui.replaceComboBox.connect("checkedIndexesChanged()", self._replaceChosen)
         ui.deviceComboBox.connect("currentTextChanged(QString)", self._deviceChosen)
+        ui.outputSection.connect("contentsCollapsed(bool)", self.refresh)
         ui.releaseButton.connect("clicked()", self.releaseMemory)
         ui.addModelButton.connect("clicked()", self.addModel)
         ui.diagnoseButton.connect("clicked()", self.diagnose)

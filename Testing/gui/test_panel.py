@@ -15,7 +15,7 @@ import slicer
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.hosts.mrml.geometry import local_geometry
-from DeepSegmentLib.hosts.mrml.segments import mask_of, segment_ids, set_locked
+from DeepSegmentLib.hosts.mrml.segments import is_protected, mask_of, segment_ids, set_locked
 
 
 @pytest.fixture
@@ -191,6 +191,32 @@ def test_merging_into_a_segmentation_leaves_locked_segments(host, module, head):
     assert "Locked or completed" in text
     assert snapshot()[1][node.GetID(), first] == before[1][node.GetID(), first]
     assert second in segment_ids(node)
+
+
+def test_ticks_show_and_lock_segments(host, module, head):
+    table = module[0].panel.ui.segmentsTable
+    choose(host, module[0], head)
+    run(host, module[0])
+    (node,) = segmentations()
+    first = segment_ids(node)[0]
+    table.item(0, 0).setCheckState(qt_unchecked())
+    assert not node.GetDisplayNode().GetSegmentVisibility(first)
+    table.item(0, 2).setCheckState(qt_checked())
+    assert is_protected(node.GetSegmentation().GetSegment(first))
+    table.item(0, 2).setCheckState(qt_unchecked())
+    assert not is_protected(node.GetSegmentation().GetSegment(first))
+
+
+def qt_checked():
+    import qt
+
+    return qt.Qt.Checked
+
+
+def qt_unchecked():
+    import qt
+
+    return qt.Qt.Unchecked
 
 
 def test_settings_are_saved_with_the_scene(host, module, head, tmp_path):

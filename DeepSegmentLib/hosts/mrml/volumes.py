@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_LEAST_SHOWN = 0.2
+"""Maps of 0 to 1 are see-through below."""
+
+
 def volume_from_nodes(nodes: Sequence[Any]) -> Volume:
     """One or more volume nodes as the channels of a volume.
 
@@ -138,7 +142,7 @@ def _show_as_map(node: Any, color: str) -> None:
     display.SetWindowLevel(1.0, 0.5)
     if color:
         display.SetAndObserveColorNodeID(color)
-    display.SetLowerThreshold(0.05)
+    display.SetLowerThreshold(_LEAST_SHOWN)
     display.ApplyThresholdOn()
 
 
