@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from .arrays import read_array, write_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +42,8 @@ class FilesJob:
     """Segment a file, a DICOM folder or a folder of volumes, and write the results.
 
     Attributes:
-        source: Path of the file or folder.
-        target: Path of the segmentation, or the folder of them.
+        source: Path of the file or folder; a relative one starts where the owner is.
+        target: Path of the segmentation, or the folder of them and of their reports; likewise.
         model: Name in the catalogue, or a model folder.
         device: As in `SegmentJob`.
         settings: What to predict and how thoroughly.
@@ -145,7 +145,8 @@ def encode_job(job: Job, number: int, folder: Path) -> bytes:
     if isinstance(job, SegmentJob):
         document["volume"] = _from_volume(job.volume, folder)
     else:
-        document |= {"source": job.source, "target": job.target, "skip_existing": job.skip_existing}
+        paths = {"source": str(Path(job.source).absolute()), "target": str(Path(job.target).absolute())}
+        document |= paths | {"skip_existing": job.skip_existing}
     return json.dumps(document).encode()
 
 
