@@ -12,7 +12,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CON
 INPUT ?= $(COLIN27)/ch2.nii.gz
 DEMO = $(firstword $(subst ., ,$(notdir $(INPUT))))
 
-.PHONY: demo test check colin27 clean
+.PHONY: demo test check colin27 dicom3tools clean
 
 $(VENV)/library: pyproject.toml requirements/ci.txt
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +42,11 @@ colin27: $(COLIN27)/ch2.nii.gz
 
 $(COLIN27)/ch2.nii.gz:
 	sh scripts/get_colin27.sh $(COLIN27)
+
+dicom3tools: $(CACHE)/dicom3tools/dciodvfy
+
+$(CACHE)/dicom3tools/dciodvfy:
+	sh scripts/get_dicom3tools.sh $(CACHE)/dicom3tools
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage

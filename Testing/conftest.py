@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import host  # noqa: F401 - imports slicer the right way, where it is installed
 import pytest
 from hypothesis import HealthCheck, settings
 

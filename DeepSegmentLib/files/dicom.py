@@ -100,6 +100,43 @@ def read_series(folder: Path, uid: str | None = None) -> Volume:
         ResourceError: The series does not fit into memory.
     """
     slices = _choose(folder, uid)
+    geometry = _sort(slices, folder)
+    voxels = _decode(slices, geometry, folder)
+    return Volume(voxels, geometry, slices[0].series[1] or folder.name)
+
+
+def series_files(folder: Path, uid: str | None = None) -> tuple[Path, ...]:
+    """The slices that `read_series` reads, in no order.
+
+    Raises:
+        VolumeFileError: There is no series or no such series, or several and none chosen; a slice is damaged.
+    """
+    return tuple(each.path for each in _choose(folder, uid))
+
+
+def slice_grid(files: Sequence[Path]) -> tuple[Geometry, tuple[Path, ...]]:
+    """The grid that slices make, and their files in its order: file k holds the voxels (k, j, i).
+
+    Args:
+        files: The slices of one series, in any order.
+
+    Raises:
+        VolumeFileError: One is no slice of a volume or is damaged, or they make no regular grid (see `read_series`).
+    """
+    slices = []
+    for path in files:
+        found = _read_header(path) if path.is_file() and is_dicom(path) else None
+        if found is None:
+            raise VolumeFileError(f"{path} is no DICOM slice of a volume; name the files of one image series")
+        slices.append(found)
+    if not slices:
+        raise VolumeFileError("there is no DICOM slice; name the files of one image series")
+    geometry = _sort(slices, files[0].parent)
+    return geometry, tuple(each.path for each in slices)
+
+
+def _sort(slices: list[_Slice], folder: Path) -> Geometry:
+    """Bring the slices into the order of their places, and give the grid that they make."""
     _check_alike(slices, folder)
     axes = slices[0].axes.reshape(2, 3)
     normal = np.cross(*axes)
@@ -108,14 +145,12 @@ def read_series(folder: Path, uid: str | None = None) -> Volume:
     _check_straight(slices, normal, folder)
     columns, rows = slices[0].size[:2]
     between_rows, between_columns = slices[0].pixel_mm
-    geometry = Geometry.from_itk(
+    return Geometry.from_itk(
         (len(slices), rows, columns),
         spacing=(between_columns, between_rows, gap),
         origin=slices[0].position.tolist(),
         direction=np.column_stack([*axes, normal]),
     )
-    voxels = _decode(slices, geometry, folder)
-    return Volume(voxels, geometry, slices[0].series[1] or folder.name)
 
 
 def _scan(folder: Path) -> dict[str, list[_Slice]]:

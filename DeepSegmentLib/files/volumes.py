@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from DeepSegmentLib.data import Volume
-from DeepSegmentLib.errors import VolumeFileError
+from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 
 from .checks import check_file, check_finite
 from .dicom import read_series
@@ -13,7 +15,7 @@ from .itk import ItkHeader, read_itk_frames, read_itk_header, write_image
 from .nifti import NiftiHeader, read_nifti_frames, read_nifti_header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -66,6 +68,24 @@ def read_input(path: Path, series_uid: str | None = None) -> Volume:
         ResourceError: It does not fit into memory.
     """
     return read_series(path, series_uid) if path.is_dir() else read_volume(path)
+
+
+def read_channels(first: Path, further: Sequence[Path], series_uid: str | None = None) -> Volume:
+    """Read a volume or DICOM series, and further channels of it from files of their own.
+
+    Raises:
+        InvalidInputError: A channel is on another grid.
+        VolumeFileError: See `read_input`.
+        ResourceError: It does not fit into memory.
+    """
+    volume = read_input(first, series_uid)
+    voxels = [volume.voxels]
+    for path in further:
+        channel = read_input(path)
+        if not channel.geometry.is_close(volume.geometry):
+            raise InvalidInputError(f"{path} is not on the grid of {first}; resample it onto that grid first")
+        voxels.append(channel.voxels)
+    return Volume(np.concatenate(voxels), volume.geometry, volume.name) if further else volume
 
 
 def write_volume(volume: Volume, path: Path) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from DeepSegmentLib import __version__
 from DeepSegmentLib.errors import Cancelled, DeepSegmentError
 
+from .export_options import add_export_options, export
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -48,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_segment(commands)
     _add_models(commands)
     _add_evaluate(commands)
+    _add_export(commands)
     _add_train(commands)
     _add_diagnose(commands)
     return parser
@@ -228,6 +231,22 @@ def _evaluate(options: argparse.Namespace) -> int:
         _print_json(scores)
     else:
         sys.stdout.write(score_table(scores) + "\n")
+    return 0
+
+
+def _add_export(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "export", "hand a segmented volume on: NIfTI, .seg.nrrd, nnU-Net, DICOM SEG, CSV")
+    parser.set_defaults(run=_export)
+    add_export_options(parser)
+    _add_json(parser)
+
+
+def _export(options: argparse.Namespace) -> int:
+    report = export(options)
+    if options.json:
+        _print_json(report)
+    else:
+        sys.stdout.write("\n".join([*report["notes"], *(f"wrote {path}" for path in report["outputs"])]) + "\n")
     return 0
 
 

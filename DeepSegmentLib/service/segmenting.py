@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from DeepSegmentLib import __version__
 from DeepSegmentLib.data import Progress, Volume
 from DeepSegmentLib.data.progress import silent
@@ -17,7 +15,7 @@ from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, ResourceE
 from DeepSegmentLib.files.atomic import atomic_path, write_text
 from DeepSegmentLib.files.labelmaps import check_segmentation_path, write_segmentation
 from DeepSegmentLib.files.models import load_model
-from DeepSegmentLib.files.volumes import read_input, volume_stem, write_volume
+from DeepSegmentLib.files.volumes import read_channels, volume_stem, write_volume
 from DeepSegmentLib.imaging.memory import available_memory_bytes, peak_memory_bytes
 from DeepSegmentLib.segmentation.outputs import Prediction, PredictSettings
 from DeepSegmentLib.segmentation.predict import predict
@@ -143,7 +141,7 @@ def segment_file(
     _check_distinct(request)
     clock = _Stopwatch()
     on_progress(Progress("read", 0.0))
-    volume = _read(request)
+    volume = read_channels(request.source, request.channels, request.series_uid)
     clock.lap("read")
     needs = estimate(find_model(request.model).path, volume.geometry, request.settings)
     available = available_memory_bytes()
@@ -227,18 +225,6 @@ class _Stopwatch:
         now = time.monotonic()
         self.seconds[name] = round(now - self._last, 3)
         self._last = now
-
-
-def _read(request: SegmentRequest) -> Volume:
-    """The source with its further channels."""
-    first = read_input(request.source, request.series_uid)
-    voxels = [first.voxels]
-    for path in request.channels:
-        channel = read_input(path)
-        if not channel.geometry.is_close(first.geometry):
-            raise InvalidInputError(f"{path} is not on the grid of {request.source}; resample it onto that grid first")
-        voxels.append(channel.voxels)
-    return Volume(np.concatenate(voxels), first.geometry, first.name) if request.channels else first
 
 
 def _check_distinct(request: SegmentRequest) -> None:

@@ -27,6 +27,9 @@ LOCKED_TAG = "DeepSegment.Locked"
 BACKUP_TAG = "DeepSegment.BackupOf"
 """Tag of a backup: the ID of the segment whose former shape it is."""
 
+PROVENANCE_WORDS = ("model", "model_version", "model_sha256", "parameters", "device", "library", "created")
+"""What `service.segmenting.provenance` says of a result."""
+
 _ALGORITHM_TYPE, _ALGORITHM_NAME = "DICOM.SegmentAlgorithmType", "DICOM.SegmentAlgorithmName"
 
 
@@ -120,10 +123,9 @@ def stamp(segment: Any, origin: Origin) -> None:
 
 
 def tags_of_provenance(segment: Any) -> dict[str, str]:
-    """The provenance among the tags of a segment."""
-    names: list[str] = []
-    segment.GetTags(names)
-    return {name.removeprefix(PROVENANCE_TAG): tag(segment, name) for name in names if name.startswith(PROVENANCE_TAG)}
+    """The provenance among the tags of a segment; Python cannot list tags, so the known words are looked up."""
+    words = {key: tag(segment, f"{PROVENANCE_TAG}{key}") for key in PROVENANCE_WORDS}
+    return {key: value for key, value in words.items() if value}
 
 
 def make_image(labels: NDArray[Any], geometry: Geometry, box: Box | None = None) -> Any:

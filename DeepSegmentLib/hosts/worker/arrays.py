@@ -37,6 +37,9 @@ _PREFIX = "deepsegment"
 _SUFFIX = ".array"
 _LONGEST_ROOT = 58  # with a folder and a socket in it, at most 104 bytes: the limit of macOS
 
+START_FILE = "start.json"
+"""In the folder: how the worker finds its owner; read once and removed."""
+
 
 def make_folder(size: int = 0) -> Path:
     """A new folder that only this user can enter; in memory if there is plenty of room for arrays of `size` bytes.

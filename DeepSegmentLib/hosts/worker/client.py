@@ -24,8 +24,8 @@ import DeepSegmentLib
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, ResourceError
 from DeepSegmentLib.imaging.memory import available_memory_bytes
 
-from .arrays import has_room, make_folder, remove_arrays, remove_folder
-from .messages import Died, Failed, Finished, Progressed, SegmentJob, Stopped, decode_event, encode_job
+from .arrays import START_FILE, has_room, make_folder, remove_arrays, remove_folder
+from .messages import Died, Failed, Finished, Progressed, Stopped, decode_event, encode_job, voxel_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,7 +119,7 @@ class WorkerClient:
 
     def _begin(self, job: Job) -> None:
         """Have a worker and a message for it."""
-        size = job.volume.voxels.nbytes if isinstance(job, SegmentJob) else 0
+        size = voxel_bytes(job)
         self._reused = self.process_id is not None and not self._is_cut() and has_room(self._folder, size)
         if not self._reused:
             self._end_process()
@@ -132,18 +132,15 @@ class WorkerClient:
         self._folder = make_folder(size)
         self._address = rf"\\.\pipe\deepsegment-{uuid4().hex}" if os.name == "nt" else str(self._folder / "socket")
         self._key = secrets.token_bytes(32)
-        start = {"address": self._address, "key": self._key.hex(), "folder": str(self._folder), "idle_s": self._idle_s}
+        # The key is in a file that only this user can read, and not in the command, which everyone can; not on standard
+        # input either, as the launcher that PythonSlicer is need not hand it on.
+        start = {"address": self._address, "key": self._key.hex(), "owner": os.getpid(), "idle_s": self._idle_s}
         try:
-            self._process = _start(self._command, self._environment, self._folder / _LOG)
+            (self._folder / START_FILE).write_text(json.dumps(start), encoding="utf-8")
+            self._process = _start([*self._command, str(self._folder)], self._environment, self._folder / _LOG)
         except OSError as error:
             remove_folder(self._folder)
             raise ResourceError(f"the worker cannot be started with {self._command[0]!r}: {error}") from error
-        # Standard input stays open: its end tells the worker that its owner is gone.
-        pipe = self._process.stdin
-        with contextlib.suppress(OSError):
-            if pipe is not None:
-                pipe.write(json.dumps(start).encode() + b"\n")
-                pipe.flush()
 
     def _end_process(self) -> None:
         if self._connection is not None:
@@ -282,7 +279,7 @@ def _start(command: list[str], environment: Mapping[str, str], log: Path) -> sub
     with log.open("wb") as output:
         return subprocess.Popen(
             command,
-            stdin=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment,
@@ -293,9 +290,6 @@ def _start(command: list[str], environment: Mapping[str, str], log: Path) -> sub
 
 def _kill_tree(process: subprocess.Popen[bytes]) -> None:
     """Kill a process and all it started, and wait until it is gone."""
-    if process.stdin is not None:
-        with contextlib.suppress(OSError):
-            process.stdin.close()
     if process.poll() is None:  # the number of one that is gone may be another's by now
         with contextlib.suppress(OSError):
             _kill_running_tree(process)

@@ -18,12 +18,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from DeepSegmentLib.errors import Cancelled, DeepSegmentError, ResourceError
 
-from .arrays import remove_arrays, remove_folder
+from .arrays import START_FILE, is_running, remove_arrays, remove_folder
 from .messages import (
+    ExportJob,
+    ExportResult,
     Failed,
     FilesJob,
     FilesResult,
     Finished,
+    MeasureJob,
+    MeasureResult,
     Progressed,
     SegmentJob,
     SegmentResult,
@@ -33,6 +37,7 @@ from .messages import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from multiprocessing.connection import Connection
 
     from DeepSegmentLib.data import Progress
@@ -40,47 +45,35 @@ if TYPE_CHECKING:
 
     from .messages import Event, Job
 
+
 # Progress that the owner has not read stays in the connection's buffer, which holds some two hundred messages.
 _SAY_EVERY_S = 0.1
+_LOOK_EVERY_S = 1.0
 
 
-def main() -> int:
-    """Read what the owner says on standard input, serve it, and end with it."""
-    line = b"" if os.isatty(0) else _read_line()
-    if not line:
+def main(arguments: Sequence[str]) -> int:
+    """Serve the owner that made a folder, and end with it.
+
+    Args:
+        arguments: The folder.
+    """
+    folder = Path(arguments[0]) if len(arguments) == 1 else Path()
+    if not (folder / START_FILE).is_file():
         sys.stderr.write("the worker is started by DeepSegment itself; the command for people is deepsegment\n")
         return 2
-    return _serve(**json.loads(line))
+    start = json.loads((folder / START_FILE).read_text(encoding="utf-8"))
+    (folder / START_FILE).unlink()
+    return _serve(folder, **start)
 
 
-def _serve(address: str, key: str, folder: str, idle_s: float) -> NoReturn:
-    place = Path(folder)
-    threading.Thread(target=_end_with_owner, args=(place,), daemon=True).start()
+def _serve(folder: Path, *, address: str, key: str, owner: int, idle_s: float) -> NoReturn:
     _stand_back()
     listener = Listener(address)
-    with contextlib.suppress(Empty):
-        connection = _admit(listener, bytes.fromhex(key), idle_s)
-        listener.close()
-        Worker(connection, place).serve(idle_s)
-    _leave(place)
-
-
-def _read_line() -> bytes:
-    """One line of standard input, past Python's buffer, which is not to be shared with the thread that waits there."""
-    line = b""
-    while not line.endswith(b"\n"):
-        part = os.read(0, 1)
-        if not part:
-            return b""
-        line += part
-    return line
-
-
-def _end_with_owner(folder: Path) -> None:
-    """Wait until the owner's end of standard input is closed: it is gone, however it went."""
-    with contextlib.suppress(OSError):
-        while os.read(0, 4096):
-            pass
+    connection = _admit(listener, bytes.fromhex(key), owner, folder)
+    listener.close()
+    if connection is not None:
+        with contextlib.suppress(OSError):
+            Worker(connection, folder).serve(idle_s)
     _leave(folder)
 
 
@@ -98,11 +91,10 @@ def _stand_back() -> None:
         os.nice(5)
 
 
-def _admit(listener: Listener, key: bytes, patience_s: float) -> Connection:
-    """The first connection that knows the key; each is asked by a thread, as a silent one must not keep others out.
+def _admit(listener: Listener, key: bytes, owner: int, folder: Path) -> Connection | None:
+    """The first connection that knows the key; None when the owner, or its folder, is gone before.
 
-    Raises:
-        queue.Empty: None came in time.
+    Each visitor is asked by a thread of its own, as a silent one must not keep the owner out.
     """
     admitted: SimpleQueue[Connection] = SimpleQueue()
 
@@ -124,7 +116,47 @@ def _admit(listener: Listener, key: bytes, patience_s: float) -> Connection:
                 time.sleep(0.01)
 
     threading.Thread(target=listen, daemon=True).start()
-    return admitted.get(timeout=max(1.0, patience_s))
+    while is_running(owner) and folder.is_dir():
+        with contextlib.suppress(Empty):
+            return admitted.get(timeout=_LOOK_EVERY_S)
+    return None
+
+
+class _Inbox:
+    """What the owner says, read by a thread; when the owner is gone, however it went, the process ends with it.
+
+    Args:
+        connection: To the owner.
+        folder: To remove at the end.
+    """
+
+    def __init__(self, connection: Connection, folder: Path) -> None:
+        self._connection, self._folder = connection, folder
+        self._jobs: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        self._cancelled = 0
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def next_job(self, patience_s: float) -> dict[str, Any]:
+        """The next job as a message.
+
+        Raises:
+            queue.Empty: None came in time.
+        """
+        return self._jobs.get(timeout=patience_s)
+
+    def is_cancelled(self, number: int) -> bool:
+        """Whether the owner wants this job to stop."""
+        return self._cancelled == number
+
+    def _read(self) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                message = json.loads(self._connection.recv_bytes())
+                if message["kind"] == "cancel":
+                    self._cancelled = message["number"]
+                else:
+                    self._jobs.put(message)
+        _leave(self._folder)
 
 
 class _Channel:
@@ -132,12 +164,13 @@ class _Channel:
 
     Args:
         connection: To the owner.
+        inbox: From the owner.
         folder: Where arrays go.
         number: Of the job.
     """
 
-    def __init__(self, connection: Connection, folder: Path, number: int) -> None:
-        self._connection, self._folder, self._number = connection, folder, number
+    def __init__(self, connection: Connection, inbox: _Inbox, folder: Path, number: int) -> None:
+        self._connection, self._inbox, self._folder, self._number = connection, inbox, folder, number
         self._stage, self._said = "", 0.0
 
     def send(self, event: Event) -> None:
@@ -154,10 +187,8 @@ class _Channel:
         if progress.stage != self._stage or now - self._said >= _SAY_EVERY_S:
             self.send(Progressed(progress))
             self._stage, self._said = progress.stage, now
-        while self._connection.poll(0):
-            message = json.loads(self._connection.recv_bytes())
-            if message["kind"] == "cancel" and message["number"] == self._number:
-                raise Cancelled("stopped")
+        if self._inbox.is_cancelled(self._number):
+            raise Cancelled("stopped")
 
 
 class Worker:
@@ -170,23 +201,24 @@ class Worker:
 
     def __init__(self, connection: Connection, folder: Path) -> None:
         self._connection, self._folder = connection, folder
+        self._inbox = _Inbox(connection, folder)
         self._models: WarmModels | None = None
 
     def serve(self, idle_s: float) -> None:
-        """Work until the owner is gone, or has had nothing to do for `idle_s` seconds."""
-        try:
-            while self._connection.poll(idle_s):
-                message = json.loads(self._connection.recv_bytes())
-                if message["kind"] != "cancel":  # of a job that ended meanwhile
-                    self._work(message)
-        except (EOFError, ConnectionError):
-            return
+        """Work until the owner has had nothing to do for `idle_s` seconds.
+
+        Raises:
+            OSError: The owner is gone.
+        """
+        with contextlib.suppress(Empty):
+            while True:
+                self._work(self._inbox.next_job(idle_s))
 
     def _work(self, message: dict[str, Any]) -> None:
-        channel = _Channel(self._connection, self._folder, message["number"])
+        channel = _Channel(self._connection, self._inbox, self._folder, message["number"])
         try:
             channel.send(self._run(decode_job(message, self._folder), channel))
-        except (EOFError, ConnectionError):
+        except ConnectionError:
             raise
         except Cancelled:
             channel.send(Stopped())
@@ -206,6 +238,8 @@ class Worker:
         # The library's heavy parts are imported by the first job, so that a worker answers as soon as it is there.
         from DeepSegmentLib.service.warm import WarmModels
 
+        if isinstance(job, ExportJob | MeasureJob):
+            return Finished(_export(job) if isinstance(job, ExportJob) else _measure(job))
         self._models = self._models or WarmModels()
         run = _segment if isinstance(job, SegmentJob) else _segment_files
         return Finished(run(job, self._models, channel))  # type: ignore[arg-type]
@@ -244,3 +278,15 @@ def _segment_files(job: FilesJob, models: WarmModels, channel: _Channel) -> File
     planned = plan_requests(request)
     requests = [replace(request, report=None)] if planned == [request] else planned
     return FilesResult(segment_folder(requests, channel.on_progress, skip_existing=job.skip_existing, load=models.load))
+
+
+def _export(job: ExportJob) -> ExportResult:
+    from DeepSegmentLib.service.export import export_case
+
+    return ExportResult(export_case(job.case, Path(job.target), job.settings))
+
+
+def _measure(job: MeasureJob) -> MeasureResult:
+    from DeepSegmentLib.evaluation.measurements import measure, measurement_rows
+
+    return MeasureResult(measurement_rows(measure(job.label_map, job.volume)))

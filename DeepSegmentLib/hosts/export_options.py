@@ -1,0 +1,89 @@
+"""The options of `deepsegment export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+
+    from DeepSegmentLib.files.dicom_seg import Algorithm
+
+_FORMATS = ("nifti", "seg-nrrd", "nnunet", "dicom-seg", "csv")  # as in service.export, which costs an import
+_MAKERS = ("automatic", "semiautomatic", "manual")
+
+
+def add_export_options(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the options of the command."""
+    parser.add_argument("volume", type=Path, help="volume file or DICOM folder")
+    parser.add_argument("segmentation", type=Path, help="labelmap or .seg.nrrd on the grid of the volume")
+    parser.add_argument("--to", choices=_FORMATS, required=True, help="format")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="nifti: a folder; nnunet: the dataset's folder, such as Dataset501_Liver, new or not; else a file "
+        "(.seg.nrrd, .dcm, .csv)",
+    )
+    parser.add_argument("--case", metavar="NAME", help="name of the case (default: that of the volume)")
+    parser.add_argument(
+        "--channel", type=Path, action="append", default=[], metavar="FILE", help="further channel; may be repeated"
+    )
+    parser.add_argument("--series", metavar="UID", help="which DICOM series, where the folder holds several")
+    parser.add_argument("--replace", action="store_true", help="replace files or a case of the same name")
+    _add_nnunet_options(parser)
+    _add_dicom_options(parser)
+
+
+def _add_nnunet_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--channel-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="nnunet: name of each channel of a new dataset, in order; CT is normalised in a way of its own",
+    )
+    parser.add_argument("--new-labels", action="store_true", help="nnunet: let the case bring labels that are new")
+
+
+def _add_dicom_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--made-by",
+        choices=_MAKERS,
+        help="dicom-seg: who made the segments (default: automatic where the segmentation names a model, else manual)",
+    )
+    parser.add_argument("--algorithm-name", default="", metavar="NAME", help="dicom-seg: of the model")
+    parser.add_argument("--algorithm-version", default="", metavar="VERSION", help="dicom-seg: of the model")
+
+
+def export(options: argparse.Namespace) -> dict[str, Any]:
+    """Run the command and return its report."""
+    from DeepSegmentLib.service.export import ExportSettings, export_files
+
+    settings = ExportSettings(
+        options.to,
+        replace=options.replace,
+        channel_names=tuple(options.channel_name),
+        new_labels=options.new_labels,
+        algorithm=_algorithm(options) if options.to == "dicom-seg" else None,
+    )
+    return export_files(
+        options.volume,
+        options.segmentation,
+        options.output,
+        settings,
+        name=options.case,
+        channels=tuple(options.channel),
+        series_uid=options.series,
+    )
+
+
+def _algorithm(options: argparse.Namespace) -> Algorithm:
+    from DeepSegmentLib.files.labelmaps import read_provenance
+    from DeepSegmentLib.service.export import algorithm_of
+
+    kind = options.made_by and options.made_by.upper()
+    known = read_provenance(options.segmentation)
+    return algorithm_of(known, kind, options.algorithm_name, options.algorithm_version)
