@@ -43,8 +43,8 @@ class FilesJob:
     """Segment a file, a DICOM folder or a folder of volumes, and write the results.
 
     Attributes:
-        source: Path of the file or folder.
-        target: Path of the segmentation, or the folder of them.
+        source: Path of the file or folder; a relative one starts where the owner is.
+        target: Path of the segmentation, or the folder of them and of their reports; likewise.
         model: Name in the catalogue, or a model folder.
         device: As in `SegmentJob`.
         settings: What to predict and how thoroughly.
@@ -200,7 +200,17 @@ def _from_job(job: Job, folder: Path) -> dict[str, Any]:
     document = {"model": job.model, "device": job.device, "settings": _from_settings(job.settings)}
     if isinstance(job, SegmentJob):
         return document | {"volume": _from_volume(job.volume, folder)}
-    return document | {"source": job.source, "target": job.target, "skip_existing": job.skip_existing}
+    paths = {"source": str(Path(job.source).absolute()), "target": str(Path(job.target).absolute())}
+    return document | paths | {"skip_existing": job.skip_existing}
+
+
+def voxel_bytes(job: Job) -> int:
+    """Size of the arrays that go with a job."""
+    if isinstance(job, FilesJob):
+        return 0
+    place = job.case if isinstance(job, ExportJob) else job
+    labels = 0 if isinstance(place, SegmentJob) else place.label_map.layers.nbytes
+    return place.volume.voxels.nbytes + labels
 
 
 def decode_job(document: dict[str, Any], folder: Path) -> Job:
