@@ -92,7 +92,7 @@ class ResultWriter:
             InvalidInputError: The volume is gone.
         """
         from DeepSegmentLib.errors import InvalidInputError
-        from DeepSegmentLib.hosts.mrml.volumes import write_volume_node
+        from DeepSegmentLib.hosts.mrml.volumes import region_of, write_volume_node
         from DeepSegmentLib.hosts.mrml.writing import MergePolicy, make_editor, write_label_map
 
         volumeNode = self._scene.GetNodeByID(destination.volumeIDs[0])
@@ -101,6 +101,7 @@ class ResultWriter:
         if self._editor is None:
             self._editor = make_editor(self._scene)
         target = self._scene.GetNodeByID(destination.segmentationID) if destination.segmentationID else None
+        roi = self._scene.GetNodeByID(destination.roiID) if destination.roiID else None
         written = write_label_map(
             self._scene,
             result.label_map,
@@ -108,6 +109,7 @@ class ResultWriter:
             policy=MergePolicy(destination.policy if target else "new"),
             target=target,
             segments=destination.replace,
+            region_ras=None if roi is None else region_of(roi, volumeNode),
             provenance=result.provenance,
             editor=self._editor,
             before_change=saveStateOfSegmentEditor,

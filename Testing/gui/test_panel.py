@@ -406,3 +406,60 @@ def test_review_goes_to_uncertain_places(host, module, head):
     host.click(ui.reviewButton)
     assert [node.GetSliceOffset() for node in nodes] != before
     assert ui.reviewButton.text.startswith("Review next (1 of")
+
+
+def test_inside_a_region_only_its_voxels_change(host, module, head):
+    widget = module[0]
+    ui = widget.panel.ui
+    choose(host, widget, head)
+    run(host, widget)
+    (node,) = segmentations()
+    geometry = local_geometry(head)
+    before = {name: mask_of(node, name, geometry) for name in segment_ids(node)}
+    for name in before:  # something to be put right, inside and outside of the region
+        logic = slicer.vtkSlicerSegmentationsModuleLogic
+        logic.ClearSegment(node, name)
+    roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "here")
+    center = geometry.index_to_ras((20, 22, 20))
+    roi.SetCenter(*center)
+    roi.SetSize(60.0, 60.0, 60.0)
+    ui.roiSelector.setCurrentNode(roi)
+    ui.policyComboBox.setCurrentIndex(ui.policyComboBox.findData("roi"))
+    host.process_events()
+    assert "segments from" in run(host, widget)
+    inside = np.abs(geometry.index_to_ras(np.argwhere(np.ones(geometry.shape))) - center).max(axis=1) <= 30.0 + 1e-6
+    inside = inside.reshape(geometry.shape)
+    after = {name: mask_of(node, name, geometry) for name in before}
+    assert sum(mask.sum() for mask in after.values()) > 0
+    assert not any((mask & ~inside).any() for mask in after.values())
+
+
+def test_a_dicom_segmentation_says_who_made_it(host, module, shared_data, tmp_path, monkeypatch):
+    """The volume comes from DICOM, as Slicer's database remembers it; the object is read back by pydicom."""
+    pydicom = pytest.importorskip("pydicom")
+    pytest.importorskip("highdicom")
+    from nodes import add_volume as add_node
+
+    from DeepSegmentLib.files.dicom import read_series, series_files
+
+    files = series_files(shared_data / "ct_dicom", None)
+    volume = read_series(shared_data / "ct_dicom")
+    node = add_node(slicer.mrmlScene, volume.geometry, volume.voxels[0].astype(np.float32), "CT")
+    by_uid = {f"1.2.826.{n}": str(path) for n, path in enumerate(files)}
+    node.SetAttribute("DICOM.instanceUIDs", " ".join(by_uid))
+    database = type("Database", (), {"fileForInstance": staticmethod(by_uid.get)})
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    widget = module[0]
+    ui = widget.panel.ui
+    choose(host, widget, node)
+    run(host, widget, 300)
+    ui.exportFormatComboBox.setCurrentIndex(ui.exportFormatComboBox.findData("dicom-seg"))
+    ui.exportFolderButton.directory = str(tmp_path)
+    ui.exportSection.collapsed = False
+    host.click(ui.exportButton)
+    host.wait_until(lambda: not widget.panel.worker.busy, 120)
+    host.process_events()
+    assert ui.statusLabel.text.startswith("Exported to"), ui.statusLabel.text
+    made = pydicom.dcmread(tmp_path / "CT.dcm")
+    assert {item.SegmentAlgorithmType for item in made.SegmentSequence} == {"AUTOMATIC"}
+    assert "brain-mr" in made.SegmentSequence[0].SegmentAlgorithmName
