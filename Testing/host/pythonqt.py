@@ -44,7 +44,8 @@ class Object:
             return lambda *arguments: _own_methods[name](raw, *arguments)
         if _is_property(raw, name):
             return wrap(raw.property(name))
-        return _Method(getattr(raw, name))
+        value = getattr(raw, name)
+        return value if isinstance(value, int) else _Method(value)
 
     def __setattr__(self, name, value):
         raw = object.__getattribute__(self, _RAW)
