@@ -12,6 +12,7 @@ import numpy as np
 from DeepSegmentLib import errors
 from DeepSegmentLib.data import Code, Geometry, LabelMap, Progress, Segment, Terminology, Volume
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError
+from DeepSegmentLib.files.dicom_seg import Algorithm
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.service.export import ExportCase, ExportSettings
 
@@ -234,12 +235,13 @@ def _from_export(job: ExportJob, folder: Path) -> dict[str, Any]:
         "provenance": dict(case.provenance),
         "slices": [str(path) for path in case.slices],
         "sources": list(case.sources),
-        "target": job.target,
+        "target": str(Path(job.target).absolute()),
         "settings": {
             "format": settings.format,
             "replace": settings.replace,
             "channel_names": list(settings.channel_names),
             "new_labels": settings.new_labels,
+            "algorithm": settings.algorithm and asdict(settings.algorithm),
         },
     }
 
@@ -254,9 +256,11 @@ def _to_export(document: dict[str, Any], folder: Path) -> ExportJob:
         tuple(document["sources"]),
     )
     settings = document["settings"]
-    return ExportJob(
-        case, document["target"], ExportSettings(**settings | {"channel_names": tuple(settings["channel_names"])})
-    )
+    fields = {
+        "channel_names": tuple(settings["channel_names"]),
+        "algorithm": settings["algorithm"] and Algorithm(**settings["algorithm"]),
+    }
+    return ExportJob(case, document["target"], ExportSettings(**settings | fields))
 
 
 def encode_event(event: Event, number: int, folder: Path) -> bytes:

@@ -16,6 +16,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from DeepSegmentLib.data import Progress
 from DeepSegmentLib.errors import Cancelled, DeepSegmentError, ResourceError
 
 from .arrays import START_FILE, is_running, remove_arrays, remove_folder
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from multiprocessing.connection import Connection
 
-    from DeepSegmentLib.data import Progress
     from DeepSegmentLib.service.warm import WarmModels
 
     from .messages import Event, Job
@@ -248,6 +248,7 @@ class Worker:
 def _segment(job: SegmentJob, models: WarmModels, channel: _Channel) -> SegmentResult:
     from DeepSegmentLib.segmentation.review import most_uncertain_places
     from DeepSegmentLib.service.segmenting import provenance, run_report, segment_volume
+    from DeepSegmentLib.service.speeds import record_speed
 
     run = segment_volume(
         job.volume,
@@ -257,8 +258,11 @@ def _segment(job: SegmentJob, models: WarmModels, channel: _Channel) -> SegmentR
         on_progress=channel.on_progress,
         load=models.load,
     )
+    for device in {job.device, run.device}:
+        record_speed(run.model.spec, device, seconds=run.seconds, passes=run.passes)
     prediction = run.prediction
     uncertain = prediction.uncertainty
+    channel.on_progress(Progress("hand over", 1.0, 0.0))
     return SegmentResult(
         prediction.label_map,
         prediction.probabilities,
