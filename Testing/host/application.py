@@ -271,7 +271,7 @@ class Host:
     def _close_views(self):
         """Views go with their nodes: these outlive the closing of a scene, and the next views would not find them."""
         for view in self._views.values():
-            view.interactor.RemoveAllObservers()
+            view.close()
         self._views.clear()
         self.layout_manager.close()
         self.application.logic.GetSliceLogics().RemoveAllItems()
