@@ -8,7 +8,8 @@ from DeepSegmentGui import dependencies
 from DeepSegmentGui.batch import endText, progressText
 from DeepSegmentGui.channels import ChannelSelectors, assignChannels
 from DeepSegmentGui.diagnosis import DiagnosisDialog
-from DeepSegmentGui.models import ModelList
+from DeepSegmentGui.export import Exporter
+from DeepSegmentGui.models import ModelList, checkedTexts
 from DeepSegmentGui.parameters import applyUserSettings, channelReference, storeUserSettings
 from DeepSegmentGui.results import ResultsView
 from DeepSegmentGui.segmenting import ResultWriter, jobOf, settingsOf
@@ -37,7 +38,7 @@ class Panel:
         self.ui, self._scene, self._parent, self._requirementsPath = ui, scene, parent, requirementsPath
         self._parameters = None
         self._guiTag = None
-        self._destination = None
+        self._destination = self._onResult = None
         self._dialog = None
         self._refreshing = False
         self.worker = Worker()
@@ -46,6 +47,7 @@ class Panel:
         self.channels = ChannelSelectors(ui.channelsFrame, self.refresh)
         self.models = ModelList(ui.modelSearchBox, ui.modelList, ui.modelCard, self._modelChosen)
         self.several = SeveralCases(ui, scene, self)
+        self.exporter = Exporter(ui, scene, self)
         self._shortcuts = []
         for value, text in _POLICIES:
             ui.policyComboBox.addItem(text, value)
@@ -58,6 +60,7 @@ class Panel:
         ui.policyComboBox.connect("currentIndexChanged(int)", self._policyChosen)
         ui.replaceComboBox.connect("checkedIndexesChanged()", self._replaceChosen)
         ui.deviceComboBox.connect("currentTextChanged(QString)", self._deviceChosen)
+        ui.outputSection.connect("contentsCollapsed(bool)", self.refresh)
         ui.releaseButton.connect("clicked()", self.releaseMemory)
         ui.addModelButton.connect("clicked()", self.addModel)
         ui.diagnoseButton.connect("clicked()", self.diagnose)
@@ -107,6 +110,7 @@ class Panel:
         self.setParameters(None)
         self.results.clear()
         self.writer.forget()
+        self.exporter.forget()
         self._showIdle("")
 
     def nodeRemoved(self, node):
@@ -176,6 +180,37 @@ class Panel:
             self._showIdle(str(error))
             return
         self._showRunning()
+
+    def runJob(self, makeJob, onResult):
+        """Run a job other than Segment; `onResult` takes its result and returns what to say."""
+        from DeepSegmentLib.errors import DeepSegmentError
+
+        if self.worker.busy:
+            return
+        self._onResult = onResult
+        try:
+            self.worker.submit(makeJob(), self._onJobEvent)
+        except DeepSegmentError as error:
+            self._showIdle(str(error))
+            return
+        self._showRunning()
+
+    def _onJobEvent(self, event):
+        from DeepSegmentLib.errors import DeepSegmentError
+        from DeepSegmentLib.hosts.worker.messages import Finished, Progressed
+
+        if isinstance(event, Progressed):
+            self._showProgress(event.progress)
+            return
+        try:
+            text = self._onResult(event.result) if isinstance(event, Finished) else endText(event)
+        except DeepSegmentError as error:
+            text = str(error)
+        self._showIdle(text)
+
+    def say(self, text):
+        """Show a text where the user looks after a click."""
+        self.ui.statusLabel.text = text
 
     def _onEvent(self, event):
         from DeepSegmentLib.hosts.worker.messages import Finished, Progressed
@@ -330,6 +365,8 @@ class Panel:
         self.models.showCard(expectation)
         self.ui.preflightLabel.text = reason or expectation
         self.ui.undoButton.enabled = not running and self.writer.canUndo
+        self.ui.exportButton.enabled = not running
+        self.ui.measureButton.enabled = not running and self.results.segmentation is not None
         for widget in (self.ui.batchSceneButton, self.ui.batchFolderRunButton, self.ui.batchSequenceButton):
             widget.enabled = not running
 
@@ -385,8 +422,7 @@ class Panel:
 
     def _replaceChosen(self):
         if self._parameters is not None and not self._refreshing:
-            box = self.ui.replaceComboBox
-            self._parameters.replace = [box.itemText(index.row()) for index in box.checkedIndexes()]
+            self._parameters.replace = checkedTexts(self.ui.replaceComboBox)
 
     def _volumes(self):
         nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", self._scene)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_LEAST_SHOWN = 0.2
+"""Maps of 0 to 1 are see-through below."""
+
+
 def volume_from_nodes(nodes: Sequence[Any]) -> Volume:
     """One or more volume nodes as the channels of a volume.
 
@@ -45,6 +49,11 @@ def volume_from_nodes(nodes: Sequence[Any]) -> Volume:
     channels = [voxels_of(node) for node in nodes]
     voxels = channels[0] if len(channels) == 1 else np.concatenate(channels)
     return Volume(voxels, geometry, str(nodes[0].GetName()))
+
+
+def local_volume(node: Any) -> Volume:
+    """A volume node in its own space, whatever its parent transform; its voxels are shared."""
+    return Volume(voxels_of(node), local_geometry(node), str(node.GetName()))
 
 
 def voxels_of(node: Any) -> NDArray[Any]:
@@ -133,7 +142,7 @@ def _show_as_map(node: Any, color: str) -> None:
     display.SetWindowLevel(1.0, 0.5)
     if color:
         display.SetAndObserveColorNodeID(color)
-    display.SetLowerThreshold(0.05)
+    display.SetLowerThreshold(_LEAST_SHOWN)
     display.ApplyThresholdOn()
 
 
