@@ -380,14 +380,10 @@ class Panel:
         parameters = self._parameters
         try:
             settings = settingsOf(parameters, parameters.roi)
-            needs = estimate(self.models.entry.path, world_geometry(parameters.volume), settings)
+            needs = estimate(self.models.entry.path, world_geometry(parameters.volume), settings, parameters.device)
         except DeepSegmentError as error:
             return str(error)
-        text = _("Needs about {memory:.1f} GB and at most {tiles} tiles.").format(
-            memory=needs.memory_bytes / 1e9, tiles=needs.tiles
-        )
-        free = available_memory_bytes()
-        return text if free is None else _("{text} {free:.0f} GB are free.").format(text=text, free=free / 1e9)
+        return expectationText(needs, available_memory_bytes())
 
     def _showRunning(self):
         self.ui.progressBar.setVisible(True)
@@ -431,6 +427,14 @@ class Panel:
     def _firstVolume(self):
         volumes = self._volumes()
         return volumes[0] if volumes else None
+
+
+def expectationText(needs, freeBytes):
+    """What a run will need, from an `Estimate`, and what is free."""
+    text = _("Needs about {memory:.1f} GB").format(memory=needs.memory_bytes / 1e9)
+    if needs.seconds is not None:
+        text = _("{text}, about {seconds:.0f} s").format(text=text, seconds=max(1, needs.seconds))
+    return text if freeBytes is None else _("{text}; {free:.0f} GB are free.").format(text=text, free=freeBytes / 1e9)
 
 
 def connectedWidgets(ui):

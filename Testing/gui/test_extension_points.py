@@ -8,7 +8,7 @@ pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=Impor
 
 import slicer
 
-PLUGIN = '''
+PLUGIN = """
 from SubjectHierarchyPlugins import AbstractScriptedSubjectHierarchyPlugin
 
 
@@ -24,7 +24,7 @@ class {name}(AbstractScriptedSubjectHierarchyPlugin):
 
     def roleForPlugin(self):
         return None
-'''
+"""
 
 
 @pytest.fixture

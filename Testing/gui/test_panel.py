@@ -74,6 +74,9 @@ def test_the_button_says_why_it_is_disabled(host, module, tmp_path):
     choose(host, module[0], add_volume(host, tmp_path, "head"))
     assert ui.segmentButton.enabled
     assert "GB" in ui.preflightLabel.text
+    run(host, module[0])
+    assert " s; " in ui.preflightLabel.text  # now that a run was timed
+    assert ui.preflightLabel.text.split(";")[0] in ui.modelCard.toPlainText()
 
 
 def test_a_click_makes_named_segments_in_the_right_place(host, module, head):
