@@ -267,10 +267,12 @@ def _free_name(node: Any, name: str) -> str:
 
 def _carry_out(plan: _Plan, node: Any, geometry: Geometry, origin: Origin) -> Written:
     segments = [node.GetSegmentation().GetSegment(segment_id) for segment_id in plan.after]
-    with_surfaces = has_surfaces(node)
+    with_surfaces, display = has_surfaces(node), node.GetDisplayNode()  # now: an observer may remove the node
     clear_shapes(node, plan.before)
     put_shapes(segments, list(plan.after.values()))
     backups = _back_up(node, {name: old for name, old in plan.before.items() if _loses(old, plan.after[name])})
+    for segment_id in backups:
+        display.SetSegmentVisibility(segment_id, False)
     for segment in segments:
         stamp(segment, origin)
     added = _add(node, geometry, plan.layers, plan.additions, origin)
@@ -284,7 +286,7 @@ def _loses(old: Shape, new: Shape) -> bool:
 
 
 def _back_up(node: Any, shapes: Mapping[str, Shape]) -> tuple[str, ...]:
-    """Keep former shapes in hidden segments of their own; their IDs."""
+    """Keep former shapes in segments of their own; their IDs."""
     segmentation = node.GetSegmentation()
     copies = [back_up(segmentation.GetSegment(segment_id), segment_id) for segment_id in shapes]
     put_shapes(copies, list(shapes.values()))
@@ -292,5 +294,4 @@ def _back_up(node: Any, shapes: Mapping[str, Shape]) -> tuple[str, ...]:
     for segment_id, copy in zip(shapes, copies, strict=True):
         ids.append(str(segmentation.GenerateUniqueSegmentID(f"{segment_id} backup")))
         segmentation.AddSegment(copy, ids[-1])
-        node.GetDisplayNode().SetSegmentVisibility(ids[-1], False)
     return tuple(ids)
