@@ -74,6 +74,9 @@ def test_the_button_says_why_it_is_disabled(host, module, tmp_path):
     choose(host, module[0], add_volume(host, tmp_path, "head"))
     assert ui.segmentButton.enabled
     assert "GB" in ui.preflightLabel.text
+    run(host, module[0])
+    assert " s; " in ui.preflightLabel.text  # now that a run was timed
+    assert ui.preflightLabel.text.split(";")[0] in ui.modelCard.toPlainText()
 
 
 def test_a_click_makes_named_segments_in_the_right_place(host, module, head):
@@ -321,10 +324,10 @@ def test_diagnose_answers_in_a_dialog(host, module):
     panel = module[0].panel
     panel.ui.advancedSection.collapsed = False
     host.click(panel.ui.diagnoseButton)
-    host.wait_until(lambda: not panel._dialog.running, 60)
+    host.wait_until(lambda: not panel.advanced.dialog.running, 60)
     host.process_events()
-    assert "Python" in panel._dialog.text.toPlainText()
-    panel._dialog.dialog.close()
+    assert "Python" in panel.advanced.dialog.text.toPlainText()
+    panel.advanced.dialog.dialog.close()
 
 
 def test_a_sequence_is_segmented_frame_by_frame(host, module, tmp_path):

@@ -271,7 +271,7 @@ def test_the_source_of_an_effect_takes_the_place_of_a_module_named_as_its_folder
 
 def test_the_stand_in_offers_slicer_s_names_only(editor):
     effect = editor.effectByName("Dot")
-    with pytest.raises(AttributeError, match="no qSlicerSegmentEditorScriptedEffect.processInteractionEvents"):
+    with pytest.raises(AttributeError, match=r"no qSlicerSegmentEditorScriptedEffect\.processInteractionEvents"):
         effect.processInteractionEvents(None, 0, None)
     with pytest.raises(AttributeError, match="no property"):
         effect.mine = 1

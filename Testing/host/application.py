@@ -246,7 +246,9 @@ class Host:
     def open_context_menu(self, node):
         """Right click on a node in the subject hierarchy: the actions that are then visible."""
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-        return subject_hierarchy.open_menu(hierarchy.GetItemByDataNode(node))
+        item = hierarchy.GetItemByDataNode(node)
+        # In the desktop every node has its item: a class of Qt code adds it.
+        return subject_hierarchy.open_menu(item or hierarchy.CreateItem(hierarchy.GetSceneItemID(), node))
 
     def _note_error(self, kind, error, trace):
         """An exception in a slot or an observer: Slicer prints it and goes on, and so do Qt and VTK here."""
@@ -271,7 +273,7 @@ class Host:
     def _close_views(self):
         """Views go with their nodes: these outlive the closing of a scene, and the next views would not find them."""
         for view in self._views.values():
-            view.interactor.RemoveAllObservers()
+            view.close()
         self._views.clear()
         self.layout_manager.close()
         self.application.logic.GetSliceLogics().RemoveAllItems()

@@ -218,4 +218,3 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def _node_changed(self, node, widget):
         if self._active is not None:
             self._active._call("processViewNodeEvents", node, vtk.vtkCommand.ModifiedEvent, widget)
-
