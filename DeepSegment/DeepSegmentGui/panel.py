@@ -5,23 +5,17 @@ import slicer
 from slicer.i18n import tr as _
 
 from DeepSegmentGui import dependencies
+from DeepSegmentGui.advanced import AdvancedSection
 from DeepSegmentGui.batch import endText, progressText
 from DeepSegmentGui.channels import ChannelSelectors, assignChannels
-from DeepSegmentGui.diagnosis import DiagnosisDialog
 from DeepSegmentGui.export import Exporter
-from DeepSegmentGui.models import ModelList, checkedTexts
+from DeepSegmentGui.models import ModelList
+from DeepSegmentGui.output import OutputSection
 from DeepSegmentGui.parameters import applyUserSettings, channelReference, storeUserSettings
 from DeepSegmentGui.results import ResultsView
 from DeepSegmentGui.segmenting import ResultWriter, jobOf, settingsOf
 from DeepSegmentGui.several import SeveralCases
 from DeepSegmentGui.worker import Worker
-
-_POLICIES = (
-    ("add", _("Add beside existing segments")),
-    ("replace", _("Replace chosen segments")),
-    ("empty", _("Only empty voxels")),
-    ("roi", _("Only inside the region")),
-)
 
 
 class Panel:
@@ -39,7 +33,6 @@ class Panel:
         self._parameters = None
         self._guiTag = None
         self._destination = self._onResult = None
-        self._dialog = None
         self._refreshing = False
         self.worker = Worker()
         self.writer = ResultWriter(scene)
@@ -48,22 +41,15 @@ class Panel:
         self.models = ModelList(ui.modelSearchBox, ui.modelList, ui.modelCard, self._modelChosen)
         self.several = SeveralCases(ui, scene, self)
         self.exporter = Exporter(ui, scene, self)
+        self.advanced = AdvancedSection(ui, parent, self)
+        self.output = OutputSection(ui, self)
         self._shortcuts = []
-        for value, text in _POLICIES:
-            ui.policyComboBox.addItem(text, value)
         self._connect()
 
     def _connect(self):
         ui = self.ui
         ui.segmentButton.connect("clicked()", self.segmentOrCancel)
         ui.undoButton.connect("clicked()", self.undo)
-        ui.policyComboBox.connect("currentIndexChanged(int)", self._policyChosen)
-        ui.replaceComboBox.connect("checkedIndexesChanged()", self._replaceChosen)
-        ui.deviceComboBox.connect("currentTextChanged(QString)", self._deviceChosen)
-        ui.outputSection.connect("contentsCollapsed(bool)", self.refresh)
-        ui.releaseButton.connect("clicked()", self.releaseMemory)
-        ui.addModelButton.connect("clicked()", self.addModel)
-        ui.diagnoseButton.connect("clicked()", self.diagnose)
 
     # Life of the panel
 
@@ -78,8 +64,7 @@ class Panel:
             parameters.parameterNode.SetParameter("initialized", "1")
             applyUserSettings(parameters)
         self._guiTag = parameters.connectParametersToGui(connectedWidgets(self.ui))
-        self.models.load(parameters.model)
-        self.several.fillModels(self.models.names())
+        self.loadModels(parameters.model)
         if parameters.volume is None:
             parameters.volume = self._firstVolume()
         self.refresh()
@@ -131,6 +116,21 @@ class Panel:
     def parameters(self):
         """The settings of the scene, or None."""
         return self._parameters
+
+    @property
+    def refreshing(self):
+        """Whether widgets change by themselves and not by the user."""
+        return self._refreshing or self._parameters is None
+
+    @property
+    def requirementsPath(self):
+        """Of requirements.txt."""
+        return self._requirementsPath
+
+    def loadModels(self, name):
+        """Read the catalogue anew and choose the model of this name."""
+        self.models.load(name)
+        self.several.fillModels(self.models.names())
 
     def packagesAreThere(self):
         """Whether everything is installed, after asking the user; what is wrong is shown."""
@@ -273,34 +273,6 @@ class Panel:
             self.results.clear()
             self._showIdle(_("The last result was taken back."))
 
-    # Models and machine
-
-    def addModel(self):
-        """Copy a model folder or zip file to the user's models."""
-        from pathlib import Path
-
-        from DeepSegmentLib.service.catalogue import add_model
-
-        path = qt.QFileDialog.getOpenFileName(self._parent, _("Add a model"), "", _("Models (model.json *.zip)"))
-        if not path:
-            return
-        source = Path(path)
-        with slicer.util.tryWithErrorDisplay(_("The model could not be added."), waitCursor=True):
-            entry = add_model(source.parent if source.name == "model.json" else source)
-            self.models.load(entry.name)
-            self.several.fillModels(self.models.names())
-
-    def diagnose(self):
-        """Open the Diagnose dialog."""
-        self._dialog = DiagnosisDialog(self._parent, self._requirementsPath)
-        self._dialog.open()
-
-    def releaseMemory(self):
-        """End the worker process; not while it works."""
-        if not self.worker.busy:
-            self.worker.close()
-            self.ui.statusLabel.text = _("The worker's memory is free; it starts again with the next click.")
-
     # What the widgets show
 
     def refresh(self, *_arguments):
@@ -311,7 +283,8 @@ class Panel:
         try:
             self._assignChannels()
             self.channels.show(self.models.spec, self._parameters, self._scene)
-            self._refreshOutput()
+            self.output.refresh()
+            self.advanced.refresh()
             self._refreshRun()
         finally:
             self._refreshing = False
@@ -326,33 +299,6 @@ class Panel:
         for n, chosen in enumerate(assignChannels(further, [v.GetName() for v in volumes]), start=1):
             if chosen is not None and node.GetNodeReference(channelReference(n)) is None:
                 node.SetNodeReferenceID(channelReference(n), volumes[chosen].GetID())
-
-    def _refreshOutput(self):
-        parameters, ui = self._parameters, self.ui
-        if ui.deviceComboBox.currentText != parameters.device:
-            ui.deviceComboBox.setEditText(parameters.device)
-        there = parameters.segmentation is not None
-        ui.policyComboBox.enabled = there
-        ui.policyComboBox.setCurrentIndex(max(0, ui.policyComboBox.findData(parameters.policy)))
-        replacing = there and parameters.policy == "replace"
-        for widget in (ui.replaceComboBox, ui.replaceComboBoxLabel):
-            widget.setVisible(replacing)
-        if replacing:
-            self._fillReplace()
-
-    def _fillReplace(self):
-        segmentation, box = self._parameters.segmentation.GetSegmentation(), self.ui.replaceComboBox
-        names = [segmentation.GetNthSegment(n).GetName() for n in range(segmentation.GetNumberOfSegments())]
-        if names == [box.itemText(n) for n in range(box.count)]:
-            return
-        box.blockSignals(True)
-        box.clear()
-        box.addItems(names)
-        model = box.checkableModel()
-        for row, name in enumerate(names):
-            state = qt.Qt.Checked if name in self._parameters.replace else qt.Qt.Unchecked
-            box.setCheckState(model.index(row, 0), state)
-        box.blockSignals(False)
 
     def _refreshRun(self):
         running = self.worker.busy or self.several.batch.running
@@ -407,18 +353,6 @@ class Panel:
         if self._parameters is not None:
             self._parameters.model = self.models.entry.name
             self.refresh()
-
-    def _policyChosen(self, index):
-        if self._parameters is not None and not self._refreshing:
-            self._parameters.policy = self.ui.policyComboBox.itemData(index)
-
-    def _deviceChosen(self, device):
-        if self._parameters is not None and not self._refreshing:
-            self._parameters.device = device.strip() or "auto"
-
-    def _replaceChosen(self):
-        if self._parameters is not None and not self._refreshing:
-            self._parameters.replace = checkedTexts(self.ui.replaceComboBox)
 
     def _volumes(self):
         nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", self._scene)

@@ -324,10 +324,10 @@ def test_diagnose_answers_in_a_dialog(host, module):
     panel = module[0].panel
     panel.ui.advancedSection.collapsed = False
     host.click(panel.ui.diagnoseButton)
-    host.wait_until(lambda: not panel._dialog.running, 60)
+    host.wait_until(lambda: not panel.advanced.dialog.running, 60)
     host.process_events()
-    assert "Python" in panel._dialog.text.toPlainText()
-    panel._dialog.dialog.close()
+    assert "Python" in panel.advanced.dialog.text.toPlainText()
+    panel.advanced.dialog.dialog.close()
 
 
 def test_a_sequence_is_segmented_frame_by_frame(host, module, tmp_path):

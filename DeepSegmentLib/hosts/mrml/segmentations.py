@@ -106,15 +106,21 @@ def add_segments(
 
 
 def keep_provenance(node: Any, provenance: Mapping[str, str]) -> None:
-    """Write the provenance on the node, where it is saved with the scene."""
+    """Write the provenance on the node, where it is saved with the scene, in place of what was there."""
+    for name in _attributes(node):
+        node.RemoveAttribute(name)
     for key, value in provenance.items():
         node.SetAttribute(f"{_ATTRIBUTE}{key}", value)
 
 
 def provenance_of(node: Any) -> dict[str, str]:
     """The provenance that `keep_provenance` wrote, or else what the segments' tags say (after loading a file)."""
-    names = [name for name in node.GetAttributeNames() if name.startswith(_ATTRIBUTE)]
+    names = _attributes(node)
     if names:
         return {name.removeprefix(_ATTRIBUTE): str(node.GetAttribute(name)) for name in names}
     ids = segment_ids(node)
     return tags_of_provenance(node.GetSegmentation().GetSegment(ids[0])) if ids else {}
+
+
+def _attributes(node: Any) -> list[str]:
+    return [name for name in node.GetAttributeNames() if name.startswith(_ATTRIBUTE)]

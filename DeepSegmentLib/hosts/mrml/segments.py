@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
     from DeepSegmentLib.data import Geometry, Segment, Terminology
 
-LOCKED_TAG = "DeepSegment.Locked"
-"""Tag of a segment that must not change; Slicer has a status for finished segments but no lock."""
+LOCKED_TAG = "DeepSegmentLocked"
+"""Tag of a segment that must not change; Slicer has a status for finished segments but no lock.
 
-BACKUP_TAG = "DeepSegment.BackupOf"
+Not among the tags that begin with `PROVENANCE_TAG`: those are read as provenance.
+"""
+
+BACKUP_TAG = "DeepSegmentBackupOf"
 """Tag of a backup: the ID of the segment whose former shape it is."""
 
 PROVENANCE_WORDS = ("model", "model_version", "model_sha256", "parameters", "device", "library", "created")
@@ -127,8 +130,8 @@ def stamp(segment: Any, origin: Origin) -> None:
     name = " ".join(word for word in (words.get("model"), words.get("model_version")) if word)
     segment.SetTag(_ALGORITHM_NAME, name or "DeepSegment")
     for key, value in words.items():
-        if not SEPARATORS.search(value):
-            segment.SetTag(f"{PROVENANCE_TAG}{key}", value)
+        name = f"{PROVENANCE_TAG}{key}"
+        segment.RemoveTag(name) if SEPARATORS.search(value) else segment.SetTag(name, value)
 
 
 def tags_of_provenance(segment: Any) -> dict[str, str]:

@@ -41,7 +41,7 @@ def volume_from_nodes(nodes: Sequence[Any]) -> Volume:
         raise InvalidInputError("a volume is missing; choose one for each channel")
     geometry = world_geometry(nodes[0])
     for node in nodes[1:]:
-        if not world_geometry(node).is_close(geometry):
+        if not world_geometry(node).is_close(geometry) or _warp_of(node) != _warp_of(nodes[0]):
             raise InvalidInputError(
                 f"volume {node.GetName()!r} is not on the grid of {nodes[0].GetName()!r}; "
                 "resample it onto that grid first (module Resample Scalar/Vector/DWI Volume)"
@@ -49,6 +49,12 @@ def volume_from_nodes(nodes: Sequence[Any]) -> Volume:
     channels = [voxels_of(node) for node in nodes]
     voxels = channels[0] if len(channels) == 1 else np.concatenate(channels)
     return Volume(voxels, geometry, str(nodes[0].GetName()))
+
+
+def _warp_of(node: Any) -> str | None:
+    """ID of the non-linear transform that a node is under."""
+    transform = node.GetParentTransformNode()
+    return None if transform is None or transform.IsTransformToWorldLinear() else str(transform.GetID())
 
 
 def local_volume(node: Any) -> Volume:

@@ -19,7 +19,7 @@ from .geometry import check_same_transform, local_geometry, world_geometry
 from .images import check_source, clear_shapes, has_surfaces, put_shapes, read_shapes
 from .merging import Merge, MergePolicy
 from .placement import check_present
-from .segmentations import add_segments, keep_provenance, new_segmentation
+from .segmentations import add_segments, keep_provenance, new_segmentation, provenance_of
 from .segments import BACKUP_TAG, Origin, back_up, find_by_name, is_protected, segment_ids, stamp
 from .shapes import difference, same_voxels, shapes_of
 
@@ -43,6 +43,7 @@ class Written:
         changed: IDs of segments with a new shape.
         skipped: Names of results that were not written because their segment is locked or completed.
         backups: IDs of the hidden segments that hold the former shapes.
+        provenance: What the node said of itself before.
     """
 
     node: Any
@@ -50,6 +51,7 @@ class Written:
     changed: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     backups: tuple[str, ...] = ()
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -146,8 +148,33 @@ def write_label_map(
     except BaseException:
         editor.Undo()
         raise
+    former = provenance_of(target)
     keep_provenance(target, origin.provenance)
-    return written
+    return replace(written, provenance=former)
+
+
+def take_back(scene: Any, written: Written, editor: Any = None) -> None:
+    """Undo a write: a node that it made goes, an older one gets its former segments.
+
+    Slicer goes through a shared image once for each segment that leaves it, which takes many seconds for a large one;
+    so the voxels of what the write added are dropped first. There is no way forward again.
+
+    Args:
+        scene: The scene of the nodes.
+        written: What the write did.
+        editor: The editor of the write; None where the write made the node.
+    """
+    if editor is not None and not editor.CanUndo():
+        return
+    for segment_id in (*written.added, *written.backups):
+        segment = written.node.GetSegmentation().GetSegment(segment_id)
+        if segment is not None:
+            segment.RemoveAllRepresentations()
+    if editor is not None:
+        editor.Undo()
+        keep_provenance(written.node, written.provenance)
+    else:
+        scene.RemoveNode(written.node)
 
 
 def _write_new(scene: Any, label_map: LabelMap, volume_node: Any, origin: Origin) -> Written:

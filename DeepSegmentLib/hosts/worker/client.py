@@ -17,7 +17,7 @@ import time
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, answer_challenge, deliver_challenge
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import DeepSegmentLib
@@ -186,18 +186,18 @@ class WorkerClient:
             self._connection.send_bytes(self._message)
             self._message = None
         while self._busy and self._connection is not None and self._connection.poll(0):
-            document = json.loads(self._connection.recv_bytes())
+            message = self._connection.recv_bytes()
             self._job = None
-            events += self._take(self._decode(document))
+            events += self._take(self._decode(message))
         return events
 
-    def _decode(self, document: dict[str, Any]) -> Event:
-        """An event; what cannot be read ends the process, so that it and its owner agree again."""
+    def _decode(self, message: bytes) -> Event:
+        """An event; one that cannot be read ends the process, so that it and its owner agree again."""
         try:
-            return decode_event(document, self._folder)
-        except (DeepSegmentError, OSError, LookupError, TypeError, ValueError) as error:
+            return decode_event(message, self._folder)
+        except DeepSegmentError as error:
             self._end_process()
-            return Failed(DeepSegmentError(f"the worker's answer cannot be read: {error}"))
+            return Failed(error)
 
     def _take(self, event: Event) -> list[Event]:
         """An event as the owner gets it: after `cancel` nothing but the end counts."""

@@ -12,14 +12,14 @@ import numpy as np
 from DeepSegmentLib import errors
 from DeepSegmentLib.data import Code, Geometry, LabelMap, Progress, Segment, Terminology, Volume
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError
-from DeepSegmentLib.files.dicom_seg import Algorithm
 from DeepSegmentLib.segmentation.outputs import PredictSettings
-from DeepSegmentLib.service.export import ExportCase, ExportSettings
 
 from .arrays import read_array, write_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from DeepSegmentLib.service.export import ExportCase, ExportSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +215,7 @@ def voxel_bytes(job: Job) -> int:
 
 
 def decode_job(document: dict[str, Any], folder: Path) -> Job:
-    """The inverse of `encode_job`."""
+    """The inverse of `encode_job`, from its JSON."""
     if document["kind"] == "MeasureJob":
         return MeasureJob(_to_volume(document["volume"], folder), _to_label_map(document["label_map"], folder))
     if document["kind"] == "ExportJob":
@@ -247,6 +247,9 @@ def _from_export(job: ExportJob, folder: Path) -> dict[str, Any]:
 
 
 def _to_export(document: dict[str, Any], folder: Path) -> ExportJob:
+    from DeepSegmentLib.files.dicom_seg import Algorithm
+    from DeepSegmentLib.service.export import ExportCase, ExportSettings
+
     case = ExportCase(
         document["name"],
         _to_volume(document["volume"], folder),
@@ -275,8 +278,19 @@ def encode_event(event: Event, number: int, folder: Path) -> bytes:
     return json.dumps(document).encode()
 
 
-def decode_event(document: dict[str, Any], folder: Path) -> Event:
-    """The inverse of `encode_event`."""
+def decode_event(message: bytes, folder: Path) -> Event:
+    """The inverse of `encode_event`.
+
+    Raises:
+        InvalidInputError: It is none.
+    """
+    try:
+        return _to_event(json.loads(message), folder)
+    except (OSError, LookupError, TypeError, ValueError) as error:
+        raise InvalidInputError(f"the worker's answer cannot be read: {error!r}; restart it") from error
+
+
+def _to_event(document: dict[str, Any], folder: Path) -> Event:
     readers: dict[str, Callable[[], Event]] = {
         "Progressed": lambda: Progressed(Progress(**document["progress"])),
         "Finished": lambda: Finished(_to_result(document, folder)),
@@ -284,7 +298,7 @@ def decode_event(document: dict[str, Any], folder: Path) -> Event:
         "Stopped": Stopped,
     }
     if document["kind"] not in readers:
-        raise InvalidInputError(f"the worker says {document['kind']!r}, which is not known here; restart Slicer")
+        raise InvalidInputError(f"the worker says {document['kind']!r}, which is not known here; restart it")
     return readers[document["kind"]]()
 
 
