@@ -1,5 +1,7 @@
 """What the module adds to Slicer when it starts: right-click action, sample data, terminology."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ pytest.importorskip("slicer", reason="needs slicer-core")
 pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=ImportError)
 
 import slicer
+import vtk
 
 PLUGIN = """
 from SubjectHierarchyPlugins import AbstractScriptedSubjectHierarchyPlugin
@@ -80,8 +83,6 @@ def test_the_action_survives_a_reload(host, started):
 
 
 def test_sample_data_has_a_checksum_and_a_picture(started):
-    from pathlib import Path
-
     from SampleData import SampleDataLogic
 
     ours = [source for (category, _name), source in SampleDataLogic.sources.items() if category == "DeepSegment"]
@@ -93,13 +94,8 @@ def test_sample_data_has_a_checksum_and_a_picture(started):
 
 
 def test_the_terminology_is_loaded(host, started):
-    names = [
-        host.application.logics["Terminologies"].GetLoadedTerminologyNames,
-    ]
-    import vtk
-
     loaded = vtk.vtkStringArray()
-    names[0](loaded)
+    host.application.logics["Terminologies"].GetLoadedTerminologyNames(loaded)
     assert any("DeepSegment" in loaded.GetValue(n) for n in range(loaded.GetNumberOfValues()))
 
 

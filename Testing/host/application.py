@@ -230,18 +230,8 @@ class Host:
 
     def open_segment_editor(self, segmentation, volume):
         """The Segment Editor on a segmentation and its source volume, the views open: the wrapped widget."""
-        editor = segment_editor.qMRMLSegmentEditorWidget()
-        editor.setMRMLScene(slicer.mrmlScene)
-        editor.setMRMLSegmentEditorNode(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode"))
-        editor.setSegmentationNode(segmentation)
-        editor.setSourceVolumeNode(volume)
         self.show_volume(volume)
-        editor.setupViewObservations()
-        widget = types.SimpleNamespace(editor=wrap(editor), enter=lambda: None, exit=lambda: None)
-        representation = types.SimpleNamespace(self=lambda: widget)
-        slicer.modules.segmenteditor = types.SimpleNamespace(widgetRepresentation=lambda: representation)
-        slicer.modules.SegmentEditorWidget = widget
-        return widget.editor
+        return segment_editor.open_editor(slicer.mrmlScene, segmentation, volume)
 
     def open_context_menu(self, node):
         """Right click on a node in the subject hierarchy: the actions that are then visible."""

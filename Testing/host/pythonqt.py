@@ -153,6 +153,8 @@ def _is_strict(raw):
 
 
 def _check_name(raw, name):
+    if name.encode() in raw.dynamicPropertyNames():
+        return
     if _is_strict(raw) and name not in manifest.names(type(raw).__name__):
         raise AttributeError(f"desktop Slicer has no {type(raw).__name__}.{name}")
     if name not in _own_methods and name != "name" and not _is_property(raw, name) and not hasattr(raw, name):

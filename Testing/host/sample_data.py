@@ -19,19 +19,18 @@ class SampleDataLogic:
         nodeNames=None,
         customDownloader=None,
         thumbnailFileName=None,
-        loadFileType=None,
+        loadFileTypes=None,
+        loadFiles=None,
         loadFileProperties=None,
         checksums=None,
-        sampleDescription=None,
-        loadFiles=None,
+        loadFileType=None,
     ):
         """Register one sample; several files are given as lists of one length."""
         counts = {len(value) for value in (uris, fileNames, nodeNames, checksums) if isinstance(value, list)}
         if len(counts) > 1:
             raise ValueError(f"{sampleName}: lists of {sorted(counts)} entries; Slicer wants one length")
         SampleDataLogic.sources[category, sampleName] = {
-            "uris": uris, "fileNames": fileNames, "nodeNames": nodeNames, "checksums": checksums,
-            "customDownloader": customDownloader, "thumbnailFileName": thumbnailFileName,
-            "loadFileType": loadFileType, "loadFileProperties": loadFileProperties,
-            "sampleDescription": sampleDescription, "loadFiles": loadFiles,
+            "uris": uris, "fileNames": fileNames, "nodeNames": nodeNames, "customDownloader": customDownloader,
+            "thumbnailFileName": thumbnailFileName, "loadFileTypes": loadFileTypes or loadFileType,
+            "loadFiles": loadFiles, "loadFileProperties": loadFileProperties, "checksums": checksums,
         }  # fmt: skip

@@ -4,11 +4,14 @@ Behaviour as read in Slicer's qMRMLSegmentEditorWidget.cxx, qSlicerSegmentEditor
 qSlicerSegmentEditorScriptedEffect.cxx. Where Slicer prints an error and goes on, these raise.
 """
 
+import types
+
 import slicer
 import vtk
 from PySide6 import QtCore, QtWidgets
 
 from host.mrml_widgets import qMRMLWidget
+from host.pythonqt import wrap
 from host.segment_effects import qSlicerSegmentEditorEffectFactory
 
 Signal = QtCore.Signal
@@ -218,3 +221,18 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def _node_changed(self, node, widget):
         if self._active is not None:
             self._active._call("processViewNodeEvents", node, vtk.vtkCommand.ModifiedEvent, widget)
+
+
+def open_editor(scene, segmentation, volume):
+    """An editor on a segmentation and its source volume, found as `slicer.modules.SegmentEditorWidget.editor`, too."""
+    editor = qMRMLSegmentEditorWidget()
+    editor.setMRMLScene(scene)
+    editor.setMRMLSegmentEditorNode(scene.AddNewNodeByClass("vtkMRMLSegmentEditorNode"))
+    editor.setSegmentationNode(segmentation)
+    editor.setSourceVolumeNode(volume)
+    editor.setupViewObservations()
+    widget = types.SimpleNamespace(editor=wrap(editor), enter=lambda: None, exit=lambda: None)
+    representation = types.SimpleNamespace(self=lambda: widget)
+    slicer.modules.segmenteditor = types.SimpleNamespace(widgetRepresentation=lambda: representation)
+    slicer.modules.SegmentEditorWidget = widget
+    return widget.editor
