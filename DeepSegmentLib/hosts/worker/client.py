@@ -125,7 +125,13 @@ class WorkerClient:
             self._end_process()
             self._start_process(size)
         self._number += 1
-        self._message = encode_job(job, self._number, self._folder)
+        try:
+            self._message = encode_job(job, self._number, self._folder)
+        except ResourceError:
+            if self._folder.is_dir():
+                raise
+            self._end_process()  # an idle worker is leaving at this moment, and took its folder with it
+            self._begin(job)
         self._job = job
 
     def _start_process(self, size: int) -> None:

@@ -17,7 +17,7 @@ import pytest
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.errors import InvalidInputError, ModelError, ResourceError
 from DeepSegmentLib.files.volumes import write_volume
-from DeepSegmentLib.hosts.worker.arrays import is_running
+from DeepSegmentLib.hosts.worker.arrays import is_running, remove_folder
 from DeepSegmentLib.hosts.worker.client import WorkerClient
 from DeepSegmentLib.hosts.worker.messages import (
     Died,
@@ -247,6 +247,15 @@ class TestDeath:
         client.poll()  # sends it
         os.kill(worker, signal.SIGKILL)
         assert isinstance(finish(client)[-1], Finished)
+        assert client.process_id != worker
+
+    def test_a_worker_that_leaves_while_a_job_is_written_is_replaced(self, client):
+        job = MeasureJob(*measured())
+        assert isinstance(run(client, job), Finished)
+        worker = client.process_id
+        os.kill(worker, signal.SIGSTOP)  # it is still there, but its folder is not
+        remove_folder(client._folder)
+        assert isinstance(run(client, job), Finished)
         assert client.process_id != worker
 
     def test_a_worker_that_is_killed_while_idle_is_replaced(self, client):
