@@ -133,12 +133,14 @@ class ResultWriter:
 
     def undo(self):
         """Take the last result back: a new node goes, an older one gets its former segments."""
+        from DeepSegmentLib.hosts.mrml.writing import take_back
+
         if self.canUndo:
             written, made = self._last
-            if written.node not in made:
-                self._editor.Undo()
+            take_back(self._scene, written, None if written.node in made else self._editor)
             for node in made:
-                self._scene.RemoveNode(node)
+                if self._scene.IsNodePresent(node):
+                    self._scene.RemoveNode(node)
         self._last = None
 
     def forget(self):

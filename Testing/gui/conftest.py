@@ -1,5 +1,6 @@
 """The test host, for tests of the panel."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,17 @@ def host(running_host, monkeypatch, tmp_path):
     """The host with an empty scene, and a user who has no models and no records of earlier runs."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user data"))
     running_host.clear()
+    library = library_modules()
     yield running_host
     running_host.clear()
+    for name in library_modules():
+        del sys.modules[name]
+    sys.modules.update(library)
+
+
+def library_modules():
+    """The library as it is imported now: *Reload* imports it anew, but other tests hold the classes of before."""
+    return {name: module for name, module in sys.modules.items() if name.split(".")[0] == "DeepSegmentLib"}
 
 
 @pytest.fixture
