@@ -49,6 +49,7 @@ def jobOf(parameters, channels):
     Raises:
         InvalidInputError: The volumes do not fit together, or are transformed in a way that cannot be followed.
     """
+    import DeepSegmentLib.hosts.mrml.writing  # noqa: F401 - now, and not when the result waits for it
     from DeepSegmentLib.hosts.mrml.volumes import volume_from_nodes
     from DeepSegmentLib.hosts.worker.messages import SegmentJob
 

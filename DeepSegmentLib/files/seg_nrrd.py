@@ -24,7 +24,7 @@ from .atomic import atomic_path
 from .checks import refused_as_file
 from .itk import read_itk_frames, read_itk_header
 from .label_values import as_labels, unnamed_segments
-from .terminology import SEPARATORS, from_entry, to_entry
+from .terminology import PROVENANCE_TAG, SEPARATORS, from_entry, to_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,9 +39,6 @@ _SEGMENTATION = {
     "Segmentation_ReferenceImageExtentOffset": "0 0 0",
 }
 _FIELD = "DeepSegment_"
-PROVENANCE_TAG = "DeepSegment."
-"""Prefix of the segments' tags that hold provenance."""
-
 _UNWRITABLE = re.compile(r"[\r\0\ud800-\udfff]")  # end a line, end a text, are no characters
 _PROVENANCE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 

@@ -16,6 +16,9 @@ from DeepSegmentLib.errors import InvalidInputError
 SEPARATORS = re.compile(r"[~^|\r\n\0]")
 """Slicer's own in terminology entries and lists of tags."""
 
+PROVENANCE_TAG = "DeepSegment."
+"""Prefix of the segments' tags that hold provenance."""
+
 _CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 _ANATOMIC_CONTEXT = "Anatomic codes - DICOM master list"
 

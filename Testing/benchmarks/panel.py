@@ -61,8 +61,9 @@ class Bench:
             self.host.process_events(0.05)
             self.host.click(self.panel.ui.segmentButton)
             self.host.wait_until(lambda: not self.panel.worker.busy, 600)
-            self.host.process_events(0.05)
-            gaps = sorted(probe.gaps_ms)
+            running = len(probe.gaps_ms)  # the turn that takes the result has not ended yet
+            self.host.process_events(0.3)
+            gaps, shown = probe.gaps_ms[:running], probe.gaps_ms[running:]
         seconds = time.perf_counter() - began
         text = self.panel.ui.statusLabel.text
         if not text.startswith("15 segments"):
@@ -70,8 +71,9 @@ class Bench:
         self.panel.undo()
         return {
             "seconds": round(seconds, 2),
-            "longest wait of the event loop [ms]": round(gaps[-1], 1),
+            "longest wait of the event loop [ms]": round(max(gaps), 1),
             "its 99th percentile [ms]": round(float(np.percentile(gaps, 99)), 1),
+            "longest wait while the result is written and shown [ms]": round(max(shown), 1),
         }
 
     def disturb(self, repeats, seed, how):

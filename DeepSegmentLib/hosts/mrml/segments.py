@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.data import Box
-from DeepSegmentLib.files.seg_nrrd import PROVENANCE_TAG
-from DeepSegmentLib.files.terminology import SEPARATORS, from_entry, to_entry
+from DeepSegmentLib.files.terminology import PROVENANCE_TAG, SEPARATORS, from_entry, to_entry
 
 from .images import read_shapes
 
