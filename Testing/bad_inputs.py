@@ -224,7 +224,7 @@ EXPORTS = {
         "name its channels",
     ),
     "a folder that is no dataset": (
-        lambda d: (_made(d / "Dataset501_Test"), export("nnunet", "Dataset501_Test"))[1],
+        lambda d: (_bytes(_made(d / "Dataset501_Test") / "a.txt", b"x"), export("nnunet", "Dataset501_Test"))[1],
         "is no nnU-Net dataset",
     ),
 }

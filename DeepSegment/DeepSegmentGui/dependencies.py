@@ -83,11 +83,11 @@ def _installTorch():
 
 def _install(path):
     try:
-        from slicer.packaging import pip_ensure
+        from slicer.packaging import load_requirements, pip_ensure
     except ModuleNotFoundError:
         names = ", ".join(missing(path))
         if slicer.util.confirmOkCancelDisplay(_("Install these Python packages? {names}").format(names=names)):
             logging.info("Installing %s", names)
             slicer.util.pip_install(" ".join(f'"{line}"' for line in requirements(path)))
     else:
-        pip_ensure(requirements(path), requester="DeepSegment")
+        pip_ensure(load_requirements(path), requester="DeepSegment")

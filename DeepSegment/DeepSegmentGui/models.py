@@ -105,3 +105,10 @@ def describe(entry, spec, expectation=""):
     ]
     lines = [f"<b>{html.escape(label)}:</b> {html.escape(text)}" for label, text in rows if text]
     return html.escape(spec.description) + "<br>" + "<br>".join(lines)
+
+
+def checkedTexts(box):
+    """Texts of the ticked items of a ctkCheckableComboBox."""
+    model = box.checkableModel()
+    rows = [row for row in range(box.count) if box.checkState(model.index(row, 0)) == qt.Qt.Checked]
+    return [box.itemText(row) for row in rows]

@@ -5,22 +5,17 @@ import slicer
 from slicer.i18n import tr as _
 
 from DeepSegmentGui import dependencies
+from DeepSegmentGui.advanced import AdvancedSection
 from DeepSegmentGui.batch import endText, progressText
 from DeepSegmentGui.channels import ChannelSelectors, assignChannels
-from DeepSegmentGui.diagnosis import DiagnosisDialog
+from DeepSegmentGui.export import Exporter
 from DeepSegmentGui.models import ModelList
+from DeepSegmentGui.output import OutputSection
 from DeepSegmentGui.parameters import applyUserSettings, channelReference, storeUserSettings
 from DeepSegmentGui.results import ResultsView
 from DeepSegmentGui.segmenting import ResultWriter, jobOf, settingsOf
 from DeepSegmentGui.several import SeveralCases
 from DeepSegmentGui.worker import Worker
-
-_POLICIES = (
-    ("add", _("Add beside existing segments")),
-    ("replace", _("Replace chosen segments")),
-    ("empty", _("Only empty voxels")),
-    ("roi", _("Only inside the region")),
-)
 
 
 class Panel:
@@ -37,8 +32,7 @@ class Panel:
         self.ui, self._scene, self._parent, self._requirementsPath = ui, scene, parent, requirementsPath
         self._parameters = None
         self._guiTag = None
-        self._destination = None
-        self._dialog = None
+        self._destination = self._onResult = None
         self._refreshing = False
         self.worker = Worker()
         self.writer = ResultWriter(scene)
@@ -46,21 +40,16 @@ class Panel:
         self.channels = ChannelSelectors(ui.channelsFrame, self.refresh)
         self.models = ModelList(ui.modelSearchBox, ui.modelList, ui.modelCard, self._modelChosen)
         self.several = SeveralCases(ui, scene, self)
+        self.exporter = Exporter(ui, scene, self)
+        self.advanced = AdvancedSection(ui, parent, self)
+        self.output = OutputSection(ui, self)
         self._shortcuts = []
-        for value, text in _POLICIES:
-            ui.policyComboBox.addItem(text, value)
         self._connect()
 
     def _connect(self):
         ui = self.ui
         ui.segmentButton.connect("clicked()", self.segmentOrCancel)
         ui.undoButton.connect("clicked()", self.undo)
-        ui.policyComboBox.connect("currentIndexChanged(int)", self._policyChosen)
-        ui.replaceComboBox.connect("checkedIndexesChanged()", self._replaceChosen)
-        ui.deviceComboBox.connect("currentTextChanged(QString)", self._deviceChosen)
-        ui.releaseButton.connect("clicked()", self.releaseMemory)
-        ui.addModelButton.connect("clicked()", self.addModel)
-        ui.diagnoseButton.connect("clicked()", self.diagnose)
 
     # Life of the panel
 
@@ -75,8 +64,7 @@ class Panel:
             parameters.parameterNode.SetParameter("initialized", "1")
             applyUserSettings(parameters)
         self._guiTag = parameters.connectParametersToGui(connectedWidgets(self.ui))
-        self.models.load(parameters.model)
-        self.several.fillModels(self.models.names())
+        self.loadModels(parameters.model)
         if parameters.volume is None:
             parameters.volume = self._firstVolume()
         self.refresh()
@@ -107,6 +95,7 @@ class Panel:
         self.setParameters(None)
         self.results.clear()
         self.writer.forget()
+        self.exporter.forget()
         self._showIdle("")
 
     def nodeRemoved(self, node):
@@ -127,6 +116,21 @@ class Panel:
     def parameters(self):
         """The settings of the scene, or None."""
         return self._parameters
+
+    @property
+    def refreshing(self):
+        """Whether widgets change by themselves and not by the user."""
+        return self._refreshing or self._parameters is None
+
+    @property
+    def requirementsPath(self):
+        """Of requirements.txt."""
+        return self._requirementsPath
+
+    def loadModels(self, name):
+        """Read the catalogue anew and choose the model of this name."""
+        self.models.load(name)
+        self.several.fillModels(self.models.names())
 
     def packagesAreThere(self):
         """Whether everything is installed, after asking the user; what is wrong is shown."""
@@ -176,6 +180,37 @@ class Panel:
             self._showIdle(str(error))
             return
         self._showRunning()
+
+    def runJob(self, makeJob, onResult):
+        """Run a job other than Segment; `onResult` takes its result and returns what to say."""
+        from DeepSegmentLib.errors import DeepSegmentError
+
+        if self.worker.busy:
+            return
+        self._onResult = onResult
+        try:
+            self.worker.submit(makeJob(), self._onJobEvent)
+        except DeepSegmentError as error:
+            self._showIdle(str(error))
+            return
+        self._showRunning()
+
+    def _onJobEvent(self, event):
+        from DeepSegmentLib.errors import DeepSegmentError
+        from DeepSegmentLib.hosts.worker.messages import Finished, Progressed
+
+        if isinstance(event, Progressed):
+            self._showProgress(event.progress)
+            return
+        try:
+            text = self._onResult(event.result) if isinstance(event, Finished) else endText(event)
+        except DeepSegmentError as error:
+            text = str(error)
+        self._showIdle(text)
+
+    def say(self, text):
+        """Show a text where the user looks after a click."""
+        self.ui.statusLabel.text = text
 
     def _onEvent(self, event):
         from DeepSegmentLib.hosts.worker.messages import Finished, Progressed
@@ -238,34 +273,6 @@ class Panel:
             self.results.clear()
             self._showIdle(_("The last result was taken back."))
 
-    # Models and machine
-
-    def addModel(self):
-        """Copy a model folder or zip file to the user's models."""
-        from pathlib import Path
-
-        from DeepSegmentLib.service.catalogue import add_model
-
-        path = qt.QFileDialog.getOpenFileName(self._parent, _("Add a model"), "", _("Models (model.json *.zip)"))
-        if not path:
-            return
-        source = Path(path)
-        with slicer.util.tryWithErrorDisplay(_("The model could not be added."), waitCursor=True):
-            entry = add_model(source.parent if source.name == "model.json" else source)
-            self.models.load(entry.name)
-            self.several.fillModels(self.models.names())
-
-    def diagnose(self):
-        """Open the Diagnose dialog."""
-        self._dialog = DiagnosisDialog(self._parent, self._requirementsPath)
-        self._dialog.open()
-
-    def releaseMemory(self):
-        """End the worker process; not while it works."""
-        if not self.worker.busy:
-            self.worker.close()
-            self.ui.statusLabel.text = _("The worker's memory is free; it starts again with the next click.")
-
     # What the widgets show
 
     def refresh(self, *_arguments):
@@ -276,7 +283,8 @@ class Panel:
         try:
             self._assignChannels()
             self.channels.show(self.models.spec, self._parameters, self._scene)
-            self._refreshOutput()
+            self.output.refresh()
+            self.advanced.refresh()
             self._refreshRun()
         finally:
             self._refreshing = False
@@ -292,33 +300,6 @@ class Panel:
             if chosen is not None and node.GetNodeReference(channelReference(n)) is None:
                 node.SetNodeReferenceID(channelReference(n), volumes[chosen].GetID())
 
-    def _refreshOutput(self):
-        parameters, ui = self._parameters, self.ui
-        if ui.deviceComboBox.currentText != parameters.device:
-            ui.deviceComboBox.setEditText(parameters.device)
-        there = parameters.segmentation is not None
-        ui.policyComboBox.enabled = there
-        ui.policyComboBox.setCurrentIndex(max(0, ui.policyComboBox.findData(parameters.policy)))
-        replacing = there and parameters.policy == "replace"
-        for widget in (ui.replaceComboBox, ui.replaceComboBoxLabel):
-            widget.setVisible(replacing)
-        if replacing:
-            self._fillReplace()
-
-    def _fillReplace(self):
-        segmentation, box = self._parameters.segmentation.GetSegmentation(), self.ui.replaceComboBox
-        names = [segmentation.GetNthSegment(n).GetName() for n in range(segmentation.GetNumberOfSegments())]
-        if names == [box.itemText(n) for n in range(box.count)]:
-            return
-        box.blockSignals(True)
-        box.clear()
-        box.addItems(names)
-        model = box.checkableModel()
-        for row, name in enumerate(names):
-            state = qt.Qt.Checked if name in self._parameters.replace else qt.Qt.Unchecked
-            box.setCheckState(model.index(row, 0), state)
-        box.blockSignals(False)
-
     def _refreshRun(self):
         running = self.worker.busy or self.several.batch.running
         reason = "" if running else self.reasonNotToSegment()
@@ -330,6 +311,8 @@ class Panel:
         self.models.showCard(expectation)
         self.ui.preflightLabel.text = reason or expectation
         self.ui.undoButton.enabled = not running and self.writer.canUndo
+        self.ui.exportButton.enabled = not running
+        self.ui.measureButton.enabled = not running and self.results.segmentation is not None
         for widget in (self.ui.batchSceneButton, self.ui.batchFolderRunButton, self.ui.batchSequenceButton):
             widget.enabled = not running
 
@@ -343,14 +326,10 @@ class Panel:
         parameters = self._parameters
         try:
             settings = settingsOf(parameters, parameters.roi)
-            needs = estimate(self.models.entry.path, world_geometry(parameters.volume), settings)
+            needs = estimate(self.models.entry.path, world_geometry(parameters.volume), settings, parameters.device)
         except DeepSegmentError as error:
             return str(error)
-        text = _("Needs about {memory:.1f} GB and at most {tiles} tiles.").format(
-            memory=needs.memory_bytes / 1e9, tiles=needs.tiles
-        )
-        free = available_memory_bytes()
-        return text if free is None else _("{text} {free:.0f} GB are free.").format(text=text, free=free / 1e9)
+        return expectationText(needs, available_memory_bytes())
 
     def _showRunning(self):
         self.ui.progressBar.setVisible(True)
@@ -375,19 +354,6 @@ class Panel:
             self._parameters.model = self.models.entry.name
             self.refresh()
 
-    def _policyChosen(self, index):
-        if self._parameters is not None and not self._refreshing:
-            self._parameters.policy = self.ui.policyComboBox.itemData(index)
-
-    def _deviceChosen(self, device):
-        if self._parameters is not None and not self._refreshing:
-            self._parameters.device = device.strip() or "auto"
-
-    def _replaceChosen(self):
-        if self._parameters is not None and not self._refreshing:
-            box = self.ui.replaceComboBox
-            self._parameters.replace = [box.itemText(index.row()) for index in box.checkedIndexes()]
-
     def _volumes(self):
         nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", self._scene)
         return [node for node in nodes if not node.IsA("vtkMRMLLabelMapVolumeNode") and not node.GetHideFromEditors()]
@@ -395,6 +361,14 @@ class Panel:
     def _firstVolume(self):
         volumes = self._volumes()
         return volumes[0] if volumes else None
+
+
+def expectationText(needs, freeBytes):
+    """What a run will need, from an `Estimate`, and what is free."""
+    text = _("Needs about {memory:.1f} GB").format(memory=needs.memory_bytes / 1e9)
+    if needs.seconds is not None:
+        text = _("{text}, about {seconds:.0f} s").format(text=text, seconds=max(1, needs.seconds))
+    return text if freeBytes is None else _("{text}; {free:.0f} GB are free.").format(text=text, free=freeBytes / 1e9)
 
 
 def connectedWidgets(ui):

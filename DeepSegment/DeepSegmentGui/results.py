@@ -6,6 +6,7 @@ from slicer.i18n import tr as _
 
 _SEGMENT_ID = qt.Qt.UserRole
 _OVERLAY_OPACITY = 0.45
+_LOCKED = 2
 
 
 class ResultsView:
@@ -21,8 +22,8 @@ class ResultsView:
         self.segmentation = self.uncertainty = None
         self._places, self._next = [], 0
         table = ui.segmentsTable
-        table.setColumnCount(2)
-        table.setHorizontalHeaderLabels([_("Segment"), _("Volume [ml]")])
+        table.setColumnCount(3)
+        table.setHorizontalHeaderLabels([_("Segment"), _("Volume [ml]"), _("Locked")])
         table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
         table.verticalHeader().setVisible(False)
         table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
@@ -83,19 +84,25 @@ class ResultsView:
         table.blockSignals(True)
         table.setRowCount(len(shown))
         for row, segmentID in enumerate(shown):
-            name, volume = _row(segmentation.GetSegment(segmentID), volumesMl[segmentID])
-            name.setData(_SEGMENT_ID, segmentID)
+            items = _row(segmentation.GetSegment(segmentID), volumesMl[segmentID])
+            items[0].setData(_SEGMENT_ID, segmentID)
             visible = self.segmentation.GetDisplayNode().GetSegmentVisibility(segmentID)
-            name.setCheckState(qt.Qt.Checked if visible else qt.Qt.Unchecked)
-            table.setItem(row, 0, name)
-            table.setItem(row, 1, volume)
+            items[0].setCheckState(qt.Qt.Checked if visible else qt.Qt.Unchecked)
+            for column, item in enumerate(items):
+                table.setItem(row, column, item)
         table.blockSignals(False)
 
     def _itemChanged(self, item):
-        if self.segmentation is not None and item.column() == 0:
-            self.segmentation.GetDisplayNode().SetSegmentVisibility(
-                item.data(_SEGMENT_ID), item.checkState() == qt.Qt.Checked
-            )
+        from DeepSegmentLib.hosts.mrml.segments import set_locked
+
+        if self.segmentation is None:
+            return
+        segmentID = self._ui.segmentsTable.item(item.row(), 0).data(_SEGMENT_ID)
+        checked = item.checkState() == qt.Qt.Checked
+        if item.column() == 0:
+            self.segmentation.GetDisplayNode().SetSegmentVisibility(segmentID, checked)
+        elif item.column() == _LOCKED:
+            set_locked(self.segmentation.GetSegmentation().GetSegment(segmentID), checked)
 
     def _jumpToSegment(self, row, _column):
         segmentID = self._ui.segmentsTable.item(row, 0).data(_SEGMENT_ID)
@@ -133,9 +140,14 @@ def jumpTo(scene, ras):
 
 
 def _row(segment, ml):
+    from DeepSegmentLib.hosts.mrml.segments import is_protected
+
     name = qt.QTableWidgetItem(segment.GetName())
     name.setData(qt.Qt.DecorationRole, qt.QColor.fromRgbF(*segment.GetColor()))
     name.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable | qt.Qt.ItemIsUserCheckable)
     volume = qt.QTableWidgetItem(f"{ml:.2f}")
     volume.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-    return name, volume
+    locked = qt.QTableWidgetItem()
+    locked.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
+    locked.setCheckState(qt.Qt.Checked if is_protected(segment) else qt.Qt.Unchecked)
+    return name, volume, locked

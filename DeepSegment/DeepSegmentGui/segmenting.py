@@ -92,7 +92,7 @@ class ResultWriter:
             InvalidInputError: The volume is gone.
         """
         from DeepSegmentLib.errors import InvalidInputError
-        from DeepSegmentLib.hosts.mrml.volumes import write_volume_node
+        from DeepSegmentLib.hosts.mrml.volumes import region_of, write_volume_node
         from DeepSegmentLib.hosts.mrml.writing import MergePolicy, make_editor, write_label_map
 
         volumeNode = self._scene.GetNodeByID(destination.volumeIDs[0])
@@ -101,6 +101,7 @@ class ResultWriter:
         if self._editor is None:
             self._editor = make_editor(self._scene)
         target = self._scene.GetNodeByID(destination.segmentationID) if destination.segmentationID else None
+        roi = self._scene.GetNodeByID(destination.roiID) if destination.roiID else None
         written = write_label_map(
             self._scene,
             result.label_map,
@@ -108,6 +109,7 @@ class ResultWriter:
             policy=MergePolicy(destination.policy if target else "new"),
             target=target,
             segments=destination.replace,
+            region_ras=None if roi is None else region_of(roi, volumeNode),
             provenance=result.provenance,
             editor=self._editor,
             before_change=saveStateOfSegmentEditor,
@@ -152,8 +154,7 @@ def overlayColor(scene):
 
 def saveStateOfSegmentEditor(segmentationNode):
     """Let Undo of the Segment Editor module take the coming change back, when it edits this segmentation."""
-    module = getattr(slicer.modules, "segmenteditor", None)
-    widget = module.widgetRepresentation() if module is not None else None
-    editor = getattr(widget.self(), "editor", None) if widget is not None else None
+    widget = getattr(slicer.modules, "SegmentEditorWidget", None)  # there once the user has opened that module
+    editor = getattr(widget, "editor", None)
     if editor is not None and editor.segmentationNode() is segmentationNode:
         editor.saveStateForUndo()

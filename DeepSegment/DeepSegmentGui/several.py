@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import qt
 from slicer.i18n import tr as _
 
 from DeepSegmentGui.batch import Batch, Case
+from DeepSegmentGui.models import checkedTexts
 from DeepSegmentGui.segmenting import Destination, settingsOf
 
 
@@ -34,7 +36,7 @@ class SeveralCases:
 
     def segmentVolumes(self):
         """Segment the ticked volumes of the scene with each ticked model; each result is a new segmentation."""
-        volumes = self._ui.batchVolumesSelector.checkedNodes()
+        volumes = checkedNodes(self._ui.batchVolumesSelector)
         self._start([self._volumeCase(node, model) for model in self._models() for node in volumes])
 
     def segmentFolder(self):
@@ -61,8 +63,7 @@ class SeveralCases:
             self.batch.start(cases)
 
     def _models(self):
-        box = self._ui.batchModelsComboBox
-        return [box.itemText(index.row()) for index in box.checkedIndexes()] or [self._panel.parameters.model]
+        return checkedTexts(self._ui.batchModelsComboBox) or [self._panel.parameters.model]
 
     def _volumeCase(self, node, model):
         destination = Destination((node.GetID(),))
@@ -104,6 +105,12 @@ class SeveralCases:
 
         parameters = self._panel.parameters
         return SegmentJob(volume_from_nodes(nodes), model, parameters.device, settingsOf(parameters, None))
+
+
+def checkedNodes(selector):
+    """The ticked nodes of a qMRMLCheckableNodeComboBox."""
+    nodes = [selector.nodeFromIndex(n) for n in range(selector.nodeCount())]
+    return [node for node in nodes if selector.checkState(node) == qt.Qt.Checked]
 
 
 def reportText(result):

@@ -22,7 +22,12 @@ class Worker:
     """
 
     def __init__(self):
-        self._client = self._onEvent = None
+        from DeepSegmentLib.hosts.worker.client import (
+            WorkerClient,
+        )  # now and not at the first click, which must be quick
+
+        command = [pythonExecutable(), "-m", "DeepSegmentLib.hosts.worker"]
+        self._client, self._onEvent = WorkerClient(command, environment=dict(os.environ)), None
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.connect("timeout()", self._poll)
@@ -30,12 +35,12 @@ class Worker:
     @property
     def busy(self):
         """Whether a job is under way."""
-        return self._client is not None and self._client.busy
+        return self._client.busy
 
     @property
     def processID(self):
         """Number of the worker process, or None."""
-        return None if self._client is None else self._client.process_id
+        return self._client.process_id
 
     def submit(self, job, onEvent):
         """Start a job; its events go to `onEvent`, the last of them is Finished, Failed, Stopped or Died.
@@ -44,25 +49,18 @@ class Worker:
             InvalidInputError: Another job is under way.
             ResourceError: There is no room for the volume.
         """
-        from DeepSegmentLib.hosts.worker.client import WorkerClient
-
-        if self._client is None:
-            command = [pythonExecutable(), "-m", "DeepSegmentLib.hosts.worker"]
-            self._client = WorkerClient(command, environment=dict(os.environ))
         self._client.submit(job)
         self._onEvent = onEvent
         self._timer.start()
 
     def cancel(self):
         """Ask the job to stop; `Stopped` follows within about a second."""
-        if self._client is not None:
-            self._client.cancel()
+        self._client.cancel()
 
     def close(self):
         """End the process and free its memory, without an event; the next job starts it anew."""
         self._timer.stop()
-        if self._client is not None:
-            self._client.close()
+        self._client.close()
 
     def _poll(self):
         for event in self._client.poll():

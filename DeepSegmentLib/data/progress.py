@@ -29,3 +29,7 @@ ProgressCallback = Callable[[Progress], None]
 
 def silent(_: Progress) -> None:
     """Ignore progress."""
+
+
+def unwatched() -> None:
+    """What a caller passes that does not want to be called between the steps of a work."""

@@ -117,7 +117,7 @@ def add_case(folder: Path, case: TrainingCase, rules: DatasetRules) -> AddedCase
     """Add a case to a dataset, or make a dataset of it.
 
     Args:
-        folder: `DatasetXXX_Name`; the folder it is in must exist.
+        folder: `DatasetXXX_Name`, new, empty or a dataset; the folder it is in must exist.
         case: What to add.
         rules: What may be replaced or added.
 
@@ -128,7 +128,7 @@ def add_case(folder: Path, case: TrainingCase, rules: DatasetRules) -> AddedCase
     """
     _check_folder(folder)
     check_finite(folder / case.name, case.volume.voxels)
-    if folder.exists():
+    if folder.exists() and not (folder.is_dir() and _is_empty(folder)):
         read_dataset(folder)  # before a lock file is left in a folder that is no dataset
         with exclusive(folder):
             return _add(folder, read_dataset(folder), case, rules)
@@ -139,6 +139,10 @@ def add_case(folder: Path, case: TrainingCase, rules: DatasetRules) -> AddedCase
     with _new_folder(folder) as fresh:
         added = _add(fresh, new_dataset(folder.name, rules.channel_names), case, replace(rules, new_labels=True))
     return AddedCase(tuple(folder / path.relative_to(fresh) for path in added.files), added.labels, (), ())
+
+
+def _is_empty(folder: Path) -> bool:
+    return next(folder.iterdir(), None) is None
 
 
 def _check_folder(folder: Path) -> None:
@@ -155,6 +159,8 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     try:
         fresh.mkdir()
         yield fresh
+        if folder.is_dir():
+            folder.rmdir()  # an empty one; Windows does not rename over it
         fresh.rename(folder)
     except OSError as error:
         raise VolumeFileError(f"{folder} cannot be written: {error.strerror or error}; check its rights") from error

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_COUNTED_AT_ONCE = 1 << 22  # `bincount` copies what it reads to 64 bits
+
+
 @dataclass(frozen=True)
 class Cleanup:
     """Post-processing of one segment, applied in the order of the fields.
@@ -48,8 +51,10 @@ def remove_small(
     Returns:
         A new mask inside the old one.
     """
-    components, _ = ndimage.label(mask)
-    sizes = np.bincount(components.ravel())
+    components, count = ndimage.label(mask)
+    sizes = np.zeros(count + 1, dtype=np.int64)
+    for part in np.array_split(components.ravel(), 1 + components.size // _COUNTED_AT_ONCE):
+        sizes += np.bincount(part, minlength=count + 1)
     sizes[0] = 0
     keep = sizes >= max(1, minimum_voxels)
     if keep_largest:
@@ -59,4 +64,10 @@ def remove_small(
 
 def fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The mask with the background that it encloses (6 neighbours) filled."""
-    return np.asarray(ndimage.binary_fill_holes(mask))
+    background, count = ndimage.label(~mask)
+    enclosed = np.ones(count + 1, dtype=bool)
+    for axis in range(mask.ndim):
+        for border in (0, -1):
+            enclosed[np.unique(background.take(border, axis=axis))] = False
+    enclosed[0] = False
+    return np.asarray(mask | enclosed[background])

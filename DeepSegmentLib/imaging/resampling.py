@@ -11,9 +11,14 @@ import numpy as np
 from scipy import ndimage
 
 from DeepSegmentLib.data import Geometry, LabelMap, Volume
+from DeepSegmentLib.data.progress import unwatched
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
+
+_SLAB_VOXELS = 1 << 23
 
 
 def are_parallel(a: Geometry, b: Geometry) -> bool:
@@ -51,10 +56,15 @@ def along_axis(array: NDArray[Any], weights: NDArray[np.float32], axis: int) -> 
     return np.moveaxis(np.tensordot(weights, array, axes=(1, axis)), 0, axis)
 
 
-def resample(volume: Volume, geometry: Geometry) -> Volume:
+def resample(volume: Volume, geometry: Geometry, on_step: Callable[[], None] = unwatched) -> Volume:
     """The volume by linear interpolation on another grid; places outside take the nearest border's value.
 
     Down-sampling along parallel axes averages (triangle filter) instead of skipping voxels.
+
+    Args:
+        volume: What to resample.
+        geometry: The other grid.
+        on_step: Called several times a second along parallel axes; may raise `Cancelled`.
 
     Returns:
         A float32 volume.
@@ -62,13 +72,29 @@ def resample(volume: Volume, geometry: Geometry) -> Volume:
     if not are_parallel(volume.geometry, geometry):
         channels = [_affine(channel, volume.geometry, geometry, order=1) for channel in volume.voxels]
         return Volume(np.stack(channels), geometry, volume.name)
-    voxels: NDArray[Any] = np.asarray(volume.voxels, dtype=np.float32)
+    voxels: NDArray[Any] = volume.voxels
     for axis in _cheapest_first(volume.geometry, geometry):
         ratio = geometry.spacing_mm[axis] / volume.geometry.spacing_mm[axis]
         positions = axis_positions(volume.geometry, geometry, axis)
         weights = axis_weights(positions, volume.geometry.shape[axis], support=ratio)
-        voxels = along_axis(voxels, weights, axis + 1)
-    return Volume(np.ascontiguousarray(voxels), geometry, volume.name)
+        voxels = _in_slabs(voxels, weights, axis + 1, on_step)
+    return Volume(voxels, geometry, volume.name)
+
+
+def _in_slabs(
+    voxels: NDArray[Any], weights: NDArray[np.float32], axis: int, on_step: Callable[[], None]
+) -> NDArray[np.float32]:
+    """Like `along_axis`, a slab of the array (channel, k, j, i) after the other."""
+    across = 2 if axis == 1 else 1
+    shape = [*voxels.shape]
+    shape[axis] = len(weights)
+    result = np.empty(shape, dtype=np.float32)
+    step = max(1, _SLAB_VOXELS * voxels.shape[across] // max(1, voxels.size))
+    for start in range(0, voxels.shape[across], step):
+        on_step()
+        slab = (slice(None),) * across + (slice(start, start + step),)
+        result[slab] = along_axis(np.asarray(voxels[slab], dtype=np.float32), weights, axis)
+    return result
 
 
 def resample_labels(label_map: LabelMap, geometry: Geometry) -> LabelMap:

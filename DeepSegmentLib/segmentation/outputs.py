@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from DeepSegmentLib.data import LabelMap, Volume
+from DeepSegmentLib.data.progress import unwatched
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.probabilities import entropy, largest_channel, sigmoid, softmax
 
 from .postprocess import clean_up
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from DeepSegmentLib.data import Box, Geometry
@@ -98,13 +101,13 @@ class Outputs:
         if self._entropy is not None:
             self._place(self._entropy, k, box)[...] = entropy(probabilities, exclusive=not regions)
 
-    def finish(self, name: str, tiles: int) -> Prediction:
-        """Apply the region of interest and the model's post-processing."""
+    def finish(self, name: str, tiles: int, on_step: Callable[[], None] = unwatched) -> Prediction:
+        """Apply the region of interest and the model's post-processing; `on_step` is called in between."""
         if self._inside is not None:
             for array in (*self._labels, *self._maps.values()):
                 self._clear_outside(array, self._inside)
         segments = self._spec.output_segments
-        labels = clean_up(LabelMap(self._labels, self._geometry, segments), self._cleanups)
+        labels = clean_up(LabelMap(self._labels, self._geometry, segments), self._cleanups, on_step)
         maps = {key: Volume(array[None], self._geometry, f"{name} {key}") for key, array in self._maps.items()}
         uncertain = None if self._entropy is None else Volume(self._entropy[None], self._geometry, f"{name} entropy")
         return Prediction(labels, maps, uncertain, tiles)

@@ -7,6 +7,7 @@ array of all classes over the whole volume never exists.
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,14 +55,16 @@ def predict(
     settings = settings or PredictSettings()
     on_progress(Progress("prepare", 0.0))
     region, inside = _region(volume, spec, settings)
-    prepared = prepare(volume, spec, region=region)
+    prepared = prepare(volume, spec, region=region, on_step=partial(on_progress, Progress("prepare", 0.0)))
     outputs = Outputs(volume.geometry, spec, settings, inside)
     tile_settings = TileSettings(spec.patch_shape, settings.overlap, spec.mirror_axes if settings.mirror else ())
     clock = _TileClock(on_progress)
     for k, logits in _planes_on_input(prepared, network, tile_settings, clock):
         outputs.write(k, prepared.box, logits)
-    on_progress(Progress("clean up", 0.97, memory_bytes=peak_memory_bytes()))
-    prediction = outputs.finish(volume.name, clock.tiles)
+        clock.report()
+    cleaning = Progress("clean up", 0.97, memory_bytes=peak_memory_bytes())
+    on_progress(cleaning)
+    prediction = outputs.finish(volume.name, clock.tiles, partial(on_progress, cleaning))
     on_progress(Progress("done", 1.0, 0.0, peak_memory_bytes()))
     return prediction
 
@@ -81,10 +84,15 @@ class _TileClock:
     """Turns finished tiles into progress with an estimate of the time to go."""
 
     def __init__(self, on_progress: ProgressCallback) -> None:
-        self._on_progress, self._start, self.tiles = on_progress, time.monotonic(), 0
+        self._on_progress, self._start, self.tiles, self._total = on_progress, time.monotonic(), 0, 1
 
     def __call__(self, done: int, total: int) -> None:
-        self.tiles = done
+        self.tiles, self._total = done, total
+        self.report()
+
+    def report(self) -> None:
+        """Tell how far the tiles are."""
+        done, total = self.tiles, self._total
         eta = (time.monotonic() - self._start) / done * (total - done)
         self._on_progress(Progress("predict", 0.02 + 0.93 * done / total, eta, peak_memory_bytes()))
 

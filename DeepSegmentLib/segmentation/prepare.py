@@ -9,11 +9,14 @@ import numpy as np
 
 from DeepSegmentLib.data import Box, Geometry, Volume
 from DeepSegmentLib.data.geometry import as_index, bounding_box
+from DeepSegmentLib.data.progress import unwatched
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.intensity import normalize
 from DeepSegmentLib.imaging.resampling import resample
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from DeepSegmentLib.networks.spec import ModelSpec
@@ -37,7 +40,9 @@ class Prepared:
     oriented: Geometry
 
 
-def prepare(volume: Volume, spec: ModelSpec, *, region: Box | None = None) -> Prepared:
+def prepare(
+    volume: Volume, spec: ModelSpec, *, region: Box | None = None, on_step: Callable[[], None] = unwatched
+) -> Prepared:
     """Bring a volume to the network's grid and intensities.
 
     Intensities are normalised over the whole content before anything else is cut off, as nnU-Net does, so that a
@@ -47,23 +52,25 @@ def prepare(volume: Volume, spec: ModelSpec, *, region: Box | None = None) -> Pr
         volume: Finite voxels; as many channels as the model has.
         spec: The model.
         region: Part of the *oriented* input to prepare; None for all that has content.
+        on_step: Called between the steps; may raise `Cancelled`.
 
     Raises:
         InvalidInputError: Wrong number of channels, or NaN or infinite voxels.
     """
     _check(volume, spec)
+    on_step()
     oriented = volume.oriented(spec.orientation)
     content = content_box(oriented)
     box = content if region is None else region.intersect(content)
     if box.size == 0:
         box = content
-    channels = [
-        normalize(voxels, channel.normalization)[box.shift(_negative(content.start)).to_slices()]
-        for voxels, channel in zip(oriented.crop(content).voxels, spec.channels, strict=True)
-    ]
+    channels = []
+    for voxels, channel in zip(oriented.crop(content).voxels, spec.channels, strict=True):
+        on_step()
+        channels.append(normalize(voxels, channel.normalization)[box.shift(_negative(content.start)).to_slices()])
     normalized = Volume(np.stack(channels), oriented.geometry.crop(box), volume.name)
     geometry = normalized.geometry.resampled(spec.spacing_mm or normalized.geometry.spacing_mm)
-    return Prepared(resample(normalized, geometry), box, oriented.geometry)
+    return Prepared(resample(normalized, geometry, on_step), box, oriented.geometry)
 
 
 def content_box(volume: Volume) -> Box:
@@ -110,7 +117,7 @@ def _check(volume: Volume, spec: ModelSpec) -> None:
         raise InvalidInputError(
             f"model {spec.name} needs {len(spec.channels)} channel(s) ({names}), the volume has {volume.channels}"
         )
-    if not np.isfinite(volume.voxels).all():
+    if volume.voxels.dtype.kind == "f" and not np.isfinite(volume.voxels).all():
         raise InvalidInputError(f"volume {volume.name!r} has NaN or infinite voxels; replace them first")
 
 

@@ -73,7 +73,12 @@ def user_models_folder(environment: Mapping[str, str] | None = None, platform: s
     """
     variables = os.environ if environment is None else environment
     chosen = variables.get("DEEPSEGMENT_MODELS")
-    return Path(chosen) if chosen else _data_folder(variables, platform) / "DeepSegment" / "Models"
+    return Path(chosen) if chosen else user_folder(variables, platform) / "Models"
+
+
+def user_folder(environment: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
+    """Where what belongs to the user is kept; arguments as in `user_models_folder`."""
+    return _data_folder(os.environ if environment is None else environment, platform) / "DeepSegment"
 
 
 def _data_folder(variables: Mapping[str, str], platform: str) -> Path:

@@ -10,6 +10,8 @@ import numpy as np
 from DeepSegmentLib.files.models import read_spec
 from DeepSegmentLib.segmentation.tiles import TileSettings, count_tiles
 
+from .speeds import known_speed
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -31,19 +33,22 @@ class Estimate:
     Attributes:
         tiles: Forward passes of the network, at most (a crop to the content may save some).
         memory_bytes: Peak memory of the process on a CPU.
+        seconds: How long it takes, at most, with the model loaded; None where it has not run on this machine yet.
     """
 
     tiles: int
     memory_bytes: int
+    seconds: float | None = None
 
 
-def estimate(folder: Path, geometry: Geometry, settings: PredictSettings) -> Estimate:
-    """Estimate tiles and peak memory of a run.
+def estimate(folder: Path, geometry: Geometry, settings: PredictSettings, device: str = "auto") -> Estimate:
+    """Estimate tiles, peak memory and time of a run.
 
     Args:
         folder: Model folder.
         geometry: Grid of the volume.
         settings: What to predict.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
 
     Raises:
         ModelError: The model cannot be read.
@@ -53,7 +58,9 @@ def estimate(folder: Path, geometry: Geometry, settings: PredictSettings) -> Est
     grid = oriented.resampled(spec.spacing_mm or oriented.spacing_mm)
     mirror_axes = spec.mirror_axes if settings.mirror else ()
     tiles = count_tiles(grid.shape, TileSettings(spec.patch_shape, settings.overlap, mirror_axes))
-    return Estimate(tiles, _LIBRARIES_BYTES + _arrays_bytes(spec, geometry, grid, settings))
+    speed = known_speed(spec, device)
+    memory = _LIBRARIES_BYTES + _arrays_bytes(spec, geometry, grid, settings)
+    return Estimate(tiles, memory, None if speed is None else speed * tiles)
 
 
 def _arrays_bytes(spec: ModelSpec, geometry: Geometry, grid: Geometry, settings: PredictSettings) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib import __version__
@@ -68,12 +69,16 @@ class Run:
         model: The model that made it.
         device: Where it ran in the end.
         notes: What had to be changed on the way, for the user.
+        seconds: How long the prediction took, without loading the model.
+        passes: Forward passes of the network, those of mirrored tiles included.
     """
 
     prediction: Prediction
     model: Model
     device: str
     notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    passes: int = 0
 
 
 def segment_volume(
@@ -107,18 +112,25 @@ def segment_volume(
     on_progress(Progress("load model", 0.0))
     loaded = load(folder, device)
     used = str(getattr(loaded.network, "device", device))
+    run = partial(_run, volume, settings=settings, on_progress=on_progress)
     try:
-        return Run(
-            predict(volume, loaded.spec, loaded.network, settings=settings, on_progress=on_progress), loaded, used
-        )
+        return run(loaded, used)
     except ResourceError as error:
         if used == "cpu":
             raise
         note = f"{error} Continued on the CPU."
     on_progress(Progress("out of memory, continuing on the CPU", 0.0))
-    loaded = load(folder, "cpu")
-    prediction = predict(volume, loaded.spec, loaded.network, settings=settings, on_progress=on_progress)
-    return Run(prediction, loaded, "cpu", (note,))
+    return replace(run(load(folder, "cpu"), "cpu"), notes=(note,))
+
+
+def _run(
+    volume: Volume, model: Model, device: str, *, settings: PredictSettings | None, on_progress: ProgressCallback
+) -> Run:
+    start = time.monotonic()
+    prediction = predict(volume, model.spec, model.network, settings=settings, on_progress=on_progress)
+    mirrors = 2 ** len(model.spec.mirror_axes) if settings is not None and settings.mirror else 1
+    seconds = time.monotonic() - start
+    return Run(prediction, model, device, seconds=seconds, passes=prediction.tiles * mirrors)
 
 
 def segment_file(

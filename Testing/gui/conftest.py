@@ -17,8 +17,9 @@ def running_host():
 
 
 @pytest.fixture
-def host(running_host):
-    """The host with an empty scene."""
+def host(running_host, monkeypatch, tmp_path):
+    """The host with an empty scene, and a user who has no models and no records of earlier runs."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user data"))
     running_host.clear()
     yield running_host
     running_host.clear()

@@ -10,8 +10,9 @@ pytest.importorskip("slicer", reason="needs slicer-core")
 pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=ImportError)
 
 import slicer
-from host import ctk_widgets, manifest, mrml_widgets, parameter_node, scripted
-from PySide6 import QtCore, QtWidgets
+import vtk
+from host import ctk_widgets, extension_points, manifest, mrml_widgets, parameter_node, scripted, segment_effects
+from PySide6 import QtWidgets
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCES = sorted((REPOSITORY / "DeepSegment").rglob("*.py"))
@@ -22,19 +23,20 @@ STANDINS = [
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, QtWidgets.QWidget) and kind.__name__[0] in "cq"
 ]
+STANDINS += [kind for kind in extension_points.CLASSES if manifest.knows(kind.__name__)]
 # What Slicer puts there at run time: modules by name, their widgets, and what is imported as a sub-module.
 _DYNAMIC = {"slicer.modules", "slicer.packaging", "slicer.i18n", "slicer.ScriptedLoadableModule"}
 
 
 def _chains(tree):
-    """Dotted names that start with qt, ctk or slicer."""
+    """Dotted names that start with qt, ctk, slicer or vtk."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             parts, inner = [node.attr], node.value
             while isinstance(inner, ast.Attribute):
                 parts.append(inner.attr)
                 inner = inner.value
-            if isinstance(inner, ast.Name) and inner.id in ("qt", "ctk", "slicer"):
+            if isinstance(inner, ast.Name) and inner.id in ("qt", "ctk", "slicer", "vtk"):
                 yield [inner.id, *reversed(parts)]
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "slicer":
             for alias in node.names:
@@ -46,6 +48,8 @@ def _problem(chain):
     head, name = chain[0], chain[1]
     if head == "slicer":
         return _slicer_problem(chain)
+    if head == "vtk":
+        return "" if all(map(hasattr, (vtk, getattr(vtk, name, None)), chain[1:3])) else ".".join(chain)
     if name not in manifest.module_names(head):
         return f"{head}.{name}"
     if len(chain) > 2 and manifest.knows(name) and chain[2] not in manifest.names(name):
@@ -75,9 +79,11 @@ def test_sources_use_names_that_exist(path):
 
 
 def test_a_wrong_name_would_be_found():
-    code = "qt.QPushButton.click\nslicer.util.nonsense()\nslicer.vtkMRMLNothing\nqt.QLabel.nope"
+    code = "qt.QPushButton.click\nslicer.util.nonsense()\nslicer.vtkMRMLNothing\nqt.QLabel.nope\nvtk.vtkNothing"
     problems = [problem for chain in _chains(ast.parse(code)) if (problem := _problem(chain))]
-    assert {"slicer.util.nonsense", "slicer.vtkMRMLNothing", "qt.QLabel.nope"} <= set(problems)
+    wrong = {"slicer.util.nonsense", "slicer.vtkMRMLNothing", "qt.QLabel.nope", "vtk.vtkNothing"}
+    assert wrong <= set(problems)
+    assert "qt.QPushButton.click" not in problems
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
@@ -106,6 +112,30 @@ def test_ui_files_use_classes_and_properties_that_exist(path):
             if entry.get("stdset") != "0" and name not in manifest.properties(kind) and name != "buddy":
                 missing.append(f"{kind}.{name}")
     assert missing == []
+
+
+@pytest.mark.parametrize("path", UI_FILES, ids=lambda path: path.name)
+def test_standins_have_the_properties_that_ui_files_set(path):
+    """PySide6 makes a dynamic property of what a class lacks, and nothing happens."""
+    by_name = {kind.__name__: kind for kind in STANDINS}
+    missing = []
+    for widget in ET.parse(path).iter("widget"):
+        kind = by_name.get(widget.get("class"))
+        named = [entry.get("name") for entry in widget.findall("property") if entry.get("stdset") != "0"]
+        missing += [f"{kind}.{name}" for name in named if kind and kind.staticMetaObject.indexOfProperty(name) < 0]
+    assert missing == []
+
+
+@pytest.mark.parametrize("path", UI_FILES, ids=lambda path: path.name)
+def test_ui_files_declare_the_classes_that_are_not_of_qt(path):
+    """Designer needs the header and the base of each."""
+    root = ET.parse(path).getroot()
+    used = {widget.get("class") for widget in root.iter("widget") if widget.get("class")[0] in "cq"}
+    declared = {entry.findtext("class") for entry in root.iter("customwidget")}
+    assert used == declared
+    for entry in root.iter("customwidget"):
+        assert entry.findtext("extends")
+        assert entry.findtext("header") == f"{entry.findtext('class')}.h"
 
 
 @pytest.mark.parametrize("path", UI_FILES, ids=lambda path: path.name)
@@ -157,32 +187,18 @@ def test_scripted_bases_have_slicer_s_methods(name):
     assert own <= set(real)
 
 
+def test_the_base_of_effects_has_slicer_s_methods():
+    ours = vars(segment_effects.AbstractScriptedSegmentEditorEffect)
+    real = manifest.python_api()["AbstractScriptedSegmentEditorEffect"]
+    assert {name for name in ours if not name.startswith("_")} <= set(real)
+
+
+@pytest.mark.parametrize("kind", extension_points.CLASSES, ids=lambda kind: kind.__name__)
+def test_extension_points_are_classes_of_slicer(kind):
+    assert kind.__name__ in manifest.module_names("slicer")
+
+
 def test_the_parameter_node_wrapper_has_slicer_s_names():
     public = {name for name, value in vars(parameter_node).items() if isinstance(value, type) and name[0] != "_"}
     public -= {"qMRMLNodeComboBox", "ctkSliderWidget"}
     assert public <= set(manifest.python_api()["parameterNodeWrapper"])
-
-
-def test_the_host_refuses_what_pythonqt_refuses(running_host):
-    import qt
-
-    button = qt.QPushButton("text")
-    assert button.text == "text"
-    with pytest.raises(AttributeError, match="no property"):
-        button.mine = 1
-    with pytest.raises(AttributeError, match="type bool"):
-        button.enabled = "yes"
-    with pytest.raises(AttributeError, match="no QPushButton"):
-        button.setTextFormat()
-    with pytest.raises(ValueError, match="no signal"):
-        button.connect("pressedTwice()", print)
-    with pytest.raises(AttributeError, match=r"no qt\."):
-        qt.QNothing()
-    with pytest.raises(TypeError, match="keyword"):
-        qt.QPushButton(text="a")
-    with pytest.raises(TypeError, match="subclassed"):
-
-        class Mine(qt.QPushButton):
-            pass
-
-    assert isinstance(QtCore.QTimer(), QtCore.QObject)

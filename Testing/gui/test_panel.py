@@ -15,7 +15,7 @@ import slicer
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.hosts.mrml.geometry import local_geometry
-from DeepSegmentLib.hosts.mrml.segments import mask_of, segment_ids, set_locked
+from DeepSegmentLib.hosts.mrml.segments import is_protected, mask_of, segment_ids, set_locked
 
 
 @pytest.fixture
@@ -74,6 +74,9 @@ def test_the_button_says_why_it_is_disabled(host, module, tmp_path):
     choose(host, module[0], add_volume(host, tmp_path, "head"))
     assert ui.segmentButton.enabled
     assert "GB" in ui.preflightLabel.text
+    run(host, module[0])
+    assert " s; " in ui.preflightLabel.text  # now that a run was timed
+    assert ui.preflightLabel.text.split(";")[0] in ui.modelCard.toPlainText()
 
 
 def test_a_click_makes_named_segments_in_the_right_place(host, module, head):
@@ -193,6 +196,32 @@ def test_merging_into_a_segmentation_leaves_locked_segments(host, module, head):
     assert second in segment_ids(node)
 
 
+def test_ticks_show_and_lock_segments(host, module, head):
+    table = module[0].panel.ui.segmentsTable
+    choose(host, module[0], head)
+    run(host, module[0])
+    (node,) = segmentations()
+    first = segment_ids(node)[0]
+    table.item(0, 0).setCheckState(qt_unchecked())
+    assert not node.GetDisplayNode().GetSegmentVisibility(first)
+    table.item(0, 2).setCheckState(qt_checked())
+    assert is_protected(node.GetSegmentation().GetSegment(first))
+    table.item(0, 2).setCheckState(qt_unchecked())
+    assert not is_protected(node.GetSegmentation().GetSegment(first))
+
+
+def qt_checked():
+    import qt
+
+    return qt.Qt.Checked
+
+
+def qt_unchecked():
+    import qt
+
+    return qt.Qt.Unchecked
+
+
 def test_settings_are_saved_with_the_scene(host, module, head, tmp_path):
     widget = module[0]
     choose(host, widget, head)
@@ -295,10 +324,10 @@ def test_diagnose_answers_in_a_dialog(host, module):
     panel = module[0].panel
     panel.ui.advancedSection.collapsed = False
     host.click(panel.ui.diagnoseButton)
-    host.wait_until(lambda: not panel._dialog.running, 60)
+    host.wait_until(lambda: not panel.advanced.dialog.running, 60)
     host.process_events()
-    assert "Python" in panel._dialog.text.toPlainText()
-    panel._dialog.dialog.close()
+    assert "Python" in panel.advanced.dialog.text.toPlainText()
+    panel.advanced.dialog.dialog.close()
 
 
 def test_a_sequence_is_segmented_frame_by_frame(host, module, tmp_path):
@@ -315,3 +344,125 @@ def test_a_sequence_is_segmented_frame_by_frame(host, module, tmp_path):
     (target,) = [n for n in slicer.util.getNodesByClass("vtkMRMLSequenceNode") if n is not sequence]
     assert target.GetNumberOfDataNodes() == 2
     assert target.GetNthDataNode(1).GetSegmentation().GetNumberOfSegments() == 15
+
+
+@pytest.mark.parametrize(
+    ("kind", "made"),
+    [
+        ("nifti", ["head/head.nii.gz", "head/head_seg.nii.gz", "head/head_seg.labels.json"]),
+        ("seg-nrrd", ["head.seg.nrrd"]),
+        ("nnunet", ["dataset.json", "imagesTr/head_0000.nii.gz", "labelsTr/head.nii.gz"]),
+        ("csv", ["head.csv"]),
+    ],
+)
+def test_a_case_is_exported(host, module, head, tmp_path, kind, made):
+    ui = module[0].panel.ui
+    choose(host, module[0], head)
+    run(host, module[0])
+    folder = tmp_path / ("Dataset007_Heads" if kind == "nnunet" else "out")
+    folder.mkdir()
+    ui.exportFormatComboBox.setCurrentIndex(ui.exportFormatComboBox.findData(kind))
+    ui.exportFolderButton.directory = str(folder)
+    ui.exportSection.collapsed = False
+    host.click(ui.exportButton)
+    host.wait_until(lambda: not module[0].panel.worker.busy, 60)
+    host.process_events()
+    assert ui.statusLabel.text.startswith("Exported to"), ui.statusLabel.text
+    for name in made:
+        assert (folder / name).is_file(), sorted(path.name for path in folder.rglob("*"))
+
+
+def test_exporting_twice_replaces_nothing(host, module, head, tmp_path):
+    ui = module[0].panel.ui
+    choose(host, module[0], head)
+    run(host, module[0])
+    ui.exportFormatComboBox.setCurrentIndex(ui.exportFormatComboBox.findData("csv"))
+    ui.exportFolderButton.directory = str(tmp_path)
+    ui.exportSection.collapsed = False
+    for expected in ("Exported to", "exists"):
+        host.click(ui.exportButton)
+        host.wait_until(lambda: not module[0].panel.worker.busy, 60)
+        host.process_events()
+        assert expected in ui.statusLabel.text
+
+
+def test_segments_are_measured_into_a_table(host, module, head):
+    ui = module[0].panel.ui
+    choose(host, module[0], head)
+    run(host, module[0])
+    for _ in range(2):
+        host.click(ui.measureButton)
+        host.wait_until(lambda: not module[0].panel.worker.busy, 60)
+        host.process_events()
+    (table,) = slicer.util.getNodesByClass("vtkMRMLTableNode")
+    assert table.GetTable().GetNumberOfRows() == 15
+    assert table.GetColumnUnitLabel("volume [ml]") == "ml"
+
+
+def test_review_goes_to_uncertain_places(host, module, head):
+    ui = module[0].panel.ui
+    choose(host, module[0], head)
+    run(host, module[0])
+    host.show_volume(head)
+    nodes = slicer.util.getNodesByClass("vtkMRMLSliceNode")
+    before = [node.GetSliceOffset() for node in nodes]
+    host.click(ui.reviewButton)
+    assert [node.GetSliceOffset() for node in nodes] != before
+    assert ui.reviewButton.text.startswith("Review next (1 of")
+
+
+def test_inside_a_region_only_its_voxels_change(host, module, head):
+    widget = module[0]
+    ui = widget.panel.ui
+    choose(host, widget, head)
+    run(host, widget)
+    (node,) = segmentations()
+    geometry = local_geometry(head)
+    before = {name: mask_of(node, name, geometry) for name in segment_ids(node)}
+    for name in before:  # something to be put right, inside and outside of the region
+        logic = slicer.vtkSlicerSegmentationsModuleLogic
+        logic.ClearSegment(node, name)
+    roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "here")
+    center = geometry.index_to_ras((20, 22, 20))
+    roi.SetCenter(*center)
+    roi.SetSize(60.0, 60.0, 60.0)
+    ui.roiSelector.setCurrentNode(roi)
+    ui.policyComboBox.setCurrentIndex(ui.policyComboBox.findData("roi"))
+    host.process_events()
+    assert "segments from" in run(host, widget)
+    inside = np.abs(geometry.index_to_ras(np.argwhere(np.ones(geometry.shape))) - center).max(axis=1) <= 30.0 + 1e-6
+    inside = inside.reshape(geometry.shape)
+    after = {name: mask_of(node, name, geometry) for name in before}
+    assert sum(mask.sum() for mask in after.values()) > 0
+    assert not any((mask & ~inside).any() for mask in after.values())
+
+
+def test_a_dicom_segmentation_says_who_made_it(host, module, shared_data, tmp_path, monkeypatch):
+    """The volume comes from DICOM, as Slicer's database remembers it; the object is read back by pydicom."""
+    pydicom = pytest.importorskip("pydicom")
+    pytest.importorskip("highdicom")
+    from nodes import add_volume as add_node
+
+    from DeepSegmentLib.files.dicom import read_series, series_files
+
+    files = series_files(shared_data / "ct_dicom", None)
+    volume = read_series(shared_data / "ct_dicom")
+    node = add_node(slicer.mrmlScene, volume.geometry, volume.voxels[0].astype(np.float32), "CT")
+    by_uid = {f"1.2.826.{n}": str(path) for n, path in enumerate(files)}
+    node.SetAttribute("DICOM.instanceUIDs", " ".join(by_uid))
+    database = type("Database", (), {"fileForInstance": staticmethod(by_uid.get)})
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    widget = module[0]
+    ui = widget.panel.ui
+    choose(host, widget, node)
+    run(host, widget, 300)
+    ui.exportFormatComboBox.setCurrentIndex(ui.exportFormatComboBox.findData("dicom-seg"))
+    ui.exportFolderButton.directory = str(tmp_path)
+    ui.exportSection.collapsed = False
+    host.click(ui.exportButton)
+    host.wait_until(lambda: not widget.panel.worker.busy, 120)
+    host.process_events()
+    assert ui.statusLabel.text.startswith("Exported to"), ui.statusLabel.text
+    made = pydicom.dcmread(tmp_path / "CT.dcm")
+    assert {item.SegmentAlgorithmType for item in made.SegmentSequence} == {"AUTOMATIC"}
+    assert "brain-mr" in made.SegmentSequence[0].SegmentAlgorithmName

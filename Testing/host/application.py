@@ -15,9 +15,21 @@ import slicer
 import slicer.util
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from host import ctk_widgets, manifest, mrml_widgets, parameter_node, pythonqt, scripted
+from host import (
+    ctk_widgets,
+    extension_points,
+    manifest,
+    mrml_widgets,
+    parameter_node,
+    pythonqt,
+    scripted,
+    segment_editor,
+    subject_hierarchy,
+)
+from host.desktop import qSlicerMainWindow
 from host.headless import make_application
 from host.pythonqt import unwrap, wrap
+from host.view_widgets import qSlicerLayoutManager
 
 
 class _Names(types.ModuleType):
@@ -93,7 +105,10 @@ class _App:
         pass
 
     def layoutManager(self):
-        return self._host.layout_manager
+        return wrap(self._host.layout_manager)
+
+    def topLevelWidgets(self):
+        return tuple(wrap(widget) for widget in QtWidgets.QApplication.topLevelWidgets())
 
     def translate(self, _context, text):
         return text
@@ -119,6 +134,7 @@ class Host:
     Attributes:
         application: Scene and logics, see `headless.Application`.
         startup: What modules connected to signals of the application.
+        errors: What slots and observers ended with, not yet raised.
         views: Slice and 3D views by name; made when first asked for.
     """
 
@@ -133,8 +149,11 @@ class Host:
             QtCore.QSettings.Format.IniFormat, QtCore.QSettings.Scope.UserScope, self._settings.name
         )
         self.application = make_application()
-        self.startup, self._views, self.layout_manager = [], {}, None
+        self.startup, self.errors, self._views = [], [], {}
+        self.layout_manager = qSlicerLayoutManager(self.open_views)
+        self.main_window = qSlicerMainWindow(self._open_module)
         self._install()
+        sys.excepthook = self._note_error
 
     def _install(self):
         """Put the stand-ins where modules look for them."""
@@ -155,6 +174,7 @@ class Host:
         slicer.modules = types.SimpleNamespace(
             **{name.lower(): types.SimpleNamespace(logic=lambda logic=logic: logic) for name, logic in logics}
         )
+        extension_points.install()
         self._add_python("slicer.ScriptedLoadableModule", scripted)
         self._add_python("slicer.parameterNodeWrapper", parameter_node)
         i18n = types.ModuleType("slicer.i18n")
@@ -181,27 +201,88 @@ class Host:
         panel.setMRMLScene(slicer.mrmlScene)
         setattr(slicer.modules, path.stem.lower(), types.SimpleNamespace(path=str(path)))
         widget = getattr(module, f"{path.stem}Widget")(wrap(panel))
+        setattr(slicer.modules, f"{path.stem}Widget", widget)
         widget.setup()
-        widget.enter()
+        selector = self.main_window.moduleSelector()
+        selector.forget()
+        selector.selectModule(path.stem)
         panel.resize(480, 980)
         panel.show()
         self.process_events()
         return widget, wrap(panel)
 
+    def _open_module(self, previous, name):
+        """Leave one module and enter another, as the module selector does."""
+        if not hasattr(slicer.modules, name.lower()):
+            raise ValueError(f"there is no module {name}; load it first")
+        for module, method in ((previous, "exit"), (name, "enter")):
+            widget = getattr(slicer.modules, f"{module}Widget", None)
+            if widget is not None:
+                getattr(widget, method)()
+
+    def complete_startup(self):
+        """Call what modules connected to the end of the application's start."""
+        functions = [function for signal, function in self.startup if signal == "startupCompleted()"]
+        self.startup.clear()
+        for function in functions:
+            function()
+        self.process_events()
+
+    def open_segment_editor(self, segmentation, volume):
+        """The Segment Editor on a segmentation and its source volume, the views open: the wrapped widget."""
+        self.show_volume(volume)
+        return segment_editor.open_editor(slicer.mrmlScene, segmentation, volume)
+
+    def open_context_menu(self, node):
+        """Right click on a node in the subject hierarchy: the actions that are then visible."""
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+        item = hierarchy.GetItemByDataNode(node)
+        # In the desktop every node has its item: a class of Qt code adds it.
+        return subject_hierarchy.open_menu(item or hierarchy.CreateItem(hierarchy.GetSceneItemID(), node))
+
+    def _note_error(self, kind, error, trace):
+        """An exception in a slot or an observer: Slicer prints it and goes on, and so do Qt and VTK here."""
+        sys.__excepthook__(kind, error, trace)
+        self.errors.append(error)
+
+    def raise_errors(self):
+        """Raise the first exception that a slot or an observer ended with since the last call."""
+        errors, self.errors = self.errors, []
+        if errors:
+            raise errors[0]
+
     def clear(self):
-        """Empty the scene, as File, Close scene does."""
-        self._views.clear()
-        self.application.logic.GetSliceLogics().RemoveAllItems()
-        self.application.logic.GetViewLogics().RemoveAllItems()
+        """Empty the scene, as File, Close scene does, and forget settings and what modules registered."""
+        extension_points.forget()
+        self.startup.clear()
+        self._close_views()
         slicer.mrmlScene.Clear(0)
         QtCore.QSettings().clear()
         self.process_events()
 
+    def _close_views(self):
+        """Views go with their nodes: these outlive the closing of a scene, and the next views would not find them."""
+        for view in self._views.values():
+            view.close()
+        self._views.clear()
+        self.layout_manager.close()
+        self.application.logic.GetSliceLogics().RemoveAllItems()
+        self.application.logic.GetViewLogics().RemoveAllItems()
+        scene = slicer.mrmlScene
+        for kind in ("vtkMRMLAbstractViewNode", "vtkMRMLSliceCompositeNode", "vtkMRMLCameraNode"):
+            for node in slicer.util.getNodesByClass(kind, scene):
+                scene.RemoveNode(node)
+
     def process_events(self, seconds=0.0):
-        """Serve the event loop, at least once."""
+        """Serve the event loop, at least once.
+
+        Raises:
+            Exception: What a slot or an observer ended with.
+        """
         end = time.monotonic() + seconds
         while True:
             self.qt.processEvents()
+            self.raise_errors()
             if time.monotonic() >= end:
                 return
             time.sleep(0.002)

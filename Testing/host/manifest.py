@@ -24,9 +24,18 @@ def module_names(module):
     return frozenset(_api()["modules"][module])
 
 
+_EFFECT = "qSlicerSegmentEditorScriptedEffect"
+_EFFECT_PROPERTIES = {
+    "name": "QString", "title": "QString", "perSegment": "bool", "requireSegments": "bool",
+    "showEffectCursorInSliceView": "bool", "showEffectCursorInThreeDView": "bool",
+}  # fmt: skip
+
+
 @cache
 def _by_class():
-    return {name.split(".")[1]: entry for name, entry in _api()["classes"].items()}
+    known = {name.split(".")[1]: entry for name, entry in _api()["classes"].items()}
+    effect = {"names": python_api()[_EFFECT]["names"], "slots": [], "signals": [], "properties": _EFFECT_PROPERTIES}
+    return known | {_EFFECT: effect}
 
 
 def knows(class_name):

@@ -176,6 +176,9 @@ class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
         checked = [row for row, item in items if item.checkState() == QtCore.Qt.CheckState.Checked]
         return [self._scene.GetNodeByID(self.itemData(row)) for row in checked]
 
+    def checkState(self, node):
+        return self.model().item(self.findData(node.GetID())).checkState()
+
     def setCheckState(self, node, state):
         self.model().item(self.findData(node.GetID())).setCheckState(QtCore.Qt.CheckState(state))
         self.checkedNodesChanged.emit()

@@ -44,7 +44,8 @@ class Object:
             return lambda *arguments: _own_methods[name](raw, *arguments)
         if _is_property(raw, name):
             return wrap(raw.property(name))
-        return _Method(getattr(raw, name))
+        value = getattr(raw, name)
+        return value if isinstance(value, int) else _Method(value)
 
     def __setattr__(self, name, value):
         raw = object.__getattribute__(self, _RAW)
@@ -152,6 +153,8 @@ def _is_strict(raw):
 
 
 def _check_name(raw, name):
+    if name.encode() in raw.dynamicPropertyNames():
+        return
     if _is_strict(raw) and name not in manifest.names(type(raw).__name__):
         raise AttributeError(f"desktop Slicer has no {type(raw).__name__}.{name}")
     if name not in _own_methods and name != "name" and not _is_property(raw, name) and not hasattr(raw, name):

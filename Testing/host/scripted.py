@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import time
 import unittest
 from pathlib import Path
 
@@ -106,7 +107,11 @@ class ScriptedLoadableModuleTest(unittest.TestCase):
         super().__init__(*arguments or ("runTest",), **keywords)
 
     def delayDisplay(self, message, requestedDelay=None, msec=None):
+        end = time.monotonic() + (requestedDelay or msec or 0) / 1000
         slicer.app.processEvents()
+        while time.monotonic() < end:
+            time.sleep(0.002)
+            slicer.app.processEvents()
 
     def runTest(self):
         """Modules run their tests here."""

@@ -88,6 +88,10 @@ class SliceView:
         self.interactor.SetInteractorStyle(vtk.vtkInteractorStyleUser())
         self.style.SetInteractor(self.interactor)
 
+    def close(self):
+        """Let go of the scene."""
+        _close(self)
+
     def fit(self):
         """Show the whole of what is on show."""
         self.logic.ResizeSliceNode(*self.size)
@@ -128,6 +132,10 @@ class ThreeDView:
             self.node,
         )
 
+    def close(self):
+        """Let go of the scene."""
+        _close(self)
+
     def pixels(self):
         """The picture, an array (row, column, 3), of everything that is in the view."""
         self.window.Render()
@@ -135,6 +143,14 @@ class ThreeDView:
         self.node.SetAxisLabelsVisible(0)
         self.renderer.ResetCamera()
         return _grab(self.window)
+
+
+def _close(view):
+    """Views that are still referenced would go on answering to changes of the scene."""
+    view.interactor.RemoveAllObservers()
+    view._group.SetMRMLDisplayableNode(None)
+    view.logic.SetMRMLScene(None)
+    view.window.Finalize()
 
 
 def _grab(window):

@@ -3,7 +3,7 @@
 import numpy as np
 import slicer
 import vtk
-from vtk.util.numpy_support import numpy_to_vtk
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from DeepSegmentLib.hosts.mrml.geometry import image_to_world, to_matrix
 
@@ -61,3 +61,41 @@ def world_centers(node, segment_id):
                     local = matrix.MultiplyPoint((i, j, k, 1))[:3]
                     points.append(to_world.TransformPoint(local))
     return np.array(points)
+
+
+def points_of(node, segment_id):
+    """Positions in the node's space of the voxels of a segment, through VTK alone; rounded to micrometers."""
+    image = slicer.vtkOrientedImageData()
+    node.GetBinaryLabelmapRepresentation(segment_id, image)
+    if image.IsEmpty():
+        return set()
+    matrix, extent = vtk.vtkMatrix4x4(), image.GetExtent()
+    image.GetImageToWorldMatrix(matrix)
+    labels = vtk_to_numpy(image.GetPointData().GetScalars())
+    shape = [extent[2 * n + 1] - extent[2 * n] + 1 for n in (2, 1, 0)]
+    index = np.argwhere(labels.reshape(shape))[:, ::-1] + extent[::2]
+    affine = np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+    return {tuple(point) for point in np.round(index @ affine[:3, :3].T + affine[:3, 3], 3).tolist()}
+
+
+def stray_labels(node):
+    """Labels in the images of a segmentation that belong to no segment."""
+    segmentation = node.GetSegmentation()
+    owned, found = set(), set()
+    for n in range(segmentation.GetNumberOfSegments()):
+        segment = segmentation.GetNthSegment(n)
+        image = segment.GetRepresentation("Binary labelmap")
+        owned.add((image, segment.GetLabelValue()))
+        if not image.IsEmpty():
+            found |= {(image, int(value)) for value in np.unique(vtk_to_numpy(image.GetPointData().GetScalars()))}
+    return {(image, value) for image, value in found - owned if value}
+
+
+def surface_bounds(node):
+    """Number of points and bounds of the surface of each segment."""
+    segmentation = node.GetSegmentation()
+    surfaces = [
+        segmentation.GetNthSegment(n).GetRepresentation("Closed surface")
+        for n in range(segmentation.GetNumberOfSegments())
+    ]
+    return [(surface.GetNumberOfPoints(), surface.GetBounds()) for surface in surfaces]

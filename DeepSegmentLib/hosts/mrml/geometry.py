@@ -74,6 +74,24 @@ def to_matrix(array: NDArray[np.float64]) -> Any:
     return matrix
 
 
+def lattice_of(image: Any) -> NDArray[np.float64]:
+    """4x4 matrix of a vtkOrientedImageData from index (k, j, i) to millimetres in its node's space."""
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    return to_array(matrix)[:, _REVERSED]
+
+
 def image_to_world(geometry: Geometry) -> Any:
     """The matrix that VTK images take: from (i, j, k) to RAS millimetres."""
     return to_matrix(geometry.affine[:, _REVERSED])
+
+
+def check_same_transform(node: Any, volume_node: Any) -> None:
+    """Raises InvalidInputError where two nodes do not move together."""
+    if node.GetTransformNodeID() != volume_node.GetTransformNodeID():
+        raise InvalidInputError(
+            f"{node.GetName()!r} and {volume_node.GetName()!r} are under different transforms; "
+            "put both under the same one (module Transforms)"
+        )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from DeepSegmentLib.data import Box, LabelMap, Segment
 
-from DeepSegmentLib.data import LabelMap, Segment
-
-from .geometry import local_geometry
+from .geometry import check_same_transform, local_geometry
+from .images import labelmap_name, make_image, read_shapes
 from .placement import place_beside
-from .segments import BACKUP_TAG, describe, make_image, mask_of, segment_ids, tags_of_provenance, terminology_of
+from .segments import BACKUP_TAG, describe, segment_ids, tags_of_provenance, terminology_of
+from .shapes import stack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,28 +35,22 @@ def label_map_from_node(node: Any, volume_node: Any, ids: Sequence[str] | None =
     Returns:
         Labels in the volume's own space (see `local_geometry`), as many layers as the overlaps need; the values
         1, 2, ... follow the order of the segments.
+
+    Raises:
+        InvalidInputError: The nodes are under different transforms, or the segments have no voxels.
     """
+    check_same_transform(node, volume_node)
     segmentation, geometry = node.GetSegmentation(), local_geometry(volume_node)
     if ids is None:
         ids = [name for name in segment_ids(node) if not segmentation.GetSegment(name).HasTag(BACKUP_TAG)]
-    kind = np.uint8 if len(ids) < 256 else np.uint16
-    layers: list[NDArray[Any]] = [np.zeros(geometry.shape, kind)]
-    segments = []
-    for value, segment_id in enumerate(ids, start=1):
-        mask = mask_of(node, segment_id, geometry)
-        layer = _free_layer(layers, mask)
-        layers[layer][mask] = value
-        segments.append(_to_noun(segmentation.GetSegment(segment_id), value, layer))
-    return LabelMap(np.stack(layers), geometry, tuple(segments))
-
-
-def _free_layer(layers: list[NDArray[Any]], mask: NDArray[np.bool_]) -> int:
-    """The first layer that is empty under a mask; a new one where there is none."""
-    for n, layer in enumerate(layers):
-        if not layer[mask].any():
-            return n
-    layers.append(np.zeros_like(layers[0]))
-    return len(layers) - 1
+    shapes = read_shapes(node, ids, geometry)
+    on_grid = [shapes[segment_id].onto(geometry.affine) for segment_id in ids]
+    layers, places = stack(on_grid, Box.of_shape(geometry.shape))
+    nouns = [
+        _to_noun(segmentation.GetSegment(segment_id), value, place)
+        for value, (segment_id, place) in enumerate(zip(ids, places, strict=True), start=1)
+    ]
+    return LabelMap(layers, geometry, tuple(nouns))
 
 
 def _to_noun(segment: Any, value: int, layer: int) -> Segment:
@@ -98,14 +92,13 @@ def add_segments(
     import slicer
 
     image = make_image(labels, geometry)
-    representation = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     segmentation = node.GetSegmentation()
     added = []
     for noun in segments:
         segment = slicer.vtkSegment()
         describe(segment, noun, origin)
         segment.SetLabelValue(noun.value)
-        segment.AddRepresentation(representation, image)
+        segment.AddRepresentation(labelmap_name(), image)
         segment_id = segmentation.GenerateUniqueSegmentID(noun.name)
         segmentation.AddSegment(segment, segment_id)
         added.append(segment_id)
@@ -113,15 +106,21 @@ def add_segments(
 
 
 def keep_provenance(node: Any, provenance: Mapping[str, str]) -> None:
-    """Write the provenance on the node, where it is saved with the scene."""
+    """Write the provenance on the node, where it is saved with the scene, in place of what was there."""
+    for name in _attributes(node):
+        node.RemoveAttribute(name)
     for key, value in provenance.items():
         node.SetAttribute(f"{_ATTRIBUTE}{key}", value)
 
 
 def provenance_of(node: Any) -> dict[str, str]:
     """The provenance that `keep_provenance` wrote, or else what the segments' tags say (after loading a file)."""
-    names = [name for name in node.GetAttributeNames() if name.startswith(_ATTRIBUTE)]
+    names = _attributes(node)
     if names:
         return {name.removeprefix(_ATTRIBUTE): str(node.GetAttribute(name)) for name in names}
     ids = segment_ids(node)
     return tags_of_provenance(node.GetSegmentation().GetSegment(ids[0])) if ids else {}
+
+
+def _attributes(node: Any) -> list[str]:
+    return [name for name in node.GetAttributeNames() if name.startswith(_ATTRIBUTE)]

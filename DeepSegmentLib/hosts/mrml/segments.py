@@ -5,26 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from DeepSegmentLib.data import Box
-from DeepSegmentLib.data.geometry import as_index
 from DeepSegmentLib.files.seg_nrrd import PROVENANCE_TAG
 from DeepSegmentLib.files.terminology import SEPARATORS, from_entry, to_entry
 
-from .geometry import image_to_world, to_array
+from .images import read_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from DeepSegmentLib.data import Geometry, Segment, Terminology
 
-LOCKED_TAG = "DeepSegment.Locked"
-"""Tag of a segment that must not change; Slicer has a status for finished segments but no lock."""
+LOCKED_TAG = "DeepSegmentLocked"
+"""Tag of a segment that must not change; Slicer has a status for finished segments but no lock.
 
-BACKUP_TAG = "DeepSegment.BackupOf"
+Not among the tags that begin with `PROVENANCE_TAG`: those are read as provenance.
+"""
+
+BACKUP_TAG = "DeepSegmentBackupOf"
 """Tag of a backup: the ID of the segment whose former shape it is."""
 
 PROVENANCE_WORDS = ("model", "model_version", "model_sha256", "parameters", "device", "library", "created")
@@ -108,6 +109,17 @@ def describe(segment: Any, noun: Segment, origin: Origin) -> None:
     stamp(segment, origin)
 
 
+def back_up(segment: Any, segment_id: str) -> Any:
+    """A vtkSegment without voxels that says of itself what the segment said, and that it is its backup."""
+    import slicer
+
+    copy = slicer.vtkSegment()
+    copy.DeepCopyMetadata(segment)
+    copy.SetName(f"{segment.GetName()} (before DeepSegment)")
+    copy.SetTag(BACKUP_TAG, segment_id)
+    return copy
+
+
 def stamp(segment: Any, origin: Origin) -> None:
     """Say on a segment which algorithm made it, for DICOM SEG and for whoever opens the file.
 
@@ -118,36 +130,14 @@ def stamp(segment: Any, origin: Origin) -> None:
     name = " ".join(word for word in (words.get("model"), words.get("model_version")) if word)
     segment.SetTag(_ALGORITHM_NAME, name or "DeepSegment")
     for key, value in words.items():
-        if not SEPARATORS.search(value):
-            segment.SetTag(f"{PROVENANCE_TAG}{key}", value)
+        name = f"{PROVENANCE_TAG}{key}"
+        segment.RemoveTag(name) if SEPARATORS.search(value) else segment.SetTag(name, value)
 
 
 def tags_of_provenance(segment: Any) -> dict[str, str]:
     """The provenance among the tags of a segment; Python cannot list tags, so the known words are looked up."""
     words = {key: tag(segment, f"{PROVENANCE_TAG}{key}") for key in PROVENANCE_WORDS}
     return {key: value for key, value in words.items() if value}
-
-
-def make_image(labels: NDArray[Any], geometry: Geometry, box: Box | None = None) -> Any:
-    """A vtkOrientedImageData of labels (k, j, i).
-
-    Args:
-        labels: Labels of the box; copied.
-        geometry: The whole grid.
-        box: Which part of the grid they cover; None for all of it.
-    """
-    import slicer
-    from vtk.util.numpy_support import numpy_to_vtk
-
-    start = (0, 0, 0) if box is None else box.start
-    extent = [
-        value for first, n in zip(start[::-1], labels.shape[::-1], strict=True) for value in (first, first + n - 1)
-    ]
-    image = slicer.vtkOrientedImageData()
-    image.SetExtent(*extent)
-    image.SetImageToWorldMatrix(image_to_world(geometry))
-    image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(labels).ravel(), deep=True))
-    return image
 
 
 def mask_of(node: Any, segment_id: str, geometry: Geometry) -> NDArray[np.bool_]:
@@ -158,46 +148,5 @@ def mask_of(node: Any, segment_id: str, geometry: Geometry) -> NDArray[np.bool_]
         segment_id: Which segment.
         geometry: The grid, in the node's own space.
     """
-    shared = node.GetBinaryLabelmapInternalRepresentation(segment_id)
-    mask = np.zeros(geometry.shape, dtype=bool)
-    if shared is None or shared.IsEmpty():
-        return mask
-    if _on_grid(shared, geometry):
-        value = node.GetSegmentation().GetSegment(segment_id).GetLabelValue()
-        inside, labels = _part_on_grid(shared, geometry)
-        mask[inside.to_slices()] = labels == value
-        return mask
-    return _resampled(node, segment_id, geometry)
-
-
-def _on_grid(image: Any, geometry: Geometry) -> bool:
-    import vtk
-
-    matrix = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(matrix)
-    return np.allclose(to_array(matrix), to_array(image_to_world(geometry)), rtol=0, atol=1e-6)
-
-
-def _part_on_grid(image: Any, geometry: Geometry) -> tuple[Box, NDArray[Any]]:
-    """The part of an image that lies on a grid of the same axes, and its labels."""
-    from vtk.util.numpy_support import vtk_to_numpy
-
-    extent = image.GetExtent()
-    start, stop = as_index(extent[::2][::-1]), as_index([last + 1 for last in extent[1::2][::-1]])
-    box = Box(start, stop)
-    labels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(box.shape)
-    inside = box.intersect(Box.of_shape(geometry.shape))
-    k, j, i = start
-    return inside, np.asarray(labels[inside.shift((-k, -j, -i)).to_slices()])
-
-
-def _resampled(node: Any, segment_id: str, geometry: Geometry) -> NDArray[np.bool_]:
-    import slicer
-    from vtk.util.numpy_support import vtk_to_numpy
-
-    image, resampled = slicer.vtkOrientedImageData(), slicer.vtkOrientedImageData()
-    node.GetBinaryLabelmapRepresentation(segment_id, image)
-    grid = make_image(np.zeros(geometry.shape, np.uint8), geometry)
-    slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(image, grid, resampled)
-    scalars = vtk_to_numpy(resampled.GetPointData().GetScalars())
-    return np.asarray(scalars.reshape(geometry.shape) > 0)
+    shape = read_shapes(node, [segment_id], geometry)[segment_id]
+    return shape.onto(geometry.affine).within(Box.of_shape(geometry.shape))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from DeepSegmentLib.errors import InvalidInputError
 
 from .geometry import local_geometry
-from .placement import place_beside
+from .placement import check_present, place_beside
 from .segmentations import add_segments, keep_provenance
 from .segments import Origin
 
@@ -61,10 +61,12 @@ def write_frame(
         provenance: Goes with the frame.
 
     Raises:
-        InvalidInputError: The labels are not on the frame's grid.
+        InvalidInputError: The labels are not on the frame's grid, or a sequence was removed.
     """
     import slicer
 
+    for sequence in (sequence_node, target):
+        check_present(scene, sequence)
     frame = frame_node(sequence_node, n)
     geometry = local_geometry(frame)
     if label_map.geometry.shape != geometry.shape:
@@ -76,13 +78,22 @@ def write_frame(
         add_segments(node, labels, geometry, nouns, Origin(dict(provenance)))
     keep_provenance(node, provenance)
     target.SetDataNodeAtValue(node, sequence_node.GetNthIndexValue(n))
-    _play_together(scene, target, sequence_node)
+    _play_together(scene, target, sequence_node, node)
 
 
-def _play_together(scene: Any, target: Any, sequence_node: Any) -> None:
-    """Let every browser that plays one sequence play the other; nothing where no browser plays it."""
+def _play_together(scene: Any, target: Any, sequence_node: Any, node: Any) -> None:
+    """Let every browser that plays one sequence play the other in the same place; nothing where none plays it."""
     for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode")):
         browser = scene.GetNthNodeByClass(n, "vtkMRMLSequenceBrowserNode")
         known = browser.IsSynchronizedSequenceNodeID(sequence_node.GetID(), True)
         if known and not browser.IsSynchronizedSequenceNodeID(target.GetID(), True):
             browser.AddSynchronizedSequenceNodeID(target.GetID())
+            _move_together(browser, target, sequence_node, node)
+
+
+def _move_together(browser: Any, target: Any, sequence_node: Any, node: Any) -> None:
+    """Frames have no transform; the node that shows them may have one, and then its segmentation needs it too."""
+    movie = browser.GetProxyNode(sequence_node)
+    if movie is not None and movie.GetTransformNodeID():
+        shown = browser.GetProxyNode(target) or browser.AddProxyNode(node, target, True)
+        shown.SetAndObserveTransformNodeID(movie.GetTransformNodeID())

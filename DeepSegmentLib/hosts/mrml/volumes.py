@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_LEAST_SHOWN = 0.2
+"""Maps of 0 to 1 are see-through below."""
+
+
 def volume_from_nodes(nodes: Sequence[Any]) -> Volume:
     """One or more volume nodes as the channels of a volume.
 
@@ -37,7 +41,7 @@ def volume_from_nodes(nodes: Sequence[Any]) -> Volume:
         raise InvalidInputError("a volume is missing; choose one for each channel")
     geometry = world_geometry(nodes[0])
     for node in nodes[1:]:
-        if not world_geometry(node).is_close(geometry):
+        if not world_geometry(node).is_close(geometry) or _warp_of(node) != _warp_of(nodes[0]):
             raise InvalidInputError(
                 f"volume {node.GetName()!r} is not on the grid of {nodes[0].GetName()!r}; "
                 "resample it onto that grid first (module Resample Scalar/Vector/DWI Volume)"
@@ -45,6 +49,17 @@ def volume_from_nodes(nodes: Sequence[Any]) -> Volume:
     channels = [voxels_of(node) for node in nodes]
     voxels = channels[0] if len(channels) == 1 else np.concatenate(channels)
     return Volume(voxels, geometry, str(nodes[0].GetName()))
+
+
+def _warp_of(node: Any) -> str | None:
+    """ID of the non-linear transform that a node is under."""
+    transform = node.GetParentTransformNode()
+    return None if transform is None or transform.IsTransformToWorldLinear() else str(transform.GetID())
+
+
+def local_volume(node: Any) -> Volume:
+    """A volume node in its own space, whatever its parent transform; its voxels are shared."""
+    return Volume(voxels_of(node), local_geometry(node), str(node.GetName()))
 
 
 def voxels_of(node: Any) -> NDArray[Any]:
@@ -133,7 +148,7 @@ def _show_as_map(node: Any, color: str) -> None:
     display.SetWindowLevel(1.0, 0.5)
     if color:
         display.SetAndObserveColorNodeID(color)
-    display.SetLowerThreshold(0.05)
+    display.SetLowerThreshold(_LEAST_SHOWN)
     display.ApplyThresholdOn()
 
 

@@ -1,59 +1,36 @@
 """Results into segmentation nodes, by an explicit merge policy; nothing that is there is lost without asking.
 
-An existing node is changed through vtkSlicerSegmentEditorLogic, after one saved state: one Undo takes a whole result
-back, segments that it added included.
+vtkSlicerSegmentEditorLogic saves the state of an existing node before it is changed: one Undo takes a whole result
+back, segments that it added included. The merged shapes are put into the node all at once, as Undo itself does; the
+logic's own way takes seconds for each segment of a large volume, and heeds the masks of the user's next brush stroke.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from DeepSegmentLib.data.geometry import bounding_box
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.segmentation.prepare import region_box
 
-from .geometry import local_geometry, world_geometry
-from .segmentations import add_segments, keep_provenance, new_segmentation
-from .segments import (
-    BACKUP_TAG,
-    Origin,
-    describe,
-    find_by_name,
-    is_protected,
-    make_image,
-    mask_of,
-    segment_ids,
-    stamp,
-)
+from .geometry import check_same_transform, local_geometry, world_geometry
+from .images import check_source, clear_shapes, has_surfaces, put_shapes, read_shapes
+from .merging import Merge, MergePolicy
+from .placement import check_present
+from .segmentations import add_segments, keep_provenance, new_segmentation, provenance_of
+from .segments import BACKUP_TAG, Origin, back_up, find_by_name, is_protected, segment_ids, stamp
+from .shapes import difference, same_voxels, shapes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from DeepSegmentLib.data import Geometry, LabelMap, Segment
+    from DeepSegmentLib.data import Box, Geometry, LabelMap, Segment
 
-
-class MergePolicy(Enum):
-    """What happens to the segments that are there already.
-
-    Attributes:
-        NEW: Nothing; the result becomes a segmentation of its own.
-        ADD: Nothing; the result's segments come beside them and may overlap them.
-        REPLACE: The chosen ones get the result's shape.
-        EMPTY: They may grow, into voxels that no segment has; nothing is taken away.
-        ROI: Inside the region they get the result's shape, outside they stay.
-    """
-
-    NEW = "new"
-    ADD = "add"
-    REPLACE = "replace"
-    EMPTY = "empty"
-    ROI = "roi"
+    from .shapes import Shape
 
 
 @dataclass(frozen=True)
@@ -66,6 +43,7 @@ class Written:
         changed: IDs of segments with a new shape.
         skipped: Names of results that were not written because their segment is locked or completed.
         backups: IDs of the hidden segments that hold the former shapes.
+        provenance: What the node said of itself before.
     """
 
     node: Any
@@ -73,30 +51,25 @@ class Written:
     changed: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     backups: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class _Merge:
-    """A policy with what it needs."""
-
-    policy: MergePolicy
-    chosen: frozenset[str]
-    inside: NDArray[np.bool_] | None
-
-    def shape(self, old: NDArray[np.bool_], new: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """The shape of an existing segment after the merge."""
-        if self.policy is MergePolicy.EMPTY:
-            return old | new
-        return new if self.inside is None else (old & ~self.inside) | new
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class _Plan:
-    """What to add and what to change, before anything is done."""
+    """What to add and what to change, before anything is done.
+
+    Attributes:
+        layers: The allowed part of the result.
+        additions: Its segments that are new.
+        before: Shapes of the segments to change, by ID.
+        after: Their new shapes.
+        skipped: Names of results that must not be written.
+    """
 
     layers: NDArray[Any]
     additions: list[Segment] = field(default_factory=list)
-    changes: list[tuple[str, Segment, NDArray[np.bool_], NDArray[np.bool_]]] = field(default_factory=list)
+    before: dict[str, Shape] = field(default_factory=dict)
+    after: dict[str, Shape] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
 
 
@@ -154,26 +127,54 @@ def write_label_map(
         InvalidInputError: The labelmap is not on the volume's grid, a policy lacks what it needs, or the target is
             under another transform than the volume.
     """
+    check_present(scene, volume_node)
     geometry, origin = local_geometry(volume_node), Origin(dict(provenance or {}), algorithm)
     if label_map.geometry.shape != geometry.shape:
         raise InvalidInputError(f"the labels have shape {label_map.geometry.shape}, the volume {geometry.shape}")
     if policy is MergePolicy.NEW:
         return _write_new(scene, label_map, volume_node, origin)
-    _check_target(target, volume_node)
-    merge = _Merge(policy, frozenset(segments), _region(policy, volume_node, region_ras))
+    _check_target(scene, target, volume_node)
+    merge = Merge(policy, frozenset(segments), _region(policy, volume_node, region_ras))
     plan = _plan(label_map, target, geometry, merge)
     editor = editor or make_editor(scene)
     editor.SetSegmentationNode(target)
+    if target.GetDisplayNode() is None:
+        target.CreateDefaultDisplayNodes()
     if before_change is not None:
         before_change(target)
     editor.SaveStateForUndo()
     try:
-        written = _carry_out(plan, target, geometry, editor, origin)
+        written = _carry_out(plan, target, geometry, origin)
     except BaseException:
         editor.Undo()
         raise
+    former = provenance_of(target)
     keep_provenance(target, origin.provenance)
-    return written
+    return replace(written, provenance=former)
+
+
+def take_back(scene: Any, written: Written, editor: Any = None) -> None:
+    """Undo a write: a node that it made goes, an older one gets its former segments.
+
+    Slicer goes through a shared image once for each segment that leaves it, which takes many seconds for a large one;
+    so the voxels of what the write added are dropped first. There is no way forward again.
+
+    Args:
+        scene: The scene of the nodes.
+        written: What the write did.
+        editor: The editor of the write; None where the write made the node.
+    """
+    if editor is not None and not editor.CanUndo():
+        return
+    for segment_id in (*written.added, *written.backups):
+        segment = written.node.GetSegmentation().GetSegment(segment_id)
+        if segment is not None:
+            segment.RemoveAllRepresentations()
+    if editor is not None:
+        editor.Undo()
+        keep_provenance(written.node, written.provenance)
+    else:
+        scene.RemoveNode(written.node)
 
 
 def _write_new(scene: Any, label_map: LabelMap, volume_node: Any, origin: Origin) -> Written:
@@ -204,58 +205,56 @@ def _only(labels: NDArray[Any], segments: Collection[Segment]) -> NDArray[Any]:
     return np.asarray(kept[labels])
 
 
-def _check_target(target: Any, volume_node: Any) -> None:
+def _check_target(scene: Any, target: Any, volume_node: Any) -> None:
     if target is None:
         raise InvalidInputError("this way of merging needs an existing segmentation; choose one, or make a new one")
-    if target.GetTransformNodeID() != volume_node.GetTransformNodeID():
-        raise InvalidInputError(
-            f"segmentation {target.GetName()!r} and volume {volume_node.GetName()!r} are under different transforms; "
-            "put both under the same one (module Transforms) or write a new segmentation"
-        )
+    check_present(scene, target)
+    check_same_transform(target, volume_node)
+    check_source(target)
 
 
-def _region(policy: MergePolicy, volume_node: Any, region_ras: NDArray[np.float64] | None) -> NDArray[np.bool_] | None:
-    """Mask (k, j, i) of the region's voxels."""
+def _region(policy: MergePolicy, volume_node: Any, region_ras: NDArray[np.float64] | None) -> Box | None:
     if policy is not MergePolicy.ROI:
         return None
     if region_ras is None:
         raise InvalidInputError("to write only inside a region, choose the region first")
-    geometry = world_geometry(volume_node)
-    inside = np.zeros(geometry.shape, dtype=bool)
-    inside[region_box(geometry, region_ras).to_slices()] = True
-    return inside
+    return region_box(world_geometry(volume_node), region_ras)
 
 
-def _plan(label_map: LabelMap, node: Any, geometry: Geometry, merge: _Merge) -> _Plan:
-    plan = _Plan(_allowed(label_map.layers, node, geometry, merge))
+def _plan(label_map: LabelMap, node: Any, geometry: Geometry, merge: Merge) -> _Plan:
+    there = read_shapes(node, _ids_without_backups(node), geometry)
+    plan = _Plan(merge.allowed(label_map.layers, geometry, there.values()))
+    changes: dict[str, Segment] = {}
     for noun in label_map.segments:
         if merge.policy is MergePolicy.REPLACE and noun.name not in merge.chosen:
             continue
-        there = None if merge.policy is MergePolicy.ADD else find_by_name(node, noun.name)
-        if there is None:
+        segment_id = None if merge.policy is MergePolicy.ADD else find_by_name(node, noun.name)
+        if segment_id is None or segment_id in changes:
             plan.additions.append(replace(noun, name=_free_name(node, noun.name)))
-        elif is_protected(node.GetSegmentation().GetSegment(there)):
+        elif is_protected(node.GetSegmentation().GetSegment(segment_id)):
             plan.skipped.append(noun.name)
         else:
-            old, new = mask_of(node, there, geometry), plan.layers[noun.layer] == noun.value
-            plan.changes.append((there, noun, old, merge.shape(old, new)))
+            changes[segment_id] = noun
+    for segment_id, new in zip(changes, _shapes(plan.layers, geometry, list(changes.values())), strict=True):
+        after = merge.merged(there[segment_id], new)
+        if not same_voxels(there[segment_id], after):
+            plan.before[segment_id], plan.after[segment_id] = there[segment_id], after
     return plan
 
 
-def _allowed(layers: NDArray[Any], node: Any, geometry: Geometry, merge: _Merge) -> NDArray[Any]:
-    """The labels where the policy lets them be."""
-    if merge.policy is MergePolicy.EMPTY:
-        return np.where(_occupied(node, geometry), layers.dtype.type(0), layers)
-    return layers if merge.inside is None else np.where(merge.inside, layers, layers.dtype.type(0))
+def _ids_without_backups(node: Any) -> list[str]:
+    segmentation = node.GetSegmentation()
+    return [name for name in segment_ids(node) if not segmentation.GetSegment(name).HasTag(BACKUP_TAG)]
 
 
-def _occupied(node: Any, geometry: Geometry) -> NDArray[np.bool_]:
-    """Voxels that some segment has; backups do not count."""
-    occupied = np.zeros(geometry.shape, dtype=bool)
-    for segment_id in segment_ids(node):
-        if not node.GetSegmentation().GetSegment(segment_id).HasTag(BACKUP_TAG):
-            occupied |= mask_of(node, segment_id, geometry)
-    return occupied
+def _shapes(layers: NDArray[Any], geometry: Geometry, nouns: Sequence[Segment]) -> list[Shape]:
+    """The shapes of segments of a result."""
+    shapes = {}
+    for n in {noun.layer for noun in nouns}:
+        values = [noun.value for noun in nouns if noun.layer == n]
+        for value, shape in zip(values, shapes_of(layers[n], geometry.affine, values), strict=True):
+            shapes[n, value] = shape
+    return [shapes[noun.layer, noun.value] for noun in nouns]
 
 
 def _free_name(node: Any, name: str) -> str:
@@ -266,34 +265,33 @@ def _free_name(node: Any, name: str) -> str:
     return candidate
 
 
-def _carry_out(plan: _Plan, node: Any, geometry: Geometry, editor: Any, origin: Origin) -> Written:
+def _carry_out(plan: _Plan, node: Any, geometry: Geometry, origin: Origin) -> Written:
+    segments = [node.GetSegmentation().GetSegment(segment_id) for segment_id in plan.after]
+    with_surfaces, display = has_surfaces(node), node.GetDisplayNode()  # now: an observer may remove the node
+    clear_shapes(node, plan.before)
+    put_shapes(segments, list(plan.after.values()))
+    backups = _back_up(node, {name: old for name, old in plan.before.items() if _loses(old, plan.after[name])})
+    for segment_id in backups:
+        display.SetSegmentVisibility(segment_id, False)
+    for segment in segments:
+        stamp(segment, origin)
     added = _add(node, geometry, plan.layers, plan.additions, origin)
-    changed, backups = [], []
-    for segment_id, noun, old, new in plan.changes:
-        if np.array_equal(old, new):
-            continue
-        if (old & ~new).any():
-            backups.append(_back_up(node, segment_id, noun, old, geometry))
-        box = bounding_box(old | new)
-        image = make_image(new[box.to_slices()].astype(np.uint8), geometry, box)
-        editor.ModifySegmentByLabelmap(node, segment_id, image, editor.ModificationModeSet, False, True)
-        stamp(node.GetSegmentation().GetSegment(segment_id), origin)
-        changed.append(segment_id)
-    return Written(node, added, tuple(changed), tuple(plan.skipped), tuple(backups))
+    if with_surfaces:
+        node.CreateClosedSurfaceRepresentation()
+    return Written(node, added, tuple(plan.after), tuple(plan.skipped), backups)
 
 
-def _back_up(node: Any, segment_id: str, noun: Segment, old: NDArray[np.bool_], geometry: Geometry) -> str:
-    """Keep the former shape of a segment in a hidden segment of its own; its ID."""
-    import slicer
+def _loses(old: Shape, new: Shape) -> bool:
+    return not difference(old, new).is_empty
 
-    segment = node.GetSegmentation().GetSegment(segment_id)
-    copy, box = slicer.vtkSegment(), bounding_box(old)
-    describe(copy, replace(noun, name=f"{segment.GetName()} (before DeepSegment)"), Origin(algorithm="MANUAL"))
-    copy.SetTag(BACKUP_TAG, segment_id)
-    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    copy.AddRepresentation(name, make_image(old[box.to_slices()].astype(np.uint8), geometry, box))
-    copy.SetLabelValue(1)
-    backup_id = node.GetSegmentation().GenerateUniqueSegmentID(f"{segment_id} backup")
-    node.GetSegmentation().AddSegment(copy, backup_id)
-    node.GetDisplayNode().SetSegmentVisibility(backup_id, False)
-    return str(backup_id)
+
+def _back_up(node: Any, shapes: Mapping[str, Shape]) -> tuple[str, ...]:
+    """Keep former shapes in segments of their own; their IDs."""
+    segmentation = node.GetSegmentation()
+    copies = [back_up(segmentation.GetSegment(segment_id), segment_id) for segment_id in shapes]
+    put_shapes(copies, list(shapes.values()))
+    ids = []
+    for segment_id, copy in zip(shapes, copies, strict=True):
+        ids.append(str(segmentation.GenerateUniqueSegmentID(f"{segment_id} backup")))
+        segmentation.AddSegment(copy, ids[-1])
+    return tuple(ids)

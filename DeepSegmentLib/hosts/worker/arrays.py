@@ -7,8 +7,12 @@ The reader maps a file and removes its name at once, so that nothing is left whe
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import hashlib
 import os
+import platform
 import shutil
+import sys
 import tempfile
 from math import prod
 from pathlib import Path
@@ -18,25 +22,42 @@ from uuid import uuid4
 import numpy as np
 
 from DeepSegmentLib.errors import InvalidInputError, ResourceError
+from DeepSegmentLib.imaging.memory import available_memory_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 _MEMORY_FOLDER = Path("/dev/shm")
 _LEAST_FREE = 4 << 30
+_TIMES = 4  # what a job may need beside its volume: labels and maps
 _SLAB_BYTES = 16 << 20
-_PREFIX = "deepsegment-"
+_PREFIX = "deepsegment"
+_SUFFIX = ".array"
+_LONGEST_ROOT = 58  # with a folder and a socket in it, at most 104 bytes: the limit of macOS
 
 START_FILE = "start.json"
 """In the folder: how the worker finds its owner; read once and removed."""
 
 
-def make_folder() -> Path:
-    """A new folder that only this user can enter; in memory if there is room for large volumes."""
-    _sweep()
-    roomy = _MEMORY_FOLDER.is_dir() and shutil.disk_usage(_MEMORY_FOLDER).free >= _LEAST_FREE
-    root = _MEMORY_FOLDER if roomy and os.access(_MEMORY_FOLDER, os.W_OK) else None
-    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=root))
+def make_folder(size: int = 0) -> Path:
+    """A new folder that only this user can enter; in memory if there is plenty of room for arrays of `size` bytes.
+
+    Raises:
+        ResourceError: There is no place for temporary files.
+    """
+    sweep()
+    root = _MEMORY_FOLDER if _memory_has_room(size) else _disk_folder()
+    try:
+        return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}-{_place()}-{os.getpid()}-", dir=root))
+    except OSError as error:
+        raise ResourceError(f"no folder for temporary files: {error}; free some space or set TMPDIR") from error
+
+
+def has_room(folder: Path, size: int) -> bool:
+    """Whether the folder is as good a place for arrays of `size` bytes as a new one would be."""
+    return folder.parent != _MEMORY_FOLDER or _memory_has_room(size)
 
 
 def write_array(folder: Path, array: NDArray[Any]) -> dict[str, Any]:
@@ -48,7 +69,7 @@ def write_array(folder: Path, array: NDArray[Any]) -> dict[str, Any]:
     Raises:
         ResourceError: There is no room for it.
     """
-    path = folder / f"{uuid4().hex}.array"
+    path = folder / f"{uuid4().hex}{_SUFFIX}"
     try:
         with path.open("wb") as file:
             for slab in _slabs(array):
@@ -62,7 +83,7 @@ def write_array(folder: Path, array: NDArray[Any]) -> dict[str, Any]:
 
 
 def read_array(folder: Path, description: dict[str, Any]) -> NDArray[Any]:
-    """Map an array; its file goes when the array does, or when the folder is removed.
+    """Map an array, read-only; its file goes with it.
 
     Raises:
         InvalidInputError: The description is not one of `write_array`, or the file is not as it says.
@@ -73,42 +94,42 @@ def read_array(folder: Path, description: dict[str, Any]) -> NDArray[Any]:
         raise InvalidInputError(f"{description} describes no array of numbers")
     if not path.is_file() or path.stat().st_size != kind.itemsize * prod(shape):
         raise InvalidInputError(f"{path} does not hold an array of shape {shape}, {kind}")
-    if prod(shape) == 0:
-        path.unlink()
-        return np.zeros(shape, kind)
-    array = np.memmap(path, dtype=kind, mode="r", shape=shape)
-    with contextlib.suppress(OSError):  # Windows keeps the name of a mapped file; the folder's removal takes it
+    with open(path, "rb", opener=_open_to_delete) as file:  # `Path.open` has no opener
+        array = np.memmap(file, dtype=kind, mode="r", shape=shape) if prod(shape) else np.zeros(shape, kind)
+    with contextlib.suppress(OSError):  # Windows keeps the name until the last map is gone
         path.unlink()
     return np.asarray(array)
 
 
+def remove_arrays(folder: Path) -> None:
+    """Remove arrays that nobody is going to read."""
+    for path in folder.glob(f"*{_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
 def remove_folder(folder: Path) -> None:
-    """Remove the folder and all that is in it, as far as the system lets."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove the folder and all that is in it, as far as the system lets, while others may still write to it."""
+    doomed = folder.with_name(f"{folder.name}-gone")
+    with contextlib.suppress(OSError):
+        folder.rename(doomed)  # from here on nothing new gets into it
+    for path in (doomed, folder):
+        shutil.rmtree(path, ignore_errors=True)
 
 
-def _slabs(array: NDArray[Any]) -> list[NDArray[Any]]:
-    """The array in parts along its first axis, so that no second copy of a large one is made."""
-    if array.ndim == 0 or array.nbytes <= _SLAB_BYTES:
-        return [array]
-    if array.shape[0] == 1:
-        return _slabs(array[0])
-    return np.array_split(array, min(array.shape[0], -(-array.nbytes // _SLAB_BYTES)))
-
-
-def _sweep() -> None:
+def sweep() -> None:
     """Remove folders whose owner is gone without having done so itself."""
-    for root in {_MEMORY_FOLDER, Path(tempfile.gettempdir())}:
-        for folder in root.glob(f"{_PREFIX}*-*") if root.is_dir() else ():
-            owner = folder.name.removeprefix(_PREFIX).split("-")[0]
+    for root in {_MEMORY_FOLDER, _disk_folder()}:
+        for folder in root.glob(f"{_PREFIX}-{_place()}-*") if root.is_dir() else ():
+            owner = folder.name.split("-")[2]
             if owner.isdecimal() and not is_running(int(owner)):
                 remove_folder(folder)
 
 
 def is_running(process_id: int) -> bool:
-    """Whether there is a process of this number; True where that cannot be asked."""
-    if os.name != "posix":
-        return True  # os.kill(pid, 0) would end the process on Windows
+    """Whether there is a process of this number, of any user."""
+    if sys.platform == "win32":
+        return _is_running_on_windows(process_id)
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:
@@ -116,3 +137,57 @@ def is_running(process_id: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _is_running_on_windows(process_id: int) -> bool:
+    """By the process's handle; `os.kill(pid, 0)` would end the process there."""
+    kernel = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined, unused-ignore]
+    kernel.OpenProcess.restype = ctypes.c_void_p
+    synchronize, access_denied, timeout = 0x00100000, 5, 0x102
+    handle = kernel.OpenProcess(synchronize, False, process_id)
+    if not handle:
+        return bool(ctypes.get_last_error() == access_denied)  # type: ignore[attr-defined, unused-ignore]
+    running = kernel.WaitForSingleObject(ctypes.c_void_p(handle), 0) == timeout
+    kernel.CloseHandle(ctypes.c_void_p(handle))
+    return bool(running)
+
+
+def _place() -> str:
+    """Where process numbers mean what they say: machine and container, as folders may be shared between these."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - names a thing that is no file
+    except OSError:
+        namespace = ""
+    return hashlib.sha256(f"{platform.node()} {namespace}".encode()).hexdigest()[:8]
+
+
+def _disk_folder() -> Path:
+    """Where temporary files go on disk."""
+    chosen = tempfile.gettempdir()
+    return Path("/tmp") if os.name == "posix" and len(os.fsencode(chosen)) > _LONGEST_ROOT else Path(chosen)
+
+
+def _memory_has_room(size: int) -> bool:
+    """Whether files in memory are there, with room to spare; they count as memory in use."""
+    if not _MEMORY_FOLDER.is_dir() or not os.access(_MEMORY_FOLDER, os.W_OK):
+        return False
+    free = shutil.disk_usage(_MEMORY_FOLDER).free
+    return min(free, available_memory_bytes() or free) >= max(_LEAST_FREE, _TIMES * size)
+
+
+def _open_to_delete(path: str, flags: int) -> int:
+    """Open so that Windows deletes the file when its last handle, the map's included, is closed."""
+    return os.open(path, flags | getattr(os, "O_TEMPORARY", 0))
+
+
+def _slabs(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """The array in parts along its first axes, so that no second copy of a large one is made."""
+    if array.ndim == 0 or array.nbytes <= _SLAB_BYTES:
+        yield array
+        return
+    step = _SLAB_BYTES * len(array) // array.nbytes
+    if step == 0:
+        for part in array:
+            yield from _slabs(part)
+    else:
+        yield from (array[n : n + step] for n in range(0, len(array), step))

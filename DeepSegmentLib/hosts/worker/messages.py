@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from .arrays import read_array, write_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+    from DeepSegmentLib.service.export import ExportCase, ExportSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +44,8 @@ class FilesJob:
     """Segment a file, a DICOM folder or a folder of volumes, and write the results.
 
     Attributes:
-        source: Path of the file or folder.
-        target: Path of the segmentation, or the folder of them.
+        source: Path of the file or folder; a relative one starts where the owner is.
+        target: Path of the segmentation, or the folder of them and of their reports; likewise.
         model: Name in the catalogue, or a model folder.
         device: As in `SegmentJob`.
         settings: What to predict and how thoroughly.
@@ -58,7 +60,35 @@ class FilesJob:
     skip_existing: bool = True
 
 
-Job = SegmentJob | FilesJob
+@dataclass(frozen=True, eq=False)
+class ExportJob:
+    """Export a segmented volume, see `service.export.export_case`.
+
+    Attributes:
+        case: Volume, labels and where they came from.
+        target: File or folder, by the format.
+        settings: How.
+    """
+
+    case: ExportCase
+    target: str
+    settings: ExportSettings
+
+
+@dataclass(frozen=True, eq=False)
+class MeasureJob:
+    """Measure the segments of a volume, see `evaluation.measurements`.
+
+    Attributes:
+        volume: The intensities.
+        label_map: Segments on the volume's grid.
+    """
+
+    volume: Volume
+    label_map: LabelMap
+
+
+Job = SegmentJob | FilesJob | ExportJob | MeasureJob
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +123,31 @@ class FilesResult:
     reports: list[dict[str, Any]]
 
 
+@dataclass(frozen=True, eq=False)
+class ExportResult:
+    """What an `ExportJob` gives.
+
+    Attributes:
+        report: See `service.export.export_case`.
+    """
+
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class MeasureResult:
+    """What a `MeasureJob` gives.
+
+    Attributes:
+        rows: See `evaluation.measurements.measurement_rows`.
+    """
+
+    rows: list[dict[str, Any]]
+
+
+Result = SegmentResult | FilesResult | ExportResult | MeasureResult
+
+
 @dataclass(frozen=True)
 class Progressed:
     """The job got on."""
@@ -104,7 +159,7 @@ class Progressed:
 class Finished:
     """The job is done."""
 
-    result: SegmentResult | FilesResult
+    result: Result
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,26 +190,80 @@ Event = Progressed | Finished | Failed | Stopped | Died
 
 def encode_job(job: Job, number: int, folder: Path) -> bytes:
     """A job as a message; its voxels go to the folder."""
-    document: dict[str, Any] = {
-        "kind": type(job).__name__,
-        "number": number,
-        "model": job.model,
-        "device": job.device,
-        "settings": _from_settings(job.settings),
-    }
+    return json.dumps({"kind": type(job).__name__, "number": number, **_from_job(job, folder)}).encode()
+
+
+def _from_job(job: Job, folder: Path) -> dict[str, Any]:
+    if isinstance(job, MeasureJob):
+        return {"volume": _from_volume(job.volume, folder), "label_map": _from_label_map(job.label_map, folder)}
+    if isinstance(job, ExportJob):
+        return _from_export(job, folder)
+    document = {"model": job.model, "device": job.device, "settings": _from_settings(job.settings)}
     if isinstance(job, SegmentJob):
-        document["volume"] = _from_volume(job.volume, folder)
-    else:
-        document |= {"source": job.source, "target": job.target, "skip_existing": job.skip_existing}
-    return json.dumps(document).encode()
+        return document | {"volume": _from_volume(job.volume, folder)}
+    paths = {"source": str(Path(job.source).absolute()), "target": str(Path(job.target).absolute())}
+    return document | paths | {"skip_existing": job.skip_existing}
+
+
+def voxel_bytes(job: Job) -> int:
+    """Size of the arrays that go with a job."""
+    if isinstance(job, FilesJob):
+        return 0
+    place = job.case if isinstance(job, ExportJob) else job
+    labels = 0 if isinstance(place, SegmentJob) else place.label_map.layers.nbytes
+    return place.volume.voxels.nbytes + labels
 
 
 def decode_job(document: dict[str, Any], folder: Path) -> Job:
-    """The inverse of `encode_job`."""
+    """The inverse of `encode_job`, from its JSON."""
+    if document["kind"] == "MeasureJob":
+        return MeasureJob(_to_volume(document["volume"], folder), _to_label_map(document["label_map"], folder))
+    if document["kind"] == "ExportJob":
+        return _to_export(document, folder)
     model, device, settings = document["model"], document["device"], _to_settings(document["settings"])
     if document["kind"] == "SegmentJob":
         return SegmentJob(_to_volume(document["volume"], folder), model, device, settings)
     return FilesJob(document["source"], document["target"], model, device, settings, document["skip_existing"])
+
+
+def _from_export(job: ExportJob, folder: Path) -> dict[str, Any]:
+    case, settings = job.case, job.settings
+    return {
+        "name": case.name,
+        "volume": _from_volume(case.volume, folder),
+        "label_map": _from_label_map(case.label_map, folder),
+        "provenance": dict(case.provenance),
+        "slices": [str(path) for path in case.slices],
+        "sources": list(case.sources),
+        "target": str(Path(job.target).absolute()),
+        "settings": {
+            "format": settings.format,
+            "replace": settings.replace,
+            "channel_names": list(settings.channel_names),
+            "new_labels": settings.new_labels,
+            "algorithm": settings.algorithm and asdict(settings.algorithm),
+        },
+    }
+
+
+def _to_export(document: dict[str, Any], folder: Path) -> ExportJob:
+    from DeepSegmentLib.files.dicom_seg import Algorithm
+    from DeepSegmentLib.service.export import ExportCase, ExportSettings
+
+    case = ExportCase(
+        document["name"],
+        _to_volume(document["volume"], folder),
+        _to_label_map(document["label_map"], folder),
+        document["provenance"],
+        tuple(Path(path) for path in document["slices"]),
+        tuple(document["sources"]),
+    )
+    settings = document["settings"]
+    fields = {
+        "channel_names": tuple(settings["channel_names"]),
+        "algorithm": settings["algorithm"] and Algorithm(**settings["algorithm"]),
+    }
+    return ExportJob(case, document["target"], ExportSettings(**settings | fields))
 
 
 def encode_event(event: Event, number: int, folder: Path) -> bytes:
@@ -169,8 +278,19 @@ def encode_event(event: Event, number: int, folder: Path) -> bytes:
     return json.dumps(document).encode()
 
 
-def decode_event(document: dict[str, Any], folder: Path) -> Event:
-    """The inverse of `encode_event`."""
+def decode_event(message: bytes, folder: Path) -> Event:
+    """The inverse of `encode_event`.
+
+    Raises:
+        InvalidInputError: It is none.
+    """
+    try:
+        return _to_event(json.loads(message), folder)
+    except (OSError, LookupError, TypeError, ValueError) as error:
+        raise InvalidInputError(f"the worker's answer cannot be read: {error!r}; restart it") from error
+
+
+def _to_event(document: dict[str, Any], folder: Path) -> Event:
     readers: dict[str, Callable[[], Event]] = {
         "Progressed": lambda: Progressed(Progress(**document["progress"])),
         "Finished": lambda: Finished(_to_result(document, folder)),
@@ -178,7 +298,7 @@ def decode_event(document: dict[str, Any], folder: Path) -> Event:
         "Stopped": Stopped,
     }
     if document["kind"] not in readers:
-        raise InvalidInputError(f"the worker says {document['kind']!r}, which is not known here; restart Slicer")
+        raise InvalidInputError(f"the worker says {document['kind']!r}, which is not known here; restart it")
     return readers[document["kind"]]()
 
 
@@ -234,9 +354,13 @@ def _to_segment(document: dict[str, Any]) -> Segment:
     return Segment(**document | {"terminology": terminology, "color": tuple(document["color"])})
 
 
-def _from_result(result: SegmentResult | FilesResult, folder: Path) -> dict[str, Any]:
+def _from_result(result: Result, folder: Path) -> dict[str, Any]:
     if isinstance(result, FilesResult):
         return {"reports": result.reports}
+    if isinstance(result, ExportResult):
+        return {"exported": result.report}
+    if isinstance(result, MeasureResult):
+        return {"rows": result.rows}
     return {
         "label_map": _from_label_map(result.label_map, folder),
         "probabilities": {name: _from_volume(volume, folder) for name, volume in result.probabilities.items()},
@@ -247,9 +371,13 @@ def _from_result(result: SegmentResult | FilesResult, folder: Path) -> dict[str,
     }
 
 
-def _to_result(document: dict[str, Any], folder: Path) -> SegmentResult | FilesResult:
+def _to_result(document: dict[str, Any], folder: Path) -> Result:
     if "reports" in document:
         return FilesResult(document["reports"])
+    if "exported" in document:
+        return ExportResult(document["exported"])
+    if "rows" in document:
+        return MeasureResult(document["rows"])
     maps = {name: _to_volume(volume, folder) for name, volume in document["probabilities"].items()}
     return SegmentResult(
         _to_label_map(document["label_map"], folder),

@@ -9,20 +9,26 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import replace
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Listener
+from multiprocessing.connection import Listener, answer_challenge, deliver_challenge
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from DeepSegmentLib.data import Progress
 from DeepSegmentLib.errors import Cancelled, DeepSegmentError, ResourceError
 
-from .arrays import START_FILE, remove_folder
+from .arrays import START_FILE, is_running, remove_arrays, remove_folder
 from .messages import (
+    ExportJob,
+    ExportResult,
     Failed,
     FilesJob,
     FilesResult,
     Finished,
+    MeasureJob,
+    MeasureResult,
     Progressed,
     SegmentJob,
     SegmentResult,
@@ -35,10 +41,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from multiprocessing.connection import Connection
 
-    from DeepSegmentLib.data import Progress
     from DeepSegmentLib.service.warm import WarmModels
 
     from .messages import Event, Job
+
+
+# Progress that the owner has not read stays in the connection's buffer, which holds some two hundred messages.
+_SAY_EVERY_S = 0.1
+_LOOK_EVERY_S = 1.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -53,48 +63,132 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     start = json.loads((folder / START_FILE).read_text(encoding="utf-8"))
     (folder / START_FILE).unlink()
-    with Listener(start["address"], authkey=bytes.fromhex(start["key"])) as listener:
-        connection, lifeline = _accept(listener), _accept(listener)
-    threading.Thread(target=_end_with_owner, args=(lifeline, folder), daemon=True).start()
-    Worker(connection, folder).serve(start["idle_s"])
-    return 0
+    return _serve(folder, **start)
 
 
-def _end_with_owner(lifeline: Connection, folder: Path) -> None:
-    """Wait until the owner's end of a connection is closed: it is gone, however it went."""
-    with contextlib.suppress(EOFError, OSError):
-        lifeline.recv_bytes()
+def _serve(folder: Path, *, address: str, key: str, owner: int, idle_s: float) -> NoReturn:
+    _stand_back()
+    listener = Listener(address)
+    connection = _admit(listener, bytes.fromhex(key), owner, folder)
+    listener.close()
+    if connection is not None:
+        with contextlib.suppress(OSError):
+            Worker(connection, folder).serve(idle_s)
+    _leave(folder)
+
+
+def _leave(folder: Path) -> NoReturn:
+    """End at once, whatever other threads do, and leave nothing behind."""
     remove_folder(folder)
     os._exit(0)
 
 
-def _accept(listener: Listener) -> Connection:
-    """A connection of the owner; those that do not know the key are turned away."""
-    while True:
+def _stand_back() -> None:
+    """Let the owner go first: on the processors, and in staying alive when Linux runs out of memory."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("800", encoding="ascii")
+    if hasattr(os, "nice"):
+        os.nice(5)
+
+
+def _admit(listener: Listener, key: bytes, owner: int, folder: Path) -> Connection | None:
+    """The first connection that knows the key; None when the owner, or its folder, is gone before.
+
+    Each visitor is asked by a thread of its own, as a silent one must not keep the owner out.
+    """
+    admitted: SimpleQueue[Connection] = SimpleQueue()
+
+    def ask(connection: Connection) -> None:
         try:
-            return listener.accept()
+            deliver_challenge(connection, key)
+            answer_challenge(connection, key)
         except (AuthenticationError, EOFError, OSError) as error:
             sys.stderr.write(f"refused a connection: {error!r}\n")
-            time.sleep(0.01)
+            connection.close()
+        else:
+            admitted.put(connection)
+
+    def listen() -> None:
+        while True:
+            try:
+                threading.Thread(target=ask, args=(listener.accept(),), daemon=True).start()
+            except OSError:  # the visitor left at once, or the listener was closed
+                time.sleep(0.01)
+
+    threading.Thread(target=listen, daemon=True).start()
+    while is_running(owner) and folder.is_dir():
+        with contextlib.suppress(Empty):
+            return admitted.get(timeout=_LOOK_EVERY_S)
+    return None
 
 
-@dataclass(frozen=True)
+class _Inbox:
+    """What the owner says, read by a thread; when the owner is gone, however it went, the process ends with it.
+
+    Args:
+        connection: To the owner.
+        folder: To remove at the end.
+    """
+
+    def __init__(self, connection: Connection, folder: Path) -> None:
+        self._connection, self._folder = connection, folder
+        self._jobs: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        self._cancelled = 0
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def next_job(self, patience_s: float) -> dict[str, Any]:
+        """The next job as a message.
+
+        Raises:
+            queue.Empty: None came in time.
+        """
+        return self._jobs.get(timeout=patience_s)
+
+    def is_cancelled(self, number: int) -> bool:
+        """Whether the owner wants this job to stop."""
+        return self._cancelled == number
+
+    def _read(self) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                message = json.loads(self._connection.recv_bytes())
+                if message["kind"] == "cancel":
+                    self._cancelled = message["number"]
+                else:
+                    self._jobs.put(message)
+        _leave(self._folder)
+
+
 class _Channel:
-    """Sends the events of one job and looks for the wish to stop it."""
+    """Sends the events of one job and looks for the wish to stop it.
 
-    connection: Connection
-    folder: Path
-    number: int
+    Args:
+        connection: To the owner.
+        inbox: From the owner.
+        folder: Where arrays go.
+        number: Of the job.
+    """
+
+    def __init__(self, connection: Connection, inbox: _Inbox, folder: Path, number: int) -> None:
+        self._connection, self._inbox, self._folder, self._number = connection, inbox, folder, number
+        self._stage, self._said = "", 0.0
 
     def send(self, event: Event) -> None:
-        self.connection.send_bytes(encode_event(event, self.number, self.folder))
+        """Tell the owner; waits where it has not read what was said before."""
+        self._connection.send_bytes(encode_event(event, self._number, self._folder))
 
     def on_progress(self, progress: Progress) -> None:
-        self.send(Progressed(progress))
-        while self.connection.poll(0):
-            message = json.loads(self.connection.recv_bytes())
-            if message["kind"] == "cancel" and message["number"] == self.number:
-                raise Cancelled("stopped")
+        """Tell the owner, though not more often than it looks.
+
+        Raises:
+            Cancelled: The owner wants the job to stop.
+        """
+        now = time.monotonic()
+        if progress.stage != self._stage or now - self._said >= _SAY_EVERY_S:
+            self.send(Progressed(progress))
+            self._stage, self._said = progress.stage, now
+        if self._inbox.is_cancelled(self._number):
+            raise Cancelled("stopped")
 
 
 class Worker:
@@ -107,38 +201,45 @@ class Worker:
 
     def __init__(self, connection: Connection, folder: Path) -> None:
         self._connection, self._folder = connection, folder
+        self._inbox = _Inbox(connection, folder)
         self._models: WarmModels | None = None
 
     def serve(self, idle_s: float) -> None:
-        """Work until the owner is gone, or has had nothing to do for `idle_s` seconds."""
-        try:
-            while self._connection.poll(idle_s):
-                message = json.loads(self._connection.recv_bytes())
-                if message["kind"] != "cancel":  # of a job that ended meanwhile
-                    self._work(message)
-        except (EOFError, ConnectionError):
-            return
+        """Work until the owner has had nothing to do for `idle_s` seconds.
+
+        Raises:
+            OSError: The owner is gone.
+        """
+        with contextlib.suppress(Empty):
+            while True:
+                self._work(self._inbox.next_job(idle_s))
 
     def _work(self, message: dict[str, Any]) -> None:
-        channel = _Channel(self._connection, self._folder, message["number"])
+        channel = _Channel(self._connection, self._inbox, self._folder, message["number"])
         try:
             channel.send(self._run(decode_job(message, self._folder), channel))
-        except (EOFError, ConnectionError):
+        except ConnectionError:
             raise
         except Cancelled:
             channel.send(Stopped())
         except DeepSegmentError as error:
-            channel.send(Failed(error))
+            self._fail(channel, error)
         except MemoryError:
-            channel.send(Failed(ResourceError("memory ran out; close other programs, or segment a smaller region")))
+            self._fail(channel, ResourceError("memory ran out; close other programs, or segment a smaller region"))
         except Exception as error:
             traceback.print_exc()
-            channel.send(Failed(DeepSegmentError(f"this is a fault of DeepSegment, please report it: {error!r}")))
+            self._fail(channel, DeepSegmentError(f"this is a fault of DeepSegment, please report it: {error!r}"))
+
+    def _fail(self, channel: _Channel, error: DeepSegmentError) -> None:
+        remove_arrays(self._folder)  # those of a result that is told in part only
+        channel.send(Failed(error))
 
     def _run(self, job: Job, channel: _Channel) -> Event:
         # The library's heavy parts are imported by the first job, so that a worker answers as soon as it is there.
         from DeepSegmentLib.service.warm import WarmModels
 
+        if isinstance(job, ExportJob | MeasureJob):
+            return Finished(_export(job) if isinstance(job, ExportJob) else _measure(job))
         self._models = self._models or WarmModels()
         run = _segment if isinstance(job, SegmentJob) else _segment_files
         return Finished(run(job, self._models, channel))  # type: ignore[arg-type]
@@ -147,6 +248,7 @@ class Worker:
 def _segment(job: SegmentJob, models: WarmModels, channel: _Channel) -> SegmentResult:
     from DeepSegmentLib.segmentation.review import most_uncertain_places
     from DeepSegmentLib.service.segmenting import provenance, run_report, segment_volume
+    from DeepSegmentLib.service.speeds import record_speed
 
     run = segment_volume(
         job.volume,
@@ -156,8 +258,11 @@ def _segment(job: SegmentJob, models: WarmModels, channel: _Channel) -> SegmentR
         on_progress=channel.on_progress,
         load=models.load,
     )
+    for device in {job.device, run.device}:
+        record_speed(run.model.spec, device, seconds=run.seconds, passes=run.passes)
     prediction = run.prediction
     uncertain = prediction.uncertainty
+    channel.on_progress(Progress("hand over", 1.0, 0.0))
     return SegmentResult(
         prediction.label_map,
         prediction.probabilities,
@@ -172,8 +277,20 @@ def _segment_files(job: FilesJob, models: WarmModels, channel: _Channel) -> File
     from DeepSegmentLib.service.requests import plan_requests
     from DeepSegmentLib.service.segmenting import SegmentRequest, segment_folder
 
-    request = SegmentRequest(
-        Path(job.source), Path(job.target), job.model, job.device, job.settings, report=Path(job.target)
-    )
-    requests = plan_requests(request)
+    target = Path(job.target)
+    request = SegmentRequest(Path(job.source), target, job.model, job.device, job.settings, report=target)
+    planned = plan_requests(request)
+    requests = [replace(request, report=None)] if planned == [request] else planned
     return FilesResult(segment_folder(requests, channel.on_progress, skip_existing=job.skip_existing, load=models.load))
+
+
+def _export(job: ExportJob) -> ExportResult:
+    from DeepSegmentLib.service.export import export_case
+
+    return ExportResult(export_case(job.case, Path(job.target), job.settings))
+
+
+def _measure(job: MeasureJob) -> MeasureResult:
+    from DeepSegmentLib.evaluation.measurements import measure, measurement_rows
+
+    return MeasureResult(measurement_rows(measure(job.label_map, job.volume)))

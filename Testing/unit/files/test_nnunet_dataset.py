@@ -270,8 +270,16 @@ class TestRefused:
 
     def test_a_folder_that_is_no_dataset(self, tmp_path):
         (tmp_path / "Dataset501_Test").mkdir()
+        (tmp_path / "Dataset501_Test" / "notes.txt").write_text("mine")
         with pytest.raises(VolumeFileError, match=r"no nnU-Net dataset: it has no dataset\.json"):
             add_case(tmp_path / "Dataset501_Test", _case(), CT)
+
+    def test_an_empty_folder_is_a_new_dataset(self, tmp_path):
+        (tmp_path / "Dataset501_Test").mkdir()
+        with pytest.raises(InvalidInputError, match="name its channels"):
+            add_case(tmp_path / "Dataset501_Test", _case(), DatasetRules())
+        add_case(tmp_path / "Dataset501_Test", _case(), CT)
+        assert (tmp_path / "Dataset501_Test" / "dataset.json").is_file()
 
     def test_a_missing_parent(self, tmp_path):
         with pytest.raises(VolumeFileError, match="make it first"):

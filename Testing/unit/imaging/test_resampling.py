@@ -5,9 +5,10 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import geometries
+from strategies import geometries, spacings, volumes
 
 from DeepSegmentLib.data import Geometry, LabelMap, Volume
+from DeepSegmentLib.imaging import resampling
 from DeepSegmentLib.imaging.resampling import axis_weights, resample, resample_labels
 
 
@@ -100,3 +101,15 @@ def test_a_label_reaches_half_a_voxel_beyond_the_first_centre():
     fine = geometry.resampled((1, 1, 0.5))
     labels = LabelMap(np.array([[[[3, 4]]]], np.uint8), geometry)
     assert resample_labels(labels, fine).layers.ravel().tolist() == [3, 3, 4, 4]
+
+
+@given(volumes(), spacings(0.3, 3.0), st.integers(1, 50))
+def test_slabs_change_nothing(volume, spacing, voxels):
+    geometry = volume.geometry.resampled(spacing)
+    straight = resample(volume, geometry).voxels
+    steps = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resampling, "_SLAB_VOXELS", voxels)
+        in_slabs = resample(volume, geometry, lambda: steps.append(1)).voxels
+    assert len(steps) >= 3
+    assert np.allclose(in_slabs, straight, rtol=1e-6, atol=1e-5 * np.abs(straight).max())

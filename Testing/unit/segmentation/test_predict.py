@@ -269,3 +269,25 @@ def test_thin_volumes_work_at_any_target_spacing(shape):
     volume = _coordinates(Geometry.from_spacing(shape, (2, 0.7, 1)))
     for spacing in (None, (1, 1, 1), (5, 5, 5)):
         assert predict(volume, _spec(spacing=spacing), _linear_network).label_map.layers.shape == (1, *shape)
+
+
+def test_the_wish_to_stop_is_looked_for_between_all_steps():
+    """Once for each plane and tile, each clean-up, and several times while preparing; at each it is obeyed."""
+    geometry = Geometry.from_spacing((7, 6, 5), (1, 1, 1))
+    spec = _spec(cleanups=(Cleanup("s1", True, 0.0, True), Cleanup("s2")), spacing=(1.5, 1.5, 1.5))
+    stages = []
+    predict(_coordinates(geometry), spec, _linear_network, on_progress=lambda event: stages.append(event.stage))
+    assert stages.count("prepare") >= 1 + 1 + 3 + 3  # at the beginning, after checking, a channel, an axis
+    assert stages.count("predict") >= 7
+    assert stages.count("clean up") >= 1 + 3
+    for last in range(len(stages)):
+        seen = []
+
+        def stop(event, seen=seen, last=last):
+            seen.append(event)
+            if len(seen) > last:
+                raise Cancelled("stopped")
+
+        with pytest.raises(Cancelled):
+            predict(_coordinates(geometry), spec, _linear_network, on_progress=stop)
+        assert len(seen) == last + 1

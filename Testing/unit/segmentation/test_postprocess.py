@@ -1,0 +1,58 @@
+"""Cleaning up within boxes is cleaning up the whole."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
+from strategies import label_maps
+
+from DeepSegmentLib.data import LabelMap
+from DeepSegmentLib.errors import Cancelled, InvalidInputError
+from DeepSegmentLib.imaging.components import Cleanup
+from DeepSegmentLib.segmentation.postprocess import clean_up
+
+
+def slowly(label_map, cleanup):
+    """One clean-up over the whole grid, with SciPy's own functions."""
+    layers = label_map.layers.copy()
+    segment = label_map.segment(cleanup.segment)
+    layer = layers[segment.layer]
+    mask = layer == segment.value
+    parts, count = ndimage.label(mask)
+    sizes = [int((parts == n).sum()) for n in range(1, count + 1)]
+    least = cleanup.minimum_ml * 1000 / label_map.geometry.voxel_volume_mm3
+    kept = np.zeros_like(mask)
+    for n, size in enumerate(sizes, start=1):
+        if size >= least and (not cleanup.keep_largest or n == 1 + sizes.index(max(sizes))):
+            kept |= parts == n
+    layer[mask & ~kept] = 0
+    if cleanup.fill_holes:
+        layer[ndimage.binary_fill_holes(kept) & (layer == 0)] = segment.value
+    return LabelMap(layers, label_map.geometry, label_map.segments)
+
+
+@given(label_maps(), st.data())
+def test_boxes_change_nothing(label_map, data):
+    names = [segment.name for segment in label_map.segments]
+    cleanup = st.builds(Cleanup, st.sampled_from(names or ["none"]), st.booleans(), st.floats(0, 0.01), st.booleans())
+    cleanups = data.draw(st.lists(cleanup, max_size=4)) if names else []
+    expected = label_map
+    for one in cleanups:
+        expected = slowly(expected, one)
+    assert np.array_equal(clean_up(label_map, cleanups).layers, expected.layers)
+
+
+@given(label_maps().filter(lambda label_map: label_map.segments))
+def test_it_can_be_stopped(label_map):
+    def stop():
+        raise Cancelled("stopped")
+
+    with pytest.raises(Cancelled):
+        clean_up(label_map, [Cleanup(label_map.segments[0].name, True)], stop)
+
+
+@given(label_maps())
+def test_an_unknown_segment_is_named(label_map):
+    with pytest.raises(InvalidInputError, match="nobody"):
+        clean_up(label_map, [Cleanup("nobody")])
