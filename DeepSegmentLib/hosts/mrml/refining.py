@@ -1,0 +1,198 @@
+"""Corrections on nodes: one segment on one volume as a `Canvas`, of which only blocks around prompts are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from DeepSegmentLib.data import Box, Geometry
+from DeepSegmentLib.data.geometry import as_index
+from DeepSegmentLib.errors import InvalidInputError
+
+from .blocks import hull_of, read_labels, sample
+from .geometry import check_same_transform, lattice_of, local_geometry, to_world
+from .images import box_of, check_source, labelmap_name
+from .layers import home_of, image_of, sharing, value_of
+from .masking import EditRules, rules_of
+from .segments import is_protected
+from .volumes import voxels_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Mask = NDArray[np.bool_]
+    Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class NodeCanvas:
+    """One segment of a node on the grid of its labels; see `refinement.canvas.Canvas`.
+
+    Attributes:
+        segmentation: vtkMRMLSegmentationNode.
+        segment_id: The segment.
+        geometry: The grid of all arrays, in the scene's space (under a warp: in the node's own).
+        rules: What may be edited.
+        start: Index of the grid's first voxel in the lattice of the label image.
+        channels: Voxels (channel, k, j, i) of the volume, shared with it.
+        step: 4x4 matrix from indices of the lattice to those of the volume.
+        locked: Whether the segment is locked or finished.
+    """
+
+    segmentation: Any
+    segment_id: str
+    geometry: Geometry
+    rules: EditRules
+    start: tuple[int, int, int]
+    channels: NDArray[Any]
+    step: Matrix
+    locked: bool
+
+    def intensities(self, box: Box) -> NDArray[np.float32]:
+        """Intensities (channel, k, j, i) of a block."""
+        return sample(self.channels, box.shift(self.start), self.step)
+
+    def segment(self, box: Box) -> Mask:
+        """The segment's mask (k, j, i) in a block."""
+        return self.mask_of(self.segment_id, box)
+
+    def mask_of(self, segment_id: str, box: Box) -> Mask:
+        """The voxels (k, j, i) of any segment in a block."""
+        image = image_of(self.segmentation, segment_id)
+        if image is None:
+            return np.zeros(box.shape, dtype=bool)
+        return np.asarray(self._labels(image, box) == value_of(self.segmentation, segment_id))
+
+    def _labels(self, image: Any, box: Box) -> NDArray[Any]:
+        """Labels of an image in a block of the grid, the nearest voxel's where the image is on another lattice."""
+        step = np.linalg.solve(lattice_of(image), self.lattice)
+        if np.allclose(step, np.eye(4), atol=1e-3):
+            return read_labels(image, box.shift(self.start))
+        places = np.indices(box.shape).reshape(3, -1).T + np.asarray(box.shift(self.start).start)
+        nearest = np.floor(places @ step[:3, :3].T + step[:3, 3] + 0.5).astype(int)
+        around = Box(as_index(nearest.min(axis=0)), as_index(nearest.max(axis=0) + 1))
+        block = read_labels(image, around)
+        return np.asarray(block[tuple((nearest - around.start).T)].reshape(box.shape))
+
+    def editable(self, box: Box) -> Mask:
+        """Which voxels (k, j, i) of a block may change."""
+        if self.locked:
+            return np.zeros(box.shape, dtype=bool)
+        allowed = self.rules.allowed(self.intensities(box), lambda segment_id: self.mask_of(segment_id, box))
+        return allowed & ~self.others(box)
+
+    def others(self, box: Box) -> Mask:
+        """Voxels (k, j, i) of a block that belong to segments of the same image and must stay theirs."""
+        image, value = home_of(self.segmentation, self.segment_id)
+        if image is None:
+            return np.zeros(box.shape, dtype=bool)
+        labels = read_labels(image, box.shift(self.start))
+        free = [n for name, n in sharing(self.segmentation, image) if name in self.rules.takes_from]
+        return np.isin(labels, [0, value, *free], invert=True)
+
+    def probability(self, box: Box) -> NDArray[np.float32] | None:
+        """None: segmentation nodes carry no probabilities."""
+        return None
+
+    @property
+    def lattice(self) -> Matrix:
+        """4x4 matrix from indices of the label image's lattice to the node's own space."""
+        image, _value = home_of(self.segmentation, self.segment_id)
+        return lattice_of(image) if image is not None else reference_grid(self.segmentation)[0]
+
+    def point(self, point_ras: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A point of the scene, in RAS mm, in the space of the grid; they differ only under a warp."""
+        transform = self.segmentation.GetParentTransformNode()
+        if transform is None or transform.IsTransformToWorldLinear():
+            return point_ras
+        import vtk
+
+        general = vtk.vtkGeneralTransform()
+        transform.GetTransformFromWorld(general)
+        return np.array(general.TransformPoint(point_ras.tolist()))
+
+
+def canvas_of(
+    volume: Any, segmentation: Any, segment_id: str, *, editor: Any = None, overwrite: bool = False
+) -> NodeCanvas:
+    """The canvas of a segment.
+
+    Args:
+        volume: vtkMRMLScalarVolumeNode that shows what the segment should be.
+        segmentation: vtkMRMLSegmentationNode.
+        segment_id: Which of its segments.
+        editor: vtkMRMLSegmentEditorNode whose masks hold, or None.
+        overwrite: Whether voxels may be taken from other segments of the same image that are not locked.
+
+    Raises:
+        InvalidInputError: A node or the segment is missing or has no voxels, or the two cannot be laid over each other.
+    """
+    if volume is None:
+        raise InvalidInputError("the source volume is missing; choose the volume that shows the structure")
+    segment = None if segmentation is None else segmentation.GetSegmentation().GetSegment(segment_id)
+    if segment is None:
+        raise InvalidInputError(f"there is no segment {segment_id!r}; choose the segment to correct")
+    if segmentation.GetSegmentation().ContainsRepresentation(labelmap_name()):
+        check_source(segmentation)
+    lattice, box = _grid(volume, segmentation, segment_id)
+    return NodeCanvas(
+        segmentation,
+        segment_id,
+        Geometry(box.shape, to_world(segmentation) @ _moved(lattice, box.start)),
+        rules_of(segmentation, editor, overwrite=overwrite),
+        box.start,
+        voxels_of(volume),
+        _step(volume, segmentation, lattice),
+        is_protected(segment),
+    )
+
+
+def _grid(volume: Any, segmentation: Any, segment_id: str) -> tuple[Matrix, Box]:
+    """The lattice of the labels, and the box of it that the volume and the labels cover."""
+    image, _value = home_of(segmentation, segment_id)
+    if image is None:
+        lattice, box = reference_grid(segmentation, volume)
+        return lattice, box
+    lattice = lattice_of(image)
+    grid = local_geometry(volume)
+    step = np.linalg.inv(_step(volume, segmentation, lattice))
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in grid.shape])).reshape(3, -1).T @ step[:3, :3].T + step[:3, 3]
+    low, high = np.floor(corners.min(axis=0) + 0.499), np.ceil(corners.max(axis=0) - 0.499) + 1
+    return lattice, hull_of(Box(as_index(low), as_index(np.maximum(high, low))), box_of(image))
+
+
+def reference_grid(segmentation: Any, volume: Any = None) -> tuple[Matrix, Box]:
+    """The lattice that segments without voxels are drawn on, and its box: what Slicer's editor would take."""
+    import slicer
+
+    text = segmentation.GetSegmentation().GetConversionParameter(
+        slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+    )
+    image = slicer.vtkOrientedImageData()
+    if slicer.vtkSegmentationConverter.DeserializeImageGeometry(text, image, False) and not image.IsEmpty():
+        return lattice_of(image), box_of(image)
+    if volume is None:
+        raise InvalidInputError(f"segmentation {segmentation.GetName()!r} has no grid; choose its source volume")
+    check_same_transform(segmentation, volume)
+    grid = local_geometry(volume)
+    return grid.affine, Box.of_shape(grid.shape)
+
+
+def _step(volume: Any, segmentation: Any, lattice: Matrix) -> Matrix:
+    """From indices of the lattice to those of the volume."""
+    affine = local_geometry(volume).affine
+    if volume.GetTransformNodeID() == segmentation.GetTransformNodeID():
+        return np.asarray(np.linalg.solve(affine, lattice))
+    for node in (volume, segmentation):
+        transform = node.GetParentTransformNode()
+        if transform is not None and not transform.IsTransformToWorldLinear():
+            check_same_transform(segmentation, volume)
+    return np.asarray(np.linalg.solve(to_world(volume) @ affine, to_world(segmentation) @ lattice))
+
+
+def _moved(lattice: Matrix, start: tuple[int, int, int]) -> Matrix:
+    moved = lattice.copy()
+    moved[:3, 3] += lattice[:3, :3] @ np.asarray(start)
+    return moved
