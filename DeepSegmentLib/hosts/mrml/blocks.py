@@ -124,7 +124,8 @@ def _shifted(channels: NDArray[Any], box: Box, start: NDArray[np.int64]) -> NDAr
 def _type_of(image: Any) -> np.dtype[Any]:
     from vtk.util.numpy_support import get_vtk_to_numpy_typemap
 
-    return np.dtype(get_vtk_to_numpy_typemap()[image.GetScalarType()])
+    typemap: dict[int, Any] = get_vtk_to_numpy_typemap()
+    return np.dtype(typemap[image.GetScalarType()])
 
 
 def _within(box: Box, whole: Box) -> tuple[slice, slice, slice]:

@@ -110,13 +110,15 @@ def save_state_before(segmentation: Any, edit: Edit, save_state: Callable[[], ob
     """Let an undo history save the state that was before an edit that holds.
 
     The history copies whole images. It is called when the user has seen the change and waits for nothing: the labels
-    are put back for it and set again, and nobody is told.
+    are put back for it and set again. Only then are others told: the history takes a state that nothing followed for
+    the present one.
     """
     _write(segmentation, edit.inverse())
     try:
         save_state()
     finally:
         _write(segmentation, edit)
+        tell(segmentation, edit.segment_id)
 
 
 def _write(segmentation: Any, edit: Edit) -> None:
