@@ -15,10 +15,10 @@ from DeepSegmentLib.data import Box, Geometry, LabelMap, Point, Scribble, Segmen
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.hosts.mrml.blocks import read_labels, sample, write_labels
 from DeepSegmentLib.hosts.mrml.edits import (
-    holds,
+    keep,
     renew_surface,
+    retrace,
     save_state_before,
-    take_back_edit,
     write_correction,
 )
 from DeepSegmentLib.hosts.mrml.images import make_image
@@ -333,7 +333,7 @@ def test_an_image_grows_with_its_segment(scene):
     after = mask_of(node, "first", OBLIQUE)
     assert after.sum() > before.sum()
     assert (after >= before).all()
-    take_back_edit(node, edit)
+    retrace(node, keep(edit), backward=True)
     assert np.array_equal(mask_of(node, "first", OBLIQUE), before)
 
 
@@ -376,22 +376,28 @@ def test_edits_are_taken_back_and_done_again_exactly(nodes):
     for prompt in (BITE, Point("first", False, OBLIQUE.index_to_ras((12, 13, 3)))):
         edits.append(fix(*nodes, prompt))
         states.append(masks(nodes[1]))
-    redo = []
-    for edit, state in zip(reversed(edits), reversed(states[:-1]), strict=True):
-        assert holds(nodes[1], edit)
-        redo.append(take_back_edit(nodes[1], edit))
+    kept = [keep(edit) for edit in edits]
+    for edit, state in zip(reversed(kept), reversed(states[:-1]), strict=True):
+        assert retrace(nodes[1], edit, backward=True) is not None
         assert same(masks(nodes[1]), state)
-    for edit, state in zip(reversed(redo), states[1:], strict=True):
-        take_back_edit(nodes[1], edit)
+    for edit, state in zip(kept, states[1:], strict=True):
+        assert retrace(nodes[1], edit, backward=False) is not None
         assert same(masks(nodes[1]), state)
+    assert all(edit.change.size_bytes < 2000 for edit in kept)
 
 
-def test_an_edit_no_longer_holds_when_others_painted_there(nodes):
+def test_an_edit_is_not_taken_back_where_others_painted_since(nodes):
+    """Voxels of its box that it did not change may be another's meanwhile."""
     edit = fix(*nodes)
-    assert holds(nodes[1], edit)
-    box = edit.update.box
-    write_labels(image_of(nodes[1], "first"), box, np.zeros(box.shape, np.uint8), box)
-    assert not holds(nodes[1], edit)
+    box, image = edit.update.box, image_of(nodes[1], "first")
+    corner = np.where(edit.update.changed, edit.update.after, 3).astype(np.uint8)
+    write_labels(image, box, corner, box)
+    assert retrace(nodes[1], keep(edit), backward=True) is not None
+    assert np.array_equal(read_labels(image, box), np.where(edit.update.changed, edit.update.before, 3))
+    assert retrace(nodes[1], keep(edit), backward=True) is None
+    assert retrace(nodes[1], keep(edit), backward=False) is not None
+    nodes[1].GetSegmentation().RemoveSegment("third")
+    assert retrace(nodes[1], keep(edit), backward=True) is None
 
 
 def test_the_editor_s_history_gets_the_state_before_an_edit(scene, nodes):
@@ -407,7 +413,9 @@ def test_the_editor_s_history_gets_the_state_before_an_edit(scene, nodes):
     stroke = make_image(np.ones((4, 4, 4), np.uint8), OBLIQUE, Box((18, 18, 18), (22, 22, 22)))
     logic.ModifySegmentByLabelmap(node, "third", stroke, logic.ModificationModeAdd, True, False)
     states.append(masks(node))
-    save_state_before(node, fix(*nodes, Point("first", False, OBLIQUE.index_to_ras((12, 13, 3)))), logic.SaveStateForUndo)
+    save_state_before(
+        node, fix(*nodes, Point("first", False, OBLIQUE.index_to_ras((12, 13, 3)))), logic.SaveStateForUndo
+    )
     states.append(masks(node))
     for state in reversed(states[:-1]):
         assert not same(masks(node), state)

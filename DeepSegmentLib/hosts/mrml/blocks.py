@@ -125,7 +125,8 @@ def _type_of(image: Any) -> np.dtype[Any]:
     from vtk.util.numpy_support import get_vtk_to_numpy_typemap
 
     typemap: dict[int, Any] = get_vtk_to_numpy_typemap()
-    return np.dtype(typemap[image.GetScalarType()])
+    kind: np.dtype[Any] = np.dtype(typemap[image.GetScalarType()])
+    return kind
 
 
 def _within(box: Box, whole: Box) -> tuple[slice, slice, slice]:

@@ -6,13 +6,14 @@ an image of its own; see docs/decisions/0011-corrections-in-place.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from DeepSegmentLib.data import Box, Geometry, LabelUpdate
 from DeepSegmentLib.data.geometry import bounding_box
+from DeepSegmentLib.refinement.history import Change, pack, unpack
 
 from .blocks import read_labels, write_labels
 from .geometry import image_to_world
@@ -91,28 +92,61 @@ def _settle(canvas: NodeCanvas) -> tuple[Any, int]:
     return image, value
 
 
-def holds(segmentation: Any, edit: Edit) -> bool:
-    """Whether the labels are still as the edit left them."""
-    image = image_of(segmentation, edit.segment_id)
-    if image is None or sharing(segmentation, image) != edit.sharing:
-        return False
-    return np.array_equal(read_labels(image, edit.update.box), edit.update.after)
+@dataclass(frozen=True)
+class KeptEdit:
+    """An edit in kilobytes, for undo.
+
+    Attributes:
+        segment_id: The segment that was edited.
+        change: What changed, where in the lattice of the image.
+        sharing: ID and label of every segment of the image.
+    """
+
+    segment_id: str
+    change: Change
+    sharing: tuple[tuple[str, int], ...]
 
 
-def take_back_edit(segmentation: Any, edit: Edit) -> Edit:
-    """Undo an edit that holds; what was done, an edit itself: redo takes it back."""
-    _write(segmentation, edit.inverse())
+def keep(edit: Edit) -> KeptEdit:
+    """The edit for later."""
+    return KeptEdit(edit.segment_id, pack(edit.update), edit.sharing)
+
+
+def retrace(segmentation: Any, kept: KeptEdit, *, backward: bool) -> Edit | None:
+    """Undo or redo an edit, in the voxels that it changed and nowhere else.
+
+    Args:
+        segmentation: The node.
+        kept: What to take back or to do again.
+        backward: True to take it back.
+
+    Returns:
+        What was done; None, and nothing is done, where other tools have changed these voxels since.
+    """
+    image = image_of(segmentation, kept.segment_id)
+    if image is None or sharing(segmentation, image) != kept.sharing:
+        return None
+    box = kept.change.box
+    labels, change = read_labels(image, box), replace(kept.change, box=Box.of_shape(box.shape))
+    if unpack(change, labels, backward=not backward).changed.any():
+        return None
+    update = unpack(change, labels, backward=backward)
+    edit = Edit(kept.segment_id, replace(update, box=box), kept.sharing)
+    _write(segmentation, edit)
     tell(segmentation, edit.segment_id)
-    return edit.inverse()
+    return edit
 
 
 def save_state_before(segmentation: Any, edit: Edit, save_state: Callable[[], object]) -> None:
-    """Let an undo history save the state that was before an edit that holds.
+    """Let an undo history save the state that was before an edit; nothing where others have edited there since.
 
     The history copies whole images. It is called when the user has seen the change and waits for nothing: the labels
     are put back for it and set again. Only then are others told: the history takes a state that nothing followed for
     the present one.
     """
+    image = image_of(segmentation, edit.segment_id)
+    if image is None or not np.array_equal(read_labels(image, edit.update.box), edit.update.after):
+        return
     _write(segmentation, edit.inverse())
     try:
         save_state()

@@ -10,6 +10,7 @@ import numpy as np
 from DeepSegmentLib.data import Box, Geometry
 from DeepSegmentLib.data.geometry import as_index
 from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.refinement.strokes import marked_voxels
 
 from .blocks import hull_of, read_labels, sample
 from .geometry import check_same_transform, lattice_of, local_geometry, to_world
@@ -21,6 +22,8 @@ from .volumes import voxels_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from DeepSegmentLib.data import Prompt
 
     Mask = NDArray[np.bool_]
     Matrix = NDArray[np.float64]
@@ -196,3 +199,25 @@ def _moved(lattice: Matrix, start: tuple[int, int, int]) -> Matrix:
     moved = lattice.copy()
     moved[:3, 3] += lattice[:3, :3] @ np.asarray(start)
     return moved
+
+
+def why_nothing_changes(canvas: NodeCanvas, prompt: Prompt) -> str:
+    """What to tell the user when a prompt changes nothing.
+
+    Args:
+        canvas: The segment.
+        prompt: What the user pointed at, inside the grid.
+    """
+    name = canvas.segmentation.GetSegmentation().GetSegment(canvas.segment_id).GetName()
+    if canvas.locked:
+        return f"{name} is locked or finished; unlock it to correct it."
+    stroke = marked_voxels(prompt, canvas.geometry).stroke
+    box = Box(as_index(stroke.min(axis=0)), as_index(stroke.max(axis=0) + 1))
+    there = tuple((stroke - box.start).T)
+    if (canvas.segment(box)[there] == prompt.positive).all():
+        return f"{name} is already as you say here; point at what is wrong."
+    if canvas.editable(box)[there].any():
+        return "Nothing around looks like this place; enlarge the radius or be more aggressive."
+    if canvas.others(box)[there].any():
+        return "Other segments are here; allow overwriting to take their voxels, unless they are locked."
+    return "This place is outside the editable area; see Masking in the Segment Editor."
