@@ -79,6 +79,7 @@ class Corrector:
         self._owed = None
         self._stale = set()
         self.listeners = []
+        scene.AddObserver(scene.StartCloseEvent, lambda *_event: self.forget())
         self._shownTimer, self._quietTimer = _timer(_SHOWN_MS, self.settle), _timer(_QUIET_MS, self._renewSurfaces)
 
     def preview(self, target, prompt, settings):

@@ -8,48 +8,26 @@ pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=Impor
 
 import slicer
 import vtk
+from host.case import BITE, GRID, LEAK, OUTSIDE, SHAPE, add_case, ball, case, masks, same
 from host.mouse import Mouse, place_of
 
-from DeepSegmentLib.data import Geometry, Segment
-from DeepSegmentLib.hosts.mrml.geometry import image_to_world
-from DeepSegmentLib.hosts.mrml.segmentations import add_segments, new_segmentation
-from DeepSegmentLib.hosts.mrml.segments import Origin, mask_of, segment_ids, set_locked
-
-SHAPE = (40, 44, 48)
-TURN = np.array([[0.96, -0.28, 0, -20], [0.28, 0.96, 0, -30], [0, 0, 1, -40], [0, 0, 0, 1.0]])
-GRID = Geometry(SHAPE, TURN @ np.diag([2.0, 1.5, 1.5, 1]) @ np.eye(4)[[2, 1, 0, 3]])
-BITE, OUTSIDE, LEAK = (20, 14, 16), (20, 6, 16), (20, 31, 16)
-
-
-def ball(center, radius):
-    return sum((axis - n) ** 2 for axis, n in zip(np.indices(SHAPE), center, strict=True)) <= radius**2
-
-
-def case():
-    """Two touching organs; the label of the first lacks a bite and has a leak."""
-    organ, neighbor = ball((20, 20, 16), 11), ball((20, 20, 34), 7)
-    voxels = 100 * organ + 170 * neighbor + np.random.default_rng(0).normal(0, 6, SHAPE)
-    labels = ((organ & ~ball(BITE, 5)) | ball(LEAK, 4)).astype(np.uint8)
-    labels[neighbor & (labels == 0)] = 2
-    return voxels.astype(np.float32), labels
+from DeepSegmentLib.hosts.mrml.segments import set_locked
 
 
 @pytest.fixture
-def volume(host):
-    voxels, _labels = case()
-    return slicer.util.addVolumeFromArray(voxels, ijkToRAS=GRID.affine[:, [2, 1, 0, 3]])
+def nodes(host):
+    return add_case(slicer.mrmlScene)
 
 
 @pytest.fixture
-def segmentation(volume):
-    node = new_segmentation(slicer.mrmlScene, volume, "segmentation")
-    add_segments(node, case()[1], GRID, [Segment("organ", 1), Segment("neighbor", 2, (200, 60, 60))], Origin())
-    return node
+def segmentation(nodes):
+    return nodes[1]
 
 
 @pytest.fixture
-def editor(host, module, segmentation, volume):
+def editor(host, module, nodes):
     """The Segment Editor with the effect active."""
+    volume, segmentation = nodes
     host.complete_startup()
     editor = host.open_segment_editor(segmentation, volume)
     editor.setCurrentSegmentID("organ")
@@ -88,14 +66,6 @@ def hand(host, editor):
             host.process_events(0.15)
 
     return Hand
-
-
-def masks(node):
-    return {name: mask_of(node, name, GRID) for name in segment_ids(node)}
-
-
-def same(before, after):
-    return before.keys() == after.keys() and all(np.array_equal(before[name], after[name]) for name in before)
 
 
 def test_the_effect_is_registered_once_at_start(host, editor):
@@ -302,7 +272,7 @@ def test_masking_of_the_editor_holds(hand, editor, options, segmentation):
 def test_a_click_where_all_is_right_says_so(hand, options, segmentation):
     before = masks(segmentation)
     options.setRadius(3)
-    hand("Red").click((20, 20, 16))
+    hand("Red").click((20, 24, 16))
     assert same(before, masks(segmentation))
     assert "already" in options.status.text
 
