@@ -2,6 +2,7 @@
 
 import numpy as np
 import qt
+import slicer
 import vtk
 
 from DeepSegmentGui.correcting import Target, correctorOf
@@ -147,7 +148,7 @@ class FixPointer:
     # What is meant
 
     def _corrector(self):
-        return correctorOf(self._effect.scene())
+        return correctorOf(slicer.mrmlScene)
 
     def _target(self):
         node = self._effect.parameterSetNode()

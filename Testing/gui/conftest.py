@@ -31,5 +31,6 @@ def module(host):
     widget, panel = host.load_module(REPOSITORY / "DeepSegment" / "DeepSegment.py")
     yield widget, panel
     widget.cleanup()
+    panel.setMRMLScene(None)  # selectors would go on following the scene
     panel.delete()
     host.process_events()
