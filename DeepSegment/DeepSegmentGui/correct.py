@@ -1,5 +1,6 @@
 """The section Correct: corrections by points, for those who do not open the Segment Editor."""
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -19,7 +20,8 @@ class CorrectSection:
     """
 
     def __init__(self, ui, scene, panel):
-        self._ui, self._panel = ui, panel
+        self._ui, self._scene, self._panel = ui, scene, panel
+        self._session = None
         self.corrector = correctorOf(scene)
         self.corrector.listeners.append(self.refresh)
         self._placer = PointPlacer(scene, self._pointPlaced, self.refresh)
@@ -36,6 +38,7 @@ class CorrectSection:
         ui.correctRedoButton.connect("clicked()", self.redo)
         ui.correctFinishedButton.connect("clicked()", self._setFinished)
         ui.correctEditorButton.connect("clicked()", self.openSegmentEditor)
+        ui.resumeButton.connect("clicked()", self.resume)
 
     def choose(self, segmentation):
         """Correct this segmentation."""
@@ -74,6 +77,7 @@ class CorrectSection:
 
     def _place(self, on, positive):
         if on:
+            self.corrector.prepare(self.target())
             self._placer.start(_("belongs") if positive else _("does not belong"), positive)
         else:
             self._placer.stop()
@@ -143,11 +147,46 @@ class CorrectSection:
         editor.setCurrentSegmentID(target.segmentID)
         editor.setActiveEffectByName(EFFECT)
 
+    # Earlier sessions
+
+    def volumeChanged(self, *_node):
+        """Another volume may have had a session."""
+        qt.QTimer.singleShot(0, self.offerSession)
+
+    def offerSession(self):
+        """Show whether an earlier session of these nodes can be resumed."""
+        if self._panel.parameters is None:
+            return
+        self._session = session = self.corrector.unfinished(self.target())
+        self._ui.resumeFrame.setVisible(session is not None)
+        if session is not None:
+            self._ui.correctSection.collapsed = False
+            self._ui.resumeLabel.text = _("A session of {time} is not in the scene: {count} corrections.").format(
+                time=session.time.astimezone().strftime("%Y-%m-%d %H:%M"), count=session.corrections
+            )
+
+    def resume(self):
+        """Bring the segmentation, or a new one, to where the earlier session ended."""
+        session, target = self._session, self.target()
+        if session is not None:
+            self._try(lambda: self._resume(session, target))
+            self.offerSession()
+
+    def _resume(self, session, target):
+        from DeepSegmentLib.hosts.mrml.segmentations import new_segmentation
+
+        name = _("{volume} segmentation").format(volume=target.volume.GetName())
+        node = target.segmentation or new_segmentation(self._scene, target.volume, name)
+        self.corrector.resume(session, node, target.volume)
+        self.choose(node)
+        return _("The session goes on where it ended.")
+
     # What the widgets show
 
     def _targetChanged(self, *_value):
         self._say("")
         self.refresh()
+        self.volumeChanged()
 
     def refresh(self, *_arguments):
         """Bring the widgets in line with what can be done."""

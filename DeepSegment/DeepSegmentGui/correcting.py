@@ -9,6 +9,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from DeepSegmentGui.records import Records
+
 _SHOWN_MS = 50
 """After this time a view has drawn a change; what nobody waits for is done then."""
 
@@ -78,9 +80,11 @@ class Corrector:
         self._done, self._undone = [], []
         self._owed = None
         self._stale = set()
+        self._records = Records(scene, self._somethingChanged)
         self.listeners = []
         scene.AddObserver(scene.StartCloseEvent, lambda *_event: self.forget())
-        self._shownTimer, self._quietTimer = _timer(_SHOWN_MS, self.settle), _timer(_QUIET_MS, self._renewSurfaces)
+        slicer.app.connect("aboutToQuit()", self.forget)
+        self._shownTimer, self._quietTimer = _timer(_SHOWN_MS, self.settle), _timer(_QUIET_MS, self._quiet)
 
     def preview(self, target, prompt, settings):
         """What a prompt would change, as a `Correction`, and the canvas.
@@ -119,22 +123,56 @@ class Corrector:
         Raises:
             DeepSegmentError: It cannot be done; nothing was changed.
         """
-        from DeepSegmentLib.hosts.mrml.edits import keep, write_correction
+        from DeepSegmentLib.hosts.mrml.edits import keep, make_room, write_correction
         from DeepSegmentLib.hosts.mrml.refining import why_nothing_changes
         from DeepSegmentLib.refinement.correction import correct
 
         self.settle()
+        self.prepare(target)
         canvas = target.canvas(settings.overwrite)
         seen = _seenFrom(canvas, prompt)
-        edit = write_correction(canvas, correct(canvas, seen, settings, self._earlier(target)))
-        if edit is None:
+        correction = correct(canvas, seen, settings, self._earlier(target))
+        if not correction.changed.any():
             return why_nothing_changes(canvas, seen)
-        self._done.append(_Step(target.segmentation.GetID(), keep(edit), seen))
+        make_room(canvas, correction)
+        self.prepare(target)  # a segment that was empty has an image now
+        edit = write_correction(canvas, correction)
+        step = _Step(target.segmentation.GetID(), keep(edit), seen)
+        self._done.append(step)
         self._undone.clear()
+        trouble = self._records.correction(target.segmentation, edit, step.kept, seen, settings)
         self._changed(target.segmentation, edit, saveState)
-        return _("{count} voxels changed in {name}.").format(
+        text = _("{count} voxels changed in {name}.").format(
             count=int(edit.update.changed.sum()), name=target.segment.GetName()
         )
+        return f"{text} {trouble}".strip()
+
+    def prepare(self, target):
+        """Have a journal for a target; later, its first correction finds one."""
+        if target.volume is not None and target.segment is not None:
+            for step in self._records.open(target.segmentation, target.volume):
+                self._done.append(_Step(target.segmentation.GetID(), *step))
+            self._tellListeners()
+
+    def unfinished(self, target):
+        """The `Session` that can be resumed on a target's nodes, or None."""
+        return self._records.unfinished(target.segmentation, target.volume)
+
+    def resume(self, session, segmentation, volume):
+        """Bring a segmentation to where an earlier session ended.
+
+        Raises:
+            DeepSegmentError: It cannot be resumed.
+        """
+        self.settle()
+        editor = segmentEditorOf(segmentation)
+        if editor is not None:
+            editor.saveStateForUndo()
+        node = segmentation.GetID()
+        self._done = [step for step in self._done if step.segmentationID != node]
+        self._undone = [step for step in self._undone if step.segmentationID != node]
+        self._done += [_Step(node, *step) for step in self._records.resume(session, segmentation, volume)]
+        self._tellListeners()
 
     def _earlier(self, target):
         """Prompts given before for this segment."""
@@ -174,8 +212,10 @@ class Corrector:
             self._tellListeners()
             return _("These voxels were changed by another tool since; use its own undo.")
         destination.append(step)
+        trouble = self._records.retraced(node, edit, step.kept, backward)
         self._changed(node, edit, None)
-        return _("The correction was taken back.") if backward else _("The correction was done again.")
+        text = _("The correction was taken back.") if backward else _("The correction was done again.")
+        return f"{text} {trouble}".strip()
 
     # What follows a change
 
@@ -198,6 +238,14 @@ class Corrector:
         if owed is not None and self._scene.IsNodePresent(owed[0]):
             save_state_before(*owed)
 
+    def _somethingChanged(self):
+        self._quietTimer.start()
+
+    def _quiet(self):
+        self.settle()
+        self._renewSurfaces()
+        self._records.catchUp()
+
     def _renewSurfaces(self):
         from DeepSegmentLib.hosts.mrml.edits import renew_surface
 
@@ -217,6 +265,7 @@ class Corrector:
         self._stale.clear()
         for timer in (self._shownTimer, self._quietTimer):
             timer.stop()
+        self._records.close()
         self._done.clear()
         self._undone.clear()
         self._tellListeners()

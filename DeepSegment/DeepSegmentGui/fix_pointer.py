@@ -4,6 +4,7 @@ import numpy as np
 import qt
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from DeepSegmentGui.correcting import Target, correctorOf
 from DeepSegmentGui.overlay import SliceOverlay
@@ -49,6 +50,15 @@ class FixPointer:
     def activate(self):
         """The effect was chosen."""
         self._options.say("")
+        qt.QTimer.singleShot(0, self._prepare)
+
+    def _prepare(self):
+        if not self._effect.active():
+            return
+        if self._corrector().unfinished(self._target()) is None:
+            self._corrector().prepare(self._target())
+        else:
+            self._options.say(_("An earlier session can be resumed: module DeepSegment, section Correct."))
 
     def deactivate(self):
         """Take everything out of the views."""

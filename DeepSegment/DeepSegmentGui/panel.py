@@ -52,6 +52,7 @@ class Panel:
         ui = self.ui
         ui.segmentButton.connect("clicked()", self.segmentOrCancel)
         ui.undoButton.connect("clicked()", self.undo)
+        ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.correct.volumeChanged)
 
     # Life of the panel
 
@@ -73,6 +74,7 @@ class Panel:
 
     def enter(self):
         """The user came to the module: shortcuts work now."""
+        self.correct.offerSession()
         for keys, action in (
             ("Ctrl+Shift+D", self.segmentOrCancel),
             ("Ctrl+Shift+N", self.results.reviewNext),

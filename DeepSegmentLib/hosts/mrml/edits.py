@@ -1,7 +1,7 @@
 """Changes of one label image, written in place and taken back: the box alone is touched.
 
 Slicer's own way, `ModifySegmentByLabelmap`, goes through the whole image, and moves a segment that touches others into
-an image of its own; see docs/decisions/0011-corrections-in-place.md.
+an image of its own; see docs/decisions/0013-corrections-in-place.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from DeepSegmentLib.refinement.history import Change, pack, unpack
 
 from .blocks import read_labels, write_labels
 from .geometry import image_to_world
-from .images import labelmap_name
+from .images import box_of, labelmap_name
 from .layers import home_of, image_of, sharing
 
 if TYPE_CHECKING:
@@ -62,19 +62,35 @@ def write_correction(canvas: NodeCanvas, correction: Correction) -> Edit | None:
     changed = correction.changed
     if not changed.any():
         return None
+    image, value = make_room(canvas, correction)
     part = bounding_box(changed)
-    box = part.shift(correction.box.start).shift(canvas.start)
-    image, value = _settle(canvas)
-    inside = part.to_slices()
+    box, inside = _place(canvas, correction), part.to_slices()
     before = read_labels(image, box)
     after = np.where(changed[inside], np.where(correction.after[inside], value, 0), before).astype(before.dtype)
-    write_labels(image, box, after, Box.of_shape(canvas.geometry.shape).shift(canvas.start))
+    write_labels(image, box, after, box)
     tell(canvas.segmentation, canvas.segment_id)
     return Edit(canvas.segment_id, LabelUpdate(box, before, after), sharing(canvas.segmentation, image))
 
 
-def _settle(canvas: NodeCanvas) -> tuple[Any, int]:
-    """The image of the segment and its label; a segment without voxels is given its place first."""
+def make_room(canvas: NodeCanvas, correction: Correction) -> tuple[Any, int]:
+    """Let a correction that changes something have its place in the segment's image; no label changes.
+
+    Returns:
+        The image and the segment's label in it; a segment without voxels is given both.
+    """
+    image, value = _settled(canvas)
+    box = _place(canvas, correction)
+    if not box_of(image).contains(box):
+        write_labels(image, box, read_labels(image, box), Box.of_shape(canvas.geometry.shape).shift(canvas.start))
+    return image, value
+
+
+def _place(canvas: NodeCanvas, correction: Correction) -> Box:
+    """The box of what changes, in the indices of the image."""
+    return bounding_box(correction.changed).shift(correction.box.start).shift(canvas.start)
+
+
+def _settled(canvas: NodeCanvas) -> tuple[Any, int]:
     import slicer
 
     node, segment_id = canvas.segmentation, canvas.segment_id

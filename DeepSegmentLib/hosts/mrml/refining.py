@@ -14,7 +14,7 @@ from DeepSegmentLib.refinement.strokes import marked_voxels
 
 from .blocks import hull_of, read_labels, sample
 from .geometry import check_same_transform, lattice_of, local_geometry, to_world
-from .images import box_of, check_source, labelmap_name
+from .images import box_of, check_source
 from .layers import home_of, image_of, sharing, value_of
 from .masking import EditRules, rules_of
 from .segments import is_protected
@@ -36,7 +36,9 @@ class NodeCanvas:
     Attributes:
         segmentation: vtkMRMLSegmentationNode.
         segment_id: The segment.
-        geometry: The grid of all arrays, in the scene's space (under a warp: in the node's own).
+        image: The label image that the segment's voxels are in or shall be in, see `home_of`; None where there is none.
+        lattice: 4x4 matrix from indices of that image to the node's own space.
+        geometry: The grid of all arrays, in the node's own space; `point` brings places of the scene there.
         rules: What may be edited.
         start: Index of the grid's first voxel in the lattice of the label image.
         channels: Voxels (channel, k, j, i) of the volume, shared with it.
@@ -46,6 +48,8 @@ class NodeCanvas:
 
     segmentation: Any
     segment_id: str
+    image: Any
+    lattice: Matrix
     geometry: Geometry
     rules: EditRules
     start: tuple[int, int, int]
@@ -70,6 +74,8 @@ class NodeCanvas:
 
     def _labels(self, image: Any, box: Box) -> NDArray[Any]:
         """Labels of an image in a block of the grid, the nearest voxel's where the image is on another lattice."""
+        if image is self.image:
+            return read_labels(image, box.shift(self.start))
         step = np.linalg.solve(lattice_of(image), self.lattice)
         if np.allclose(step, np.eye(4), atol=1e-3):
             return read_labels(image, box.shift(self.start))
@@ -88,27 +94,21 @@ class NodeCanvas:
 
     def others(self, box: Box) -> Mask:
         """Voxels (k, j, i) of a block that belong to segments of the same image and must stay theirs."""
-        image, value = home_of(self.segmentation, self.segment_id)
-        if image is None:
+        if self.image is None:
             return np.zeros(box.shape, dtype=bool)
-        labels = read_labels(image, box.shift(self.start))
-        free = [n for name, n in sharing(self.segmentation, image) if name in self.rules.takes_from]
-        return np.isin(labels, [0, value, *free], invert=True)
+        labels = read_labels(self.image, box.shift(self.start))
+        yielding = (self.segment_id, *self.rules.takes_from)
+        free = [value for name, value in sharing(self.segmentation, self.image) if name in yielding]
+        return np.isin(labels, [0, *free], invert=True)
 
     def probability(self, box: Box) -> NDArray[np.float32] | None:
         """None: segmentation nodes carry no probabilities."""
         return None
 
-    @property
-    def lattice(self) -> Matrix:
-        """4x4 matrix from indices of the label image's lattice to the node's own space."""
-        image, _value = home_of(self.segmentation, self.segment_id)
-        return lattice_of(image) if image is not None else reference_grid(self.segmentation)[0]
-
     def point(self, point_ras: NDArray[np.float64]) -> NDArray[np.float64]:
-        """A point of the scene, in RAS mm, in the space of the grid; they differ only under a warp."""
+        """A point of the scene, in RAS mm, in the space of the grid: that of the node, whatever it is under."""
         transform = self.segmentation.GetParentTransformNode()
-        if transform is None or transform.IsTransformToWorldLinear():
+        if transform is None:
             return point_ras
         import vtk
 
@@ -137,13 +137,15 @@ def canvas_of(
     segment = None if segmentation is None else segmentation.GetSegmentation().GetSegment(segment_id)
     if segment is None:
         raise InvalidInputError(f"there is no segment {segment_id!r}; choose the segment to correct")
-    if segmentation.GetSegmentation().ContainsRepresentation(labelmap_name()):
-        check_source(segmentation)
-    lattice, box = _grid(volume, segmentation, segment_id)
+    check_source(segmentation)
+    image, _value = home_of(segmentation, segment_id)
+    lattice, box = _grid(volume, segmentation, image)
     return NodeCanvas(
         segmentation,
         segment_id,
-        Geometry(box.shape, to_world(segmentation) @ _moved(lattice, box.start)),
+        image,
+        lattice,
+        Geometry(box.shape, _moved(lattice, box.start)),
         rules_of(segmentation, editor, overwrite=overwrite),
         box.start,
         voxels_of(volume),
@@ -152,12 +154,10 @@ def canvas_of(
     )
 
 
-def _grid(volume: Any, segmentation: Any, segment_id: str) -> tuple[Matrix, Box]:
+def _grid(volume: Any, segmentation: Any, image: Any) -> tuple[Matrix, Box]:
     """The lattice of the labels, and the box of it that the volume and the labels cover."""
-    image, _value = home_of(segmentation, segment_id)
     if image is None:
-        lattice, box = reference_grid(segmentation, volume)
-        return lattice, box
+        return reference_grid(segmentation, volume)
     lattice = lattice_of(image)
     grid = local_geometry(volume)
     step = np.linalg.inv(_step(volume, segmentation, lattice))
@@ -166,7 +166,7 @@ def _grid(volume: Any, segmentation: Any, segment_id: str) -> tuple[Matrix, Box]
     return lattice, hull_of(Box(as_index(low), as_index(np.maximum(high, low))), box_of(image))
 
 
-def reference_grid(segmentation: Any, volume: Any = None) -> tuple[Matrix, Box]:
+def reference_grid(segmentation: Any, volume: Any) -> tuple[Matrix, Box]:
     """The lattice that segments without voxels are drawn on, and its box: what Slicer's editor would take."""
     import slicer
 
@@ -176,8 +176,6 @@ def reference_grid(segmentation: Any, volume: Any = None) -> tuple[Matrix, Box]:
     image = slicer.vtkOrientedImageData()
     if slicer.vtkSegmentationConverter.DeserializeImageGeometry(text, image, False) and not image.IsEmpty():
         return lattice_of(image), box_of(image)
-    if volume is None:
-        raise InvalidInputError(f"segmentation {segmentation.GetName()!r} has no grid; choose its source volume")
     check_same_transform(segmentation, volume)
     grid = local_geometry(volume)
     return grid.affine, Box.of_shape(grid.shape)
