@@ -51,10 +51,11 @@ class CorrectSection:
         self.refresh()
 
     def close(self):
-        """The panel goes."""
+        """The panel goes, perhaps to be loaded anew: journals must be free for the next one."""
         self._placer.stop()
         self.corrector.settle()
         self.corrector.listeners.remove(self.refresh)
+        self.corrector.forget()
 
     def forget(self):
         """The scene closes."""
