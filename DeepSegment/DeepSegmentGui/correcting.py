@@ -236,7 +236,8 @@ class Corrector:
         owed, self._owed = self._owed, None
         self._shownTimer.stop()
         if owed is not None and self._scene.IsNodePresent(owed[0]):
-            save_state_before(*owed)
+            with self._records.unchanged(owed[0]):
+                save_state_before(*owed)
 
     def _somethingChanged(self):
         self._quietTimer.start()

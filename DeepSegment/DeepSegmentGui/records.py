@@ -1,5 +1,7 @@
 """The journals of the segmentations that are being corrected: one folder each, in the user's data folder."""
 
+from contextlib import contextmanager
+
 from slicer.i18n import tr as _
 
 
@@ -87,6 +89,15 @@ class Records:
         if journal is None:
             return self.trouble
         return self._try(lambda: action(journal))
+
+    @contextmanager
+    def unchanged(self, segmentation):
+        """What happens inside touches the voxels and leaves them as they were."""
+        journal = self._journals.get(segmentation.GetID())
+        current = journal is not None and journal.is_current
+        yield
+        if current:
+            journal.look_away()
 
     def catchUp(self):
         """Journal what other tools did."""

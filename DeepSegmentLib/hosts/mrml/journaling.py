@@ -170,13 +170,22 @@ class NodeJournal:
         Raises:
             VolumeFileError: It cannot be written.
         """
-        if _times(self.node) == self._times:
+        if self.is_current:
             return 0
         updates = self._known.differences(self.node)
         for update in updates:
             self._record_edit(update)
-        self._times = _times(self.node)
+        self.look_away()
         return len(updates)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether nobody has touched the images since the journal heard of them."""
+        return _times(self.node) == self._times
+
+    def look_away(self) -> None:
+        """The images were touched and are what they were: what differs now is taken for known."""
+        self._times = _times(self.node)
 
     def _record_edit(self, update: LabelUpdate) -> None:
         self.journal.record_edit(update)
@@ -186,7 +195,7 @@ class NodeJournal:
 
     def _recorded(self, update: LabelUpdate) -> None:
         self._known.take(update)
-        self._times = _times(self.node)
+        self.look_away()
         self._count += 1
         self._mark()
 
