@@ -45,6 +45,7 @@ class DeepSegment(ScriptedLoadableModule):
         )
         slicer.app.connect("startupCompleted()", registerSampleData)
         slicer.app.connect("startupCompleted()", registerSubjectHierarchyPlugin)
+        slicer.app.connect("startupCompleted()", registerEffect)
         slicer.app.connect("startupCompleted()", self.loadTerminology)
 
     def loadTerminology(self):
@@ -66,6 +67,14 @@ def registerSubjectHierarchyPlugin():
 
     plugin = slicer.qSlicerSubjectHierarchyScriptedPlugin(None)
     plugin.setPythonSource(DeepSegmentSubjectHierarchyPlugin.filePath)
+
+
+def registerEffect():
+    """Add DeepSegment: Fix to the effects of the Segment Editor."""
+    path = Path(__file__).resolve().parent / "DeepSegmentEffects" / "DeepSegmentFixEffect.py"
+    effect = slicer.qSlicerSegmentEditorScriptedEffect(None)
+    effect.setPythonSource(path.as_posix())
+    effect.self().register()
 
 
 class DeepSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -1,4 +1,4 @@
-"""What property tests draw from: shapes, spacings, geometries, volumes, labelmaps, boxes, masks, updates."""
+"""What property tests draw from: shapes, spacings, geometries, volumes, labelmaps, boxes, masks, updates, prompts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,20 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from DeepSegmentLib.data import Box, Geometry, Index, LabelMap, LabelUpdate, Segment, Volume
+from DeepSegmentLib.data import (
+    Box,
+    BoxPrompt,
+    Geometry,
+    Index,
+    LabelMap,
+    LabelUpdate,
+    Lasso,
+    Point,
+    Prompt,
+    Scribble,
+    Segment,
+    Volume,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,3 +127,18 @@ def orientations() -> st.SearchStrategy[str]:
     """All 48 orientation codes such as "RAS" or "PIL"."""
     letters = st.tuples(*[st.sampled_from(pair) for pair in AXES])
     return letters.flatmap(st.permutations).map("".join)
+
+
+@st.composite
+def prompts(draw: st.DrawFn, segment: str = "Cyst") -> Prompt:
+    """Prompts of every kind, anywhere, with coordinates that no decimal number hits."""
+    number = st.floats(-1e4, 1e4)
+    count, positive, size = draw(st.integers(3, 6)), draw(st.booleans()), draw(st.floats(0, 50))
+    points = np.array(draw(st.lists(st.tuples(number, number, number), min_size=count, max_size=count)))
+    every = [
+        Point(segment, positive, points[0]),
+        Scribble(segment, positive, points, size),
+        BoxPrompt(segment, positive, points[:2]),
+        Lasso(segment, positive, points, size),
+    ]
+    return draw(st.sampled_from(every))

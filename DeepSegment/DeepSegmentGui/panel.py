@@ -8,6 +8,7 @@ from DeepSegmentGui import dependencies
 from DeepSegmentGui.advanced import AdvancedSection
 from DeepSegmentGui.batch import endText, progressText
 from DeepSegmentGui.channels import ChannelSelectors, assignChannels
+from DeepSegmentGui.correct import CorrectSection
 from DeepSegmentGui.export import Exporter
 from DeepSegmentGui.models import ModelList
 from DeepSegmentGui.output import OutputSection
@@ -40,6 +41,7 @@ class Panel:
         self.channels = ChannelSelectors(ui.channelsFrame, self.refresh)
         self.models = ModelList(ui.modelSearchBox, ui.modelList, ui.modelCard, self._modelChosen)
         self.several = SeveralCases(ui, scene, self)
+        self.correct = CorrectSection(ui, scene, self)
         self.exporter = Exporter(ui, scene, self)
         self.advanced = AdvancedSection(ui, parent, self)
         self.output = OutputSection(ui, self)
@@ -50,6 +52,7 @@ class Panel:
         ui = self.ui
         ui.segmentButton.connect("clicked()", self.segmentOrCancel)
         ui.undoButton.connect("clicked()", self.undo)
+        ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.correct.volumeChanged)
 
     # Life of the panel
 
@@ -71,6 +74,7 @@ class Panel:
 
     def enter(self):
         """The user came to the module: shortcuts work now."""
+        self.correct.offerSession()
         for keys, action in (
             ("Ctrl+Shift+D", self.segmentOrCancel),
             ("Ctrl+Shift+N", self.results.reviewNext),
@@ -82,6 +86,7 @@ class Panel:
 
     def exit(self):
         """The user left the module; a run goes on."""
+        self.correct.stop()
         for shortcut in self._shortcuts:
             shortcut.setEnabled(False)
             shortcut.deleteLater()
@@ -94,6 +99,7 @@ class Panel:
         self.worker.close()
         self.setParameters(None)
         self.results.clear()
+        self.correct.forget()
         self.writer.forget()
         self.exporter.forget()
         self._showIdle("")
@@ -109,6 +115,7 @@ class Panel:
     def cleanup(self):
         """End the worker; nothing of the panel is used after that."""
         self.exit()
+        self.correct.close()
         self.setParameters(None)
         self.worker.close()
 
@@ -252,6 +259,7 @@ class Panel:
             name = segmentation.GetSegment(segmentID).GetName()
             volumes[segmentID] = result.report["volumes_ml"].get(name, 0.0)
         self.results.show(written.node, volumes, uncertainty, in_scene(result.places_ras, volumeNode))
+        self.correct.choose(written.node)
         for note in result.report["notes"]:
             self.results.log(note)
         text = _("{count} segments from {model} {version} on {device}.").format(
@@ -284,6 +292,7 @@ class Panel:
             self._assignChannels()
             self.channels.show(self.models.spec, self._parameters, self._scene)
             self.output.refresh()
+            self.correct.refresh()
             self.advanced.refresh()
             self._refreshRun()
         finally:

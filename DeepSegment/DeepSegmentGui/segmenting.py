@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-import slicer
 from slicer.i18n import tr as _
+
+from DeepSegmentGui.correcting import segmentEditorOf
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,6 @@ def overlayColor(scene):
 
 def saveStateOfSegmentEditor(segmentationNode):
     """Let Undo of the Segment Editor module take the coming change back, when it edits this segmentation."""
-    widget = getattr(slicer.modules, "SegmentEditorWidget", None)  # there once the user has opened that module
-    editor = getattr(widget, "editor", None)
-    if editor is not None and editor.segmentationNode() is segmentationNode:
+    editor = segmentEditorOf(segmentationNode)
+    if editor is not None:
         editor.saveStateForUndo()

@@ -189,8 +189,12 @@ class RefinementSession:
         self._do(_Step(pack(update), prompt), update)
         return update
 
-    def edit(self, update: LabelUpdate) -> None:
+    def edit(self, update: LabelUpdate, prompt: Prompt | None = None) -> None:
         """Take over an edit that was made by other means; it can be undone like a correction.
+
+        Args:
+            update: What changes.
+            prompt: Of a correction that was made earlier: it holds from now on.
 
         Raises:
             InvalidInputError: The labels are no longer those that the edit was made for.
@@ -198,7 +202,7 @@ class RefinementSession:
         place = (update.layer, *update.box.to_slices())
         if not np.array_equal(self._layers[place], update.before):
             raise InvalidInputError(f"the labels in box {update.box} changed since this edit was made; make it anew")
-        self._do(_Step(pack(update), None), update)
+        self._do(_Step(pack(update), prompt), update)
 
     def undo(self) -> LabelUpdate | None:
         """Take back the last change; None where there is none."""

@@ -22,17 +22,25 @@ def host(running_host, monkeypatch, tmp_path):
     """The host with an empty scene, and a user who has no models and no records of earlier runs."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user data"))
     running_host.clear()
-    library = library_modules()
+    before = _our_modules()
     yield running_host
     running_host.clear()
-    for name in library_modules():
-        del sys.modules[name]
-    sys.modules.update(library)
+    _restore(before)
 
 
-def library_modules():
-    """The library as it is imported now: *Reload* imports it anew, but other tests hold the classes of before."""
-    return {name: module for name, module in sys.modules.items() if name.split(".")[0] == "DeepSegmentLib"}
+def _our_modules():
+    return {
+        name: sys.modules[name] for name in sys.modules if name.split(".")[0] in ("DeepSegmentGui", "DeepSegmentLib")
+    }
+
+
+def _restore(before):
+    """After a reload of the module: tests hold classes of the library as it was first imported."""
+    after = _our_modules()
+    if any(after.get(name) is not module for name, module in before.items()):
+        for name in after:
+            del sys.modules[name]
+        sys.modules.update(before)
 
 
 @pytest.fixture
@@ -41,5 +49,6 @@ def module(host):
     widget, panel = host.load_module(REPOSITORY / "DeepSegment" / "DeepSegment.py")
     yield widget, panel
     widget.cleanup()
+    panel.setMRMLScene(None)  # selectors would go on following the scene
     panel.delete()
     host.process_events()

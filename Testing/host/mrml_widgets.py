@@ -214,3 +214,62 @@ class qMRMLSegmentsTableView(QtWidgets.QTableWidget):
             swatch.setBackground(QtGui.QColor.fromRgbF(*segment.GetColor()))
             self.setItem(row, 0, swatch)
             self.setItem(row, 1, QtWidgets.QTableWidgetItem(segment.GetName()))
+
+
+class qMRMLSegmentSelectorWidget(qMRMLWidget):
+    """A segmentation node and one of its segments."""
+
+    currentNodeChanged = Signal(object)
+    currentSegmentChanged = Signal(str)
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._node, self._tags, self._settings = None, [], {"noneEnabled": False, "editEnabled": False}
+        self._nodes, self._segments = qMRMLNodeComboBox(self), QtWidgets.QComboBox(self)
+        self._nodes.nodeTypes, self._nodes.noneEnabled = ["vtkMRMLSegmentationNode"], True
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._nodes)
+        layout.addWidget(self._segments)
+        self._nodes.currentNodeChanged.connect(self._node_chosen)
+        self._segments.currentIndexChanged.connect(lambda _n: self.currentSegmentChanged.emit(self.currentSegmentID()))
+
+    def _fill(self):
+        """Called by properties; nothing to show."""
+
+    noneEnabled, editEnabled = _setting("noneEnabled", bool), _setting("editEnabled", bool)
+
+    def _node_chosen(self, node):
+        for tag in self._tags:
+            self._node.GetSegmentation().RemoveObserver(tag)
+        self._node, self._tags = node, []
+        if node is not None:
+            segmentation = node.GetSegmentation()
+            events = (segmentation.SegmentAdded, segmentation.SegmentRemoved, segmentation.SegmentModified)
+            self._tags = [segmentation.AddObserver(event, lambda *_: self._fill_segments()) for event in events]
+        self._fill_segments()
+        self.currentNodeChanged.emit(node)
+
+    def _fill_segments(self):
+        chosen = self.currentSegmentID()
+        self._segments.blockSignals(True)
+        self._segments.clear()
+        segmentation = self._node.GetSegmentation() if self._node else None
+        for n in range(segmentation.GetNumberOfSegments() if segmentation else 0):
+            self._segments.addItem(segmentation.GetNthSegment(n).GetName(), segmentation.GetNthSegmentID(n))
+        self._segments.setCurrentIndex(max(self._segments.findData(chosen), 0 if self._segments.count() else -1))
+        self._segments.blockSignals(False)
+        if self.currentSegmentID() != chosen:
+            self.currentSegmentChanged.emit(self.currentSegmentID())
+
+    def currentNode(self):
+        return self._nodes.currentNode()
+
+    def setCurrentNode(self, node):
+        self._nodes.setCurrentNode(node)
+
+    def currentSegmentID(self):
+        return self._segments.currentData() or ""
+
+    def setCurrentSegmentID(self, segment_id):
+        self._segments.setCurrentIndex(self._segments.findData(segment_id))

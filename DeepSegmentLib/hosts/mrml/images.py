@@ -73,19 +73,20 @@ def _by_image(node: Any, ids: Iterable[str]) -> list[tuple[Any, list[str]]]:
 
 
 def _shapes_of_image(image: Any, values: Sequence[int]) -> list[Shape]:
-    affine, start = lattice_of(image), _box_of(image).start
-    shapes = shapes_of(_labels_of(image), affine, values)
+    affine, start = lattice_of(image), box_of(image).start
+    shapes = shapes_of(labels_of(image), affine, values)
     return [Shape(affine, shape.box.shift(start), shape.mask) if shape.box.size else shape for shape in shapes]
 
 
-def _labels_of(image: Any) -> NDArray[Any]:
+def labels_of(image: Any) -> NDArray[Any]:
     """Labels (k, j, i) of an image, shared with it."""
     from vtk.util.numpy_support import vtk_to_numpy
 
-    return np.asarray(vtk_to_numpy(image.GetPointData().GetScalars()).reshape(_box_of(image).shape))
+    return np.asarray(vtk_to_numpy(image.GetPointData().GetScalars()).reshape(box_of(image).shape))
 
 
-def _box_of(image: Any) -> Box:
+def box_of(image: Any) -> Box:
+    """The part of its lattice that an image covers; of size 0 for an empty one."""
     extent = image.GetExtent()
     return Box(as_index(extent[::2][::-1]), as_index([last + 1 for last in extent[1::2][::-1]]))
 
@@ -128,7 +129,7 @@ def clear_shapes(node: Any, shapes: Mapping[str, Shape]) -> None:
         shapes: From `read_shapes`; nothing may have changed since.
     """
     for image, sharing in _by_image(node, shapes):
-        labels, (k, j, i) = _labels_of(image), _box_of(image).start
+        labels, (k, j, i) = labels_of(image), box_of(image).start
         for shape in [shapes[segment_id] for segment_id in sharing if shapes[segment_id].box.size]:
             labels[shape.box.shift((-k, -j, -i)).to_slices()][shape.mask] = 0
         image.GetPointData().GetScalars().Modified()

@@ -9,7 +9,7 @@ from DeepSegmentLib.data import Box, LabelMap, Segment
 from .geometry import check_same_transform, local_geometry
 from .images import labelmap_name, make_image, read_shapes
 from .placement import place_beside
-from .segments import BACKUP_TAG, describe, segment_ids, tags_of_provenance, terminology_of
+from .segments import BACKUP_TAG, Origin, describe, segment_ids, tags_of_provenance, terminology_of
 from .shapes import stack
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from DeepSegmentLib.data import Geometry
-
-    from .segments import Origin
 
 _ATTRIBUTE = "DeepSegment."
 
@@ -47,13 +45,14 @@ def label_map_from_node(node: Any, volume_node: Any, ids: Sequence[str] | None =
     on_grid = [shapes[segment_id].onto(geometry.affine) for segment_id in ids]
     layers, places = stack(on_grid, Box.of_shape(geometry.shape))
     nouns = [
-        _to_noun(segmentation.GetSegment(segment_id), value, place)
+        to_noun(segmentation.GetSegment(segment_id), value, place)
         for value, (segment_id, place) in enumerate(zip(ids, places, strict=True), start=1)
     ]
     return LabelMap(layers, geometry, tuple(nouns))
 
 
-def _to_noun(segment: Any, value: int, layer: int) -> Segment:
+def to_noun(segment: Any, value: int, layer: int) -> Segment:
+    """A vtkSegment as what a labelmap says of it."""
     red, green, blue = (round(255 * part) for part in segment.GetColor())
     return Segment(str(segment.GetName()), value, (red, green, blue), terminology_of(segment), layer)
 
@@ -89,14 +88,18 @@ def add_segments(
     Returns:
         The IDs of the new segments.
     """
+    return add_to_image(node, make_image(labels, geometry), segments, origin)
+
+
+def add_to_image(node: Any, image: Any, segments: Sequence[Segment], origin: Origin | None = None) -> tuple[str, ...]:
+    """Add segments whose voxels are in a label image; their IDs."""
     import slicer
 
-    image = make_image(labels, geometry)
     segmentation = node.GetSegmentation()
     added = []
     for noun in segments:
         segment = slicer.vtkSegment()
-        describe(segment, noun, origin)
+        describe(segment, noun, origin or Origin())
         segment.SetLabelValue(noun.value)
         segment.AddRepresentation(labelmap_name(), image)
         segment_id = segmentation.GenerateUniqueSegmentID(noun.name)

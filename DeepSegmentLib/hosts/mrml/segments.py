@@ -80,6 +80,14 @@ def set_locked(segment: Any, locked: bool) -> None:
     segment.SetTag(LOCKED_TAG, "1") if locked else segment.RemoveTag(LOCKED_TAG)
 
 
+def set_finished(segment: Any, finished: bool) -> None:
+    """Mark a segment as completed, or as in progress again."""
+    import slicer
+
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    logic.SetSegmentStatus(segment, logic.Completed if finished else logic.InProgress)
+
+
 def tag(segment: Any, name: str) -> str:
     """Value of a tag; empty where there is none."""
     from vtk import reference

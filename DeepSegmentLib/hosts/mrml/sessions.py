@@ -1,0 +1,98 @@
+"""Earlier sessions of corrections: which of them hold more than the scene does."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
+from DeepSegmentLib.files.journal import LINES_FILE, Journal, volume_checksum
+from DeepSegmentLib.files.journal_lines import read_header
+
+from .geometry import local_geometry
+from .journaling import held_by
+from .volumes import local_volume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+REPLACED = ".replaced"
+"""Ends the names of journals whose node got other segments: a new journal began with all that they held."""
+
+_HEADER_BYTES = 1 << 24
+
+
+@dataclass(frozen=True)
+class Session:
+    """An earlier session that holds more than the scene.
+
+    Attributes:
+        folder: Of its journal.
+        time: When it was worked on last.
+        corrections: How many corrections the scene lacks.
+    """
+
+    folder: Path
+    time: datetime
+    corrections: int
+
+
+def unfinished(root: Path, node: Any, volume: Any, scene: Any) -> Session | None:
+    """The session to offer.
+
+    Args:
+        root: Folder of all journals.
+        node: The chosen segmentation node, or None.
+        volume: The chosen volume.
+        scene: Whose nodes know their own journals.
+
+    Returns:
+        For a node that names a journal: that, where it goes on after what the node holds. For others, the newest of
+        this volume that no node of the scene names. None where there is nothing to offer.
+    """
+    held = held_by(node)
+    if held is not None:
+        name, count = held
+        return _session(root / name, count)
+    named = {known[0] for known in map(held_by, _segmentations(scene)) if known is not None}
+    folders = [folder for folder in _of_volume(root, volume) if folder.name not in named]
+    sessions = [session for folder in folders if (session := _session(folder, 0)) is not None]
+    return max(sessions, key=lambda session: session.time, default=None)
+
+
+def _segmentations(scene: Any) -> Iterator[Any]:
+    nodes = scene.GetNodesByClass("vtkMRMLSegmentationNode")
+    return (nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems()))
+
+
+def _of_volume(root: Path, volume: Any) -> list[Path]:
+    """Folders of journals about a volume; its checksum is only computed where there is one of its shape."""
+    shape, found = local_geometry(volume).shape, []
+    checksum = ""
+    for path in root.glob(f"*/{LINES_FILE}"):
+        with suppress(OSError, InvalidInputError, VolumeFileError):
+            with path.open("rb") as file:
+                header = read_header(file.readline(_HEADER_BYTES))
+            if header.shape == shape and not path.parent.name.endswith(REPLACED):
+                checksum = checksum or volume_checksum(local_volume(volume))
+                found += [path.parent] if header.volume_checksum == checksum else []
+    return found
+
+
+def _session(folder: Path, held: int) -> Session | None:
+    """What a journal has beyond the entries that are held already; None where it is in use or cannot be read."""
+    with suppress(VolumeFileError), Journal.open(folder) as journal:
+        entries = [entry for entry in journal.entries() if entry.number > held]
+        if entries:
+            corrections = sum(entry.kind == "correction" for entry in entries)
+            return Session(folder, datetime.fromisoformat(entries[-1].time), corrections)
+    return None
+
+
+def put_aside(folder: Path) -> None:
+    """Keep a closed journal that another one replaces, so that it is not offered again."""
+    if folder.exists():
+        folder.rename(folder.with_name(folder.name + REPLACED))

@@ -1,0 +1,214 @@
+"""The panel's section Correct: points placed by real clicks, undo, locks, the way to the Segment Editor."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("slicer", reason="needs slicer-core")
+pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=ImportError)
+
+import slicer
+from host.case import BITE, GRID, LEAK, add_case, masks, same
+from host.mouse import Mouse, place_of
+
+from DeepSegmentLib.hosts.mrml.segments import is_protected, set_locked
+
+
+@pytest.fixture
+def nodes(host, module):
+    volume, segmentation = add_case(slicer.mrmlScene)
+    widget, _panel = module
+    widget.panel.ui.volumeSelector.setCurrentNode(volume)
+    widget.panel.ui.correctSection.collapsed = False
+    widget.panel.ui.correctSelector.setCurrentNode(segmentation)
+    host.show_volume(volume)
+    host.process_events()
+    return volume, segmentation
+
+
+@pytest.fixture
+def ui(module, nodes):
+    return module[0].panel.ui
+
+
+@pytest.fixture
+def segmentation(nodes):
+    return nodes[1]
+
+
+def click(host, index, name="Red"):
+    view = host.open_views()[name]
+    view.node.JumpSliceByCentering(*GRID.index_to_ras(index))
+    Mouse(host, view).click(*place_of(view.node, GRID.index_to_ras(index)))
+    host.process_events(0.1)
+
+
+def test_nothing_can_be_corrected_without_a_segment(host, module):
+    ui = module[0].panel.ui
+    ui.correctSection.collapsed = False
+    for button in (ui.correctAddButton, ui.correctRemoveButton, ui.correctUndoButton, ui.correctEditorButton):
+        assert not button.enabled
+
+
+@pytest.mark.parametrize("name", ["Red", "Green", "Yellow"])
+def test_points_correct_at_once(host, ui, segmentation, name):
+    before = masks(segmentation)
+    host.click(ui.correctAddButton)
+    click(host, BITE, name)
+    added = masks(segmentation)
+    assert added["organ"][BITE]
+    assert (before["organ"] <= added["organ"]).all()
+    host.click(ui.correctRemoveButton)
+    assert not ui.correctAddButton.checked
+    click(host, LEAK, name)
+    after = masks(segmentation)
+    assert not after["organ"][LEAK]
+    assert (after["organ"] <= added["organ"]).all()
+    assert np.array_equal(before["neighbor"], after["neighbor"])
+    assert "voxels changed in organ" in ui.correctStatusLabel.text
+
+
+def test_points_do_not_stay_in_the_scene(host, ui, segmentation):
+    host.click(ui.correctAddButton)
+    click(host, BITE)
+    click(host, (20, 22, 16))
+    (node,) = slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")
+    assert node.GetNumberOfDefinedControlPoints() == 0
+    host.click(ui.correctAddButton)
+    assert slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode") == []
+    before = masks(segmentation)
+    click(host, LEAK)
+    assert same(before, masks(segmentation))
+
+
+def test_leaving_place_mode_elsewhere_releases_the_button(host, ui):
+    host.click(ui.correctAddButton)
+    interaction = slicer.app.applicationLogic().GetInteractionNode()
+    assert interaction.GetCurrentInteractionMode() == interaction.Place
+    interaction.SetCurrentInteractionMode(interaction.ViewTransform)
+    host.process_events(0.02)
+    assert not ui.correctAddButton.checked
+
+
+def test_leaving_the_module_ends_place_mode(host, module, ui):
+    host.click(ui.correctAddButton)
+    module[0].exit()
+    interaction = slicer.app.applicationLogic().GetInteractionNode()
+    assert interaction.GetCurrentInteractionMode() == interaction.ViewTransform
+    assert not ui.correctAddButton.checked
+
+
+def test_undo_and_redo_are_exact(host, ui, segmentation):
+    states = [masks(segmentation)]
+    for button, index in ((ui.correctAddButton, BITE), (ui.correctRemoveButton, LEAK)):
+        host.click(button)
+        click(host, index)
+        states.append(masks(segmentation))
+    for state in reversed(states[:-1]):
+        host.click(ui.correctUndoButton)
+        assert same(masks(segmentation), state)
+    assert not ui.correctUndoButton.enabled
+    for state in states[1:]:
+        host.click(ui.correctRedoButton)
+        assert same(masks(segmentation), state)
+    assert not ui.correctRedoButton.enabled
+
+
+def test_undo_leaves_what_others_painted_since(host, ui, segmentation):
+    """A brush elsewhere is kept; one over the correction makes it impossible to take back, and that is said."""
+    from DeepSegmentLib.data import Box
+    from DeepSegmentLib.hosts.mrml.blocks import write_labels
+    from DeepSegmentLib.hosts.mrml.layers import image_of
+
+    before = masks(segmentation)
+    host.click(ui.correctAddButton)
+    click(host, BITE)
+    image = image_of(segmentation, "organ")
+    write_labels(image, Box((2, 2, 2), (4, 4, 4)), np.ones((2, 2, 2), np.uint8), Box.of_shape(GRID.shape))
+    host.click(ui.correctUndoButton)
+    undone = masks(segmentation)
+    assert undone["organ"][2:4, 2:4, 2:4].all()
+    assert undone["organ"].sum() == before["organ"].sum() + 8
+    host.click(ui.correctRedoButton)
+    k, j, i = BITE
+    write_labels(image, Box(BITE, (k + 1, j + 1, i + 1)), np.zeros((1, 1, 1), np.uint8), Box.of_shape(GRID.shape))
+    painted = masks(segmentation)
+    host.click(ui.correctUndoButton)
+    assert same(painted, masks(segmentation))
+    assert "another tool" in ui.correctStatusLabel.text
+
+
+def test_a_locked_segment_stays_and_the_reason_is_said(host, ui, segmentation):
+    set_locked(segmentation.GetSegmentation().GetSegment("organ"), locked=True)
+    before = masks(segmentation)
+    host.click(ui.correctAddButton)
+    click(host, BITE)
+    assert same(before, masks(segmentation))
+    assert "locked" in ui.correctStatusLabel.text
+
+
+def test_a_finished_segment_no_longer_changes(host, ui, segmentation):
+    segment = segmentation.GetSegmentation().GetSegment("organ")
+    host.click(ui.correctFinishedButton)
+    assert is_protected(segment)
+    before = masks(segmentation)
+    host.click(ui.correctAddButton)
+    click(host, BITE)
+    assert same(before, masks(segmentation))
+    host.click(ui.correctFinishedButton)
+    assert not is_protected(segment)
+    click(host, BITE)
+    assert not same(before, masks(segmentation))
+
+
+def test_neighbors_are_kept_unless_overwriting_is_asked_for(host, ui, segmentation):
+    before = masks(segmentation)
+    host.click(ui.correctAddButton)
+    click(host, (20, 20, 30))
+    assert same(before, masks(segmentation))
+    ui.correctOverwriteCheckBox.checked = True
+    click(host, (20, 20, 30))
+    assert masks(segmentation)["neighbor"].sum() < before["neighbor"].sum()
+
+
+def test_radius_and_aggressiveness_are_parameters_of_the_scene(host, module, ui, segmentation):
+    ui.correctRadiusSlider.value = 3
+    ui.correctAggressivenessSlider.value = 0.9
+    assert module[0].panel.parameters.correctRadius == 3
+    before = masks(segmentation)
+    host.click(ui.correctAddButton)
+    click(host, BITE)
+    changed = np.argwhere(before["organ"] != masks(segmentation)["organ"])
+    assert len(changed)
+    assert np.linalg.norm((changed - BITE) * GRID.spacing_mm, axis=1).max() <= 3
+
+
+def test_the_segment_editor_goes_on_with_the_same_segment(host, ui, nodes):
+    volume, segmentation = nodes
+    host.complete_startup()
+    host.open_segment_editor(segmentation, volume)
+    ui.correctSelector.setCurrentSegmentID("neighbor")
+    host.click(ui.correctEditorButton)
+    editor = slicer.modules.SegmentEditorWidget.editor
+    assert slicer.util.moduleSelector().selectedModule == "SegmentEditor"
+    assert editor.currentSegmentID() == "neighbor"
+    assert editor.activeEffect().name == "DeepSegment Fix"
+
+
+def test_the_segment_editor_can_undo_a_correction_of_the_panel(host, ui, nodes):
+    volume, segmentation = nodes
+    editor = host.open_segment_editor(segmentation, volume)
+    before = masks(segmentation)
+    host.click(ui.correctAddButton)
+    click(host, BITE)
+    assert not same(before, masks(segmentation))
+    editor.undo()
+    assert same(before, masks(segmentation))
+
+
+def test_closing_the_scene_forgets_everything(host, module, ui):
+    host.click(ui.correctAddButton)
+    click(host, BITE)
+    slicer.mrmlScene.Clear(0)
+    host.process_events(0.1)
+    assert not ui.correctUndoButton.enabled
+    assert not ui.correctAddButton.enabled

@@ -1,0 +1,201 @@
+"""Sessions of corrections: a crash loses nothing that was accepted, and work goes on another day."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("slicer", reason="needs slicer-core")
+pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=ImportError)
+
+import slicer
+from host.case import BITE, GRID, LEAK, OUTSIDE, add_case, digest, masks, same
+from host.mouse import Mouse, place_of
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+CRASHING = """
+import sys
+
+sys.path[:0] = [{repository!r}, {testing!r}]
+from host.application import start
+import slicer
+from host.case import GRID, add_case, digest
+from host.mouse import Mouse, place_of
+import numpy as np
+
+host = start()
+widget, _panel = host.load_module({repository!r} + "/DeepSegment/DeepSegment.py")
+host.complete_startup()
+volume, node = add_case(slicer.mrmlScene)
+editor = host.open_segment_editor(node, volume)
+editor.setActiveEffectByName("DeepSegment Fix")
+host.process_events(0.1)
+print("start", digest(node), flush=True)
+view, rng = host.open_views()["Red"], np.random.default_rng(0)
+mouse = Mouse(host, view)
+while True:
+    index = rng.integers((12, 8, 6), (28, 34, 28))
+    ras = GRID.index_to_ras(index)
+    view.node.JumpSliceByCentering(*ras)
+    mouse.hold(control=bool(rng.integers(2)))
+    mouse.click(*place_of(view.node, ras))
+    print("done", digest(node), flush=True)
+"""
+
+
+@pytest.fixture
+def panel(host, module):
+    return module[0].panel
+
+
+def show(host, panel, volume, segmentation):
+    panel.ui.correctSection.collapsed = False
+    panel.ui.volumeSelector.setCurrentNode(volume)
+    panel.ui.correctSelector.setCurrentNode(segmentation)
+    host.show_volume(volume)
+    host.process_events(0.05)
+
+
+def click(host, index):
+    view = host.open_views()["Red"]
+    view.node.JumpSliceByCentering(*GRID.index_to_ras(index))
+    Mouse(host, view).click(*place_of(view.node, GRID.index_to_ras(index)))
+    host.process_events(0.1)
+
+
+def journals():
+    return sorted((Path(os.environ["XDG_DATA_HOME"]) / "DeepSegment" / "Journals").glob("*/journal.jsonl"))
+
+
+@pytest.mark.parametrize("corrections", [1, 7])
+def test_a_killed_session_is_resumed_with_all_that_was_accepted(host, panel, corrections):
+    """The other process is killed at no particular moment: what it said it had done must be there."""
+    code = CRASHING.format(repository=str(REPOSITORY), testing=str(REPOSITORY / "Testing"))
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        said = [process.stdout.readline().split()]
+        while sum(line[:1] == ["done"] for line in said) < corrections:
+            said.append(process.stdout.readline().split())
+            assert said[-1], "the other process ended by itself"
+        time.sleep(0.03)
+        os.kill(process.pid, signal.SIGKILL)
+        said += [line.split() for line in process.stdout.read().splitlines()]
+    volume, other = add_case(slicer.mrmlScene)
+    slicer.mrmlScene.RemoveNode(other)
+    show(host, panel, volume, None)
+    assert panel.ui.resumeFrame.visible
+    assert "corrections" in panel.ui.resumeLabel.text
+    host.click(panel.ui.resumeButton)
+    node = panel.ui.correctSelector.currentNode()
+    assert not panel.ui.resumeFrame.visible
+    states = replayed()
+    # The last state on disk is the last one that was told, or the next one, which was not told any more.
+    assert digest(node) == states[-1]
+    assert said[-1][1] in states[-2:]
+
+
+def replayed():
+    """Digests of the labels after each entry of the one journal with entries."""
+    from DeepSegmentLib.files.journal import Journal
+    from DeepSegmentLib.refinement.history import unpack
+
+    slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    from DeepSegmentGui.correcting import correctorOf
+
+    correctorOf(slicer.mrmlScene).forget()
+    (path,) = journals()
+    with Journal.open(path.parent) as journal:
+        labels = journal.start().layers.copy()
+        states = [digest(labels[0])]
+        for entry in journal.entries():
+            labels[(entry.change.layer, *entry.change.box.to_slices())] = unpack(
+                entry.change, labels[entry.change.layer]
+            ).after
+            states.append(digest(labels[0]))
+    return states
+
+
+def test_a_session_goes_on_after_the_scene_was_closed(host, panel):
+    volume, node = add_case(slicer.mrmlScene)
+    show(host, panel, volume, node)
+    assert not panel.ui.resumeFrame.visible
+    host.click(panel.ui.correctAddButton)
+    click(host, BITE)
+    host.click(panel.ui.correctRemoveButton)
+    click(host, LEAK)
+    worked, start = masks(node), None
+    slicer.mrmlScene.Clear(0)
+    host.process_events(0.1)
+    volume, node = add_case(slicer.mrmlScene)
+    start = masks(node)
+    show(host, panel, volume, node)
+    assert panel.ui.resumeFrame.visible
+    assert "2 corrections" in panel.ui.resumeLabel.text
+    assert same(start, masks(node))  # never automatic
+    host.click(panel.ui.resumeButton)
+    assert same(worked, masks(node))
+    host.click(panel.ui.correctUndoButton)
+    host.click(panel.ui.correctUndoButton)
+    assert same(start, masks(node))
+    assert not panel.ui.correctUndoButton.enabled
+
+
+def test_edits_of_other_tools_are_journaled_when_things_are_quiet(host, module, panel):
+    """A stroke of the Segment Editor's logic, and its undo, between corrections."""
+    from DeepSegmentLib.files.journal import Journal
+
+    volume, node = add_case(slicer.mrmlScene)
+    host.complete_startup()
+    editor = host.open_segment_editor(node, volume)
+    editor.setCurrentSegmentID("organ")
+    editor.setActiveEffectByName("DeepSegment Fix")
+    host.process_events(0.1)
+    click(host, BITE)
+    effect = editor.activeEffect()
+    editor.saveStateForUndo()
+    image = effect.defaultModifierLabelmap()
+    image.GetPointData().GetScalars().Fill(0)
+    for n in range(5):
+        image.SetScalarComponentFromDouble(30 + n, 30, 30, 0, 1)
+    image.Modified()
+    effect.modifySelectedSegmentByLabelmap(image, effect.ModificationModeAdd)
+    host.process_events(1.3)
+    click(host, OUTSIDE)
+    editor.undo()
+    host.process_events(1.3)
+    expected = masks(node)
+    slicer.mrmlScene.Clear(0)
+    (path,) = journals()
+    with Journal.open(path.parent) as journal:
+        kinds = [entry.kind for entry in journal.entries()]
+        labels = journal.labels()
+    assert kinds[:3] == ["correction", "edit", "correction"]
+    assert kinds[3:] == ["edit"]
+    for noun in labels.segments:
+        assert np.array_equal(labels.mask(noun), expected[noun.name])
+
+
+def test_looking_at_a_case_leaves_no_journal(host, panel):
+    volume, node = add_case(slicer.mrmlScene)
+    show(host, panel, volume, node)
+    host.click(panel.ui.correctAddButton)
+    assert len(journals()) == 1
+    slicer.mrmlScene.Clear(0)
+    assert journals() == []
+
+
+def test_a_correction_that_cannot_be_journaled_says_so(host, panel, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
+    volume, node = add_case(slicer.mrmlScene)
+    show(host, panel, volume, node)
+    before = masks(node)
+    host.click(panel.ui.correctAddButton)
+    click(host, BITE)
+    assert not same(before, masks(node))
+    assert "not in the journal" in panel.ui.correctStatusLabel.text
