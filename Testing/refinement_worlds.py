@@ -97,7 +97,9 @@ def random_world(rng, longest=11, geometry=None):
     segments = (Segment("first", 1), Segment("second", 2), Segment("other layer", 1, layer=1))
     options = {}
     if rng.random() < 0.4:
-        options["locked"] = tuple(rng.choice(["first", "second", "other layer"], int(rng.integers(1, 3)), replace=False))
+        options["locked"] = tuple(
+            rng.choice(["first", "second", "other layer"], int(rng.integers(1, 3)), replace=False)
+        )
     if rng.random() < 0.4:
         options["editable"] = blobs(rng, shape, 0.8)
     if rng.random() < 0.3:
@@ -303,25 +305,32 @@ def holders(asked, shape):
     return held
 
 
-def interact(rng, session, referee, *, kind=None, look_first=True):
-    """One prompt, previewed and applied and judged; whether it was taken."""
+def interact(rng, session, referee, *, kind=None, preview=True):
+    """One prompt, previewed and applied and judged; whether it marks voxels."""
     world = referee.world
     asked = random_prompt(rng, world, kind or str(rng.choice(KINDS)))
     settings = random_settings(rng, world.geometry)
     layers = session.labels.layers
-    region = asked.maybe if asked.region is None else asked.region
+    refusal = ""
     try:
-        if look_first:
-            referee.judge(asked, settings, session.preview(asked.prompt, settings), layers)
-            assert np.array_equal(session.labels.layers, layers), "the preview changed the labels"
         update = session.apply(asked.prompt, settings)
     except InvalidInputError as error:
-        assert "marks no voxel" in str(error), error
+        refusal = str(error)
+    if refusal:
+        assert "marks no voxel" in refusal
         assert not asked.sure.any(), "a prompt inside the volume was refused"
         assert np.array_equal(session.labels.layers, layers), "a refused prompt changed the labels"
         return False
-    assert region.any(), "a prompt that marks nothing was taken"
+    marked = asked.maybe if asked.region is None else asked.region
+    assert marked.any(), "a prompt that marks nothing was taken"
     expected = referee.judge(asked, settings, update, layers)
     assert np.array_equal(session.labels.layers, expected), "the update is not what changed"
+    if preview:
+        session.undo()
+        assert np.array_equal(session.labels.layers, layers), "undo is not exact"
+        referee.judge(asked, settings, session.preview(asked.prompt, settings), layers)
+        assert np.array_equal(session.labels.layers, layers), "the preview changed the labels"
+        session.redo()
+        assert np.array_equal(session.labels.layers, expected), "redo is not exact"
     referee.asked.append(asked)
     return True

@@ -31,7 +31,7 @@ def test_is_the_solution_of_its_equations(seed, spread, strength):
     found = walk(gain, tie, grid)
     assert found.dtype == np.float32
     assert np.linalg.norm(found - expected) <= tolerance * 1.01 + 1e-5
-    assert 0 <= found.min()
+    assert found.min() >= 0
     assert found.max() <= 1
 
 

@@ -1,5 +1,7 @@
 """Prompts mark the voxels that brute force finds, on any grid."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -74,7 +76,7 @@ def test_a_wider_line_marks_all_that_a_thinner_one_does(geometry, seed):
         _mask(marked_voxels(Scribble("a", True, corners, r), geometry).stroke, geometry)
         for r in sorted([0.0, *rng.uniform(0, 8, 3)])
     ]
-    assert all(not (thin & ~wide).any() for thin, wide in zip(masks, masks[1:], strict=False))
+    assert all(not (thin & ~wide).any() for thin, wide in pairwise(masks))
 
 
 @given(seed=seeds, axis=st.integers(0, 2), count=st.integers(3, 9))
@@ -133,7 +135,7 @@ def test_says_where_a_prompt_lies_that_misses_the_volume(make, kind):
 
 
 def test_a_lasso_without_area_marks_nothing():
-    with pytest.raises(InvalidInputError, match="lasso .* marks no voxel"):
+    with pytest.raises(InvalidInputError, match=r"lasso .* marks no voxel"):
         marked_voxels(Lasso("a", True, GRID.index_to_ras(np.array([(1, 1, 1), (2, 2, 2), (3, 3, 3)])), 0), GRID)
 
 
