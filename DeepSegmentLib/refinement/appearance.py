@@ -111,7 +111,7 @@ def fit_logistic(examples: Floats, wanted: NDArray[np.bool_]) -> NDArray[np.floa
 def log_odds(maps: Floats, weights: NDArray[np.float64]) -> Floats:
     """Log-odds of the wanted side for features (feature, ...), bounded."""
     score = np.tensordot(weights[:-1].astype(np.float32), maps, axes=1) + np.float32(weights[-1])
-    return np.clip(score, -_CERTAIN, _CERTAIN).astype(np.float32)
+    return np.asarray(np.clip(score, -_CERTAIN, _CERTAIN), dtype=np.float32)
 
 
 def separation(scores: Floats, wanted: NDArray[np.bool_]) -> float:

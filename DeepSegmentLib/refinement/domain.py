@@ -36,6 +36,7 @@ class Domain:
         must: Voxels that change because the prompt says so; not free.
         source: Where distances start: the stroke, or what stands for it.
         target: Voxels that are already as the prompt wants them.
+        against: Voxels that earlier prompts hold on the other side.
         distance_mm: Float32 distance to the source.
         radius_mm: How far from the source voxels may change.
         probability: What a network gives for the wanted side, float32 in [0, 1], or None.
@@ -47,6 +48,7 @@ class Domain:
     must: Mask
     source: Mask
     target: Mask
+    against: Mask
     distance_mm: Floats
     radius_mm: float
     probability: Floats | None = None
@@ -113,19 +115,24 @@ def coarsening(domain: Domain, most_voxels: int) -> Index:
 
 def coarsened(domain: Domain, factors: Index) -> Domain:
     """The domain on every n-th voxel, intensities averaged. What must change and the source keep at least one voxel."""
-    picks = tuple(slice(n // 2 if size > n // 2 else 0, None, n) for n, size in zip(factors, domain.free.shape, strict=True))
-    channels = np.stack([ndimage.uniform_filter(channel, factors, mode="nearest")[picks] for channel in domain.channels])
+    picks = tuple(
+        slice(n // 2 if size > n // 2 else 0, None, n) for n, size in zip(factors, domain.free.shape, strict=True)
+    )
+    channels = np.stack(
+        [ndimage.uniform_filter(channel, factors, mode="nearest")[picks] for channel in domain.channels]
+    )
     source = _any_within(domain.source, factors, picks)
-    spacing_mm = tuple(n * step for n, step in zip(factors, domain.spacing_mm, strict=True))
+    k, j, i = (n * step for n, step in zip(factors, domain.spacing_mm, strict=True))
     must = source & ~domain.target[picks] & (domain.free | domain.must)[picks]
     return replace(
         domain,
         channels=channels,
-        spacing_mm=spacing_mm,
+        spacing_mm=(k, j, i),
         free=domain.free[picks] & ~must,
         must=must,
         source=source,
         target=domain.target[picks],
+        against=_any_within(domain.against, factors, picks) & ~source,
         distance_mm=domain.distance_mm[picks],
         probability=None if domain.probability is None else domain.probability[picks],
     )

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from . import appearance
+from .domain import distance_mm
 from .geodesic import geodesic_mm
 from .graph import Grid, build_grid
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 FEATURES = ("appearance", "appearance_smooth", "distance", "distance_depth", "surface", "surface_depth", "depth",
             "geodesic", "geodesic_rim", "continuation", "quadric", "contrast", "separation", "filled",
-            "inside")  # fmt: skip
+            "inside", "opposed")  # fmt: skip
 """The columns of `Evidence.values`; each function below names those that it makes."""
 
 _CONTRAST_RADII = 0.5
@@ -42,11 +43,15 @@ class Evidence:
         grid: The voxels, and which are neighbors.
         values: Float32 array (node, feature), in the order of `FEATURES`.
         intensity: Smoothed intensity of every voxel of the block, flat, in deviations.
+        edge: Square of a step of intensity that counts as an edge.
+        finest_mm: The smallest voxel size.
     """
 
     grid: Grid
     values: Floats
     intensity: Floats
+    edge: float
+    finest_mm: float
 
 
 def gather(domain: Domain) -> Evidence:
@@ -65,7 +70,10 @@ def gather(domain: Domain) -> Evidence:
     ]
     found = dict(columns)
     values = np.stack([np.broadcast_to(found[name], grid.size) for name in FEATURES], axis=1)
-    return Evidence(grid, np.ascontiguousarray(values, dtype=np.float32), maps[1].ravel())
+    intensity = maps[1].ravel()
+    steps = intensity[grid.voxels[grid.first]] - intensity[grid.voxels[grid.second]]
+    edge = 2 * max(float(np.mean(steps * steps)) if len(steps) else 0.0, 1e-6)
+    return Evidence(grid, np.ascontiguousarray(values, dtype=np.float32), intensity, edge, domain.finest_mm)
 
 
 Columns = list[tuple[str, "Floats"]]
@@ -79,7 +87,10 @@ def _appearance(domain: Domain, maps: Floats, grid: Grid) -> Columns:
         appearance.thinned(domain.target & (domain.distance_mm <= 1.3 * domain.radius_mm)),
         appearance.thinned(domain.must | (near & domain.free), appearance.MOST_EXAMPLES // 5),
     ])  # fmt: skip
-    other = appearance.thinned(~(domain.target | domain.free | domain.must))
+    other = np.concatenate([
+        appearance.thinned(~(domain.target | domain.free | domain.must)),
+        appearance.thinned(domain.against, appearance.MOST_EXAMPLES // 5),
+    ])  # fmt: skip
     odds, area = np.zeros(flat.shape[1], dtype=np.float32), 0.5
     if min(len(wanted), len(other)) >= appearance.LEAST_EXAMPLES:
         examples = flat[:, np.concatenate([wanted, other])]
@@ -134,8 +145,18 @@ def _surface(domain: Domain, grid: Grid) -> Columns:
         ("continuation", (parts[0] / np.maximum(parts[1], 1e-3)).ravel()[grid.voxels]),
         ("quadric", _quadric(domain, grid)),
         ("filled", np.array((domain.target & inside).sum() / max(1, inside.sum()), dtype=np.float32)),
+        ("opposed", _opposed(domain, grid)),
         ("inside", np.array(float((domain.source & domain.target).any()), dtype=np.float32)),
     ]
+
+
+def _opposed(domain: Domain, grid: Grid) -> Floats:
+    """How much nearer each voxel is to the source than to what earlier prompts hold on the other side, in [0, 1]."""
+    if not domain.against.any():
+        return np.ones(1, dtype=np.float32)
+    away = distance_mm(domain.against, domain.spacing_mm).ravel()[grid.voxels]
+    near = domain.distance_mm.ravel()[grid.voxels]
+    return np.asarray(away / np.maximum(away + near, domain.finest_mm), dtype=np.float32)
 
 
 def _quadric(domain: Domain, grid: Grid) -> Floats:

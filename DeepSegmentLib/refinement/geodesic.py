@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from .graph import Grid
 
 
-def geodesic_mm(values: NDArray[np.float32], sources: NDArray[np.bool_], grid: Grid, *, contrast_mm: float) -> NDArray[np.float32]:
+def geodesic_mm(
+    values: NDArray[np.float32], sources: NDArray[np.bool_], grid: Grid, *, contrast_mm: float
+) -> NDArray[np.float32]:
     """Length of the shortest path from the sources to each node, where crossing contrast costs extra.
 
     Args:

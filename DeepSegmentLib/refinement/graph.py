@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -72,7 +72,7 @@ def build_grid(nodes: NDArray[np.bool_], spacing_mm: Sequence[float]) -> Grid:
     return Grid(voxels, first, second, length, *_joined(outer))
 
 
-def _joined(parts: list[tuple[NDArray[np.int32], NDArray[np.int32], float]]) -> tuple[NDArray[np.int32], ...]:
+def _joined(parts: list[tuple[NDArray[Any], NDArray[Any], float]]) -> tuple[NDArray[Any], ...]:
     """Three long arrays of many short ones."""
     lengths = [np.full(len(a), step, dtype=np.float32) for a, _, step in parts]
     return np.concatenate([a for a, _, _ in parts]), np.concatenate([b for _, b, _ in parts]), np.concatenate(lengths)

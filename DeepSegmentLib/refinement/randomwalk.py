@@ -51,4 +51,4 @@ def walk(gain: NDArray[np.float32], tie: NDArray[np.float32], grid: Grid) -> NDA
         x += step * direction
         residual -= step * product
         old = rho
-    return np.clip(x, 0, 1)
+    return np.asarray(np.clip(x, 0, 1), dtype=np.float32)

@@ -68,9 +68,17 @@ def points_of(prompt: Prompt) -> NDArray[np.float64]:
     return prompt.corners_ras if isinstance(prompt, BoxPrompt) else prompt.points_ras
 
 
+def corners_around(prompt: Prompt) -> NDArray[np.float64]:
+    """The corners (8, 3), in RAS mm, of a block along the patient axes that holds all that a prompt marks."""
+    points = points_of(prompt)
+    margin = prompt.radius_mm if isinstance(prompt, Scribble) else prompt.depth_mm if isinstance(prompt, Lasso) else 0.0
+    low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
+    return np.stack(np.meshgrid(*zip(low, high, strict=True)), axis=-1).reshape(-1, 3)
+
+
 def _outside(prompt: Prompt, geometry: Geometry) -> str:
     place = np.round(points_of(prompt).mean(axis=0), 1).tolist()
-    corners = geometry.index_to_ras([(0, 0, 0), np.asarray(geometry.shape) - 1]).round(1).tolist()
+    corners = geometry.index_to_ras(np.array([(0, 0, 0), geometry.shape]) - [[0], [1]]).round(1).tolist()
     kind = type(prompt).__name__.removesuffix("Prompt").lower()
     return (
         f"the {kind} around RAS {place} mm marks no voxel of the volume, which reaches from {corners[0]} to "
@@ -129,16 +137,15 @@ def _voxels_around(points_ras: NDArray[np.float64], margin_mm: float, geometry: 
 
 
 def _block_indices(box: Box) -> Indices:
-    return np.argwhere(np.ones(box.shape, dtype=bool)) + np.asarray(box.start)
+    return np.asarray(np.argwhere(np.ones(box.shape, dtype=bool)) + np.asarray(box.start))
 
 
 def _block(prompt: BoxPrompt, geometry: Geometry) -> Indices:
     """Voxels whose centres lie between the two corners."""
     low, high = prompt.corners_ras.min(axis=0), prompt.corners_ras.max(axis=0)
-    corners = np.stack(np.meshgrid(*zip(low, high, strict=True)), axis=-1).reshape(-1, 3)
-    around = _voxels_around(corners, 0.0, geometry)
+    around = _voxels_around(corners_around(prompt), 0.0, geometry)
     places = geometry.index_to_ras(around)
-    return around[((places >= low - 1e-6) & (places <= high + 1e-6)).all(axis=1)]
+    return np.asarray(around[((places >= low - 1e-6) & (places <= high + 1e-6)).all(axis=1)])
 
 
 def _lasso(lasso: Lasso, geometry: Geometry) -> tuple[Indices, Indices]:

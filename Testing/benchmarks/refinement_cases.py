@@ -127,7 +127,9 @@ def phantom(seed: int, shape: tuple[int, int, int] = (112, 128, 128)) -> list[Ca
     for n in range(4):
         truth = largest(labels == n + 1)
         if truth.sum() > 4000:
-            blank = Case(f"phantom {seed}.{n} ({contrasts[n]:+.0f})", "phantom", image.astype(np.float32), place, truth, truth)
+            blank = Case(
+                f"phantom {seed}.{n} ({contrasts[n]:+.0f})", "phantom", image.astype(np.float32), place, truth, truth
+            )
             cases.append(cropped(corrupted(cropped(blank), rng)))
     return cases
 
@@ -192,7 +194,9 @@ def model_cases(folder: Path, split: Split) -> list[Case]:
     head, atlas = read_volume(folder / "ch2.nii.gz"), read_volume(folder / "aal.nii.gz").voxels[0]
     predicted = predictions(folder)
     # The hemispheres meet at RAS x = 0; AAL has odd values on the left.
-    x = head.geometry.index_to_ras(np.stack(np.meshgrid(*map(np.arange, head.geometry.shape), indexing="ij"), -1))[..., 0]
+    x = head.geometry.index_to_ras(np.stack(np.meshgrid(*map(np.arange, head.geometry.shape), indexing="ij"), -1))[
+        ..., 0
+    ]
     side = x < 0 if split == "tune" else x > 0
     cases = []
     for name, (values, _) in REGIONS.items():
@@ -234,3 +238,58 @@ def all_cases(split: Split, colin27: Path | None, shared: Path | None, phantoms:
         yield from ct_cases(shared, split)
     if colin27 is not None:
         yield from model_cases(colin27, split)
+
+
+def label_map_cases(folder: Path, seed: int, per_map: int = 5) -> list[Case]:
+    """Structures of whole-head label maps with random intensities, some on thick slices, wrong in many ways."""
+    rng = np.random.default_rng(seed)
+    cases = []
+    for path in sorted(folder.glob("*.nii.gz")):
+        volume = read_labelmap(path)
+        labels = volume.layers[0]
+        values, counts = np.unique(labels[labels > 0], return_counts=True)
+        for value in rng.choice(values[counts > 1500], per_map, replace=False):
+            case = _random_contrast(volume.geometry, labels, int(value), rng)
+            if case is not None:
+                cases.append(case)
+    return cases
+
+
+def _random_contrast(geometry: Geometry, labels: np.ndarray, value: int, rng: np.random.Generator) -> Case | None:
+    box = bounding_box(labels == value)
+    if max(box.shape) > 110:
+        voxels = np.argwhere(labels == value)
+        middle = voxels[rng.integers(len(voxels))]
+        box = Box(tuple(middle - 40), tuple(middle + 40))
+    part = box.grow((26,) * 3).intersect(Box.of_shape(labels.shape)).to_slices()
+    labels = labels[part]
+    truth = largest(labels == value)
+    names, index = np.unique(labels, return_inverse=True)
+    image = rng.uniform(0, 255, len(names))[index].reshape(labels.shape).astype(np.float32)
+    image += rng.uniform(0, 18) * smooth_noise(rng, labels.shape, rng.uniform(2, 8))
+    image = ndimage.gaussian_filter(image, rng.uniform(0.4, 1.1))
+    image += rng.uniform(4, 25) * smooth_noise(rng, labels.shape, rng.uniform(0.01, 0.8))
+    spacing = [1.0, 1.0, 1.0]
+    if rng.random() < 0.35:
+        axis, thickness = int(rng.integers(3)), int(rng.integers(2, 5))
+        planes = range(int(rng.integers(thickness)), labels.shape[axis], thickness)
+        image, truth = np.take(image, planes, axis), np.take(truth, planes, axis)
+        spacing[axis] = float(thickness)
+    if truth.sum() < 300:
+        return None
+    place = Geometry.from_spacing(image.shape, tuple(spacing))
+    case = Case(f"label {value}", "label map", image, place, truth, truth)
+    return corrupted(case, rng) if rng.random() < 0.6 else _shifted(case, rng)
+
+
+def _shifted(case: Case, rng: np.random.Generator) -> Case:
+    """The case with its whole border moved, or with an end cut off."""
+    distance, radius = signed_distance(case.truth), (3 * case.truth.sum() / (4 * np.pi)) ** (1 / 3)
+    shape = case.truth.shape
+    mask = distance + min(1.0, 0.06 * radius) * smooth_noise(rng, shape, rng.uniform(3, 8))
+    if rng.random() < 0.6:
+        return replace(case, start=mask + rng.uniform(-1, 1) * min(3, 0.25 * radius) > 0)
+    toward = rng.standard_normal(3)
+    places = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1) @ (toward / np.linalg.norm(toward))
+    end = np.quantile(places[case.truth], rng.uniform(0.65, 0.93))
+    return replace(case, start=(mask > 0) & (places + 2 * smooth_noise(rng, shape, 5.0) < end))
