@@ -41,7 +41,7 @@ COLUMNS = ("appearance", "appearance_smooth", "distance_depth", "surface", "surf
            "geodesic_rim", "continuation", "quadric", "contrast", "separation", "opposed")  # fmt: skip
 """The columns of the evidence that the network sees."""
 
-CHANNELS = ("intensity", "target", "free", "source", "against", "reach", *COLUMNS)
+CHANNELS = ("intensity", "target", "free", "source", "against", "reach", "log_odds", *COLUMNS)
 """What the network sees, in its order."""
 
 
@@ -96,24 +96,26 @@ def lattice_of(domain: Domain) -> Lattice:
 
 def _extent(extent_mm: NDArray[np.float64], radius_mm: float, pitch: float) -> tuple[int, int, int]:
     margin = LEAST_EXTENT * radius_mm / STEPS
-    k, j, i = (max(MULTIPLE, MULTIPLE * round((mm + margin) / (pitch * MULTIPLE))) for mm in extent_mm)
+    k, j, i = (max(LEAST_EXTENT, MULTIPLE * round((mm + margin) / (pitch * MULTIPLE))) for mm in extent_mm)
     return k, j, i
 
 
-def channels_of(domain: Domain, evidence: Evidence, lattice: Lattice) -> Floats:
+def channels_of(domain: Domain, evidence: Evidence, worth: Floats, lattice: Lattice) -> Floats:
     """What the network sees: float32 array (channel, k, j, i) of `CHANNELS` on the lattice.
 
     Args:
         domain: The block around the prompt.
         evidence: What was gathered from it.
+        worth: The log-odds (node,) that the evidence gives.
         lattice: Made for the domain.
     """
     intensity = evidence.intensity.reshape(domain.free.shape)
     plain = appearance.standardized(domain.channels[0])
     plain = np.clip(plain - intensity[domain.source].mean(), -4, 4)
     reach = np.minimum(domain.distance_mm / np.float32(domain.radius_mm), 2)
-    nodes = np.zeros((len(COLUMNS), domain.free.size), dtype=np.float32)
-    nodes[:, evidence.grid.voxels] = evidence.values.T[[FEATURES.index(name) for name in COLUMNS]]
+    nodes = np.zeros((1 + len(COLUMNS), domain.free.size), dtype=np.float32)
+    nodes[0, evidence.grid.voxels] = worth
+    nodes[1:, evidence.grid.voxels] = evidence.values.T[[FEATURES.index(name) for name in COLUMNS]]
     blocks = [plain, domain.target, domain.free | domain.must, np.exp(-((reach / 0.15) ** 2)), domain.against, reach]
     stacked = np.concatenate([np.stack(blocks).astype(np.float32), nodes.reshape(-1, *domain.free.shape)])
     return lattice.sample(stacked)
