@@ -18,6 +18,8 @@ from . import appearance
 from .evidence import FEATURES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from .domain import Domain
@@ -36,6 +38,9 @@ MULTIPLE = 4
 
 MOST_POINTS = 40_000
 """Larger lattices (long scribbles, large lassos) are made coarser, so that the time stays bounded."""
+
+MOST = 6.0
+"""Largest log-odds that the network may add or take."""
 
 COLUMNS = ("appearance", "appearance_smooth", "distance_depth", "surface", "surface_depth", "depth", "geodesic",
            "geodesic_rim", "continuation", "quadric", "contrast", "separation", "opposed")  # fmt: skip
@@ -119,3 +124,17 @@ def channels_of(domain: Domain, evidence: Evidence, worth: Floats, lattice: Latt
     blocks = [plain, domain.target, domain.free | domain.must, np.exp(-((reach / 0.15) ** 2)), domain.against, reach]
     stacked = np.concatenate([np.stack(blocks).astype(np.float32), nodes.reshape(-1, *domain.free.shape)])
     return lattice.sample(stacked)
+
+
+def advice(network: Callable[[Floats], Floats], domain: Domain, evidence: Evidence, worth: Floats) -> Floats:
+    """What a guided network adds to the log-odds (node,) of the evidence.
+
+    Args:
+        network: From a batch of patches (1, channel, k, j, i) to logits (1, 1, k, j, i); see `networks.runtime.Network`.
+        domain: The block around the prompt.
+        evidence: What was gathered from it.
+        worth: The log-odds (node,) that the evidence gives.
+    """
+    lattice = lattice_of(domain)
+    said = network(channels_of(domain, evidence, worth, lattice)[None])[0, 0]
+    return lattice.spread(np.clip(said, -MOST, MOST)).ravel()[evidence.grid.voxels]
