@@ -113,11 +113,14 @@ def coarsening(domain: Domain, most_voxels: int) -> Index:
     return as_index(factors)
 
 
+def picked(shape: Index, factors: Index) -> tuple[slice, ...]:
+    """Every n-th voxel along each axis, from the middle of the first n on."""
+    return tuple(slice(n // 2 if size > n // 2 else 0, None, n) for n, size in zip(factors, shape, strict=True))
+
+
 def coarsened(domain: Domain, factors: Index) -> Domain:
     """The domain on every n-th voxel, intensities averaged. What must change and the source keep at least one voxel."""
-    picks = tuple(
-        slice(n // 2 if size > n // 2 else 0, None, n) for n, size in zip(factors, domain.free.shape, strict=True)
-    )
+    picks = picked(domain.free.shape, factors)
     channels = np.stack(
         [ndimage.uniform_filter(channel, factors, mode="nearest")[picks] for channel in domain.channels]
     )
@@ -150,6 +153,8 @@ def _any_within(mask: Mask, factors: Index, picks: tuple[slice, ...]) -> Mask:
 def refined(values: Floats, factors: Index, shape: Index) -> Floats:
     """Values of a coarsened domain on the voxels of the full one, by linear interpolation."""
     for axis, (n, size) in enumerate(zip(factors, shape, strict=True)):
+        if n == 1:
+            continue
         first = n // 2 if size > n // 2 else 0
         positions = np.clip((np.arange(size) - first) / n, 0, values.shape[axis] - 1)
         values = along_axis(values, axis_weights(positions, values.shape[axis]), axis)

@@ -1,8 +1,8 @@
 """What changing each voxel is worth, and what it costs to part neighbors.
 
-The worth is the log-odds that a voxel belongs to the wanted side, from the evidence by a small network of one hidden
-layer. Its weights are in `energy.json`; `Testing/benchmarks/fit_refinement_energy.py` made them from corrections of
-masks whose truth is known.
+The worth is the log-odds that a voxel belongs to the wanted side. A small network of one hidden layer makes a first
+guess from the evidence at the voxel; a second one looks at the guesses around it, too. Their weights are in
+`energy.json`; `Testing/benchmarks/fit_refinement_energy.py` made them from corrections of masks whose truth is known.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .evidence import FEATURES
+from .evidence import CONTEXT_FEATURES, FEATURES, context
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,10 +54,14 @@ class Weights:
 
 
 @cache
-def fitted_weights() -> Weights:
-    """The weights that come with the library."""
+def fitted_weights() -> tuple[Weights, Weights]:
+    """The weights that come with the library: of the network that sees the evidence, and of that for the context."""
     stored = json.loads((Path(__file__).parent / "energy.json").read_text(encoding="utf-8"))
-    if tuple(stored["features"]) != FEATURES:
+    return _weights(stored["first"], FEATURES), _weights(stored["second"], (*FEATURES, *CONTEXT_FEATURES))
+
+
+def _weights(stored: dict[str, Any], features: tuple[str, ...]) -> Weights:
+    if tuple(stored["features"]) != features:
         raise RuntimeError("energy.json was fitted to other evidence; run Testing/benchmarks/fit_refinement_energy.py")
     hidden, bias, output = (
         np.array(stored[name], dtype=np.float32) for name in ("hidden_weights", "hidden_bias", "output_weights")
@@ -80,7 +84,10 @@ def gains(evidence: Evidence, domain: Domain, settings: RefineSettings) -> Float
         settings: How eager to be.
     """
     voxels = evidence.grid.voxels
-    worth = log_odds(evidence.values, fitted_weights()) + np.float32(_SPAN * (2 * settings.aggressiveness - 1))
+    first, second = fitted_weights()
+    around = context(domain, evidence, log_odds(evidence.values, first))
+    worth = log_odds(np.concatenate([evidence.values, around], axis=1), second)
+    worth += np.float32(_SPAN * (2 * settings.aggressiveness - 1))
     if domain.probability is not None:
         sure = np.clip(domain.probability.ravel()[voxels], _SURE, 1 - _SURE)
         worth += np.float32(_NETWORK) * np.log(sure / (1 - sure))

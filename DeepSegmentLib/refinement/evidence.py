@@ -13,8 +13,8 @@ import numpy as np
 from scipy import ndimage
 
 from . import appearance
-from .domain import distance_mm
-from .geodesic import geodesic_mm
+from .domain import coarsening, distance_mm, picked, refined
+from .geodesic import geodesic_mm, path_lengths
 from .graph import Grid, build_grid
 
 if TYPE_CHECKING:
@@ -30,6 +30,12 @@ FEATURES = ("appearance", "appearance_smooth", "distance", "distance_depth", "su
             "geodesic", "geodesic_rim", "continuation", "quadric", "contrast", "separation", "filled",
             "inside", "opposed")  # fmt: skip
 """The columns of `Evidence.values`; each function below names those that it makes."""
+
+CONTEXT_FEATURES = ("first", "first_near", "first_around", "first_wide", "way", "share")
+"""The columns of `context`."""
+
+_SMOOTH_VOXELS = 40_000
+"""Maps that vary slowly are computed on at most this many voxels."""
 
 _CONTRAST_RADII = 0.5
 """Crossing one deviation of intensity is as long a way as half an edit radius."""
@@ -108,10 +114,7 @@ def _appearance(domain: Domain, maps: Floats, grid: Grid) -> Columns:
 
 def _distances(domain: Domain, intensity: Floats, grid: Grid) -> Columns:
     """How far each voxel is from the stroke and from the domain's rim, straight and around edges."""
-    distance = domain.distance_mm.ravel()[grid.voxels]
-    start = domain.source.ravel()[grid.voxels]
-    if not start.any():  # the stroke lies where everything is already as wanted
-        start = distance <= distance.min() + domain.finest_mm
+    distance, start = domain.distance_mm.ravel()[grid.voxels], _start(domain, grid)
     rim = distance >= domain.radius_mm - 1.01 * domain.finest_mm
     ways = [
         np.minimum(
@@ -126,28 +129,86 @@ def _distances(domain: Domain, intensity: Floats, grid: Grid) -> Columns:
     return [("distance", distance / domain.radius_mm), ("geodesic", ways[0]), ("geodesic_rim", ways[1])]
 
 
+def _start(domain: Domain, grid: Grid) -> NDArray[np.bool_]:
+    """Nodes of the source, or the nearest ones where all of the source is as it should be."""
+    start = domain.source.ravel()[grid.voxels]
+    if not start.any():
+        distance = domain.distance_mm.ravel()[grid.voxels]
+        start = distance <= distance.min() + domain.finest_mm
+    return np.asarray(start)
+
+
 def _surface(domain: Domain, grid: Grid) -> Columns:
     """Where the surface is now, and where it would be if it went on smoothly past the stroke."""
     radius, finest = domain.radius_mm, domain.finest_mm
-    away = np.full(domain.free.shape, 2 * radius, dtype=np.float32)
-    if domain.target.any():
-        away = np.minimum(ndimage.distance_transform_edt(~domain.target, sampling=domain.spacing_mm), 2 * radius)
+    away, continuation = _smooth_surface(domain)
     depth = float(away[domain.source].max())
     reach, distance = away.ravel()[grid.voxels], domain.distance_mm.ravel()[grid.voxels]
-    trust = 1 - np.exp(-((domain.distance_mm / (0.5 * radius)) ** 2))
-    parts = [box_blurred(values, 0.3 * radius, domain.spacing_mm) for values in (trust * domain.target, trust)]
     inside = domain.distance_mm <= radius
     return [
         ("surface", reach / radius),
         ("surface_depth", np.minimum(reach / (depth + finest), 4)),
         ("distance_depth", np.minimum(distance / (depth + finest), 6)),
         ("depth", np.array(min(depth / radius, 1.5), dtype=np.float32)),
-        ("continuation", (parts[0] / np.maximum(parts[1], 1e-3)).ravel()[grid.voxels]),
+        ("continuation", continuation.ravel()[grid.voxels]),
         ("quadric", _quadric(domain, grid)),
         ("filled", np.array((domain.target & inside).sum() / max(1, inside.sum()), dtype=np.float32)),
         ("opposed", _opposed(domain, grid)),
         ("inside", np.array(float((domain.source & domain.target).any()), dtype=np.float32)),
     ]
+
+
+def _smooth_surface(domain: Domain) -> tuple[Floats, Floats]:
+    """Distance in mm to the wanted side, and its mean without what is near the source: maps (k, j, i).
+
+    Both vary slowly, so large blocks are looked at on every other voxel.
+    """
+    shape, radius = domain.free.shape, domain.radius_mm
+    factors = coarsening(domain, _SMOOTH_VOXELS)
+    picks = picked(shape, factors)
+    target = domain.target[picks]
+    spacing_mm = [n * step for n, step in zip(factors, domain.spacing_mm, strict=True)]
+    away = np.full(target.shape, 2 * radius, dtype=np.float32)
+    if target.any():
+        away = np.minimum(ndimage.distance_transform_edt(~target, sampling=spacing_mm), 2 * radius).astype(np.float32)
+    trust = np.float32(1) - np.exp(-((domain.distance_mm[picks] / np.float32(0.5 * radius)) ** 2))
+    wanted, all_of_it = (box_blurred(values, 0.3 * radius, spacing_mm) for values in (trust * target, trust))
+    continuation = np.asarray(wanted / np.maximum(all_of_it, 1e-3), dtype=np.float32)
+    return refined(away, factors, shape), refined(continuation, factors, shape)
+
+
+def context(domain: Domain, evidence: Evidence, odds: Floats) -> Floats:
+    """What a first judgement says around each voxel.
+
+    Args:
+        domain: What may change.
+        evidence: What is known of each node.
+        odds: Log-odds (node,) by that alone.
+
+    Returns:
+        Float32 array (node, feature), in the order of `CONTEXT_FEATURES`: the log-odds, the mean chance around the
+        node at three scales, how much doubt a path from the source has to cross, and the part of the domain that
+        would change.
+
+    References:
+        Tu, Bai, Auto-context and its application to high-level vision tasks and 3D brain image segmentation, IEEE
+        TPAMI 2010.
+    """
+    grid, spacing_mm = evidence.grid, domain.spacing_mm
+    chance = (1 / (1 + np.exp(-odds))).astype(np.float32)
+    chance[domain.must.ravel()[grid.voxels]] = 1
+    sides = domain.target.astype(np.float32)
+    sides.ravel()[grid.voxels] = chance
+    around = [
+        box_blurred(sides, width, spacing_mm).ravel()[grid.voxels]
+        for width in (domain.finest_mm, 2.5 * domain.finest_mm, 0.3 * domain.radius_mm)
+    ]
+    start = _start(domain, grid)
+    doubt = np.float32(1) - chance
+    lengths = grid.length_mm * (doubt[grid.first] + doubt[grid.second]) * np.float32(0.5)
+    way = np.minimum(path_lengths(lengths, start, grid) / domain.radius_mm, 2)
+    columns = [odds, *around, way, np.broadcast_to(chance.mean(dtype=np.float32), grid.size)]
+    return np.stack(columns, axis=1).astype(np.float32)
 
 
 def _opposed(domain: Domain, grid: Grid) -> Floats:

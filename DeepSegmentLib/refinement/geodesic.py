@@ -28,9 +28,23 @@ def geodesic_mm(
         Distance (node,) in mm, infinite where no path leads.
 
     References:
-        Criminisi, Sharp, Blake, GeoS: geodesic image segmentation, ECCV 2008; Dijkstra 1959.
+        Criminisi, Sharp, Blake, GeoS: geodesic image segmentation, ECCV 2008.
     """
     step = np.abs(values[grid.first] - values[grid.second])
-    lengths = np.hypot(grid.length_mm, np.float32(contrast_mm) * step)
+    return path_lengths(np.hypot(grid.length_mm, np.float32(contrast_mm) * step), sources, grid)
+
+
+def path_lengths(lengths: NDArray[np.float32], sources: NDArray[np.bool_], grid: Grid) -> NDArray[np.float32]:
+    """Length of the shortest path from the sources to each node (node,); infinite where no path leads.
+
+    Args:
+        lengths: What crossing each inner face costs (face,), 0 or more.
+        sources: Which nodes are at distance 0; at least one.
+        grid: The nodes and faces.
+
+    References:
+        Dijkstra, A note on two problems in connexion with graphs, Numerische Mathematik 1959.
+    """
+    lengths = np.maximum(lengths, np.float32(1e-6))  # SciPy takes a length of 0 for no connection
     found = dijkstra(grid.matrix(lengths), indices=np.flatnonzero(sources), min_only=True)
     return np.asarray(found, dtype=np.float32)

@@ -1,7 +1,9 @@
 """Fit the energy of the refinement engine to corrections whose truth is known; writes refinement/energy.json.
 
     python Testing/benchmarks/fit_refinement_energy.py collect SEED --colin27 .cache/colin27 --shared DATA
-    python Testing/benchmarks/fit_refinement_energy.py fit
+    python Testing/benchmarks/fit_refinement_energy.py fit first
+    (collect again)
+    python Testing/benchmarks/fit_refinement_energy.py fit second
 
 `collect` lets the robot of the evaluation protocol correct masks of the tune split, and of structures of label maps
 with random intensities, and keeps what the engine knew of some voxels and on which side they truly are; run it with
@@ -76,7 +78,11 @@ def observe(case: Case, rng: np.random.Generator) -> list[tuple]:
         if job.domain.probability is not None:
             sure = np.clip(job.domain.probability.ravel()[nodes], 0.02, 0.98)
             network = np.log(sure / (1 - sure))
-        rows.append((seen.values[kept], wanted[kept], network[kept], len(nodes), case.kind))
+        values = seen.values
+        if OUTPUT.is_file():
+            guess = energy.log_odds(values, energy.fitted_weights()[0])
+            values = np.concatenate([values, evidence.context(job.domain, seen, guess)], axis=1)
+        rows.append((values[kept], wanted[kept], network[kept], len(nodes), case.kind))
         block = mask[job.box.to_slices()]
         if rng.random() < 0.5 or not OUTPUT.is_file():
             # The next prompt meets a mask that was corrected rightly.
@@ -89,14 +95,15 @@ def observe(case: Case, rng: np.random.Generator) -> list[tuple]:
     return rows
 
 
-def fit(hidden: int, epochs: int) -> None:
+def fit(stage: str, hidden: int, epochs: int) -> None:
     """Fit the network to all that was observed; prints how well it does on a fifth that it has not seen."""
     import torch
 
     torch.manual_seed(0)
     torch.set_num_threads(1)
     parts = [np.load(path) for path in sorted(CACHE.glob("observed-*.npz"))]
-    values = np.concatenate([part["values"] for part in parts]).astype(np.float32)
+    names = evidence.FEATURES if stage == "first" else (*evidence.FEATURES, *evidence.CONTEXT_FEATURES)
+    values = np.concatenate([part["values"][:, : len(names)] for part in parts]).astype(np.float32)
     wanted = np.concatenate([part["wanted"] for part in parts]).astype(np.float32)
     kind = np.concatenate([part["kind"] for part in parts])
     starts = np.cumsum([0, *[part["prompt"].max() + 1 for part in parts]])
@@ -115,8 +122,9 @@ def fit(hidden: int, epochs: int) -> None:
             for name in np.unique(kind)
         }
         print(f"fitted to {note}: wrong {error.sum() / weight[held_out].sum():.4f} of the held-out fifth, {by_kind}")
-    stored = {
-        "features": list(evidence.FEATURES),
+    stored = json.loads(OUTPUT.read_text(encoding="utf-8")) if OUTPUT.is_file() else {}
+    stored[stage] = {
+        "features": list(names),
         "hidden_weights": [[float(f"{w:.5g}") for w in row] for row in weights.hidden],
         "hidden_bias": [float(f"{w:.5g}") for w in weights.hidden_bias],
         "output_weights": [float(f"{w:.5g}") for w in weights.output],
@@ -163,11 +171,12 @@ def main() -> None:
     collecting.add_argument("--shared", type=Path)
     collecting.add_argument("--minutes", type=float, default=10)
     fitting = commands.add_parser("fit")
+    fitting.add_argument("stage", choices=("first", "second"))
     fitting.add_argument("--hidden", type=int, default=24)
     fitting.add_argument("--epochs", type=int, default=30)
     options = parser.parse_args()
     if options.command == "fit":
-        fit(options.hidden, options.epochs)
+        fit(options.stage, options.hidden, options.epochs)
         return
     cases = list(all_cases("tune", options.colin27, options.shared))
     cases += [case for seed in range(104 + options.seed * 4, 108 + options.seed * 4) for case in phantom(seed)]

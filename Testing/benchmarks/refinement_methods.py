@@ -46,7 +46,8 @@ def brush(_case: Case, task: Task) -> np.ndarray:
 
 def growcut(_case: Case, task: Task) -> np.ndarray:
     """Slicer's Grow from seeds (vtkImageGrowCutSegment), seeded with the eroded previous mask."""
-    from host import slicer
+    import host  # noqa: F401 - it finds slicer-core
+    import slicer
     from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
     from vtkmodules.vtkCommonCore import VTK_SHORT, VTK_UNSIGNED_CHAR
     from vtkmodules.vtkCommonDataModel import vtkImageData

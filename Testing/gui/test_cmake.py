@@ -27,6 +27,8 @@ def _tree(folder, pattern):
 def test_every_file_of_the_library_is_listed():
     library = REPOSITORY / "DeepSegmentLib"
     assert _listed(library / "CMakeLists.txt", "LIBRARY_PYTHON_SCRIPTS") == _tree(library, "*.py")
+    others = [path for path in _tree(library, "*") if not path.endswith((".py", ".pyc", ".txt"))]
+    assert _listed(library / "CMakeLists.txt", "LIBRARY_RESOURCES") == others
 
 
 def test_every_file_of_the_module_is_listed():
