@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from DeepSegmentLib.networks.architecture import UNetSpec
 from DeepSegmentLib.refinement.correction import preview
-from DeepSegmentLib.refinement.energy import fitted_weights, log_odds
+from DeepSegmentLib.refinement.energy import belief
 from DeepSegmentLib.refinement.evidence import gather
 from DeepSegmentLib.refinement.guided import CHANNELS, LEAST_EXTENT, channels_of, lattice_of
 from DeepSegmentLib.refinement.settings import RefineSettings
@@ -161,8 +161,7 @@ def sample_of(domain: Domain, wanted: Mask) -> Floats:
         wanted: Which of its voxels truly belong to the wanted side.
     """
     evidence, lattice = gather(domain), lattice_of(domain)
-    worth = log_odds(evidence.values, fitted_weights())
-    seen = channels_of(domain, evidence, worth, lattice)
+    seen = channels_of(domain, evidence, belief(evidence, domain), lattice)
     free = domain.free.astype(np.float32)
     learned = lattice.sample(np.stack([free, free * wanted]))
     return np.concatenate([seen, learned, seen[[CHANNELS.index("log_odds")]]])
