@@ -71,9 +71,7 @@ def _pieces(wrong: Mask, *, positive: bool) -> list[tuple[Mask, bool, Indices]]:
     sizes[0] = 0
     numbers = [int(n) for n in np.argsort(-sizes)[: len(_RANKS)] if sizes[n] >= _LEAST_VOXELS]
     blocks = ndimage.find_objects(labels)
-    return [
-        (labels[blocks[n - 1]] == n, positive, np.array([axis.start for axis in blocks[n - 1]])) for n in numbers
-    ]
+    return [(labels[blocks[n - 1]] == n, positive, np.array([axis.start for axis in blocks[n - 1]])) for n in numbers]
 
 
 def _size(piece: tuple[Mask, bool, Indices]) -> int:

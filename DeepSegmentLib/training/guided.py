@@ -45,7 +45,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 BLOCK = 96
-"""Samples that are drawn together and then shuffled: a scene costs as much as ten samples."""
+"""Samples that are drawn together and then shuffled: neighbors would be of the same scene."""
+
+_TURNS = 3
+"""In how many positions each sample is seen: to draw one costs twice as much as to learn from it."""
 
 _MASKS, _PROMPTS = 3, 5
 """Mistaken masks for each scene, and prompts for each of them."""
@@ -93,7 +96,7 @@ class SceneCanvas:
         """All of it."""
         return np.ones(box.shape, dtype=bool)
 
-    def probability(self, box: Box) -> None:  # noqa: ARG002 - the engine asks so
+    def probability(self, box: Box) -> None:
         """There is none."""
         return
 
@@ -111,7 +114,7 @@ class GuidedSource:
 
     def __call__(self, iteration: int) -> tuple[Tensor, Tensor]:
         """What the network sees (channel, k, j, i), and what it shall learn (3, k, j, i), see `guided_loss`."""
-        number, place = divmod(iteration, BLOCK)
+        number, place = divmod(iteration, BLOCK * _TURNS)
         if self._block[0] != number:
             self._block = number, draw_block(self._label_maps, np.random.default_rng((self._seed, number)))
         sample = torch.from_numpy(self._block[1][place])
@@ -119,13 +122,14 @@ class GuidedSource:
 
 
 def draw_block(label_maps: Sequence[Labels], rng: Generator) -> list[Floats]:
-    """Samples (channel + 3, k, j, i) of several scenes, shuffled."""
+    """Samples (channel + 3, k, j, i) of several scenes, shuffled, each in several positions."""
     samples: list[Floats] = []
     while len(samples) < BLOCK:
         scene = draw_scene(label_maps, rng)
         for _ in range(_MASKS):
-            samples += [_turned(sample, rng) for sample in _samples(scene, mistaken(scene, rng), rng)]
-    return [samples[n] for n in rng.permutation(len(samples))[:BLOCK]]
+            samples += _samples(scene, mistaken(scene, rng), rng)
+    chosen = rng.permutation(len(samples))[:BLOCK]
+    return [_turned(samples[n], rng) for _ in range(_TURNS) for n in rng.permutation(chosen)]
 
 
 def _samples(scene: Scene, mask: Mask, rng: Generator) -> Iterator[Floats]:
@@ -176,7 +180,7 @@ def _window(sample: Floats, rng: Generator) -> Floats:
 def _turned(sample: Floats, rng: Generator) -> Floats:
     """The sample in one of the 48 positions of a cube: nothing in the task knows up from down."""
     turned = sample.transpose(0, *(1 + rng.permutation(3)))
-    flipped = [axis for axis in (1, 2, 3) if rng.random() < 0.5]
+    flipped = tuple(axis for axis in (1, 2, 3) if rng.random() < 0.5)
     return np.ascontiguousarray(np.flip(turned, flipped))
 
 

@@ -32,8 +32,18 @@ def mistaken(scene: Scene, rng: Generator) -> Mask:
     radius = float((3 * truth.sum() / (4 * np.pi)) ** (1 / 3))
     if rng.random() < _BEGINNINGS:
         return _begun(truth, depth, radius, rng)
-    if rng.random() < _LOCAL:
-        return _spotted(_wobbled(depth, 0.0, min(1.3, 0.07 * radius), rng), scene, depth, radius, 5, rng)
+    local = rng.random() < _LOCAL
+    mask = _wobbled(depth, 0.0, min(1.3, 0.07 * radius), rng) if local else _wrong(truth, depth, radius, rng)
+    values = scene.image[truth]
+    alike = np.abs(scene.image - np.median(values)) < 1.5 * values.std()
+    border = np.argwhere(np.abs(depth) < 1)
+    for _ in range(5 if local else int(rng.integers(1, 7))):
+        mask = _changed(mask, _spot(border, radius, _shape(mask), rng), alike, rng)
+    return mask
+
+
+def _wrong(truth: Mask, depth: Floats, radius: float, rng: Generator) -> Mask:
+    """Wrong as a whole: too large or too small, shifted, cut off, without some slices."""
     shift = rng.uniform(-0.12, 0.12) * radius if rng.random() < 0.4 else 0.0
     mask = _wobbled(depth, shift, float(np.clip(rng.uniform(0.02, 0.13) * radius, 0.2, 2.5)), rng)
     if rng.random() < 0.12:
@@ -42,13 +52,13 @@ def mistaken(scene: Scene, rng: Generator) -> Mask:
         mask &= _one_side(truth, rng)
     if rng.random() < 0.15:
         mask &= ~_slab(truth, rng)
-    return _spotted(mask, scene, depth, radius, int(rng.integers(1, 7)), rng)
+    return mask
 
 
 def _signed_distance(mask: Mask) -> Floats:
     """Voxels from the border, positive inside."""
     inside, outside = ndimage.distance_transform_edt(mask), ndimage.distance_transform_edt(~mask)
-    return np.where(mask, inside - 0.5, 0.5 - outside).astype(np.float32)
+    return np.asarray(np.where(mask, inside - 0.5, 0.5 - outside), dtype=np.float32)
 
 
 def _squared_distance(shape: tuple[int, ...], middle: NDArray[np.int64]) -> Floats:
@@ -87,17 +97,11 @@ def _slab(truth: Mask, rng: Generator) -> Mask:
     return np.broadcast_to(np.expand_dims(chosen, [other for other in range(3) if other != axis]), truth.shape)
 
 
-def _spotted(mask: Mask, scene: Scene, depth: Floats, radius: float, count: int, rng: Generator) -> Mask:
-    """Spots on the border that are bitten off, leak, follow the intensity, or are smoothed away."""
-    border = np.argwhere(np.abs(depth) < 1)
-    values = scene.image[scene.truth]
-    alike = np.abs(scene.image - np.median(values)) < 1.5 * values.std()
-    for _ in range(count):
-        size = np.clip(rng.uniform(0.28, 0.63) * radius, 2.5, 20)
-        away = _squared_distance(mask.shape, border[rng.integers(len(border))])
-        spot = away + 0.25 * size**2 * smooth_noise(_shape(mask), 4.0, rng) < size**2
-        mask = _changed(mask, spot, alike, rng)
-    return mask
+def _spot(border: NDArray[np.int64], radius: float, shape: tuple[int, int, int], rng: Generator) -> Mask:
+    """A ragged ball about a place of the border (n, 3)."""
+    size = np.clip(rng.uniform(0.28, 0.63) * radius, 2.5, 20)
+    away = _squared_distance(shape, border[rng.integers(len(border))])
+    return np.asarray(away + 0.25 * size**2 * smooth_noise(shape, 4.0, rng) < size**2)
 
 
 def _changed(mask: Mask, spot: Mask, alike: Mask, rng: Generator) -> Mask:

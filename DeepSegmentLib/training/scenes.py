@@ -1,8 +1,8 @@
 """Images with one structure to segment, drawn from chance: of every shape and any contrast.
 
-Half of them are cut from label maps (anatomy of random pose and scale), the others are warped solids, tubes and sheets
-in a textured surrounding. Intensities are drawn anew for each label, so that nothing can be learned but what a structure
-is: a piece that looks alike, with a surface that goes on smoothly.
+Most are cut from label maps (anatomy of random pose and scale), the others are warped solids, tubes and sheets in a
+textured surrounding. Intensities are drawn anew for each label, so that nothing can be learned but what a structure is:
+a piece that looks alike, with a surface that goes on smoothly.
 
 References:
     Billot et al., SynthSeg, Medical Image Analysis 2023 (random intensities); Butoi et al., UniverSeg, ICCV 2023
@@ -110,7 +110,7 @@ def _places(warp_voxels: float, rng: Generator) -> Floats:
 
 def _anatomy(label_maps: Sequence[Labels], rng: Generator) -> tuple[Labels, Mask]:
     """A turned, scaled and warped piece of a label map, and one of its structures or a union of neighbors."""
-    source = label_maps[rng.integers(len(label_maps))]
+    source = label_maps[int(rng.integers(len(label_maps)))]
     thinned = source[::4, ::4, ::4]
     label = int(rng.choice(np.unique(thinned[thinned > 0])))
     seen = np.argwhere(thinned == label) * 4
