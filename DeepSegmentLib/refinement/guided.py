@@ -1,8 +1,8 @@
 """What a guided network sees of a correction, and what it says of it: a small cubic lattice around the prompt.
 
-The lattice has eight steps to the edit radius, whatever the volume's spacing, and knows only "as the prompt wants it" and
-not: so one network serves every scale, every organ, and prompts of both signs. What it gives is added to the log-odds that
-the evidence gave (`energy`), so nothing that a correction promises depends on it.
+The lattice has eight steps to the edit radius, whatever the volume's spacing, and knows only "as the prompt wants it"
+and not: so one network serves every scale, every organ, and prompts of both signs. What it gives is added to the
+log-odds that the evidence gave (`energy`), so nothing that a correction promises depends on it.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def advice(network: Callable[[Floats], Floats], domain: Domain, evidence: Eviden
     """What a guided network adds to the log-odds (node,) of the evidence.
 
     Args:
-        network: From a batch of patches (1, channel, k, j, i) to logits (1, 1, k, j, i); see `networks.runtime.Network`.
+        network: From a batch of patches (1, channel, k, j, i) to logits (1, 1, k, j, i).
         domain: The block around the prompt.
         evidence: What was gathered from it.
         worth: The log-odds (node,) that the evidence gives.
