@@ -26,10 +26,9 @@ from DeepSegmentLib.refinement.task import look
 
 from .annotator import next_prompt
 from .mistakes import mistaken
-from .scenes import draw_scene
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.random import Generator
     from numpy.typing import NDArray
@@ -39,12 +38,12 @@ if TYPE_CHECKING:
     from DeepSegmentLib.refinement.domain import Domain
     from DeepSegmentLib.refinement.task import Task
 
-    from .scenes import Labels, Scene
+    from .scenes import Scene
 
     Mask = NDArray[np.bool_]
     Floats = NDArray[np.float32]
 
-BLOCK = 96
+BLOCK = 48
 """Samples that are drawn together and then shuffled: neighbors would be of the same scene."""
 
 _TURNS = 3
@@ -107,25 +106,25 @@ class GuidedSource:
     Samples are drawn block by block; only the newest block is kept, so iterations should be asked for in order.
     """
 
-    def __init__(self, label_maps: Sequence[Labels], seed: int) -> None:
-        """Draw structures from these label maps (see `draw_scene`)."""
-        self._label_maps, self._seed = label_maps, seed
+    def __init__(self, draw: Callable[[Generator], Scene], seed: int) -> None:
+        """Take scenes from a function, such as `draw_scene` with its label maps."""
+        self._draw, self._seed = draw, seed
         self._block: tuple[int, list[Floats]] = (-1, [])
 
     def __call__(self, iteration: int) -> tuple[Tensor, Tensor]:
         """What the network sees (channel, k, j, i), and what it shall learn (3, k, j, i), see `guided_loss`."""
         number, place = divmod(iteration, BLOCK * _TURNS)
         if self._block[0] != number:
-            self._block = number, draw_block(self._label_maps, np.random.default_rng((self._seed, number)))
+            self._block = number, draw_block(self._draw, np.random.default_rng((self._seed, number)))
         sample = torch.from_numpy(self._block[1][place])
         return sample[: len(CHANNELS)], sample[len(CHANNELS) :]
 
 
-def draw_block(label_maps: Sequence[Labels], rng: Generator) -> list[Floats]:
+def draw_block(draw: Callable[[Generator], Scene], rng: Generator) -> list[Floats]:
     """Samples (channel + 3, k, j, i) of several scenes, shuffled, each in several positions."""
     samples: list[Floats] = []
     while len(samples) < BLOCK:
-        scene = draw_scene(label_maps, rng)
+        scene = draw(rng)
         for _ in range(_MASKS):
             samples += _samples(scene, mistaken(scene, rng), rng)
     chosen = rng.permutation(len(samples))[:BLOCK]

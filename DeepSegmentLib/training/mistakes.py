@@ -38,7 +38,7 @@ def mistaken(scene: Scene, rng: Generator) -> Mask:
     alike = np.abs(scene.image - np.median(values)) < 1.5 * values.std()
     border = np.argwhere(np.abs(depth) < 1)
     for _ in range(5 if local else int(rng.integers(1, 7))):
-        mask = _changed(mask, _spot(border, radius, _shape(mask), rng), alike, rng)
+        mask = _changed(mask, _spot(border, radius, mask.shape, rng), alike, rng)
     return mask
 
 
@@ -76,7 +76,7 @@ def _begun(truth: Mask, depth: Floats, radius: float, rng: Generator) -> Mask:
 
 def _wobbled(depth: Floats, shift: float, by: float, rng: Generator) -> Mask:
     """The border moved outwards by a shift, and here and there by somewhat more or less; all in voxels."""
-    return np.asarray(depth + shift + by * smooth_noise(_shape(depth), rng.uniform(2, 7), rng) > 0)
+    return np.asarray(depth + shift + by * smooth_noise(depth.shape, rng.uniform(2, 7), rng) > 0)
 
 
 def _one_side(truth: Mask, rng: Generator) -> Mask:
@@ -84,7 +84,7 @@ def _one_side(truth: Mask, rng: Generator) -> Mask:
     direction = rng.standard_normal(3)
     along = np.tensordot(direction / np.linalg.norm(direction), np.indices(truth.shape), 1)
     limit = np.quantile(along[truth], rng.uniform(0.6, 0.93))
-    return np.asarray(along + 2 * smooth_noise(_shape(truth), 5.0, rng) < limit)
+    return np.asarray(along + 2 * smooth_noise(truth.shape, 5.0, rng) < limit)
 
 
 def _slab(truth: Mask, rng: Generator) -> Mask:
@@ -97,7 +97,7 @@ def _slab(truth: Mask, rng: Generator) -> Mask:
     return np.broadcast_to(np.expand_dims(chosen, [other for other in range(3) if other != axis]), truth.shape)
 
 
-def _spot(border: NDArray[np.int64], radius: float, shape: tuple[int, int, int], rng: Generator) -> Mask:
+def _spot(border: NDArray[np.int64], radius: float, shape: tuple[int, ...], rng: Generator) -> Mask:
     """A ragged ball about a place of the border (n, 3)."""
     size = np.clip(rng.uniform(0.28, 0.63) * radius, 2.5, 20)
     away = _squared_distance(shape, border[rng.integers(len(border))])
@@ -115,8 +115,3 @@ def _changed(mask: Mask, spot: Mask, alike: Mask, rng: Generator) -> Mask:
         smoothed = ndimage.gaussian_filter(mask.astype(np.float32), 2.5) > rng.uniform(0.3, 0.7)
         return np.where(spot, smoothed, mask)
     return np.asarray(mask & ~(spot & ~alike))
-
-
-def _shape(array: NDArray[np.generic]) -> tuple[int, int, int]:
-    k, j, i = array.shape
-    return k, j, i

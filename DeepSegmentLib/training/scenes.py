@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from DeepSegmentLib.data import Geometry
+from DeepSegmentLib.data import Box, Geometry
+from DeepSegmentLib.data.geometry import as_index, bounding_box
+from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.resampling import along_axis, axis_weights
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    from DeepSegmentLib.data import Index
+    from DeepSegmentLib.data import LabelMap, Volume
 
     Mask = NDArray[np.bool_]
     Floats = NDArray[np.float32]
@@ -37,6 +39,9 @@ EDGE = 84
 
 FEWEST_VOXELS, LARGEST_SHARE = 150, 0.6
 """Structures of fewer voxels, or of more of the scene, are drawn again."""
+
+_MARGIN = 20
+"""Voxels around a structure that is cut from a volume."""
 
 _FIRST_SOLID = 1000
 """Label of the first solid; regions of the surrounding have lower ones, FreeSurfer's numbers too."""
@@ -72,7 +77,39 @@ def draw_scene(label_maps: Sequence[Labels], rng: Generator) -> Scene:
             return _sampled(_painted(labels, truth, rng), truth, rng)
 
 
-def smooth_noise(shape: Index, sigma: float, rng: Generator) -> Floats:
+def cut_scene(volume: Volume, labels: LabelMap, rng: Generator) -> Scene:
+    """A structure of a segmented volume with its surroundings; contrast and noise are changed by chance.
+
+    Args:
+        volume: Its first channel is used.
+        labels: Labels on the same grid; the first layer is used.
+        rng: Decides everything.
+    """
+    layer = labels.layers[0]
+    values, counts = np.unique(layer, return_counts=True)
+    kept = values[(values > 0) & (counts > FEWEST_VOXELS)]
+    if not len(kept):
+        raise InvalidInputError(f"no label has more than {FEWEST_VOXELS} voxels; give a volume with larger structures")
+    truth = largest_piece(layer == rng.choice(kept))
+    box = bounding_box(truth).grow((_MARGIN,) * 3).intersect(Box.of_shape(truth.shape))
+    part = box.to_slices()
+    image = _varied(volume.voxels[0][part].astype(np.float32), truth[part], rng)
+    return Scene(image, np.ascontiguousarray(truth[part]), volume.geometry.crop(box))
+
+
+def _varied(image: Floats, truth: Mask, rng: Generator) -> Floats:
+    """The image with its outer intensities cut off at times, inverted at times, and with more noise."""
+    if rng.random() < 0.5:
+        middle, spread = np.median(image[truth]), 3 * image[truth].std() + 1e-3
+        image = np.clip(image, middle - rng.uniform(1, 4) * spread, middle + rng.uniform(1, 4) * spread)
+    deviation = float(image[truth].std())
+    grain = rng.uniform(0, 1.2) * smooth_noise(truth.shape, rng.uniform(0.3, 1.2), rng)
+    stains = rng.uniform(0, 1) * (rng.random() < 0.4) * smooth_noise(truth.shape, rng.uniform(6, 20), rng)
+    sign = -1 if rng.random() < 0.3 else 1
+    return np.asarray(sign * image + deviation * (grain + stains), dtype=np.float32)
+
+
+def smooth_noise(shape: Sequence[int], sigma: float, rng: Generator) -> Floats:
     """Correlated noise of zero mean and unit deviation; wide correlations are made on a coarser grid.
 
     Args:
@@ -187,5 +224,6 @@ def _sampled(image: Floats, truth: Mask, rng: Generator) -> Scene:
             image = ndimage.uniform_filter1d(image, step, axis=axis)
     picked = tuple(slice(step // 2, None, step) for step in steps)
     image, truth = np.ascontiguousarray(image[picked]), np.ascontiguousarray(truth[picked])
-    shape = (image.shape[0], image.shape[1], image.shape[2])
-    return Scene(image, truth, Geometry.from_spacing(shape, (float(steps[0]), float(steps[1]), float(steps[2]))))
+    return Scene(
+        image, truth, Geometry.from_spacing(as_index(truth.shape), (float(steps[0]), float(steps[1]), float(steps[2])))
+    )

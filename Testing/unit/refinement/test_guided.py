@@ -1,4 +1,4 @@
-"""Laws of the lattice that a guided network sees: the same for every spacing and sign, and bounded in what it may say."""
+"""Laws of the lattice that a guided network sees: the same for every spacing, and advice within bounds."""
 
 import numpy as np
 import pytest

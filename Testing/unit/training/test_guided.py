@@ -14,13 +14,18 @@ from DeepSegmentLib.training.scenes import Scene
 
 
 @pytest.fixture(scope="module")
-def block():
-    """The samples of one scene, so that it is quick."""
-    away = np.sqrt(((np.indices((48, 48, 48)) - 23.5) ** 2).sum(axis=0))
-    truth = away < 12
+def scene():
+    """A ball, small enough to be quick."""
+    away = np.sqrt(((np.indices((32, 32, 32)) - 15.5) ** 2).sum(axis=0))
+    truth = away < 9
     image = 100.0 * truth + np.random.default_rng(0).normal(0, 20, truth.shape)
-    scene = Scene(image.astype(np.float32), truth, Geometry.from_spacing(truth.shape, (1, 1, 1)))
-    mask = truth & (np.indices(truth.shape)[0] < 28)
+    return Scene(image.astype(np.float32), truth, Geometry.from_spacing(truth.shape, (1, 1, 1)))
+
+
+@pytest.fixture(scope="module")
+def block(scene):
+    """The samples of one mask."""
+    mask = scene.truth & (np.indices(scene.truth.shape)[0] < 18)
     return np.stack(list(guided._samples(scene, mask, np.random.default_rng(1))))
 
 
@@ -37,24 +42,24 @@ def test_a_sample_says_what_is_seen_and_what_is_to_learn(block):
     assert (free[0] - wanted[0]).sum() > 200
 
 
-def test_iterations_have_their_own_samples(monkeypatch):
+def test_the_same_iteration_has_the_same_sample(scene):
     drawn = []
 
-    def draw(label_maps, rng):
-        drawn.append(rng.integers(1 << 30))
-        return [np.full((len(CHANNELS) + 3, 2, 2, 2), n, np.float32) for n in range(guided.BLOCK * guided._TURNS)]
+    def draw(rng):
+        drawn.append(rng)
+        return scene
 
-    monkeypatch.setattr(guided, "draw_block", draw)
-    source = GuidedSource([], seed=4)
+    source = GuidedSource(draw, seed=4)
     image, target = source(5)
-    assert image.shape == (len(CHANNELS), 2, 2, 2)
-    assert target.shape == (3, 2, 2, 2)
-    assert float(image.mean()) == 5
-    assert len(drawn) == 1
-    source(guided.BLOCK * guided._TURNS)
-    source(1)
-    assert len(drawn) == 3
-    assert drawn[0] == drawn[2] != drawn[1]
+    assert image.shape == (len(CHANNELS), *(LEAST_EXTENT,) * 3)
+    assert target.shape == (3, *(LEAST_EXTENT,) * 3)
+    scenes = len(drawn)
+    assert not torch.equal(source(6)[0], image)
+    assert len(drawn) == scenes  # of the same block
+    again, _ = GuidedSource(draw, seed=4)(5)
+    other, _ = GuidedSource(draw, seed=5)(5)
+    assert torch.equal(again, image)
+    assert not torch.equal(other, image)
 
 
 def test_a_turned_sample_has_the_same_voxels():

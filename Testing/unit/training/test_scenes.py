@@ -6,12 +6,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from DeepSegmentLib.data import Geometry
+from DeepSegmentLib.data import Geometry, LabelMap, Volume
 from DeepSegmentLib.data.prompts import Point
+from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.files.labelmaps import read_labelmap
+from DeepSegmentLib.files.volumes import read_volume
 from DeepSegmentLib.refinement.strokes import marked_voxels
 from DeepSegmentLib.training.annotator import next_prompt
 from DeepSegmentLib.training.mistakes import mistaken
-from DeepSegmentLib.training.scenes import EDGE, LARGEST_SHARE, Scene, draw_scene, largest_piece, smooth_noise
+from DeepSegmentLib.training.scenes import (
+    EDGE,
+    LARGEST_SHARE,
+    Scene,
+    cut_scene,
+    draw_scene,
+    largest_piece,
+    smooth_noise,
+)
 
 seeds = st.integers(0, 2**31)
 
@@ -34,6 +45,34 @@ def test_a_scene_holds_a_structure(seed):
     assert 0 < scene.truth.mean() < LARGEST_SHARE
     extent = np.array(scene.geometry.shape) * scene.geometry.spacing_mm
     assert (np.abs(extent - EDGE) <= np.array(scene.geometry.spacing_mm)).all()
+
+
+def test_a_structure_is_cut_with_its_surroundings(shared_data):
+    labels = read_labelmap(shared_data / "mr" / "sub-mri_seg-vert_label-6_msk.nii.gz")
+    volume = read_volume(shared_data / "mr" / "sub-mri_label-6_T2w.nii.gz")
+    for seed in range(4):
+        scene = cut_scene(volume, labels, np.random.default_rng(seed))
+        assert scene.image.shape == scene.truth.shape == scene.geometry.shape
+        place = volume.geometry.ras_to_index(scene.geometry.index_to_ras(np.argwhere(scene.truth)[:1]))
+        assert labels.layers[0][tuple(np.rint(place[0]).astype(int))] > 0
+        inside = scene.image[scene.truth]
+        assert inside.std() > 0
+        assert abs(np.corrcoef(inside, volume.voxels[0][_same_part(volume, scene)][scene.truth])[0, 1]) > 0.4
+
+
+def _same_part(volume, scene):
+    start = np.rint(volume.geometry.ras_to_index(scene.geometry.index_to_ras([[0, 0, 0]]))[0]).astype(int)
+    return tuple(slice(a, a + n) for a, n in zip(start, scene.truth.shape, strict=True))
+
+
+def test_a_volume_without_structures_is_refused():
+    place = Geometry.from_spacing((4, 4, 4), (1, 1, 1))
+    volume, labels = (
+        Volume(np.zeros((1, 4, 4, 4), np.float32), place),
+        LabelMap(np.zeros((1, 4, 4, 4), np.uint8), place),
+    )
+    with pytest.raises(InvalidInputError, match="no label has more than"):
+        cut_scene(volume, labels, np.random.default_rng(0))
 
 
 def test_the_same_seed_draws_the_same_scene():
