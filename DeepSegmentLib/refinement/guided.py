@@ -8,7 +8,7 @@ log-odds that the evidence gave (`energy`), so nothing that a correction promise
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -48,6 +48,19 @@ COLUMNS = ("appearance", "appearance_smooth", "distance_depth", "surface", "surf
 
 CHANNELS = ("intensity", "target", "free", "source", "against", "reach", "log_odds", *COLUMNS)
 """What the network sees, in its order."""
+
+
+class Guide(Protocol):
+    """The seam between the energy and whoever knows better what a prompt means."""
+
+    def __call__(self, domain: Domain, evidence: Evidence, worth: Floats, /) -> Floats:
+        """Log-odds (node,) to add to those of the evidence, finite and bounded.
+
+        Args:
+            domain: The block around the prompt.
+            evidence: What was gathered from it.
+            worth: The log-odds (node,) that the evidence gives, see `energy.belief`.
+        """
 
 
 @dataclass(frozen=True, eq=False)
