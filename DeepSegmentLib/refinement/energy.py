@@ -33,7 +33,7 @@ _SPAN = 2.0
 _TIE = 0.9
 """Cost of parting two alike neighbors of a cubic voxel, in log-odds."""
 
-_NETWORK = 0.3
+_NETWORK = 0.7
 """How much of a segmentation network's log-odds counts: it made the mistake that is being corrected."""
 
 _CERTAIN = 1000.0
