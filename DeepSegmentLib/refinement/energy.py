@@ -75,6 +75,13 @@ def log_odds(values: Floats, weights: Weights) -> Floats:
     return np.asarray(units @ weights.output + np.float32(weights.output_bias), dtype=np.float32)
 
 
+def belief(evidence: Evidence, domain: Domain) -> Floats:
+    """The log-odds (node,) that each node belongs to the wanted side, from the evidence alone."""
+    first, second = fitted_weights()
+    around = context(domain, evidence, log_odds(evidence.values, first))
+    return log_odds(np.concatenate([evidence.values, around], axis=1), second)
+
+
 def gains(evidence: Evidence, domain: Domain, settings: RefineSettings) -> Floats:
     """What changing each node is worth by itself, as log-odds (node,).
 
@@ -84,10 +91,7 @@ def gains(evidence: Evidence, domain: Domain, settings: RefineSettings) -> Float
         settings: How eager to be.
     """
     voxels = evidence.grid.voxels
-    first, second = fitted_weights()
-    around = context(domain, evidence, log_odds(evidence.values, first))
-    worth = log_odds(np.concatenate([evidence.values, around], axis=1), second)
-    worth += np.float32(_SPAN * (2 * settings.aggressiveness - 1))
+    worth = belief(evidence, domain) + np.float32(_SPAN * (2 * settings.aggressiveness - 1))
     if domain.probability is not None:
         sure = np.clip(domain.probability.ravel()[voxels], _SURE, 1 - _SURE)
         worth += np.float32(_NETWORK) * np.log(sure / (1 - sure))

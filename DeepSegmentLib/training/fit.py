@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,7 +17,6 @@ from DeepSegmentLib.errors import InvalidInputError
 from .losses import deeply_supervised
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from DeepSegmentLib.networks.unet import UNet
@@ -26,7 +26,11 @@ class SampleSource(Protocol):
     """Gives the training sample of an iteration."""
 
     def __call__(self, iteration: int) -> tuple[Tensor, Tensor]:
-        """Image (channel, k, j, i) and labels (k, j, i); the same for the same iteration."""
+        """Image (channel, k, j, i) and what the loss compares with; the same for the same iteration."""
+
+
+Loss = Callable[[list[Tensor], Tensor], Tensor]
+"""From the logits of each resolution, finest first, and a batch of targets to a number."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ def fit(
     settings: TrainSettings,
     checkpoint: Path,
     on_step: Callable[[StepFinished], None],
+    *,
+    loss: Loss = deeply_supervised,
 ) -> UNet:
     """Train, from the checkpoint if there is one.
 
@@ -92,11 +98,12 @@ def fit(
         settings: How to train.
         checkpoint: File of the training state; written atomically, read with `weights_only`.
         on_step: Called after each step; raises `Cancelled` to stop (the last checkpoint stays).
+        loss: What to minimise; the default is for images and class labels.
 
     Returns:
         The network with the moving average of the weights, in evaluation mode.
     """
-    state = _TrainingState(network, settings)
+    state = _TrainingState(network, settings, loss)
     if checkpoint.exists():
         state.restore(torch.load(checkpoint, weights_only=True))
     for image, target in _batches(source, settings, start=state.iteration):
@@ -109,8 +116,8 @@ def fit(
 class _TrainingState:
     """Weights, their moving average, the optimiser and how far it is."""
 
-    def __init__(self, network: UNet, settings: TrainSettings) -> None:
-        self.network, self.settings, self.iteration = network.train(), settings, 0
+    def __init__(self, network: UNet, settings: TrainSettings, loss: Loss) -> None:
+        self.network, self.settings, self.loss, self.iteration = network.train(), settings, loss, 0
         self.average = deepcopy(network)
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -126,7 +133,7 @@ class _TrainingState:
     def step(self, image: Tensor, target: Tensor) -> float:
         spec = self.network.spec
         outputs = self.network.forward_all(image) if spec.deep_supervision else [self.network(image)]
-        loss = deeply_supervised(outputs[:3], target)
+        loss = self.loss(outputs[:3], target)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
