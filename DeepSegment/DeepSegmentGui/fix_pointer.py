@@ -63,7 +63,8 @@ class FixPointer:
     def deactivate(self):
         """Take everything out of the views."""
         self._timer.stop()
-        self._corrector().settle()
+        if self._overlays:
+            self._corrector().settle()
         for view, overlay in self._overlays.items():
             for actor in overlay.actors:
                 self._effect.removeActor2D(view, actor)

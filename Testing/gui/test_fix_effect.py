@@ -328,3 +328,20 @@ def test_surfaces_follow_after_a_while(host, hand, segmentation):
     renewed = segmentation.GetSegmentation().GetSegment("organ").GetRepresentation("Closed surface")
     assert renewed.GetNumberOfPoints() != points
     assert segmentation.GetSegmentation().GetSegment("neighbor").GetRepresentation("Closed surface") is not None
+
+
+def test_a_prompt_that_the_editor_s_undo_made_untrue_no_longer_binds(host, hand, editor, segmentation):
+    hand("Red").click(LEAK, control=True)
+    assert not masks(segmentation)["organ"][LEAK]
+    editor.undo()
+    host.process_events(1.2)
+    hand("Red").click((20, 31, 13), control=True)
+    editor.undo()
+    host.process_events(1.2)
+    k, j, i = LEAK
+    before = masks(segmentation)
+    hand("Red").click((k, j + 5, i))
+    after = masks(segmentation)
+    assert after["organ"].sum() > before["organ"].sum()
+    corrector = editor.activeEffect().self().pointer._corrector()
+    assert [step.prompt is None for step in corrector._done] == [True, True, False]

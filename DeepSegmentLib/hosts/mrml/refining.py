@@ -199,6 +199,15 @@ def _moved(lattice: Matrix, start: tuple[int, int, int]) -> Matrix:
     return moved
 
 
+def is_true(canvas: NodeCanvas, prompt: Prompt) -> bool:
+    """Whether the voxels that a prompt decided are still on its side."""
+    stroke = marked_voxels(prompt, canvas.geometry).stroke
+    if not len(stroke):
+        return True
+    box = Box(as_index(stroke.min(axis=0)), as_index(stroke.max(axis=0) + 1))
+    return bool((canvas.segment(box)[tuple((stroke - box.start).T)] == prompt.positive).all())
+
+
 def why_nothing_changes(canvas: NodeCanvas, prompt: Prompt) -> str:
     """What to tell the user when a prompt changes nothing.
 
