@@ -160,4 +160,9 @@ def suggest_radius(canvas: Canvas, prompt: Prompt) -> float:
     if not len(here):
         return _NARROWEST * step
     depth = ndimage.distance_transform_edt(np.pad(np.isin(pieces, here), 1), sampling=domain.spacing_mm)
-    return float(np.clip(_PER_DEPTH * depth.max() + _MARGIN * step, _NARROWEST * step, _WIDEST * step))
+    return fitting_radius(float(depth.max()), step)
+
+
+def fitting_radius(depth_mm: float, step_mm: float) -> float:
+    """The edit radius, in mm, for a wrong piece that is so deep, on voxels of this size."""
+    return float(np.clip(_PER_DEPTH * depth_mm + _MARGIN * step_mm, _NARROWEST * step_mm, _WIDEST * step_mm))

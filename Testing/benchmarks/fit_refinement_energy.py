@@ -58,7 +58,7 @@ def collect(seed: int, cases: list[Case], minutes: float) -> None:
 
 def observe(case: Case, rng: np.random.Generator) -> list[tuple]:
     """What the engine knew at each prompt of a case: evidence, truth, network's log-odds, number of voxels, kind."""
-    robot = Robot("scribble" if rng.random() < 0.3 else "click", (0.55, 1.7))
+    robot = Robot("scribble" if rng.random() < 0.5 else "click", (0.55, 1.7))
     mask, earlier, rows = case.start.copy(), [], []
     for _ in range(PROMPTS):
         asked = robot.prompt(case, mask, rng)
