@@ -60,7 +60,7 @@ def look(canvas: Canvas, prompt: Prompt, settings: RefineSettings, earlier: Sequ
     """
     marks = marked_voxels(prompt, canvas.geometry)
     if settings.mode == "grow" and (prompt.positive or any(old.positive for old in earlier)):
-        return _grow(canvas, [(prompt, marks), *_marked(canvas, earlier)], settings)
+        return _grow(canvas, [*_marked(canvas, earlier), (prompt, marks)], settings)
     return _fix(canvas, prompt, marks, settings, earlier)
 
 
@@ -93,17 +93,16 @@ def _fix(canvas: Canvas, prompt: Prompt, marks: Marks, settings: RefineSettings,
 
 
 def _grow(canvas: Canvas, marked: Sequence[tuple[Prompt, Marks]], settings: RefineSettings) -> Task:
-    """All voxels around the positive strokes are decided anew."""
+    """All voxels around the positive strokes are decided anew; prompts are given oldest first."""
     spacing_mm, shape = canvas.geometry.spacing_mm, canvas.geometry.shape
-    wanted = np.concatenate([_seeds(marks) for prompt, marks in marked if prompt.positive])
-    unwanted = [marks.stroke for prompt, marks in marked if not prompt.positive]
-    box = block_around(wanted, CONTEXT * settings.radius_mm, spacing_mm, shape)
+    seeds = np.concatenate([_seeds(marks) for prompt, marks in marked if prompt.positive])
+    box = block_around(seeds, CONTEXT * settings.radius_mm, spacing_mm, shape)
     before, editable = canvas.segment(box), canvas.editable(box)
-    source = mask_of(wanted, box)
-    against = mask_of(np.concatenate(unwanted), box) & ~source if unwanted else np.zeros(box.shape, dtype=bool)
+    wanted, against = _decided(marked, box)
+    source = mask_of(seeds, box)
     distance = distance_mm(source, spacing_mm)
     open_to_change = (distance <= settings.radius_mm) & editable
-    must = open_to_change & source
+    must = open_to_change & wanted
     return Task(
         box,
         Domain(
@@ -114,6 +113,14 @@ def _grow(canvas: Canvas, marked: Sequence[tuple[Prompt, Marks]], settings: Refi
         side=True,
         cleared=open_to_change,
     )  # fmt: skip
+
+
+def _decided(marked: Sequence[tuple[Prompt, Marks]], box: Box) -> tuple[Mask, Mask]:
+    """Voxels of a block that prompts want and do not want; where strokes cross, the older one holds."""
+    sides = {True: np.zeros(box.shape, dtype=bool), False: np.zeros(box.shape, dtype=bool)}
+    for prompt, marks in marked:
+        sides[prompt.positive] |= mask_of(marks.stroke, box) & ~sides[not prompt.positive]
+    return sides[True], sides[False]
 
 
 def _marked(canvas: Canvas, prompts: Sequence[Prompt]) -> list[tuple[Prompt, Marks]]:
