@@ -241,6 +241,7 @@ def test_a_locked_segment_stays_and_the_reason_is_said(hand, options, segmentati
 
 def test_neighbors_are_kept_unless_overwriting_is_asked_for(hand, options, segmentation):
     before = masks(segmentation)
+    options.setRadius(3)  # all neighbor
     hand("Red").click((20, 20, 30))
     assert same(before, masks(segmentation))
     assert "Other segments" in options.status.text
@@ -281,7 +282,9 @@ def test_a_click_outside_the_volume_says_so(hand, options, segmentation):
     before = masks(segmentation)
     hand("Red").mouse.click(3, 3)
     assert same(before, masks(segmentation))
-    assert "outside" in options.status.text or "marks no voxel" in options.status.text
+    assert "marks no voxel" in options.status.text
+    hand("Red").rest(BITE)
+    assert not options.status.text
 
 
 def test_a_suggested_radius_follows_the_pointer_until_the_user_sets_one(hand, options):
