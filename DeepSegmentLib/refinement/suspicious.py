@@ -55,6 +55,9 @@ _ROUND_STEPS = 4.0
 _LEAST_ODDS = 0.01
 """Probabilities are kept this far from 0 and 1."""
 
+_PLAIN, _PLAIN_ODDS = ("island", "hole", "slices"), 1.0
+"""What a person sees at once is named first, from these log-odds on, whatever else speaks for a place."""
+
 _REASONS: dict[Kind, tuple[str, str]] = {
     "shape": ("bump or thin bridge", "dent or gap"),
     "tissue": ("looks like the surroundings", "looks like the segment"),
@@ -135,6 +138,8 @@ def suspicious_places(
     if view is None or count < 1:
         return ()
     scene = view.scene(mask, intensities, _network(view, mask, probability, entropy))
+    if scene.mask.all() or not scene.mask.any():
+        return ()
     found = suspect(scene)
     best = _scores(scene, found)
     for place in accepted:
@@ -271,7 +276,8 @@ def _piece(scene: Scene, found: Suspicion, peak: NDArray[np.int64]) -> tuple[Mas
 def _reason(found: Suspicion, piece: Mask, part: tuple[slice, ...], *, positive: bool, ml: float) -> tuple[Kind, str]:
     """What speaks most for a piece being wrong."""
     weights = {name: float(log_odds[part][piece].mean()) for name, log_odds in found.parts.items()}
-    kind = cast("Kind", max(weights, key=weights.__getitem__))
+    plain = [name for name in _PLAIN if weights[name] > _PLAIN_ODDS]
+    kind = cast("Kind", plain[0] if plain else max(weights, key=weights.__getitem__))
     if kind == "network" and weights[kind] <= 0:
         return kind, "uncertain border"
     text = _REASONS[kind][positive]
