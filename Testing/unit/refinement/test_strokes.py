@@ -1,118 +1,173 @@
-"""Which voxels a prompt marks."""
+"""Prompts mark the voxels that brute force finds, on any grid."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from refinement_worlds import MAKERS
 from scipy import ndimage
 from skimage.draw import polygon2mask
+from strategies import geometries, shapes, spacings
 
 from DeepSegmentLib.data import BoxPrompt, Geometry, Lasso, Point, Scribble
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.refinement.strokes import corners_around, distance_to_line, marked_voxels, points_of
 
-SHAPE = (9, 11, 13)
+grids = geometries(shapes(9), spacings(0.4, 4))
+seeds = st.integers(0, 2**32 - 1)
+GRID = Geometry.from_spacing((7, 8, 9), (2, 1, 0.5))
 
 
-@st.composite
-def geometries(draw):
-    """Oblique, flipped, anisotropic grids."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-    affine = np.eye(4)
-    affine[:3, :3] = rotation * rng.uniform(0.5, 4, 3)
-    affine[:3, 3] = rng.uniform(-100, 100, 3)
-    return Geometry(SHAPE, affine)
+def _mask(indices, geometry):
+    mask = np.zeros(geometry.shape, dtype=int)
+    np.add.at(mask, tuple(indices.T), 1)
+    assert mask.max(initial=0) <= 1, "a voxel is marked twice"
+    return mask.astype(bool)
 
 
-places = st.tuples(*[st.floats(-0.4, size - 0.6) for size in SHAPE])
+@pytest.mark.parametrize("kind", MAKERS)
+@given(geometry=grids, seed=seeds, positive=st.booleans())
+def test_marks_what_brute_force_finds(kind, geometry, seed, positive):
+    asked = MAKERS[kind](np.random.default_rng(seed), geometry, "a", positive)
+    may_mark = asked.maybe if asked.region is None else asked.region
+    if not may_mark.any():
+        with pytest.raises(InvalidInputError, match="marks no voxel"):
+            marked_voxels(asked.prompt, geometry)
+        return
+    try:
+        marks = marked_voxels(asked.prompt, geometry)
+    except InvalidInputError:
+        assert not asked.sure.any()
+        return
+    stroke = _mask(marks.stroke, geometry)
+    assert not (asked.sure & ~stroke).any()
+    assert not (stroke & ~asked.maybe).any()
+    assert (marks.region is None) == (asked.region is None)
+    if asked.region is not None:
+        region = _mask(marks.region, geometry)
+        assert not (region & ~asked.region).any()
+        assert not (stroke & ~region).any()
 
 
-def everywhere(geometry):
-    return geometry.index_to_ras(np.argwhere(np.ones(geometry.shape, bool)))
-
-
-@given(geometries(), places)
-def test_a_point_marks_the_nearest_voxel(geometry, place):
-    marks = marked_voxels(Point("a", True, geometry.index_to_ras(place)), geometry)
-    assert np.abs(marks.stroke - np.array(place)).max() <= 0.5 + 1e-6
-    assert len(marks.stroke) == 1
+@given(geometry=grids, data=st.data())
+def test_a_click_on_a_center_marks_its_voxel(geometry, data):
+    index = [data.draw(st.integers(0, n - 1)) for n in geometry.shape]
+    marks = marked_voxels(Point("a", True, geometry.index_to_ras(index)), geometry)
+    assert marks.stroke.tolist() == [index]
     assert marks.region is None
 
 
-@given(geometries(), st.lists(places, min_size=1, max_size=4))
-def test_a_scribble_is_connected_and_holds_its_corners(geometry, corners):
-    stroke = marked_voxels(Scribble("a", True, geometry.index_to_ras(corners)), geometry).stroke
-    mask = np.zeros(SHAPE, bool)
-    mask[tuple(stroke.T)] = True
+@given(geometry=grids, seed=seeds, count=st.integers(1, 6), thin=st.booleans())
+def test_the_voxels_of_a_line_hang_together(geometry, seed, count, thin):
+    rng = np.random.default_rng(seed)
+    corners = geometry.index_to_ras(rng.uniform(0, np.asarray(geometry.shape) - 1, (count, 3)))
+    radius_mm = 0.0 if thin else float(rng.uniform(0, 5))
+    mask = _mask(marked_voxels(Scribble("a", True, corners, radius_mm), geometry).stroke, geometry)
     assert ndimage.label(mask, np.ones((3, 3, 3)))[1] == 1
-    for corner in np.floor(np.array(corners) + 0.5).astype(int):
-        assert mask[tuple(np.minimum(corner, np.array(SHAPE) - 1))]
 
 
-@given(geometries(), st.lists(places, min_size=1, max_size=3), st.floats(0.1, 8))
-def test_a_wide_scribble_marks_all_within_its_radius(geometry, corners, radius):
-    line = geometry.index_to_ras(corners)
-    stroke = marked_voxels(Scribble("a", True, line, radius), geometry).stroke
-    mask = np.zeros(SHAPE, bool)
-    mask[tuple(stroke.T)] = True
-    near = distance_to_line(everywhere(geometry), line).reshape(SHAPE) <= radius
-    assert mask[near].all()
-    thin = marked_voxels(Scribble("a", True, line), geometry).stroke
-    near[tuple(thin.T)] = True
-    assert np.array_equal(mask, near)
+@given(geometry=grids, seed=seeds)
+def test_a_wider_line_marks_all_that_a_thinner_one_does(geometry, seed):
+    rng = np.random.default_rng(seed)
+    corners = geometry.index_to_ras(rng.uniform(0, np.asarray(geometry.shape) - 1, (3, 3)))
+    masks = [
+        _mask(marked_voxels(Scribble("a", True, corners, r), geometry).stroke, geometry)
+        for r in sorted([0.0, *rng.uniform(0, 8, 3)])
+    ]
+    assert all(not (thin & ~wide).any() for thin, wide in pairwise(masks))
 
 
-@given(geometries(), st.lists(places, min_size=2, max_size=2))
-def test_a_box_marks_the_centers_inside(geometry, corners):
-    prompt = BoxPrompt("a", False, geometry.index_to_ras(corners))
-    low, high = prompt.corners_ras.min(axis=0), prompt.corners_ras.max(axis=0)
-    at = everywhere(geometry)
-    inside = ((at >= low - 1e-6) & (at <= high + 1e-6)).all(axis=1)
-    if not inside.any():
-        with pytest.raises(InvalidInputError, match="marks no voxel"):
-            marked_voxels(prompt, geometry)
+@given(seed=seeds, axis=st.integers(0, 2), count=st.integers(3, 9))
+def test_a_flat_lasso_is_the_polygon_of_its_slice(seed, axis, count):
+    rng = np.random.default_rng(seed)
+    geometry = Geometry.from_spacing((9, 10, 11), (1.5, 0.7, 2))
+    others = [a for a in range(3) if a != axis]
+    sizes = [geometry.shape[a] for a in others]
+    flat = rng.uniform(-2, np.add(sizes, 1), (count, 2))
+    corners = np.full((count, 3), float(rng.integers(0, geometry.shape[axis])))
+    corners[:, others] = flat
+    expected = polygon2mask(tuple(sizes), flat)
+    assume(expected.any())
+    marks = marked_voxels(Lasso("a", True, geometry.index_to_ras(corners), 0), geometry)
+    assert np.array_equal(marks.stroke, marks.region)
+    assert np.unique(marks.stroke[:, axis]).tolist() == [int(corners[0, axis])]
+    assert np.array_equal(_mask(marks.stroke, geometry).any(axis=axis), expected)
+
+
+def test_a_deep_lasso_reaches_to_both_sides_of_its_plane():
+    corners = GRID.index_to_ras(np.array([(3, 1.5, 1.5), (3, 1.5, 6.5), (3, 5.5, 6.5), (3, 5.5, 1.5)]))
+    marks = marked_voxels(Lasso("a", True, corners, 4.0), GRID)
+    assert np.unique(marks.stroke[:, 0]).tolist() == [3]
+    assert np.unique(marks.region[:, 0]).tolist() == [1, 2, 3, 4, 5]
+    assert len(marks.region) == 5 * len(marks.stroke) == 5 * 4 * 5
+
+
+def test_a_positive_box_says_only_where_the_segment_is():
+    corners = GRID.index_to_ras(np.array([(1, 1, 1), (2, 3, 4)]))
+    marks = marked_voxels(BoxPrompt("a", True, corners), GRID)
+    assert marks.stroke.shape == (0, 3)
+    assert len(marks.region) == 2 * 3 * 4
+    assert len(marked_voxels(BoxPrompt("a", False, corners), GRID).stroke) == 2 * 3 * 4
+
+
+def test_the_part_of_a_line_outside_the_grid_is_left_out():
+    ends = GRID.index_to_ras(np.array([(3, 4, 4), (3, 4, 40)]))
+    stroke = marked_voxels(Scribble("a", True, ends), GRID).stroke
+    assert stroke.tolist() == [[3, 4, i] for i in range(4, 9)]
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda place: Point("a", True, place), "point"),
+        (lambda place: Scribble("a", True, place[None], 1.0), "scribble"),
+        (lambda place: BoxPrompt("a", True, [place, place + 1]), "box"),
+        (lambda place: BoxPrompt("a", False, [place, place + 1]), "box"),
+        (lambda place: Lasso("a", True, place + np.eye(3), 1.0), "lasso"),
+    ],
+)
+def test_says_where_a_prompt_lies_that_misses_the_volume(make, kind):
+    far = r"reaches from \[0\.0, 0\.0, 0\.0\] to \[4\.0, 7\.0, 12\.0\]; place it inside"
+    with pytest.raises(InvalidInputError, match=rf"the {kind} around RAS \[.*\] mm marks no voxel.*{far}"):
+        marked_voxels(make(np.array([100.0, 200, 300])), GRID)
+
+
+def test_a_lasso_without_area_marks_nothing():
+    with pytest.raises(InvalidInputError, match=r"lasso .* marks no voxel"):
+        marked_voxels(Lasso("a", True, GRID.index_to_ras(np.array([(1, 1, 1), (2, 2, 2), (3, 3, 3)])), 0), GRID)
+
+
+@given(places=st.lists(st.tuples(*[st.floats(-9, 9)] * 3), min_size=1, max_size=4), seed=seeds)
+def test_distance_to_a_line_is_that_to_its_nearest_sample(places, seed):
+    corners = np.asarray(places)
+    points = np.random.default_rng(seed).uniform(-9, 9, (20, 3))
+    ends = corners[1:] if len(corners) > 1 else corners
+    samples = [a + (b - a) * t for a, b in zip(corners, ends, strict=False) for t in np.linspace(0, 1, 300)]
+    nearest = np.linalg.norm(points[:, None] - np.array(samples), axis=2).min(axis=1)
+    found = distance_to_line(points, corners)
+    assert (found <= nearest + 1e-9).all()
+    assert (found >= nearest - 0.06).all()
+
+
+@given(geometry=grids, seed=seeds, kind=st.sampled_from(sorted(MAKERS)), positive=st.booleans())
+def test_all_that_is_marked_lies_between_the_corners(geometry, seed, kind, positive):
+    prompt = MAKERS[kind](np.random.default_rng(seed), geometry, "a", positive).prompt
+    try:
+        marks = marked_voxels(prompt, geometry)
+    except InvalidInputError:
         return
-    marks = marked_voxels(prompt, geometry)
-    assert len(marks.stroke) == len(marks.region) == inside.sum()
-    wanted = marked_voxels(BoxPrompt("a", True, prompt.corners_ras), geometry)
-    assert len(wanted.stroke) == 0
-    assert len(wanted.region) == inside.sum()
+    places = geometry.index_to_ras(np.concatenate([marks.stroke, *([] if marks.region is None else [marks.region])]))
+    corners = corners_around(prompt, sum(geometry.spacing_mm) / 2)
+    assert corners.shape == (8, 3)
+    assert (places >= corners.min(axis=0) - 1e-4).all()
+    assert (places <= corners.max(axis=0) + 1e-4).all()
 
 
-def test_a_lasso_agrees_with_skimage():
-    geometry = Geometry.from_spacing(SHAPE, (2, 1, 1))
-    outline = np.array([(2.2, 1.3), (9.4, 2.1), (8.2, 9.7), (5.1, 5.2), (2.4, 10.6)])
-    ras = geometry.index_to_ras(np.insert(outline, 0, 4, axis=1))
-    marks = marked_voxels(Lasso("a", True, ras, depth_mm=2.1), geometry)
-    flat = polygon2mask(SHAPE[1:], outline)
-    for voxels, planes in ((marks.stroke, [4]), (marks.region, [3, 4, 5])):
-        mask = np.zeros(SHAPE, bool)
-        mask[tuple(voxels.T)] = True
-        assert np.array_equal(mask.any(axis=(1, 2)).nonzero()[0], planes)
-        assert all(np.array_equal(mask[plane], flat) for plane in planes)
-
-
-@given(geometries(), st.lists(places, min_size=3, max_size=5), st.floats(0, 6))
-def test_the_corners_hold_all_that_is_marked(geometry, corners, margin):
-    ras = geometry.index_to_ras(corners)
-    for prompt in (Scribble("a", True, ras, margin), Lasso("a", True, ras, margin), BoxPrompt("a", True, ras[:2])):
-        try:
-            marks = marked_voxels(prompt, geometry)
-        except InvalidInputError:
-            continue
-        voxels = marks.stroke if marks.region is None else np.concatenate([marks.stroke, marks.region])
-        box = geometry.ras_to_index(corners_around(prompt))
-        assert (voxels >= box.min(axis=0) - 1).all()
-        assert (voxels <= box.max(axis=0) + 1).all()
-
-
-@pytest.mark.parametrize("kind", [Point, Scribble, BoxPrompt, Lasso])
-def test_outside_is_refused_with_the_place(kind):
-    geometry = Geometry.from_spacing(SHAPE, (1, 1, 1))
-    far = np.array([[900, 0, 0], [903, 2, 0], [901, 1, 2]], float)
-    points = {Point: far[0], Scribble: far, BoxPrompt: far[:2], Lasso: far}[kind]
-    prompt = kind("a", True, points, *([1.0] if kind is Lasso else []))
-    assert points_of(prompt).shape[1] == 3
-    with pytest.raises(InvalidInputError, match=r"RAS \[90.*marks no voxel.*place it inside"):
-        marked_voxels(prompt, geometry)
+def test_the_points_of_each_kind_of_prompt():
+    corners = np.arange(9.0).reshape(3, 3) ** 2
+    assert points_of(Point("a", True, corners[0])).tolist() == [corners[0].tolist()]
+    for prompt in (Scribble("a", True, corners), Lasso("a", True, corners, 1)):
+        assert points_of(prompt) is prompt.points_ras
+    assert points_of(BoxPrompt("a", True, corners[:2])).tolist() == corners[:2].tolist()
