@@ -5,7 +5,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from DeepSegmentGui.correcting import Target, correctorOf
+from DeepSegmentGui.fix_options import LARGEST_MM, SMALLEST_MM
 from DeepSegmentGui.placing import PointPlacer
+from DeepSegmentGui.results import jumpTo
 
 EFFECT = "DeepSegment Fix"
 
@@ -22,6 +24,7 @@ class CorrectSection:
     def __init__(self, ui, scene, panel):
         self._ui, self._scene, self._panel = ui, scene, panel
         self._session = None
+        self._seen = {}
         self.corrector = correctorOf(scene)
         self.corrector.listeners.append(self.refresh)
         self._placer = PointPlacer(scene, self._pointPlaced, self.refresh)
@@ -36,6 +39,7 @@ class CorrectSection:
         ui.correctRemoveButton.connect("clicked()", lambda: self._place(ui.correctRemoveButton.checked, positive=False))
         ui.correctUndoButton.connect("clicked()", self.undo)
         ui.correctRedoButton.connect("clicked()", self.redo)
+        ui.correctNextButton.connect("clicked()", self.showNextPlace)
         ui.correctFinishedButton.connect("clicked()", self._setFinished)
         ui.correctEditorButton.connect("clicked()", self.openSegmentEditor)
         ui.resumeButton.connect("clicked()", self.resume)
@@ -60,6 +64,7 @@ class CorrectSection:
     def forget(self):
         """The scene closes."""
         self._placer.stop()
+        self._seen.clear()
         self._say("")
 
     # Corrections
@@ -123,6 +128,30 @@ class CorrectSection:
 
     def _say(self, text):
         self._ui.correctStatusLabel.text = text
+
+    # Where to look
+
+    def showNextPlace(self):
+        """Go to the most suspicious place that was not shown, or that was changed since."""
+        target = self.target()
+        if target.segment is not None:
+            self._try(lambda: self._showPlace(target))
+
+    def _showPlace(self, target):
+        from DeepSegmentLib.hosts.mrml.refining import suspicious_in
+
+        canvas = target.canvas(overwrite=False)
+        seen = self._seen.setdefault((target.segmentation.GetID(), target.segmentID), [])
+        places = suspicious_in(canvas, seen)
+        if not places:
+            return _("Nothing else looks suspicious in {name}.").format(name=target.segment.GetName())
+        seen.append(places[0])
+        jumpTo(self._scene, canvas.in_scene(places[0].center_ras))
+        self._panel.parameters.correctRadius = min(max(places[0].radius_mm, SMALLEST_MM), LARGEST_MM)
+        sign = _("something may be missing") if places[0].positive else _("something may be too much")
+        return _("{reason}: {sign} here; {count} more places.").format(
+            reason=places[0].reason.capitalize(), sign=sign, count=len(places) - 1
+        )
 
     # Segments
 
@@ -193,7 +222,10 @@ class CorrectSection:
         """Bring the widgets in line with what can be done."""
         ui, target = self._ui, self.target()
         there = target.segment is not None
-        for button in (ui.correctAddButton, ui.correctRemoveButton, ui.correctFinishedButton, ui.correctEditorButton):
+        for button in (
+            ui.correctAddButton, ui.correctRemoveButton, ui.correctFinishedButton, ui.correctEditorButton,
+            ui.correctNextButton,
+        ):  # fmt: skip
             button.enabled = there
         if self._placer.active and not there:
             self._placer.stop()

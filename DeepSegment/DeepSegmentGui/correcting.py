@@ -57,7 +57,7 @@ class _Step:
     Attributes:
         segmentationID: Its node.
         kept: The `KeptEdit`.
-        prompt: What the user pointed at.
+        prompt: What the user pointed at; None where that is no longer true.
     """
 
     segmentationID: str
@@ -80,7 +80,7 @@ class Corrector:
         self._done, self._undone = [], []
         self._owed = None
         self._stale = set()
-        self._records = Records(scene, self._somethingChanged)
+        self._records = Records(scene, self._somethingChanged, self._othersEdited)
         self.listeners = []
         scene.AddObserver(scene.StartCloseEvent, lambda *_event: self.forget())
         slicer.app.connect("aboutToQuit()", self.forget)
@@ -177,7 +177,8 @@ class Corrector:
     def _earlier(self, target):
         """Prompts given before for this segment."""
         node, segmentID = target.segmentation.GetID(), target.segmentID
-        return [step.prompt for step in self._done if step.segmentationID == node and step.kept.segment_id == segmentID]
+        steps = [step for step in self._done if step.segmentationID == node and step.kept.segment_id == segmentID]
+        return [step.prompt for step in steps if step.prompt is not None]
 
     # Undo
 
@@ -241,6 +242,19 @@ class Corrector:
 
     def _somethingChanged(self):
         self._quietTimer.start()
+
+    def _othersEdited(self, segmentation, volume):
+        """Prompts that other tools made untrue, by their own undo or a brush, no longer bind."""
+        from DeepSegmentLib.hosts.mrml.refining import is_true
+
+        self._done = [
+            replace(step, prompt=None)
+            if step.segmentationID == segmentation.GetID()
+            and step.prompt is not None
+            and not is_true(Target(volume, segmentation, step.kept.segment_id).canvas(overwrite=False), step.prompt)
+            else step
+            for step in self._done
+        ]
 
     def _quiet(self):
         self.settle()

@@ -29,7 +29,7 @@ class FixPointer:
         self._overlays = {}
         self._view = None
         self._place = (0, 0)
-        self._isNegative = False
+        self._isNegative = self._isHindered = False
         self._stroke = []
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
@@ -63,7 +63,8 @@ class FixPointer:
     def deactivate(self):
         """Take everything out of the views."""
         self._timer.stop()
-        self._corrector().settle()
+        if self._overlays:
+            self._corrector().settle()
         for view, overlay in self._overlays.items():
             for actor in overlay.actors:
                 self._effect.removeActor2D(view, actor)
@@ -189,6 +190,9 @@ class FixPointer:
         correction, canvas = self._corrector().preview(self._target(), prompt, self._options.settings)
         self._showChange(correction, canvas, positive=prompt.positive)
         self._draw()
+        if self._isHindered:
+            self._options.say("")
+            self._isHindered = False
 
     def _showChange(self, correction, canvas, positive):
         from DeepSegmentLib.hosts.mrml.sections import areas, outline, section
@@ -209,6 +213,7 @@ class FixPointer:
         except DeepSegmentError as error:
             self._overlay(self._view).hideChange()
             self._options.say(str(error))
+            self._isHindered = True
 
     def _draw(self):
         """Draw circle and stroke."""

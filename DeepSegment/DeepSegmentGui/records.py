@@ -11,10 +11,11 @@ class Records:
     Args:
         scene: The MRML scene.
         changed: Called without arguments after each change of a journaled segmentation, whoever made it.
+        edited: Called with the journal's segmentation and volume when other tools have edited it.
     """
 
-    def __init__(self, scene, changed):
-        self._scene, self._notify = scene, changed
+    def __init__(self, scene, changed, edited):
+        self._scene, self._notify, self._edited = scene, changed, edited
         self._journals = {}
         self._observations = {}
         self.trouble = ""
@@ -28,7 +29,7 @@ class Records:
         """
         journal = self._journals.get(segmentation.GetID())
         if journal is not None and journal.fits(volume):
-            self._try(journal.catch_up)
+            self._try(lambda: journal.catch_up() and self._edited(segmentation, volume))
             return ()
         self.drop(segmentation, replaced=True)
         self._try(lambda: self._begin(segmentation, volume))

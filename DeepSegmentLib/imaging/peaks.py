@@ -1,4 +1,4 @@
-"""The highest places of a map, spread over it; found on block means, so that the cost does not follow the resolution."""
+"""The highest places of a map, spread over it; on block means, so that the cost does not follow the resolution."""
 
 from __future__ import annotations
 

@@ -162,6 +162,7 @@ def test_a_finished_segment_no_longer_changes(host, ui, segmentation):
 
 def test_neighbors_are_kept_unless_overwriting_is_asked_for(host, ui, segmentation):
     before = masks(segmentation)
+    ui.correctRadiusSlider.value = 3  # all neighbor
     host.click(ui.correctAddButton)
     click(host, (20, 20, 30))
     assert same(before, masks(segmentation))
@@ -212,3 +213,18 @@ def test_closing_the_scene_forgets_everything(host, module, ui):
     host.process_events(0.1)
     assert not ui.correctUndoButton.enabled
     assert not ui.correctAddButton.enabled
+
+
+def test_suspicious_places_are_shown_until_there_is_none(host, ui, module, segmentation):
+    """The worst comes first, none comes twice; one that was changed may come again."""
+    view, shown = host.open_views()["Red"], []
+    for _n in range(20):
+        host.click(ui.correctNextButton)
+        if "Nothing else" in ui.correctStatusLabel.text:
+            break
+        to_ras = view.node.GetSliceToRAS()
+        shown.append(tuple(round(to_ras.GetElement(row, 3), 1) for row in range(3)))
+        assert "more places" in ui.correctStatusLabel.text
+    assert 1 <= len(shown) == len(set(shown)) < 20
+    errors = GRID.index_to_ras([BITE, LEAK])
+    assert np.linalg.norm(np.array(shown[0]) - errors, axis=1).min() < 12

@@ -241,6 +241,7 @@ def test_a_locked_segment_stays_and_the_reason_is_said(hand, options, segmentati
 
 def test_neighbors_are_kept_unless_overwriting_is_asked_for(hand, options, segmentation):
     before = masks(segmentation)
+    options.setRadius(3)  # all neighbor
     hand("Red").click((20, 20, 30))
     assert same(before, masks(segmentation))
     assert "Other segments" in options.status.text
@@ -281,7 +282,9 @@ def test_a_click_outside_the_volume_says_so(hand, options, segmentation):
     before = masks(segmentation)
     hand("Red").mouse.click(3, 3)
     assert same(before, masks(segmentation))
-    assert "outside" in options.status.text or "marks no voxel" in options.status.text
+    assert "marks no voxel" in options.status.text
+    hand("Red").rest(BITE)
+    assert not options.status.text
 
 
 def test_a_suggested_radius_follows_the_pointer_until_the_user_sets_one(hand, options):
@@ -328,3 +331,20 @@ def test_surfaces_follow_after_a_while(host, hand, segmentation):
     renewed = segmentation.GetSegmentation().GetSegment("organ").GetRepresentation("Closed surface")
     assert renewed.GetNumberOfPoints() != points
     assert segmentation.GetSegmentation().GetSegment("neighbor").GetRepresentation("Closed surface") is not None
+
+
+def test_a_prompt_that_the_editor_s_undo_made_untrue_no_longer_binds(host, hand, editor, segmentation):
+    hand("Red").click(LEAK, control=True)
+    assert not masks(segmentation)["organ"][LEAK]
+    editor.undo()
+    host.process_events(1.2)
+    hand("Red").click((20, 31, 13), control=True)
+    editor.undo()
+    host.process_events(1.2)
+    k, j, i = LEAK
+    before = masks(segmentation)
+    hand("Red").click((k, j + 5, i))
+    after = masks(segmentation)
+    assert after["organ"].sum() > before["organ"].sum()
+    corrector = editor.activeEffect().self().pointer._corrector()
+    assert [step.prompt is None for step in corrector._done] == [True, True, False]

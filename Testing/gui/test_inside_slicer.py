@@ -26,6 +26,7 @@ def test_the_module_s_own_test(host, module):
 
 @pytest.mark.parametrize("path", sorted((MODULE / "Testing" / "Python").glob("*Test.py")), ids=lambda path: path.stem)
 def test_tests_for_ctest(host, module, path):
+    host.complete_startup()
     suite = unittest.defaultTestLoader.loadTestsFromModule(load(path))
     assert suite.countTestCases() > 0
     result = unittest.TestResult()

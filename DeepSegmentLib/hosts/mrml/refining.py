@@ -11,6 +11,7 @@ from DeepSegmentLib.data import Box, Geometry
 from DeepSegmentLib.data.geometry import as_index
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.refinement.strokes import marked_voxels
+from DeepSegmentLib.refinement.suspicious import suspicious_places
 
 from .blocks import hull_of, read_labels, sample
 from .geometry import check_same_transform, lattice_of, local_geometry, to_world
@@ -21,9 +22,12 @@ from .segments import is_protected
 from .volumes import voxels_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from DeepSegmentLib.data import Prompt
+    from DeepSegmentLib.refinement.suspicious import Place
 
     Mask = NDArray[np.bool_]
     Matrix = NDArray[np.float64]
@@ -107,14 +111,21 @@ class NodeCanvas:
 
     def point(self, point_ras: NDArray[np.float64]) -> NDArray[np.float64]:
         """A point of the scene, in RAS mm, in the space of the grid: that of the node, whatever it is under."""
+        return self._moved(point_ras, "GetTransformFromWorld")
+
+    def in_scene(self, point_ras: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A point in the space of the grid, in RAS mm, in the scene."""
+        return self._moved(point_ras, "GetTransformToWorld")
+
+    def _moved(self, point_ras: NDArray[np.float64], way: str) -> NDArray[np.float64]:
         transform = self.segmentation.GetParentTransformNode()
         if transform is None:
             return point_ras
         import vtk
 
         general = vtk.vtkGeneralTransform()
-        transform.GetTransformFromWorld(general)
-        return np.array(general.TransformPoint(point_ras.tolist()))
+        getattr(transform, way)(general)
+        return np.array(general.TransformPoint(np.asarray(point_ras).tolist()))
 
 
 def canvas_of(
@@ -197,6 +208,32 @@ def _moved(lattice: Matrix, start: tuple[int, int, int]) -> Matrix:
     moved = lattice.copy()
     moved[:3, 3] += lattice[:3, :3] @ np.asarray(start)
     return moved
+
+
+def suspicious_in(canvas: NodeCanvas, accepted: Sequence[Place] = ()) -> tuple[Place, ...]:
+    """Where the segment is probably wrong, the worst first; see `refinement.suspicious`.
+
+    Args:
+        canvas: The segment.
+        accepted: Places that the user found right.
+
+    Returns:
+        Places in the space of the grid.
+    """
+    whole = Box.of_shape(canvas.geometry.shape)
+    name = str(canvas.segmentation.GetSegmentation().GetSegment(canvas.segment_id).GetName())
+    same_grid = canvas.channels.shape[1:] == whole.shape and np.allclose(canvas.step, np.eye(4), atol=1e-3)
+    image = canvas.channels[0] if same_grid and canvas.start == (0, 0, 0) else canvas.intensities(whole)[0]
+    return suspicious_places(canvas.segment(whole), canvas.geometry, name, intensities=image, accepted=accepted)
+
+
+def is_true(canvas: NodeCanvas, prompt: Prompt) -> bool:
+    """Whether the voxels that a prompt decided are still on its side."""
+    stroke = marked_voxels(prompt, canvas.geometry).stroke
+    if not len(stroke):
+        return True
+    box = Box(as_index(stroke.min(axis=0)), as_index(stroke.max(axis=0) + 1))
+    return bool((canvas.segment(box)[tuple((stroke - box.start).T)] == prompt.positive).all())
 
 
 def why_nothing_changes(canvas: NodeCanvas, prompt: Prompt) -> str:
