@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from DeepSegmentLib import __version__
 from DeepSegmentLib.errors import Cancelled, DeepSegmentError
 
+from .correct_options import add_correct_options, correct, describe
 from .export_options import add_export_options, export
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"DeepSegment {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_segment(commands)
+    _add_correct(commands)
     _add_models(commands)
     _add_evaluate(commands)
     _add_export(commands)
@@ -160,6 +162,22 @@ def _print_reports(reports: list[dict[str, object]], *, as_json: bool, single: b
 
 def _print_json(document: object) -> None:
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _add_correct(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "correct", "mend a segmentation by clicks, scribbles, boxes and lassos")
+    parser.set_defaults(run=_correct)
+    add_correct_options(parser)
+    _add_json(parser)
+
+
+def _correct(options: argparse.Namespace) -> int:
+    report = correct(options)
+    if options.json:
+        _print_json(report)
+    else:
+        sys.stdout.write(describe(report) + "\n")
+    return 0
 
 
 def _add_models(commands: _Commands[argparse.ArgumentParser]) -> None:

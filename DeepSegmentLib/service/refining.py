@@ -1,0 +1,264 @@
+"""Correct the segments of a volume by prompts, with a journal on disk: for scripts, and as the model for shells."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from DeepSegmentLib import __version__
+from DeepSegmentLib.data import Point, Scribble
+from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.files.journal import Journal, volume_checksum
+from DeepSegmentLib.files.labelmaps import check_segmentation_path, read_labelmap, read_provenance, write_segmentation
+from DeepSegmentLib.files.prompts import read_prompts
+from DeepSegmentLib.files.volumes import read_input
+from DeepSegmentLib.imaging.label_grids import match_grid
+from DeepSegmentLib.refinement.history import unpack
+from DeepSegmentLib.refinement.session import RefinementSession
+from DeepSegmentLib.refinement.settings import RefineSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from DeepSegmentLib.data import LabelMap, LabelUpdate, Prompt, Volume
+
+
+class RecordedSession:
+    """A refinement session whose every change is in a journal before it is handed out.
+
+    Attributes:
+        session: What corrects; its labels, prompts, preview and suggested radius may be asked for.
+        journal: What remembers.
+    """
+
+    def __init__(self, session: RefinementSession, journal: Journal) -> None:
+        """Join a session and a journal that stand at the same labels; see `begin` and `resume`."""
+        self.session, self.journal = session, journal
+
+    @classmethod
+    def begin(
+        cls, volume: Volume, labels: LabelMap, folder: Path, *, model: Mapping[str, str] | None = None, **limits: Any
+    ) -> Self:
+        """Begin with labels as they are, and a journal in a new folder.
+
+        Args:
+            volume: The image; on the labels' grid.
+            labels: What to correct.
+            folder: Of the journal; new or empty.
+            model: What made the labels, see `Journal.create`.
+            limits: What may change, see `RefinementSession`.
+
+        Raises:
+            InvalidInputError: The grids differ, a name is unknown, or there is something in the folder.
+            VolumeFileError: The journal cannot be written.
+        """
+        session = RefinementSession(volume, labels, **limits)
+        checksum = volume_checksum(volume)
+        return cls(session, Journal.create(folder, labels, volume_checksum=checksum, model=model))
+
+    @classmethod
+    def resume(cls, volume: Volume, folder: Path, **limits: Any) -> Self:
+        """Go on where a journal ends; everything in it can be undone, and all its prompts hold.
+
+        Raises:
+            InvalidInputError: The volume is not the one that was corrected.
+            VolumeFileError: The journal is damaged, or another process has it.
+        """
+        journal = Journal.open(folder)
+        try:
+            journal.check_volume(volume)
+            return cls(_replayed(volume, journal, limits), journal)
+        except BaseException:
+            journal.close()
+            raise
+
+    def apply(self, prompt: Prompt, settings: RefineSettings | None = None) -> LabelUpdate:
+        """As `RefinementSession.apply`; where it cannot be recorded, nothing changes."""
+        chosen = settings or RefineSettings()
+        update = self.session.apply(prompt, chosen)
+        with _or_else(self.session.undo):
+            self.journal.record(prompt, chosen, update, prompt.segment)
+        return update
+
+    def edit(self, update: LabelUpdate) -> None:
+        """As `RefinementSession.edit`; where it cannot be recorded, nothing changes."""
+        self.session.edit(update)
+        with _or_else(self.session.undo):
+            self.journal.record_edit(update)
+
+    def undo(self) -> LabelUpdate | None:
+        """As `RefinementSession.undo`; where it cannot be recorded, nothing changes."""
+        update = self.session.undo()
+        if update is not None:
+            with _or_else(self.session.redo):
+                self.journal.record_undo(update)
+        return update
+
+    def redo(self) -> LabelUpdate | None:
+        """As `RefinementSession.redo`; where it cannot be recorded, nothing changes."""
+        update = self.session.redo()
+        if update is not None:
+            with _or_else(self.session.undo):
+                self.journal.record_redo(update)
+        return update
+
+    def close(self) -> None:
+        """Let others have the journal."""
+        self.journal.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class CorrectRequest:
+    """What to correct, by what, and where to put it.
+
+    Attributes:
+        output: Segmentation to write: .seg.nrrd, or a labelmap with a JSON label table.
+        image: Volume file or DICOM folder; may be missing where a journal is only read.
+        labels: Labelmap or .seg.nrrd on the image's grid; None where a journal is resumed.
+        prompts: JSON file of prompts, see `files.prompts`; may be missing where a journal is resumed.
+        journal: Folder of the journal, or None for none.
+        resume: Whether the journal is there already.
+        segment: The segment of prompts that name none.
+        radius_mm: Edit radius; None for one that fits each error.
+        settings: How prompts are understood; its radius is not used.
+    """
+
+    output: Path
+    image: Path | None = None
+    labels: Path | None = None
+    prompts: Path | None = None
+    journal: Path | None = None
+    resume: bool = False
+    segment: str | None = None
+    radius_mm: float | None = None
+    settings: RefineSettings = field(default_factory=RefineSettings)
+
+    def __post_init__(self) -> None:
+        if self.resume and (self.journal is None or self.labels is not None):
+            raise InvalidInputError("a journal that is resumed brings its labels along; name the journal and no labels")
+        if not self.resume and (self.image is None or self.labels is None or self.prompts is None):
+            raise InvalidInputError("an image, its labels and prompts are needed, or a journal to resume")
+        if self.resume and (self.image is None) != (self.prompts is None):
+            raise InvalidInputError("to correct on from a journal, the image and prompts are needed, both of them")
+
+
+def correct_files(request: CorrectRequest) -> dict[str, Any]:
+    """Correct a labelmap in files, or bring back what a journal holds.
+
+    Returns:
+        The report: output, journal, for each new prompt what it did, and the volume of each segment in ml.
+
+    Raises:
+        InvalidInputError: The files do not fit each other, or a prompt names an unknown segment or lies outside.
+        VolumeFileError: A file cannot be read or written, or the journal is damaged.
+    """
+    check_segmentation_path(request.output)
+    prompts = () if request.prompts is None else read_prompts(request.prompts, request.segment)
+    labels, provenance, steps = _resumed(request, prompts) if request.resume else _corrected(request, prompts)
+    words = {
+        **provenance,
+        "corrected_by": f"DeepSegment {__version__}",
+        "corrected": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_segmentation(labels, request.output, words)
+    return {
+        "output": str(request.output),
+        "journal": None if request.journal is None else str(request.journal),
+        "prompts": steps,
+        "volumes_ml": {name: round(ml, 3) for name, ml in labels.volumes_ml().items()},
+    }
+
+
+_Outcome = tuple["LabelMap", "Mapping[str, str]", list[dict[str, Any]]]
+
+
+def _corrected(request: CorrectRequest, prompts: tuple[Prompt, ...]) -> _Outcome:
+    """The labels of a file after the prompts."""
+    if request.image is None or request.labels is None:
+        raise InvalidInputError("an image and its labels are needed")
+    volume, provenance = read_input(request.image), read_provenance(request.labels)
+    labels = match_grid(read_labelmap(request.labels), volume.geometry)
+    if request.journal is None:
+        session = RefinementSession(volume, labels)
+        return _after(session, session, prompts, request, provenance)
+    with RecordedSession.begin(volume, labels, request.journal, model=provenance) as recorded:
+        return _after(recorded.session, recorded, prompts, request, provenance)
+
+
+def _resumed(request: CorrectRequest, prompts: tuple[Prompt, ...]) -> _Outcome:
+    """The labels of a journal, after more prompts if there are any."""
+    if request.journal is None:
+        raise InvalidInputError("a journal is needed")
+    if request.image is None:
+        with Journal.open(request.journal) as journal:
+            return journal.labels(), journal.header.model, []
+    with RecordedSession.resume(read_input(request.image), request.journal) as recorded:
+        return _after(recorded.session, recorded, prompts, request, recorded.journal.header.model)
+
+
+def _after(
+    session: RefinementSession,
+    doer: RefinementSession | RecordedSession,
+    prompts: tuple[Prompt, ...],
+    request: CorrectRequest,
+    provenance: Mapping[str, str],
+) -> _Outcome:
+    """What there is after the prompts, and what each did."""
+    steps = []
+    for prompt in prompts:
+        settings = replace(request.settings, radius_mm=_radius(session, prompt, request))
+        update = doer.apply(prompt, settings)
+        steps.append(
+            {
+                "segment": prompt.segment,
+                "positive": prompt.positive,
+                "radius_mm": round(settings.radius_mm, 2),
+                "changed_voxels": int(update.changed.sum()),
+            }
+        )
+    return session.labels, provenance, steps
+
+
+def _radius(session: RefinementSession, prompt: Prompt, request: CorrectRequest) -> float:
+    """The edit radius that was asked for, or one that fits; boxes and lassos bring their own limits."""
+    if request.radius_mm is not None:
+        return request.radius_mm
+    return session.suggest_radius(prompt) if isinstance(prompt, Point | Scribble) else request.settings.radius_mm
+
+
+def _replayed(volume: Volume, journal: Journal, limits: Mapping[str, Any]) -> RefinementSession:
+    """A session at the end of a journal, with its history."""
+    start = journal.start()
+    session, layers = RefinementSession(volume, start, **limits), start.layers.copy()
+    for entry in journal.entries():
+        update = unpack(entry.change, layers[entry.change.layer])
+        layers[(update.layer, *update.box.to_slices())] = update.after
+        if entry.kind == "undo":
+            session.undo()
+        elif entry.kind == "redo":
+            session.redo()
+        else:
+            session.edit(update, entry.prompt)
+    return session
+
+
+@contextmanager
+def _or_else(revert: Callable[[], object]) -> Iterator[None]:
+    """Take a change back where what must follow it fails."""
+    try:
+        yield
+    except BaseException:
+        revert()
+        raise
