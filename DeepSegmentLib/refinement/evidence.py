@@ -31,7 +31,7 @@ FEATURES = ("appearance", "appearance_smooth", "distance", "distance_depth", "su
             "inside", "opposed")  # fmt: skip
 """The columns of `Evidence.values`; each function below names those that it makes."""
 
-CONTEXT_FEATURES = ("first", "first_near", "first_around", "first_wide", "way", "share")
+CONTEXT_FEATURES = ("first", "first_near", "first_around", "first_wide", "way", "share", "stroke")
 """The columns of `context`."""
 
 _SMOOTH_VOXELS = 40_000
@@ -187,8 +187,8 @@ def context(domain: Domain, evidence: Evidence, odds: Floats) -> Floats:
 
     Returns:
         Float32 array (node, feature), in the order of `CONTEXT_FEATURES`: the log-odds, the mean chance around the
-        node at three scales, how much doubt a path from the source has to cross, and the part of the domain that
-        would change.
+        node at three scales, how much doubt a path from the source has to cross, the part of the domain that
+        would change, and how long the source is in edit radii.
 
     References:
         Tu, Bai, Auto-context and its application to high-level vision tasks and 3D brain image segmentation, IEEE
@@ -207,8 +207,10 @@ def context(domain: Domain, evidence: Evidence, odds: Floats) -> Floats:
     doubt = np.float32(1) - chance
     lengths = grid.length_mm * (doubt[grid.first] + doubt[grid.second]) * np.float32(0.5)
     way = np.minimum(path_lengths(lengths, start, grid) / domain.radius_mm, 2)
-    columns = [odds, *around, way, np.broadcast_to(chance.mean(dtype=np.float32), grid.size)]
-    return np.stack(columns, axis=1).astype(np.float32)
+    places = np.argwhere(domain.source) * spacing_mm
+    length = min(float(np.linalg.norm(np.ptp(places, axis=0))) / domain.radius_mm, 3.0)
+    numbers = [np.full(grid.size, number) for number in (chance.mean(dtype=np.float64), length)]
+    return np.stack([odds, *around, way, *numbers], axis=1).astype(np.float32)
 
 
 def _opposed(domain: Domain, grid: Grid) -> Floats:

@@ -71,9 +71,9 @@ def _fix(canvas: Canvas, prompt: Prompt, marks: Marks, settings: RefineSettings,
     spacing_mm = canvas.geometry.spacing_mm
     stroke = marks.stroke if len(marks.stroke) else _core(marks)
     radius_mm = settings.radius_mm if marks.region is None else _reach_mm(stroke, marks.region, spacing_mm)
-    marked = stroke if marks.region is None else np.concatenate([stroke, marks.region])
+    reached = stroke if marks.region is None else np.concatenate([stroke, marks.region])
     reach_mm = CONTEXT * radius_mm if marks.region is None else (CONTEXT - 1) * radius_mm
-    box = block_around(marked, reach_mm, spacing_mm, canvas.geometry.shape)
+    box = block_around(reached, reach_mm, spacing_mm, canvas.geometry.shape)
     before = canvas.segment(box)
     source = mask_of(stroke, box)
     distance = distance_mm(source, spacing_mm)
@@ -82,7 +82,10 @@ def _fix(canvas: Canvas, prompt: Prompt, marks: Marks, settings: RefineSettings,
     against = _held(canvas, opposite, box)
     target = before == prompt.positive
     free = near & ~target & ~against & canvas.editable(box)
-    must = free & mask_of(marks.stroke, box)
+    marked = mask_of(marks.stroke, box)
+    if marked.any() and not (marked & (free | target)).any():  # where the user pointed, nothing may change
+        free[:] = False
+    must = free & marked
     return Task(
         box,
         Domain(

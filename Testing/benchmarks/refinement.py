@@ -11,6 +11,7 @@ domain, seconds, and the differences to our engine with a paired bootstrap over 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -23,9 +24,8 @@ import numpy as np
 from refinement_cases import Case, all_cases
 from refinement_methods import BASELINES, ENGINE, answer
 from refinement_robot import Robot
-from scipy import ndimage
 
-from DeepSegmentLib.data import LabelMap, Segment, Volume
+from DeepSegmentLib.data import LabelMap, Point, Segment, Volume
 from DeepSegmentLib.evaluation.metrics import compare_masks, dice
 from DeepSegmentLib.refinement.session import RefinementSession
 from DeepSegmentLib.refinement.settings import RefineSettings
@@ -92,19 +92,28 @@ def _nsd(case: Case, mask: np.ndarray) -> float:
 
 
 def _outside(case: Case, mask: np.ndarray, asked: tuple, correction) -> int:
-    """Changed voxels that the contract forbids, by a distance map of the whole case."""
+    """Changed voxels that the contract forbids, by their distance to what was drawn.
+
+    A stroke consists of whole voxels: their centers may be half a diagonal away from the line.
+    """
     prompt, radius_mm = asked
-    points = prompt.points_ras if hasattr(prompt, "points_ras") else prompt.point_ras[None]
-    corners = case.geometry.ras_to_index(points)
-    source = np.ones(mask.shape, dtype=bool)
-    for a, b in zip(corners, [*corners[1:], corners[-1]], strict=True):
-        for t in np.linspace(0, 1, 60):
-            source[tuple(np.floor(a + t * (b - a) + 0.5).astype(int))] = False
-    allowed = ndimage.distance_transform_edt(source, sampling=case.geometry.spacing_mm) <= radius_mm * (1 + 1e-5)
-    allowed &= mask != prompt.positive
-    changed = np.zeros(mask.shape, dtype=bool)
-    changed[correction.box.to_slices()] = correction.changed
-    return int((changed & ~allowed).sum())
+    changed = np.argwhere(correction.changed) + correction.box.start
+    if not len(changed):
+        return 0
+    drawn = prompt.point_ras[None] if isinstance(prompt, Point) else prompt.points_ras
+    slack = 1e-6 if isinstance(prompt, Point) else float(np.linalg.norm(case.geometry.spacing_mm)) / 2
+    allowed = distance_to_line(case.geometry.index_to_ras(changed), drawn) <= radius_mm * (1 + 1e-5) + slack
+    return int((~allowed | (mask[tuple(changed.T)] == prompt.positive)).sum())
+
+
+def distance_to_line(places: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Distance of places (n, 3) to the nearest of the straight pieces between corners (m, 3)."""
+    best = np.linalg.norm(places - corners[0], axis=1)
+    for a, b in itertools.pairwise(corners):
+        along = b - a
+        part = np.clip((places - a) @ along / max(float(along @ along), 1e-12), 0, 1)
+        best = np.minimum(best, np.linalg.norm(places - a - part[:, None] * along, axis=1))
+    return best
 
 
 def undo_is_exact(case: Case, robot: Robot, number: int) -> bool:
