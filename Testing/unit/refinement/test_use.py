@@ -22,14 +22,14 @@ def point(session, voxel, positive=True, name="ball"):
     return Point(name, positive, session.volume.geometry.index_to_ras(voxel))
 
 
-def test_a_click_fills_the_bite(self):
+def test_a_click_fills_the_bite():
     volume, labels, truth = ball_scene()
     session = RefinementSession(volume, labels)
     session.apply(point(session, (20, 20, 25)), RefineSettings(8))
     assert (session.labels.layers[0] != truth).sum() < 0.1 * (labels.layers[0] != truth).sum()
 
 
-def test_growing_from_one_click(self):
+def test_growing_from_one_click():
     volume, labels, truth = ball_scene()
     empty = LabelMap(np.zeros_like(labels.layers), labels.geometry, labels.segments)
     session = RefinementSession(volume, empty)
@@ -37,7 +37,7 @@ def test_growing_from_one_click(self):
     assert (session.labels.layers[0] != truth).sum() < 0.1 * truth.sum()
 
 
-def test_the_suggested_radius_reaches_over_the_error(self):
+def test_the_suggested_radius_reaches_over_the_error():
     volume, labels, truth = ball_scene()
     network = truth.astype(np.float32) * 0.9
     for probabilities in (None, {"ball": network}):
