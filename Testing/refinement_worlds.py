@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 from DeepSegmentLib.data import BoxPrompt, Geometry, LabelMap, LabelUpdate, Lasso, Point, Prompt, Scribble, Segment
 from DeepSegmentLib.data import Volume as Image
 from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.refinement.domain import Domain, distance_mm
 from DeepSegmentLib.refinement.session import RefinementSession
 from DeepSegmentLib.refinement.settings import RefineSettings
 
@@ -107,6 +108,20 @@ def random_world(rng, longest=11, geometry=None):
     if rng.random() < 0.4:
         options["probabilities"] = {"first": rng.random(shape).astype(np.float32)}
     return World(Image(np.clip(values, 0, 255).astype(dtype), geometry), LabelMap(layers, geometry, segments), options)
+
+
+def random_domain(seed, shape, spacing_mm=(1, 1, 1), *, radius_mm=3.0):
+    """A domain whose masks agree with each other as those of a task do."""
+    rng = np.random.default_rng(seed)
+    target, near, editable = (rng.random(shape) < share for share in (0.4, 0.7, 0.9))
+    source = np.zeros(shape, dtype=bool)
+    source.flat[rng.integers(0, source.size, 3)] = True
+    against = (rng.random(shape) < 0.05) & ~source
+    free = near & editable & ~target & ~against
+    return Domain(
+        rng.normal(100, 30, (2, *shape)).astype(np.float32), spacing_mm, free & ~source, free & source, source, target,
+        against, distance_mm(source, spacing_mm), radius_mm, rng.random(shape, dtype=np.float32),
+    )  # fmt: skip
 
 
 def random_settings(rng, geometry):

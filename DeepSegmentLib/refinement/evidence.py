@@ -197,7 +197,7 @@ def context(domain: Domain, evidence: Evidence, odds: Floats) -> Floats:
     grid, spacing_mm = evidence.grid, domain.spacing_mm
     chance = (1 / (1 + np.exp(-odds))).astype(np.float32)
     chance[domain.must.ravel()[grid.voxels]] = 1
-    sides = domain.target.astype(np.float32)
+    sides = domain.target.astype(np.float32, order="C")  # else `ravel` may be a copy
     sides.ravel()[grid.voxels] = chance
     around = [
         box_blurred(sides, width, spacing_mm).ravel()[grid.voxels]

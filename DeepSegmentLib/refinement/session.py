@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from DeepSegmentLib.data import LabelMap, LabelUpdate
+from DeepSegmentLib.data import Box, LabelMap, LabelUpdate
 from DeepSegmentLib.errors import InvalidInputError
 
 from .correction import Correction, correct, preview, suggest_radius
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from DeepSegmentLib.data import Box, Geometry, Prompt, Segment, Volume
+    from DeepSegmentLib.data import Geometry, Prompt, Segment, Volume
 
     Mask = NDArray[np.bool_]
 
@@ -127,19 +127,23 @@ class RefinementSession:
             probabilities: What a network gives segments, by name: arrays (k, j, i) in [0, 1].
 
         Raises:
-            InvalidInputError: The grids differ, or a name is unknown.
+            InvalidInputError: The grids differ, a name is unknown, or no intensity lies in the range.
         """
         if not volume.geometry.is_close(labels.geometry):
             raise InvalidInputError(
                 f"the volume has {volume.geometry.shape} voxels and the labels {labels.geometry.shape}, or they lie "
                 "elsewhere; resample one to the other's grid"
             )
+        if editable is not None and editable.dtype != np.bool_:
+            raise InvalidInputError(f"editable: expected booleans, got {editable.dtype}; compare it with 0")
         for name in (*locked, *(probabilities or ())):
             labels.segment(name)
         arrays = {"editable": editable, **(probabilities or {})}
         for name, array in arrays.items():
             if array is not None and array.shape != labels.geometry.shape:
                 raise InvalidInputError(f"{name}: expected shape {labels.geometry.shape}, got {array.shape}")
+        if intensity_range is not None and not intensity_range[0] <= intensity_range[1]:
+            raise InvalidInputError(f"the intensity range must go from low to high, got {intensity_range}")
         self.volume = volume
         self.segments = labels.segments
         self._layers = labels.layers.copy()
@@ -197,8 +201,14 @@ class RefinementSession:
             prompt: Of a correction that was made earlier: it holds from now on.
 
         Raises:
-            InvalidInputError: The labels are no longer those that the edit was made for.
+            InvalidInputError: The edit does not fit the labels, or they are no longer those that it was made for.
         """
+        inside = Box.of_shape(self.volume.geometry.shape).contains(update.box)
+        if not inside or update.layer >= len(self._layers) or update.after.dtype != self._layers.dtype:
+            raise InvalidInputError(
+                f"the edit of layer {update.layer}, {update.box}, {update.after.dtype} does not fit the "
+                f"{len(self._layers)} layers of shape {self.volume.geometry.shape}, {self._layers.dtype}"
+            )
         place = (update.layer, *update.box.to_slices())
         if not np.array_equal(self._layers[place], update.before):
             raise InvalidInputError(f"the labels in box {update.box} changed since this edit was made; make it anew")

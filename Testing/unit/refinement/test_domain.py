@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refinement_worlds import random_domain
 from scipy import ndimage
 from strategies import inner_boxes, masks, shapes, spacings
 
 from DeepSegmentLib.data import Box
 from DeepSegmentLib.refinement.domain import (
-    Domain,
     block_around,
     coarsened,
     coarsening,
@@ -23,20 +23,6 @@ from DeepSegmentLib.refinement.domain import (
 
 seeds = st.integers(0, 2**32 - 1)
 factor = st.integers(1, 4)
-
-
-def random_domain(seed, shape, spacing_mm=(1, 1, 1), probability=True):
-    """A domain whose masks agree with each other as those of a task do."""
-    rng = np.random.default_rng(seed)
-    target, near, editable = (rng.random(shape) < share for share in (0.4, 0.7, 0.9))
-    source = np.zeros(shape, dtype=bool)
-    source.flat[rng.integers(0, source.size, 3)] = True
-    against = (rng.random(shape) < 0.05) & ~source
-    free = near & editable & ~target & ~against
-    return Domain(
-        rng.normal(100, 30, (2, *shape)).astype(np.float32), spacing_mm, free & ~source, free & source, source, target,
-        against, distance_mm(source, spacing_mm), 3.0, rng.random(shape, dtype=np.float32) if probability else None,
-    )  # fmt: skip
 
 
 @given(data=st.data(), shape=shapes(12), reach_mm=st.floats(0.1, 20), spacing_mm=spacings(0.3, 4))

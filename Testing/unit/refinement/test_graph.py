@@ -30,12 +30,11 @@ def _faces(nodes, spacing_mm):
 def test_has_the_faces_of_the_mask(nodes, spacing_mm):
     grid = build_grid(nodes, spacing_mm)
     inner, outer = _faces(nodes, spacing_mm)
-    voxels = grid.voxels
-    found_inner = list(
-        zip(voxels[grid.first].tolist(), voxels[grid.second].tolist(), grid.length_mm.tolist(), strict=True)
-    )
-    found_outer = list(zip(voxels[grid.rim].tolist(), grid.beyond.tolist(), grid.rim_length_mm.tolist(), strict=True))
-    assert np.array_equal(voxels, np.flatnonzero(nodes))
+    ends = (grid.voxels[grid.first], grid.voxels[grid.second], grid.length_mm)
+    found_inner = list(zip(*(values.tolist() for values in ends), strict=True))
+    ends = (grid.voxels[grid.rim], grid.beyond, grid.rim_length_mm)
+    found_outer = list(zip(*(values.tolist() for values in ends), strict=True))
+    assert np.array_equal(grid.voxels, np.flatnonzero(nodes))
     assert grid.size == nodes.sum()
     assert len(found_inner) == len(inner)
     assert set(found_inner) == inner

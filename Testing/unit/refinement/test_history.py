@@ -1,30 +1,52 @@
-"""Packed changes."""
+"""Changes give back what they were made of, in few bytes."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import label_maps, updates
 
 from DeepSegmentLib.data import Box, LabelUpdate
 from DeepSegmentLib.refinement.history import pack, unpack
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from([np.uint8, np.uint16]))
-def test_there_and_back(seed, dtype):
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 300, (6, 7, 8)).astype(dtype)
-    box = Box((1, 2, 3), (5, 6, 7))
-    before = labels[box.to_slices()].copy()
-    after = np.where(rng.random(before.shape) < 0.3, rng.integers(0, 300, before.shape).astype(dtype), before)
-    change = pack(LabelUpdate(box, before, after, 2))
-    forward = unpack(change, labels)
-    assert np.array_equal(forward.after, after)
-    assert (forward.layer, forward.after.dtype) == (2, dtype)
-    labels[box.to_slices()] = after
-    assert np.array_equal(unpack(change, labels, backward=True).after, before)
+@given(data=st.data(), labels=label_maps())
+def test_a_change_does_and_takes_back_its_update(data, labels):
+    update = data.draw(updates(labels))
+    change = pack(update)
+    done = unpack(change, labels.layers[update.layer])
+    assert (done.box, done.layer, done.after.dtype) == (update.box, update.layer, update.after.dtype)
+    assert np.array_equal(done.before, update.before)
+    assert np.array_equal(done.after, update.after)
+    changed = labels.apply(update)
+    back = unpack(change, changed.layers[update.layer], backward=True)
+    assert np.array_equal(changed.apply(back).layers, labels.layers)
 
 
-def test_a_change_of_a_ball_takes_little():
-    grid = np.ogrid[:60, :60, :60]
-    ball = sum((axis - 30) ** 2 for axis in grid) < 20**2
-    update = LabelUpdate(Box((0, 0, 0), (60, 60, 60)), np.zeros(ball.shape, np.uint8), ball.astype(np.uint8))
-    assert pack(update).size_bytes < 8000
+@given(data=st.data(), labels=label_maps())
+def test_a_change_leaves_alone_what_it_did_not_change(data, labels):
+    update = data.draw(updates(labels))
+    other = (labels.layers[update.layer] + 50).astype(labels.layers.dtype)
+    for backward in (False, True):
+        done = unpack(pack(update), other, backward=backward)
+        assert np.array_equal(done.after[~update.changed], done.before[~update.changed])
+        values = update.before if backward else update.after
+        assert np.array_equal(done.after[update.changed], values[update.changed])
+
+
+@pytest.mark.parametrize(("dtype", "value"), [(np.uint8, 255), (np.uint16, 60000)])
+def test_a_ball_in_a_large_box_takes_little(dtype, value):
+    box = Box((5, 5, 5), (69, 69, 69))
+    before = np.zeros(box.shape, dtype)
+    ball = np.linalg.norm(np.indices(box.shape) - 32.0, axis=0) < 20
+    change = pack(LabelUpdate(box, before, np.where(ball, value, 0).astype(dtype), 2))
+    assert change.size_bytes == len(change.where) + len(change.before) + len(change.after)
+    assert change.size_bytes < 8192 < before.nbytes
+    assert (change.layer, change.dtype) == (2, np.dtype(dtype).name)
+
+
+def test_an_update_without_changes():
+    labels = np.ones((2, 3, 4), np.uint8)
+    change = pack(LabelUpdate(Box.of_shape(labels.shape), labels, labels))
+    assert not unpack(change, labels).changed.any()
+    assert not unpack(change, labels, backward=True).changed.any()

@@ -59,3 +59,11 @@ def test_strong_ties_carry_a_certain_node_to_its_neighbors():
 def test_no_nodes():
     grid = build_grid(np.zeros((2, 2, 2), dtype=bool), (1, 1, 1))
     assert walk(np.zeros(0, np.float32), np.zeros(0, np.float32), grid).shape == (0,)
+
+
+def test_a_walk_that_does_not_settle_ends_and_gives_chances():
+    grid = build_grid(np.ones((1, 1, 3000), dtype=bool), (1, 1, 1))
+    gain = np.where(np.arange(3000) < 10, 8, -0.1).astype(np.float32)
+    found = walk(gain, np.full(2999, 1e5, np.float32), grid)
+    assert found.min() >= 0
+    assert found.max() <= 1

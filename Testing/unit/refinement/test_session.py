@@ -1,262 +1,312 @@
-"""The contract of corrections: only what may change does, prompts stay true, undo and redo are exact."""
+"""The contract of corrections, judged without the engine; undo, redo, edits; clear refusals."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from contract import SEGMENTS, allowed, held, random_prompt, random_scene, random_settings
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from refinement_worlds import KINDS, Referee, World, holders, interact, random_prompt, random_settings, random_world
+from strategies import label_maps, updates
 
-from DeepSegmentLib.data import Box, Geometry, LabelMap, LabelUpdate, Point, Segment, Volume
+from DeepSegmentLib.data import Box, BoxPrompt, Geometry, LabelMap, LabelUpdate, Point, Scribble, Segment, Volume
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.refinement.session import RefinementSession
+from DeepSegmentLib.refinement.canvas import Canvas
+from DeepSegmentLib.refinement.session import LabelCanvas, RefinementSession
 from DeepSegmentLib.refinement.settings import RefineSettings
-from DeepSegmentLib.refinement.strokes import marked_voxels
 
 seeds = st.integers(0, 2**32 - 1)
+GRID = Geometry.from_spacing((9, 10, 11), (1.5, 1, 1))
+MIDDLE = GRID.index_to_ras((4, 5, 5))
 
 
-def interact(scene, rng):
-    """One random correction; prompt, settings, labels before and after, update."""
-    session = scene.session
-    prompt, chosen = random_prompt(rng, session.volume.geometry), random_settings(rng)
-    before, earlier = session.labels.layers, [old for old in session.prompts if old.segment == prompt.segment]
-    seen = session.preview(prompt, chosen)
-    assert np.array_equal(session.labels.layers, before)
-    update = session.apply(prompt, chosen)
-    after = session.labels.layers
-    may = allowed(scene, prompt, chosen, before, earlier)
-    part = (seen.layer, *seen.box.to_slices())
-    assert not (seen.changed & ~may[part]).any(), "the preview shows a change that may not be"
-    return prompt, before, after, may, update
+def _image(geometry=GRID, seed=0, dtype=np.float32):
+    cube = np.zeros((1, *geometry.shape))
+    cube[:, 2:7, 3:8, 3:8] = 100
+    return Volume((cube + np.random.default_rng(seed).normal(50, 5, cube.shape)).astype(dtype), geometry)
 
 
-@given(seeds)
-@settings(max_examples=60)
-def test_nothing_else_changes(seed):
-    rng = np.random.default_rng(seed)
-    scene = random_scene(rng)
-    for _ in range(4):
-        _, before, after, may, update = interact(scene, rng)
-        assert not ((before != after) & ~may).any()
-        again = before.copy()
-        again[(update.layer, *update.box.to_slices())] = update.after
-        assert np.array_equal(again, after)
+def _labels(geometry=GRID, fill=0):
+    segments = (Segment("a", 1), Segment("b", 2), Segment("c", 1, layer=1))
+    return LabelMap(np.full((2, *geometry.shape), fill, np.uint8), geometry, segments)
 
 
-@given(seeds)
-@settings(max_examples=40)
-def test_prompts_stay_true(seed):
-    rng = np.random.default_rng(seed)
-    scene = random_scene(rng)
-    geometry, true = scene.session.volume.geometry, []
-    for _ in range(5):
-        prompt, _, after, may, _ = interact(scene, rng)
-        for old, stroke in true:
-            if old.segment == prompt.segment:
-                value = next(segment for segment in SEGMENTS if segment.name == old.segment)
-                now = after[(value.layer, *stroke.T)] == value.value
-                assert (now == old.positive).all()
-        segment = next(segment for segment in SEGMENTS if segment.name == prompt.segment)
-        stroke = marked_voxels(prompt, geometry).stroke
-        opposite = [s for old, s in true if old.segment == prompt.segment and old.positive != prompt.positive]
-        blocked = {tuple(voxel) for voxels in opposite for voxel in voxels}
-        for voxel in stroke:
-            if may[(segment.layer, *voxel)] and tuple(voxel) not in blocked:
-                assert (after[(segment.layer, *voxel)] == segment.value) == prompt.positive
-        true += [(prompt, held([prompt], after, geometry)[0])]
+def _click(segment="a", place=MIDDLE, positive=True):
+    return Point(segment, positive, place)
 
 
-@given(seeds, st.integers(1, 6))
-@settings(max_examples=40)
-def test_undo_and_redo_are_exact(seed, count):
-    rng = np.random.default_rng(seed)
-    scene = random_scene(rng)
-    states = [scene.session.labels.layers]
-    for _ in range(count):
-        interact(scene, rng)
-        states.append(scene.session.labels.layers)
-    for state in reversed(states[:-1]):
-        assert scene.session.undo() is not None
-        assert np.array_equal(scene.session.labels.layers, state)
-    assert scene.session.undo() is None
-    assert scene.session.prompts == ()
-    for state in states[1:]:
-        assert scene.session.redo() is not None
-        assert np.array_equal(scene.session.labels.layers, state)
-    assert scene.session.redo() is None
-
-
-@given(seeds, st.permutations((0, 1, 2)), st.lists(st.booleans(), min_size=3, max_size=3))
 @settings(max_examples=30)
-def test_the_order_and_sense_of_axes_do_not_matter(seed, order, flips):
+@given(seed=seeds)
+@example(seed=0)
+def test_every_correction_keeps_the_contract(seed):
     rng = np.random.default_rng(seed)
-    scene = random_scene(rng, (14, 15, 16))
-    session = scene.session
-    labels = session.labels
-    flip = tuple(slice(None, None, -1) if flipped else slice(None) for flipped in flips)
+    world = random_world(rng)
+    if not world.free_names:
+        return
+    session, referee = world.session(), Referee(world)
+    taken = (interact(rng, session, referee, preview=bool(rng.random() < 0.5)) for _ in range(10))
+    depths = [world.labels.layers, *(session.labels.layers for done in taken if done)]
+    assert session.prompts == tuple(asked.prompt for asked in referee.asked)
+    for _ in range(2):
+        for layers in depths[-2::-1]:
+            session.undo()
+            assert np.array_equal(session.labels.layers, layers)
+        assert session.undo() is None
+        assert session.prompts == ()
+        for layers in depths[1:]:
+            session.redo()
+            assert np.array_equal(session.labels.layers, layers)
+        assert session.redo() is None
 
-    def turned(array):
-        return array.transpose(order)[flip]
 
-    where = np.moveaxis(np.indices((14, 15, 16)), 0, -1)
-    corners = [turned(where[..., axis])[tuple(np.eye(4, 3, -1, dtype=int).T)] for axis in range(3)]
-    index = np.stack(corners, axis=1)  # of the turned array's origin and its three neighbors
-    ras = session.volume.geometry.index_to_ras(index)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("mode", ["fix", "grow"])
+def test_blocks_that_are_made_coarser_keep_the_contract(kind, mode):
+    rng = np.random.default_rng([ord(kind[0]), len(mode)])
     affine = np.eye(4)
-    affine[:3, 3] = ras[0]
-    affine[:3, :3] = (ras[1:] - ras[0]).T
-    geometry = Geometry(turned(scene.editable).shape, affine)
-    other = RefinementSession(
-        Volume(turned(session.volume.voxels[0])[None], geometry),
-        LabelMap(np.stack([turned(layer) for layer in labels.layers]), geometry, SEGMENTS),
-        locked=["locked"],
-        editable=turned(scene.editable),
-        intensity_range=scene.intensity_range,
-    )
-    voxel = rng.integers(0, (14, 15, 16))
-    prompt = Point("a", bool(rng.random() < 0.5), session.volume.geometry.index_to_ras(voxel))
-    chosen = RefineSettings(radius_mm=float(rng.uniform(3, 12)))
-    session.apply(prompt, chosen)
-    other.apply(prompt, chosen)
-    ours, theirs = turned(session.labels.layers[0]), other.labels.layers[0]
-    assert (ours != theirs).mean() <= 0.002  # rounding may tip a voxel whose gain is nearly zero
-
-
-def ball_scene(radius=7, contrast=100.0):
-    """A bright ball with a bite."""
-    grid = Geometry.from_spacing((40, 40, 40), (1, 1, 1))
-    z, y, x = np.ogrid[:40, :40, :40]
-    truth = (z - 20) ** 2 + (y - 20) ** 2 + (x - 20) ** 2 < radius**2
-    bite = (z - 20) ** 2 + (y - 20) ** 2 + (x - 27) ** 2 < 25
-    image = truth * contrast + np.random.default_rng(0).normal(0, 5, truth.shape)
-    start = (truth & ~bite).astype(np.uint8)[None]
-    return Volume(image[None].astype(np.float32), grid), LabelMap(start, grid, (Segment("ball", 1),)), truth
-
-
-def point(session, voxel, positive=True, name="ball"):
-    return Point(name, positive, session.volume.geometry.index_to_ras(voxel))
-
-
-class TestUse:
-    def test_a_click_fills_the_bite(self):
-        volume, labels, truth = ball_scene()
-        session = RefinementSession(volume, labels)
-        session.apply(point(session, (20, 20, 25)), RefineSettings(8))
-        assert (session.labels.layers[0] != truth).sum() < 0.1 * (labels.layers[0] != truth).sum()
-
-    def test_growing_from_one_click(self):
-        volume, labels, truth = ball_scene()
-        empty = LabelMap(np.zeros_like(labels.layers), labels.geometry, labels.segments)
-        session = RefinementSession(volume, empty)
-        session.apply(point(session, (20, 20, 20)), RefineSettings(12, mode="grow"))
-        assert (session.labels.layers[0] != truth).sum() < 0.1 * truth.sum()
-
-    def test_aggressiveness_never_takes_back(self):
-        volume, labels, _ = ball_scene()
-        sizes = []
-        for eagerness in (0.0, 0.25, 0.5, 0.75, 1.0):
-            session = RefinementSession(volume, labels)
-            update = session.apply(point(session, (20, 20, 25)), RefineSettings(9, eagerness))
-            sizes.append(int(update.changed.sum()))
-        assert sizes == sorted(sizes)
-
-    def test_intensity_units_do_not_matter(self):
-        volume, labels, _ = ball_scene()
-        results = []
-        for scale, offset in ((1, 0), (3.5, -1000)):
-            session = RefinementSession(
-                Volume(volume.voxels * np.float32(scale) + np.float32(offset), labels.geometry), labels
-            )
-            session.apply(point(session, (20, 20, 25)), RefineSettings(8))
-            results.append(session.labels.layers)
-        assert (results[0] != results[1]).sum() <= 2
-
-    def test_far_away_does_not_matter(self):
-        volume, labels, _ = ball_scene()
-        changed = volume.voxels.copy()
-        changed[:, :3] = 1e6
-        results = []
-        for voxels in (volume.voxels, changed):
-            session = RefinementSession(Volume(voxels, labels.geometry), labels)
-            session.apply(point(session, (20, 20, 25)), RefineSettings(8))
-            results.append(session.labels.layers)
-        assert np.array_equal(*results)
-
-    def test_the_suggested_radius_reaches_over_the_error(self):
-        volume, labels, truth = ball_scene()
-        network = truth.astype(np.float32) * 0.9
-        for probabilities in (None, {"ball": network}):
-            session = RefinementSession(volume, labels, probabilities=probabilities)
-            assert 6 <= session.suggest_radius(point(session, (20, 20, 25))) <= 20
-
-    @pytest.mark.parametrize("value", [0, 1])
-    def test_constant_images_and_full_or_empty_segments(self, value):
-        grid = Geometry.from_spacing((9, 9, 9), (1, 1, 1))
-        labels = LabelMap(np.full((1, 9, 9, 9), value, np.uint8), grid, (Segment("ball", 1),))
-        session = RefinementSession(Volume(np.zeros((1, 9, 9, 9), np.uint8), grid), labels)
-        for positive in (True, False):
-            session.apply(point(session, (4, 4, 4), positive), RefineSettings(3))
-            assert session.labels.layers[0, 4, 4, 4] == (1 if session.prompts[0].positive else 0) or positive
-
-    def test_one_voxel(self):
-        grid = Geometry.from_spacing((1, 1, 1), (1, 1, 1))
-        labels = LabelMap(np.zeros((1, 1, 1, 1), np.uint8), grid, (Segment("ball", 1),))
-        session = RefinementSession(Volume(np.ones((1, 1, 1, 1), np.int16), grid), labels)
-        session.apply(point(session, (0, 0, 0)))
-        assert session.labels.layers.item() == 1
-
-    def test_very_wide_radii_are_solved_coarsely_under_the_same_contract(self):
-        rng = np.random.default_rng(1)
-        scene = random_scene(rng, (70, 72, 74))
-        session = scene.session
-        prompt = Point("a", True, session.volume.geometry.index_to_ras((35, 36, 37)))
-        chosen = RefineSettings(radius_mm=35 * min(session.volume.geometry.spacing_mm))
+    affine[:3, :3] = np.linalg.qr(rng.normal(size=(3, 3)))[0] * [1.0, 0.8, 0.9]
+    world = random_world(rng, geometry=Geometry((40, 50, 45), affine))
+    world = World(world.volume, world.labels, {})
+    session, referee = world.session(), Referee(world)
+    for positive in (True, False):
+        asked = random_prompt(rng, world, kind, positive=positive, name="first")
+        settled = RefineSettings(radius_mm=30, mode=mode, overwrite=positive)
+        referee.judge(asked, settled, session.preview(asked.prompt, settled), session.labels.layers)
         before = session.labels.layers
-        session.apply(prompt, chosen)
-        assert not ((session.labels.layers != before) & ~allowed(scene, prompt, chosen, before, [])).any()
-
-    def test_edits_of_others_are_part_of_the_history(self):
-        volume, labels, _ = ball_scene()
-        session = RefinementSession(volume, labels)
-        box = Box((0, 0, 0), (2, 2, 2))
-        session.edit(LabelUpdate(box, np.zeros((2, 2, 2), np.uint8), np.ones((2, 2, 2), np.uint8)))
-        assert session.labels.layers[0, :2, :2, :2].all()
-        session.undo()
-        assert np.array_equal(session.labels.layers, labels.layers)
+        referee.judge(asked, settled, session.apply(asked.prompt, settled), before)
+        referee.asked.append(asked)
 
 
-class TestErrors:
-    def test_a_locked_segment(self):
-        volume, labels, _ = ball_scene()
-        session = RefinementSession(volume, labels, locked=["ball"])
-        with pytest.raises(InvalidInputError, match="'ball' is locked"):
-            session.apply(point(session, (20, 20, 20)))
+@given(seed=seeds)
+def test_a_new_prompt_after_undo_ends_redo(seed):
+    rng = np.random.default_rng(seed)
+    world = World(_image(), _labels())
+    session = world.session()
+    for _ in range(3):
+        session.apply(random_prompt(rng, world, "point").prompt, random_settings(rng, GRID))
+    session.undo()
+    session.undo()
+    session.apply(random_prompt(rng, world, "scribble").prompt)
+    assert session.redo() is None
+    assert len(session.prompts) == 2
 
-    def test_an_unknown_segment(self):
-        volume, labels, _ = ball_scene()
-        session = RefinementSession(volume, labels)
-        with pytest.raises(InvalidInputError, match="no segment named 'bal'; there are: ball"):
-            session.apply(point(session, (20, 20, 20), name="bal"))
 
-    def test_another_grid(self):
-        volume, labels, _ = ball_scene()
-        shifted = Volume(volume.voxels, Geometry.from_spacing((40, 40, 40), (1, 1, 2)))
-        with pytest.raises(InvalidInputError, match="resample"):
-            RefinementSession(shifted, labels)
+@given(data=st.data(), labels=label_maps())
+def test_edits_made_by_other_means_are_undone_and_redone(data, labels):
+    session = RefinementSession(Volume(np.zeros((1, *labels.geometry.shape)), labels.geometry), labels)
+    states = [labels.layers]
+    for _ in range(3):
+        session.edit(data.draw(updates(session.labels)))
+        states.append(session.labels.layers)
+    assert session.prompts == ()
+    for state in states[-2::-1]:
+        update = session.undo()
+        assert np.array_equal(session.labels.layers, state)
+        assert np.array_equal(update.after, state[(update.layer, *update.box.to_slices())])
+    for state in states[1:]:
+        session.redo()
+        assert np.array_equal(session.labels.layers, state)
 
-    def test_a_mask_of_another_shape(self):
-        volume, labels, _ = ball_scene()
-        with pytest.raises(InvalidInputError, match="editable: expected shape"):
-            RefinementSession(volume, labels, editable=np.ones((2, 2, 2), bool))
 
-    def test_an_edit_of_labels_that_changed(self):
-        volume, labels, _ = ball_scene()
-        session = RefinementSession(volume, labels)
-        ones = np.ones((2, 2, 2), np.uint8)
-        with pytest.raises(InvalidInputError, match="make it anew"):
-            session.edit(LabelUpdate(Box((0, 0, 0), (2, 2, 2)), ones, ones * 2))
+def test_an_edit_between_prompts_is_kept_by_the_next():
+    session = RefinementSession(_image(), _labels())
+    session.apply(_click(), RefineSettings(radius_mm=3))
+    before = session.labels.layers[0]
+    session.edit(LabelUpdate(Box.of_shape(GRID.shape), before, np.where(before == 1, 2, 0).astype(np.uint8)))
+    update = session.apply(_click(positive=True), RefineSettings(radius_mm=3))
+    assert not update.changed.any()
+    assert session.labels.layers[0, 4, 5, 5] == 2
 
-    @pytest.mark.parametrize("wrong", [{"radius_mm": 0}, {"radius_mm": np.inf}, {"aggressiveness": 2}, {"mode": "x"}])
-    def test_settings(self, wrong):
-        with pytest.raises(InvalidInputError):
-            RefineSettings(**wrong)
+
+def test_the_callers_labels_are_not_touched_and_copies_are_copies():
+    labels = _labels()
+    session = RefinementSession(_image(), labels)
+    handed_out = session.labels
+    session.apply(_click())
+    assert not labels.layers.any()
+    assert not handed_out.layers.any()
+    assert session.labels.layers.any()
+    assert session.labels.segments == labels.segments == session.segments
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_foreign_value_belongs_to_nobody(overwrite):
+    session = RefinementSession(_image(), _labels(fill=7))
+    session.apply(_click(), RefineSettings(radius_mm=3, overwrite=overwrite))
+    assert session.labels.layers[0, 4, 5, 5] == 1
+
+
+def test_locked_segments_are_not_given_away():
+    labels = LabelMap(np.full((2, *GRID.shape), 2, np.uint8), GRID, _labels().segments)
+    for locked, changes in (((), True), (("b",), False)):
+        session = RefinementSession(_image(), labels, locked=locked)
+        update = session.apply(_click(), RefineSettings(radius_mm=3, overwrite=True))
+        assert update.changed.any() == changes
+
+
+def test_history_takes_bytes_that_can_be_counted():
+    session = RefinementSession(_image(), _labels())
+    sizes = [session.history_bytes]
+    for place in ((4, 5, 5), (1, 1, 1), (7, 8, 8)):
+        session.apply(_click(place=GRID.index_to_ras(place)))
+        sizes.append(session.history_bytes)
+    assert sizes[0] == 0
+    assert all(a < b for a, b in pairwise(sizes))
+    session.undo()
+    assert session.history_bytes == sizes[-1]
+
+
+def test_the_radius_is_suggested_for_the_segments_network():
+    chance = np.zeros(GRID.shape, np.float32)
+    chance[2:7, 3:8, 3:8] = 1
+    session = RefinementSession(_image(), _labels(), probabilities={"a": chance})
+    assert session.suggest_radius(_click("a")) > 0
+    with pytest.raises(InvalidInputError, match="no segment named 'd'; there are: a, b, c"):
+        session.suggest_radius(_click("d"))
+
+
+@given(seed=seeds)
+def test_a_labelmap_is_a_canvas(seed):
+    rng = np.random.default_rng(seed)
+    world = random_world(rng)
+    canvas: Canvas = LabelCanvas(
+        world.volume, world.labels.layers[0], 1, (2,), world.options.get("editable"),
+        world.options.get("intensity_range"), rng.random(world.geometry.shape),
+    )  # fmt: skip
+    box = Box.of_shape(world.geometry.shape)
+    assert canvas.geometry is world.geometry
+    assert np.array_equal(canvas.intensities(box), world.volume.voxels.astype(np.float32))
+    assert np.array_equal(canvas.segment(box), world.labels.layers[0] == 1)
+    assert np.array_equal(canvas.editable(box), world.permitted() & (world.labels.layers[0] != 2))
+    assert canvas.probability(box).dtype == np.float32
+
+
+def test_refuses_an_unknown_or_locked_segment():
+    session = RefinementSession(_image(), _labels(), locked=("b",))
+    for ask in (session.preview, session.apply):
+        with pytest.raises(InvalidInputError, match="no segment named 'liver'; there are: a, b, c"):
+            ask(_click("liver"))
+        with pytest.raises(InvalidInputError, match="segment 'b' is locked; unlock it to correct it"):
+            ask(_click("b"))
+    nothing = RefinementSession(_image(), LabelMap(np.zeros((1, *GRID.shape), np.uint8), GRID))
+    with pytest.raises(InvalidInputError, match="there are: none"):
+        nothing.apply(_click())
+
+
+@pytest.mark.parametrize("mode", ["fix", "grow"])
+def test_refuses_a_prompt_outside_and_stays_as_it_was(mode):
+    session = RefinementSession(_image(), _labels())
+    session.apply(_click())
+    session.undo()
+    for ask in (session.preview, session.apply):
+        with pytest.raises(InvalidInputError, match=r"the point around RAS \[500.0, 0.0, 0.0\] mm marks no voxel"):
+            ask(_click(place=(500, 0, 0)), RefineSettings(mode=mode))
+    assert session.redo() is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"locked": ("liver",)}, "no segment named 'liver'"),
+        ({"probabilities": {"liver": np.zeros(GRID.shape)}}, "no segment named 'liver'"),
+        ({"probabilities": {"a": np.zeros((1, 2, 3))}}, r"a: expected shape \(9, 10, 11\), got \(1, 2, 3\)"),
+        ({"editable": np.ones((9, 10), bool)}, r"editable: expected shape \(9, 10, 11\), got \(9, 10\)"),
+        ({"editable": np.ones(GRID.shape, np.uint8)}, "editable: expected booleans, got uint8; compare it with 0"),
+        ({"intensity_range": (5, 4)}, r"intensity range must go from low to high, got \(5, 4\)"),
+        ({"intensity_range": (np.nan, 4)}, "intensity range must go from low to high, got"),
+    ],
+)
+def test_refuses_options_that_do_not_fit(options, message):
+    with pytest.raises(InvalidInputError, match=message):
+        RefinementSession(_image(), _labels(), **options)
+
+
+def test_refuses_a_volume_on_another_grid():
+    smaller = Geometry.from_spacing((9, 10, 10), (1.5, 1, 1))
+    moved = Geometry(GRID.shape, np.eye(4) @ GRID.affine + np.eye(4, k=3))
+    for grid in (smaller, moved):
+        with pytest.raises(InvalidInputError, match=r"resample one to the other's grid"):
+            RefinementSession(_image(), _labels(grid))
+
+
+def test_refuses_an_edit_that_does_not_fit():
+    session = RefinementSession(_image(), _labels())
+    block = np.zeros((1, 1, 1), np.uint8)
+    one = Box((0, 0, 0), (1, 1, 1))
+    for update in (
+        LabelUpdate(one, block, block, 2),
+        LabelUpdate(one, block.astype(np.uint16), block.astype(np.uint16) + 300),
+        LabelUpdate(Box((-1, -1, -1), (0, 0, 0)), block, block + 1),
+        LabelUpdate(Box((9, 0, 0), (10, 1, 1)), block, block + 1),
+    ):
+        with pytest.raises(InvalidInputError, match=r"the edit of layer .* does not fit the 2 layers of shape"):
+            session.edit(update)
+    with pytest.raises(InvalidInputError, match="changed since this edit was made; make it anew"):
+        session.edit(LabelUpdate(one, block + 1, block))
+    assert session.undo() is None
+
+
+def test_refuses_nan_where_the_prompt_looks():
+    voxels = np.array(_image().voxels)
+    voxels[0, 4, 5, 6] = np.nan
+    session = RefinementSession(Volume(voxels, GRID), _labels())
+    for ask in (session.preview, session.apply, session.suggest_radius):
+        with pytest.raises(InvalidInputError, match="NaN or infinite voxels"):
+            ask(_click())
+
+
+@pytest.mark.parametrize("mode", ["fix", "grow"])
+@pytest.mark.parametrize("positive", [True, False])
+@pytest.mark.parametrize("fill", [0, 1])
+def test_constant_images_and_empty_and_full_segments(mode, positive, fill):
+    flat = Volume(np.full((1, *GRID.shape), 3, np.int16), GRID)
+    session = RefinementSession(flat, _labels(fill=fill))
+    prompts = (_click(positive=positive), Scribble("a", positive, [MIDDLE, MIDDLE + 3], 1.0),
+               BoxPrompt("a", positive, [MIDDLE - 3, MIDDLE + 3]))  # fmt: skip
+    for prompt in prompts:
+        session.apply(prompt, RefineSettings(mode=mode))
+    assert session.labels.layers[0, 4, 5, 5] == positive
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 5), (2, 1, 1), (1, 6, 6)])
+@pytest.mark.parametrize("mode", ["fix", "grow"])
+def test_volumes_of_few_voxels(shape, mode):
+    grid = Geometry.from_spacing(shape, (1, 2, 3))
+    session = RefinementSession(Volume(np.arange(np.prod(shape), dtype=float).reshape(1, *shape), grid), _labels(grid))
+    for positive in (True, False, True):
+        session = RefinementSession(session.volume, session.labels)
+        session.apply(_click(place=(0, 0, 0), positive=positive), RefineSettings(mode=mode))
+        assert session.labels.layers[0, 0, 0, 0] == positive
+
+
+def test_nothing_changes_where_nothing_may():
+    for options in ({"editable": np.zeros(GRID.shape, bool)}, {"intensity_range": (1e6, 2e6)}):
+        session = RefinementSession(_image(), _labels(), **options)
+        for mode in ("fix", "grow"):
+            update = session.apply(_click(), RefineSettings(mode=mode))
+            assert not update.changed.any()
+        assert not session.labels.layers.any()
+        assert session.suggest_radius(_click()) > 0
+
+
+def test_the_oldest_of_prompts_that_contradict_holds():
+    session = RefinementSession(_image(), _labels())
+    session.apply(_click(positive=False))
+    for mode in ("fix", "grow"):
+        session.apply(_click(positive=True), RefineSettings(mode=mode))
+        assert session.labels.layers[0, 4, 5, 5] == 0
+    session.undo()
+    session.undo()
+    session.undo()
+    session.apply(_click(positive=True))
+    assert session.labels.layers[0, 4, 5, 5] == 1
+
+
+def test_the_referee_sees_who_holds_a_voxel():
+    rng = np.random.default_rng(0)
+    world = World(_image(), _labels())
+    first, second = (random_prompt(rng, world, "scribble", positive, "a") for positive in (True, False))
+    held = holders([first, second], GRID.shape)
+    assert (held[first.sure] == 1).all()
+    assert (held[second.sure & ~first.maybe] == -1).all()
+    assert (held[~first.maybe & ~second.maybe] == 0).all()
