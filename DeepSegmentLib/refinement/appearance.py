@@ -117,11 +117,13 @@ def log_odds(maps: Floats, weights: NDArray[np.float64]) -> Floats:
 def separation(scores: Floats, wanted: NDArray[np.bool_]) -> float:
     """Area under the ROC curve: the chance that an example of the wanted side scores above one of the other.
 
+    Equal scores count half.
+
     Example:
         >>> separation(np.array([2.0, 1.0, 0.0], np.float32), np.array([True, True, False]))
         1.0
     """
-    ranks = np.empty(len(scores))
-    ranks[np.argsort(scores, kind="stable")] = np.arange(1, len(scores) + 1)
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # equal scores share the mean of their ranks
     n, m = int(wanted.sum()), int((~wanted).sum())
     return float((ranks[wanted].sum() - n * (n + 1) / 2) / (n * m)) if n and m else 0.5

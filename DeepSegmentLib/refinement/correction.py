@@ -80,7 +80,7 @@ def correct(
         earlier: Prompts given before for this segment; they stay true.
 
     Raises:
-        InvalidInputError: The prompt lies outside the volume.
+        InvalidInputError: The prompt lies outside the volume, or the volume has NaN or infinite voxels there.
 
     References:
         Boykov, Jolly, Interactive graph cuts, ICCV 2001.

@@ -126,7 +126,7 @@ def coarsened(domain: Domain, factors: Index) -> Domain:
     )
     source = _any_within(domain.source, factors, picks)
     k, j, i = (n * step for n, step in zip(factors, domain.spacing_mm, strict=True))
-    must = source & ~domain.target[picks] & (domain.free | domain.must)[picks]
+    must = _any_within(domain.must, factors, picks)
     return replace(
         domain,
         channels=channels,
@@ -134,7 +134,7 @@ def coarsened(domain: Domain, factors: Index) -> Domain:
         free=domain.free[picks] & ~must,
         must=must,
         source=source,
-        target=domain.target[picks],
+        target=domain.target[picks] & ~must,
         against=_any_within(domain.against, factors, picks) & ~source,
         distance_mm=domain.distance_mm[picks],
         probability=None if domain.probability is None else domain.probability[picks],

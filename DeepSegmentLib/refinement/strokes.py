@@ -68,10 +68,11 @@ def points_of(prompt: Prompt) -> NDArray[np.float64]:
     return prompt.corners_ras if isinstance(prompt, BoxPrompt) else prompt.points_ras
 
 
-def corners_around(prompt: Prompt) -> NDArray[np.float64]:
-    """The corners (8, 3), in RAS mm, of a block along the patient axes that holds all that a prompt marks."""
+def corners_around(prompt: Prompt, margin_mm: float = 0.0) -> NDArray[np.float64]:
+    """The corners (8, 3), in RAS mm, of a block along the patient axes that holds a prompt and a margin."""
     points = points_of(prompt)
-    margin = prompt.radius_mm if isinstance(prompt, Scribble) else prompt.depth_mm if isinstance(prompt, Lasso) else 0.0
+    width = prompt.radius_mm if isinstance(prompt, Scribble) else prompt.depth_mm if isinstance(prompt, Lasso) else 0.0
+    margin = max(width, margin_mm)
     low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
     return np.stack(np.meshgrid(*zip(low, high, strict=True)), axis=-1).reshape(-1, 3)
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from DeepSegmentLib.errors import InvalidInputError
+
 from .domain import CONTEXT, Domain, block_around, distance_mm, mask_of
 from .strokes import corners_around, marked_voxels
 
@@ -56,11 +58,11 @@ def look(canvas: Canvas, prompt: Prompt, settings: RefineSettings, earlier: Sequ
         earlier: Prompts given before for this segment.
 
     Raises:
-        InvalidInputError: The prompt marks no voxel of the volume.
+        InvalidInputError: The prompt marks no voxel of the volume, or the block has NaN or infinite voxels.
     """
     marks = marked_voxels(prompt, canvas.geometry)
     if settings.mode == "grow" and (prompt.positive or any(old.positive for old in earlier)):
-        return _grow(canvas, [(prompt, marks), *_marked(canvas, earlier)], settings)
+        return _grow(canvas, [*_marked(canvas, earlier), (prompt, marks)], settings)
     return _fix(canvas, prompt, marks, settings, earlier)
 
 
@@ -69,9 +71,9 @@ def _fix(canvas: Canvas, prompt: Prompt, marks: Marks, settings: RefineSettings,
     spacing_mm = canvas.geometry.spacing_mm
     stroke = marks.stroke if len(marks.stroke) else _core(marks)
     radius_mm = settings.radius_mm if marks.region is None else _reach_mm(stroke, marks.region, spacing_mm)
-    marked = stroke if marks.region is None else np.concatenate([stroke, marks.region])
+    reached = stroke if marks.region is None else np.concatenate([stroke, marks.region])
     reach_mm = CONTEXT * radius_mm if marks.region is None else (CONTEXT - 1) * radius_mm
-    box = block_around(marked, reach_mm, spacing_mm, canvas.geometry.shape)
+    box = block_around(reached, reach_mm, spacing_mm, canvas.geometry.shape)
     before = canvas.segment(box)
     source = mask_of(stroke, box)
     distance = distance_mm(source, spacing_mm)
@@ -80,11 +82,14 @@ def _fix(canvas: Canvas, prompt: Prompt, marks: Marks, settings: RefineSettings,
     against = _held(canvas, opposite, box)
     target = before == prompt.positive
     free = near & ~target & ~against & canvas.editable(box)
-    must = free & mask_of(marks.stroke, box)
+    marked = mask_of(marks.stroke, box)
+    if marked.any() and not (marked & (free | target)).any():  # where the user pointed, nothing may change
+        free[:] = False
+    must = free & marked
     return Task(
         box,
         Domain(
-            canvas.intensities(box), spacing_mm, free & ~must, must, source, target, against, distance, radius_mm,
+            _intensities(canvas, box), spacing_mm, free & ~must, must, source, target, against, distance, radius_mm,
             _for_side(canvas.probability(box), side=prompt.positive),
         ),
         before,
@@ -93,27 +98,56 @@ def _fix(canvas: Canvas, prompt: Prompt, marks: Marks, settings: RefineSettings,
 
 
 def _grow(canvas: Canvas, marked: Sequence[tuple[Prompt, Marks]], settings: RefineSettings) -> Task:
-    """All voxels around the positive strokes are decided anew."""
+    """All voxels around the positive strokes, and in the positive boxes and lassos, are decided anew.
+
+    Args:
+        canvas: The segment.
+        marked: All prompts for it, the oldest first.
+        settings: How to understand them.
+    """
     spacing_mm, shape = canvas.geometry.spacing_mm, canvas.geometry.shape
-    wanted = np.concatenate([_seeds(marks) for prompt, marks in marked if prompt.positive])
-    unwanted = [marks.stroke for prompt, marks in marked if not prompt.positive]
-    box = block_around(wanted, CONTEXT * settings.radius_mm, spacing_mm, shape)
-    before, editable = canvas.segment(box), canvas.editable(box)
-    source = mask_of(wanted, box)
-    against = mask_of(np.concatenate(unwanted), box) & ~source if unwanted else np.zeros(box.shape, dtype=bool)
+    wanted = [marks for prompt, marks in marked if prompt.positive]
+    seeds = np.concatenate([_seeds(marks) for marks in wanted])
+    regions = [marks.region for marks in wanted if marks.region is not None]
+    radius_mm = max(
+        settings.radius_mm if marks.region is None else _reach_mm(_seeds(marks), marks.region, spacing_mm)
+        for marks in wanted
+    )
+    newest = marked[-1][1].stroke
+    box = block_around(np.concatenate([seeds, newest, *regions]), CONTEXT * radius_mm, spacing_mm, shape)
+    before, source = canvas.segment(box), mask_of(seeds, box)
     distance = distance_mm(source, spacing_mm)
-    open_to_change = (distance <= settings.radius_mm) & editable
-    must = open_to_change & source
+    near = mask_of(np.concatenate([newest, *regions]), box)
+    strokes = [marks.stroke for marks in wanted if marks.region is None]
+    near |= (_around(strokes, box, spacing_mm) if regions else distance) <= settings.radius_mm
+    open_to_change = near & canvas.editable(box)
+    against = _refused(marked, box)
+    must = open_to_change & source & ~against
     return Task(
         box,
         Domain(
-            canvas.intensities(box), spacing_mm, open_to_change & ~must & ~against, must, source,
-            before & ~open_to_change, against, distance, settings.radius_mm, canvas.probability(box),
+            _intensities(canvas, box), spacing_mm, open_to_change & ~must & ~against, must, source,
+            before & ~open_to_change, against, distance, radius_mm, canvas.probability(box),
         ),
         before,
         side=True,
         cleared=open_to_change,
     )  # fmt: skip
+
+
+def _around(strokes: Sequence[Indices], box: Box, spacing_mm: Sequence[float]) -> NDArray[np.float32]:
+    """Distance (k, j, i) to the nearest stroke, infinite where there is none."""
+    if not strokes:
+        return np.full(box.shape, np.inf, dtype=np.float32)
+    return distance_mm(mask_of(np.concatenate(strokes), box), spacing_mm)
+
+
+def _refused(marked: Sequence[tuple[Prompt, Marks]], box: Box) -> Mask:
+    """The voxels of a block that negative prompts hold; where prompts contradict, the oldest holds the voxel."""
+    held = np.zeros((2, *box.shape), dtype=bool)
+    for prompt, marks in marked:
+        held[int(prompt.positive)] |= mask_of(marks.stroke, box) & ~held[int(not prompt.positive)]
+    return np.asarray(held[0])
 
 
 def _marked(canvas: Canvas, prompts: Sequence[Prompt]) -> list[tuple[Prompt, Marks]]:
@@ -127,10 +161,9 @@ def _seeds(marks: Marks) -> Indices:
 def _core(marks: Marks) -> Indices:
     """The middle of a region, which stands for a stroke."""
     region = marks.stroke if marks.region is None else marks.region
-    middle = (region.min(axis=0) + region.max(axis=0)) / 2
-    half = np.maximum((region.max(axis=0) - region.min(axis=0)) / 2, 0.5)
-    inner = np.abs(region - middle) <= np.maximum(_CORE * half, 0.5)
-    return np.asarray(region[inner.all(axis=1)])
+    low, high = region.min(axis=0), region.max(axis=0)
+    off = (np.abs(region - (low + high) / 2) / np.maximum(_CORE / 2 * (high - low), 0.5)).max(axis=1)
+    return np.asarray(region[off <= max(1.0, float(off.min()))])  # a thin or bent region may miss its own middle
 
 
 def _reach_mm(stroke: Indices, region: Indices, spacing_mm: Sequence[float]) -> float:
@@ -149,9 +182,17 @@ def _held(canvas: Canvas, prompts: Sequence[Prompt], box: Box) -> Mask:
 
 
 def _is_near(canvas: Canvas, prompt: Prompt, box: Box) -> bool:
-    """Whether a prompt could mark voxels of a block: a quick look at its corners."""
-    points = canvas.geometry.ras_to_index(corners_around(prompt))
+    """Whether a prompt could mark voxels of a block: a quick look at its corners, half a voxel wider."""
+    points = canvas.geometry.ras_to_index(corners_around(prompt, sum(canvas.geometry.spacing_mm) / 2))
     return bool((points.max(axis=0) >= np.asarray(box.start) - 1).all() and (points.min(axis=0) <= box.stop).all())
+
+
+def _intensities(canvas: Canvas, box: Box) -> NDArray[np.float32]:
+    """Intensities of a block, all of them finite."""
+    channels = canvas.intensities(box)
+    if not np.isfinite(channels).all():
+        raise InvalidInputError(f"the volume has NaN or infinite voxels in {box}; replace them first")
+    return channels
 
 
 def _for_side(probability: NDArray[np.float32] | None, *, side: bool) -> NDArray[np.float32] | None:

@@ -33,7 +33,7 @@ PER_PROMPT = 500
 PROMPTS = 5
 
 
-def collect(seed: int, cases: list[Case], minutes: float) -> None:
+def collect(seed: int, cases: list[Case], minutes: float, growing: float) -> None:
     """Let the robot correct each case once, and keep a sample of each prompt's voxels."""
     rng = np.random.default_rng(seed)
     rows: list[tuple] = []
@@ -41,7 +41,7 @@ def collect(seed: int, cases: list[Case], minutes: float) -> None:
     for n in rng.permutation(len(cases)):
         if time.monotonic() > until:
             break
-        rows += observe(cases[n], rng)
+        rows += observe(cases[n], rng, growing)
     lengths = [len(row[1]) for row in rows]
     CACHE.mkdir(parents=True, exist_ok=True)
     np.savez(
@@ -56,16 +56,17 @@ def collect(seed: int, cases: list[Case], minutes: float) -> None:
     print(f"seed {seed}: {len(rows)} prompts, {sum(lengths)} voxels")
 
 
-def observe(case: Case, rng: np.random.Generator) -> list[tuple]:
+def observe(case: Case, rng: np.random.Generator, growing: float) -> list[tuple]:
     """What the engine knew at each prompt of a case: evidence, truth, network's log-odds, number of voxels, kind."""
     robot = Robot("scribble" if rng.random() < 0.5 else "click", (0.55, 1.7))
-    mask, earlier, rows = case.start.copy(), [], []
+    mode = "grow" if rng.random() < growing else "fix"
+    mask, earlier, rows = case.start.copy() if mode == "fix" else np.zeros_like(case.start), [], []
     for _ in range(PROMPTS):
         asked = robot.prompt(case, mask, rng)
         if asked is None:
             break
         prompt, radius = asked
-        settings = RefineSettings(radius_mm=radius)
+        settings = RefineSettings(radius_mm=radius, mode=mode)
         job = task.look(CaseCanvas(case, mask), prompt, settings, earlier)
         earlier.append(prompt)
         if not job.domain.free.any():
@@ -88,6 +89,8 @@ def observe(case: Case, rng: np.random.Generator) -> list[tuple]:
             # The next prompt meets a mask that was corrected rightly.
             right = np.zeros(block.size, dtype=bool)
             right[nodes] = wanted
+            if job.cleared is not None:
+                block[job.cleared] = False
             block[right.reshape(block.shape)] = job.side
         else:
             block[:] = correct(CaseCanvas(case, mask), prompt, settings, earlier[:-1]).after
@@ -169,6 +172,7 @@ def main() -> None:
     collecting.add_argument("seed", type=int)
     collecting.add_argument("--colin27", type=Path)
     collecting.add_argument("--shared", type=Path)
+    collecting.add_argument("--growing", type=float, default=0.25, help="part of the cases that begin with nothing")
     collecting.add_argument("--minutes", type=float, default=10)
     fitting = commands.add_parser("fit")
     fitting.add_argument("stage", choices=("first", "second"))
@@ -182,7 +186,7 @@ def main() -> None:
     cases += [case for seed in range(104 + options.seed * 4, 108 + options.seed * 4) for case in phantom(seed)]
     if options.shared is not None:
         cases += label_map_cases(options.shared / "synthseg_label_maps", options.seed)
-    collect(options.seed, cases, options.minutes)
+    collect(options.seed, cases, options.minutes, options.growing)
 
 
 if __name__ == "__main__":

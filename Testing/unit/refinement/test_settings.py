@@ -1,0 +1,28 @@
+"""Settings refuse what has no meaning."""
+
+import numpy as np
+import pytest
+
+from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.refinement.settings import RefineSettings
+
+
+@pytest.mark.parametrize("radius_mm", [0, -1, np.nan, np.inf])
+def test_refuses_a_radius_that_reaches_nothing(radius_mm):
+    with pytest.raises(InvalidInputError, match=f"above 0 mm, got {radius_mm}"):
+        RefineSettings(radius_mm=radius_mm)
+
+
+@pytest.mark.parametrize("aggressiveness", [-0.01, 1.01, np.nan])
+def test_refuses_aggressiveness_outside_its_range(aggressiveness):
+    with pytest.raises(InvalidInputError, match=rf"in 0\.\.1, got {aggressiveness}"):
+        RefineSettings(aggressiveness=aggressiveness)
+
+
+def test_refuses_an_unknown_mode():
+    with pytest.raises(InvalidInputError, match="unknown mode 'paint'; known: fix, grow"):
+        RefineSettings(mode="paint")
+
+
+def test_the_ends_of_all_ranges_are_taken():
+    assert RefineSettings(1e-9, 0, "grow", overwrite=True) != RefineSettings(1e9, 1, "fix", overwrite=False)
