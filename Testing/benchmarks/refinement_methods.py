@@ -83,7 +83,7 @@ def random_walker(_case: Case, task: Task) -> np.ndarray:
     from skimage.segmentation import random_walker as walker
 
     seeds = _seeds(task)
-    around = ndimage.binary_dilation(task.domain.free | task.domain.must, iterations=2)
+    around = ndimage.binary_dilation(task.domain.free | task.domain.must, iterations=ERODED_VOXELS + 2)
     seeds[~around] = -1
     if not (seeds == 0).any() or not ((seeds == 1).any() and (seeds == 2).any()):
         return task.domain.must
