@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from . import appearance
 from .domain import coarsening, distance_mm, picked, refined
+from .flooding import flooded
 from .geodesic import geodesic_mm, path_lengths
 from .graph import Grid, build_grid
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .domain import Domain
+    from .domain import Domain, Mask
 
     Floats = NDArray[np.float32]
 
@@ -31,7 +32,8 @@ FEATURES = ("appearance", "appearance_smooth", "distance", "distance_depth", "su
             "inside", "opposed")  # fmt: skip
 """The columns of `Evidence.values`; each function below names those that it makes."""
 
-CONTEXT_FEATURES = ("first", "first_near", "first_around", "first_wide", "way", "share", "stroke")
+CONTEXT_FEATURES = ("first", "first_near", "first_around", "first_wide", "way", "share", "stroke", "flooded",
+                    "flooded_near")  # fmt: skip
 """The columns of `context`."""
 
 _SMOOTH_VOXELS = 40_000
@@ -49,6 +51,7 @@ class Evidence:
         grid: The voxels, and which are neighbors.
         values: Float32 array (node, feature), in the order of `FEATURES`.
         intensity: Smoothed intensity of every voxel of the block, flat, in deviations.
+        slope: How steep the image is at every voxel of the block (k, j, i).
         edge: Square of a step of intensity that counts as an edge.
         finest_mm: The smallest voxel size.
     """
@@ -56,6 +59,7 @@ class Evidence:
     grid: Grid
     values: Floats
     intensity: Floats
+    slope: Floats
     edge: float
     finest_mm: float
 
@@ -79,7 +83,7 @@ def gather(domain: Domain) -> Evidence:
     intensity = maps[1].ravel()
     steps = intensity[grid.voxels[grid.first]] - intensity[grid.voxels[grid.second]]
     edge = 2 * max(float(np.mean(steps * steps)) if len(steps) else 0.0, 1e-6)
-    return Evidence(grid, np.ascontiguousarray(values, dtype=np.float32), intensity, edge, domain.finest_mm)
+    return Evidence(grid, np.ascontiguousarray(values, dtype=np.float32), intensity, maps[6], edge, domain.finest_mm)
 
 
 Columns = list[tuple[str, "Floats"]]
@@ -188,7 +192,8 @@ def context(domain: Domain, evidence: Evidence, odds: Floats) -> Floats:
     Returns:
         Float32 array (node, feature), in the order of `CONTEXT_FEATURES`: the log-odds, the mean chance around the
         node at three scales, how much doubt a path from the source has to cross, the part of the domain that
-        would change, and how long the source is in edit radii.
+        would change, how long the source is in edit radii, and whether the wanted side floods the node and its
+        neighbors.
 
     References:
         Tu, Bai, Auto-context and its application to high-level vision tasks and 3D brain image segmentation, IEEE
@@ -210,7 +215,19 @@ def context(domain: Domain, evidence: Evidence, odds: Floats) -> Floats:
     places = np.argwhere(domain.source) * spacing_mm
     length = min(float(np.linalg.norm(np.ptp(places, axis=0))) / domain.radius_mm, 3.0)
     numbers = [np.full(grid.size, number) for number in (chance.mean(dtype=np.float64), length)]
-    return np.stack([odds, *around, way, *numbers], axis=1).astype(np.float32)
+    flood = flooded(evidence.slope, *_shores(domain)).astype(np.float32)
+    floods = [values.ravel()[grid.voxels] for values in (flood, box_blurred(flood, domain.finest_mm, spacing_mm))]
+    return np.stack([odds, *around, way, *numbers, *floods], axis=1).astype(np.float32)
+
+
+def _shores(domain: Domain) -> tuple[Mask, Mask]:
+    """Where the wanted and the other side surely are: the stroke, and all that is two voxels from where sides meet."""
+    near = domain.distance_mm <= max(1.6 * domain.finest_mm, 0.2 * domain.radius_mm)
+    open_to_change = domain.free | domain.must
+    cross = ndimage.generate_binary_structure(3, 1)
+    other = ndimage.binary_erosion(~domain.target & ~open_to_change, cross, iterations=2, border_value=1)
+    target = ndimage.binary_erosion(domain.target, cross, iterations=2, border_value=1)
+    return target | domain.must | (near & domain.free), other
 
 
 def _opposed(domain: Domain, grid: Grid) -> Floats:
