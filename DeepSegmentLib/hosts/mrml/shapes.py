@@ -168,9 +168,9 @@ def _step(shape: Shape, affine: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _corners(box: Box) -> NDArray[np.float64]:
-    """The centres (8, 3) of the outermost voxels."""
-    spans = [(first, last - 1) for first, last in zip(box.start, box.stop, strict=True)]
-    return np.array(np.meshgrid(*spans), dtype=float).reshape(3, -1).T
+    """The corners (8, 3) of the box at the faces of its voxels; they differ even where there is one voxel."""
+    spans = [(first - 0.5, last - 0.5) for first, last in zip(box.start, box.stop, strict=True)]
+    return np.array(np.meshgrid(*spans)).reshape(3, -1).T
 
 
 def _whole_offset(shape: Shape, affine: NDArray[np.float64]) -> NDArray[np.int64] | None:
@@ -184,7 +184,5 @@ def _whole_offset(shape: Shape, affine: NDArray[np.float64]) -> NDArray[np.int64
 def _box_on(shape: Shape, affine: NDArray[np.float64]) -> Box:
     """The box of another lattice that covers the shape's voxels to their faces."""
     step = _step(shape, affine)
-    spans = zip(shape.box.start, shape.box.stop, strict=True)
-    faces = np.array(np.meshgrid(*[(first - 0.5, last - 0.5) for first, last in spans])).reshape(3, -1).T
-    there = faces @ step[:3, :3].T + step[:3, 3]
+    there = _corners(shape.box) @ step[:3, :3].T + step[:3, 3]
     return Box(as_index(np.floor(there.min(axis=0)).astype(int)), as_index(np.ceil(there.max(axis=0)).astype(int) + 1))

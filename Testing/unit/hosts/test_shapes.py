@@ -101,6 +101,12 @@ def test_no_voxel_is_cut_off_on_another_lattice(shape, target):
     assert there.within(around).sum() == inside.sum()
 
 
+def test_one_thick_voxel_is_three_thin_ones():
+    thick = Shape(np.diag([3.0, 1.0, 1.0, 1.0]), Box((0, 0, 0), (1, 1, 1)), np.ones((1, 1, 1), bool))
+    thin = thick.onto(np.eye(4))
+    assert np.argwhere(thin.within(Box((-3, -1, -1), (4, 2, 2)))).tolist() == [[2, 1, 1], [3, 1, 1], [4, 1, 1]]
+
+
 def _centers(grid):
     return grid.index_to_ras(np.moveaxis(np.indices(grid.shape), 0, -1).reshape(-1, 3))
 
