@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,13 +69,15 @@ def points_of(prompt: Prompt) -> NDArray[np.float64]:
     return prompt.corners_ras if isinstance(prompt, BoxPrompt) else prompt.points_ras
 
 
-def corners_around(prompt: Prompt, margin_mm: float = 0.0) -> NDArray[np.float64]:
-    """The corners (8, 3), in RAS mm, of a block along the patient axes that holds a prompt and a margin."""
+@lru_cache(maxsize=4096)
+def extent_ras(prompt: Prompt) -> NDArray[np.float64]:
+    """The lowest and the highest RAS coordinates (2, 3), in mm, that a prompt reaches.
+
+    Voxels that it marks have their centers within these, or at most half of the three voxel sizes' sum outside.
+    """
     points = points_of(prompt)
     width = prompt.radius_mm if isinstance(prompt, Scribble) else prompt.depth_mm if isinstance(prompt, Lasso) else 0.0
-    margin = max(width, margin_mm)
-    low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
-    return np.stack(np.meshgrid(*zip(low, high, strict=True)), axis=-1).reshape(-1, 3)
+    return np.stack([points.min(axis=0) - width, points.max(axis=0) + width])
 
 
 def _outside(prompt: Prompt, geometry: Geometry) -> str:
@@ -143,8 +146,9 @@ def _block_indices(box: Box) -> Indices:
 
 def _block(prompt: BoxPrompt, geometry: Geometry) -> Indices:
     """Voxels whose centres lie between the two corners."""
-    low, high = prompt.corners_ras.min(axis=0), prompt.corners_ras.max(axis=0)
-    around = _voxels_around(corners_around(prompt), 0.0, geometry)
+    low, high = extent_ras(prompt)
+    corners = np.stack(np.meshgrid(*zip(low, high, strict=True)), axis=-1).reshape(-1, 3)
+    around = _voxels_around(corners, 0.0, geometry)
     places = geometry.index_to_ras(around)
     return np.asarray(around[((places >= low - 1e-6) & (places <= high + 1e-6)).all(axis=1)])
 

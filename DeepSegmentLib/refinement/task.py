@@ -10,14 +10,14 @@ import numpy as np
 from DeepSegmentLib.errors import InvalidInputError
 
 from .domain import CONTEXT, Domain, block_around, distance_mm, mask_of
-from .strokes import corners_around, marked_voxels
+from .strokes import extent_ras, marked_voxels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from DeepSegmentLib.data import Box, Prompt
+    from DeepSegmentLib.data import Box, Geometry, Prompt
 
     from .canvas import Canvas
     from .settings import RefineSettings
@@ -175,16 +175,21 @@ def _reach_mm(stroke: Indices, region: Indices, spacing_mm: Sequence[float]) -> 
 def _held(canvas: Canvas, prompts: Sequence[Prompt], box: Box) -> Mask:
     """The voxels of a block that prompts decided."""
     held = np.zeros(box.shape, dtype=bool)
-    for prompt in prompts:
-        if _is_near(canvas, prompt, box):
-            held |= mask_of(marked_voxels(prompt, canvas.geometry).stroke, box)
+    for prompt in near_block(prompts, canvas.geometry, box):
+        held |= mask_of(marked_voxels(prompt, canvas.geometry).stroke, box)
     return held
 
 
-def _is_near(canvas: Canvas, prompt: Prompt, box: Box) -> bool:
-    """Whether a prompt could mark voxels of a block: a quick look at its corners, half a voxel wider."""
-    points = canvas.geometry.ras_to_index(corners_around(prompt, sum(canvas.geometry.spacing_mm) / 2))
-    return bool((points.max(axis=0) >= np.asarray(box.start) - 1).all() and (points.min(axis=0) <= box.stop).all())
+def near_block(prompts: Sequence[Prompt], geometry: Geometry, box: Box) -> list[Prompt]:
+    """The prompts that could mark voxels of a block: a quick look at what they reach along the patient axes."""
+    if not prompts:
+        return []
+    ends = np.stack(np.meshgrid(*zip(box.start, np.asarray(box.stop) - 1, strict=True)), axis=-1).reshape(-1, 3)
+    corners, margin = geometry.index_to_ras(ends), sum(geometry.spacing_mm) / 2 + 1e-6
+    low, high = corners.min(axis=0) - margin, corners.max(axis=0) + margin
+    extents = np.stack([extent_ras(prompt) for prompt in prompts])
+    near = ((extents[:, 0] <= high) & (extents[:, 1] >= low)).all(axis=1)
+    return [prompts[n] for n in np.flatnonzero(near)]
 
 
 def _intensities(canvas: Canvas, box: Box) -> NDArray[np.float32]:

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from refinement_cases import Case, all_cases, label_map_cases, phantom
+from refinement_cases import Case, all_cases, label_map_cases, phantom, spoilt
 from refinement_robot import CaseCanvas, Robot
 
 from DeepSegmentLib.refinement import energy, evidence, task
@@ -29,19 +29,21 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 CACHE = REPOSITORY / ".cache" / "refinement"
 OUTPUT = REPOSITORY / "DeepSegmentLib" / "refinement" / "energy.json"
-PER_PROMPT = 500
+PER_PROMPT = 250
 PROMPTS = 5
 
 
 def collect(seed: int, cases: list[Case], minutes: float, growing: float) -> None:
-    """Let the robot correct each case once, and keep a sample of each prompt's voxels."""
+    """Let the robot correct the cases again and again, and keep a sample of each prompt's voxels."""
     rng = np.random.default_rng(seed)
     rows: list[tuple] = []
     until = time.monotonic() + 60 * minutes
-    for n in rng.permutation(len(cases)):
-        if time.monotonic() > until:
-            break
-        rows += observe(cases[n], rng, growing)
+    while time.monotonic() < until:
+        for n in rng.permutation(len(cases)):
+            if time.monotonic() < until:
+                rows += observe(cases[n], rng, growing)
+        # What a network got wrong stays as it is; other masks are spoilt anew for the next round.
+        cases = [case if case.probability is not None else spoilt(case, rng) for case in cases]
     lengths = [len(row[1]) for row in rows]
     CACHE.mkdir(parents=True, exist_ok=True)
     np.savez(

@@ -279,6 +279,11 @@ def _random_contrast(geometry: Geometry, labels: np.ndarray, value: int, rng: np
         return None
     place = Geometry.from_spacing(image.shape, tuple(spacing))
     case = Case(f"label {value}", "label map", image, place, truth, truth)
+    return spoilt(case, rng)
+
+
+def spoilt(case: Case, rng: np.random.Generator) -> Case:
+    """The case with a mask that is wrong in one of several ways."""
     return corrupted(case, rng) if rng.random() < 0.6 else _shifted(case, rng)
 
 

@@ -66,7 +66,11 @@ class Robot:
 
 def largest_error(truth: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, bool, tuple[int, int, int]] | None:
     """The largest wrong piece: its mask in its bounding block, whether it is missing, and where the block begins."""
-    best = None
+    wrong = ndimage.find_objects((truth != mask).astype(np.int8))
+    if not wrong:
+        return None
+    around, best = wrong[0], None
+    truth, mask = truth[around], mask[around]  # pieces are numbered in raster order, in the block as in the volume
     for positive in (True, False):
         pieces, _ = ndimage.label(truth & ~mask if positive else mask & ~truth)
         sizes = np.bincount(pieces.ravel())
@@ -77,7 +81,8 @@ def largest_error(truth: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, bool
     if size < LEAST_VOXELS:
         return None
     part = ndimage.find_objects(pieces, number)[number - 1]
-    return pieces[part] == number, positive, tuple(axis.start for axis in part)
+    offset = tuple(outer.start + inner.start for outer, inner in zip(around, part, strict=True))
+    return pieces[part] == number, positive, offset
 
 
 def _line(

@@ -12,7 +12,7 @@ from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.refinement.session import LabelCanvas
 from DeepSegmentLib.refinement.settings import RefineSettings
 from DeepSegmentLib.refinement.strokes import marked_voxels
-from DeepSegmentLib.refinement.task import _is_near, look
+from DeepSegmentLib.refinement.task import look, near_block
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -77,7 +77,7 @@ def test_no_prompt_that_marks_a_voxel_of_a_block_is_overlooked(seed, kind, posit
         stroke = marked_voxels(prompt, geometry).stroke
     except InvalidInputError:
         return
-    assert all(_is_near(_canvas(geometry), prompt, _box_of(voxel)) for voxel in stroke[:: len(stroke) // 50 + 1])
+    assert all(near_block([prompt], geometry, _box_of(voxel)) for voxel in stroke[:: len(stroke) // 50 + 1])
 
 
 def test_a_flat_lasso_across_thick_slices_is_not_overlooked():
@@ -88,12 +88,14 @@ def test_a_flat_lasso_across_thick_slices_is_not_overlooked():
     lasso = Lasso("a", True, np.array(outline), 0.0)
     stroke = marked_voxels(lasso, geometry).stroke
     assert np.abs(stroke[:, 1] - 15).max() == 3
-    assert all(_is_near(_canvas(geometry), lasso, _box_of(voxel)) for voxel in stroke)
+    assert all(near_block([lasso], geometry, _box_of(voxel)) for voxel in stroke)
 
 
 def test_a_far_prompt_is_passed_over():
     geometry = _row()
-    assert not _is_near(_canvas(geometry), _click(30), Box((0, 0, 5), (1, 1, 10)))
+    near, far = _click(7), _click(30)
+    assert near_block([far, near, far], geometry, Box((0, 0, 5), (1, 1, 10))) == [near]
+    assert near_block([], geometry, Box((0, 0, 5), (1, 1, 10))) == []
 
 
 def test_a_thin_box_across_the_grid_has_a_core():
