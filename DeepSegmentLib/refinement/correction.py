@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.bool_]
 
-_MOST_VOXELS = 260_000
+_MOST_VOXELS = 120_000
 """Blocks of a correction are coarsened to at most this many voxels: an edit radius of some 24."""
 
-_MOST_PREVIEW_VOXELS = 30_000
+_MOST_PREVIEW_VOXELS = 12_000
 """Blocks of a preview are coarsened to at most this many."""
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from . import appearance
-from .domain import coarsening, distance_mm, picked, refined
+from .domain import coarsening, distance_mm, indices_of, picked, refined
 from .flooding import flooded
 from .geodesic import geodesic_mm, path_lengths
 from .graph import Grid, build_grid
@@ -36,8 +36,13 @@ CONTEXT_FEATURES = ("first", "first_near", "first_around", "first_wide", "way", 
                     "flooded_near")  # fmt: skip
 """The columns of `context`."""
 
-_SMOOTH_VOXELS = 40_000
+_SMOOTH_VOXELS = 20_000
 """Maps that vary slowly are computed on at most this many voxels."""
+
+_SHORE = 3
+"""So many voxels around those that may change tell from where the image is flooded."""
+
+_CROSS = ndimage.generate_binary_structure(3, 1)
 
 _CONTRAST_RADII = 0.5
 """Crossing one deviation of intensity is as long a way as half an edit radius."""
@@ -200,34 +205,40 @@ def context(domain: Domain, evidence: Evidence, odds: Floats) -> Floats:
         TPAMI 2010.
     """
     grid, spacing_mm = evidence.grid, domain.spacing_mm
+    open_to_change = domain.free | domain.must
     chance = (1 / (1 + np.exp(-odds))).astype(np.float32)
     chance[domain.must.ravel()[grid.voxels]] = 1
-    sides = domain.target.astype(np.float32, order="C")  # else `ravel` may be a copy
-    sides.ravel()[grid.voxels] = chance
+    sides = domain.target.astype(np.float32)
+    sides[open_to_change] = chance
     around = [
-        box_blurred(sides, width, spacing_mm).ravel()[grid.voxels]
+        box_blurred(sides, width, spacing_mm)[open_to_change]
         for width in (domain.finest_mm, 2.5 * domain.finest_mm, 0.3 * domain.radius_mm)
     ]
     start = _start(domain, grid)
     doubt = np.float32(1) - chance
     lengths = grid.length_mm * (doubt[grid.first] + doubt[grid.second]) * np.float32(0.5)
     way = np.minimum(path_lengths(lengths, start, grid) / domain.radius_mm, 2)
-    places = np.argwhere(domain.source) * spacing_mm
+    places = indices_of(domain.source) * spacing_mm
     length = min(float(np.linalg.norm(np.ptp(places, axis=0))) / domain.radius_mm, 3.0)
     numbers = [np.full(grid.size, number) for number in (chance.mean(dtype=np.float64), length)]
-    flood = flooded(evidence.slope, *_shores(domain)).astype(np.float32)
-    floods = [values.ravel()[grid.voxels] for values in (flood, box_blurred(flood, domain.finest_mm, spacing_mm))]
-    return np.stack([odds, *around, way, *numbers, *floods], axis=1).astype(np.float32)
+    return np.stack([odds, *around, way, *numbers, *_floods(domain, evidence.slope)], axis=1).astype(np.float32)
 
 
-def _shores(domain: Domain) -> tuple[Mask, Mask]:
-    """Where the wanted and the other side surely are: the stroke, and all that is two voxels from where sides meet."""
-    near = domain.distance_mm <= max(1.6 * domain.finest_mm, 0.2 * domain.radius_mm)
+def _floods(domain: Domain, slope: Floats) -> list[Floats]:
+    """Whether the wanted side floods each node, and the mean of that around it."""
     open_to_change = domain.free | domain.must
-    cross = ndimage.generate_binary_structure(3, 1)
-    other = ndimage.binary_erosion(~domain.target & ~open_to_change, cross, iterations=2, border_value=1)
-    target = ndimage.binary_erosion(domain.target, cross, iterations=2, border_value=1)
-    return target | domain.must | (near & domain.free), other
+    near = domain.distance_mm <= max(1.6 * domain.finest_mm, 0.2 * domain.radius_mm)
+    sources = _inner(domain.target) | domain.must | (near & domain.free), _inner(~domain.target & ~open_to_change)
+    region = ndimage.binary_dilation(open_to_change, _CROSS, iterations=_SHORE)
+    wanted, other, steep = (values[region] for values in (*sources, slope))
+    flood = domain.target.astype(np.float32)
+    flood[region] = flooded(steep, wanted, other, build_grid(region, domain.spacing_mm))
+    return [values[open_to_change] for values in (flood, box_blurred(flood, domain.finest_mm, domain.spacing_mm))]
+
+
+def _inner(side: Mask) -> Mask:
+    """The voxels of a side that are surely on it: two away from where sides meet."""
+    return np.asarray(ndimage.binary_erosion(side, _CROSS, iterations=2, border_value=1))
 
 
 def _opposed(domain: Domain, grid: Grid) -> Floats:
@@ -254,7 +265,7 @@ def _quadric(domain: Domain, grid: Grid) -> Floats:
 
 def _quadratic_terms(voxels: NDArray[np.intp], domain: Domain) -> Floats:
     """The nine monomials of first and second degree of places about the source, in edit radii: array (9, voxel)."""
-    middle = np.argwhere(domain.source).mean(axis=0)
+    middle = indices_of(domain.source).mean(axis=0)
     places = np.stack(np.unravel_index(voxels, domain.free.shape)) - middle[:, None]
     z, y, x = places * (np.asarray(domain.spacing_mm) / domain.radius_mm)[:, None]
     return np.stack([z, y, x, z * z, y * y, x * x, z * y, y * x, x * z]).astype(np.float32)

@@ -189,7 +189,7 @@ def near_block(prompts: Sequence[Prompt], geometry: Geometry, box: Box) -> list[
     low, high = corners.min(axis=0) - margin, corners.max(axis=0) + margin
     extents = np.stack([extent_ras(prompt) for prompt in prompts])
     near = ((extents[:, 0] <= high) & (extents[:, 1] >= low)).all(axis=1)
-    return [prompts[n] for n in np.flatnonzero(near)]
+    return [prompt for prompt, is_near in zip(prompts, near, strict=True) if is_near]
 
 
 def _intensities(canvas: Canvas, box: Box) -> NDArray[np.float32]:
