@@ -29,6 +29,10 @@ _CORE = 0.3
 """The part of a box, along each axis, from which distances are measured: the segment is somewhere around its middle."""
 
 
+_ROUNDING = 0.01
+"""Half-precision sums of classes may come out so far from a probability."""
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """A prompt, made ready to be solved.
@@ -58,7 +62,8 @@ def look(canvas: Canvas, prompt: Prompt, settings: RefineSettings, earlier: Sequ
         earlier: Prompts given before for this segment.
 
     Raises:
-        InvalidInputError: The prompt marks no voxel of the volume, or the block has NaN or infinite voxels.
+        InvalidInputError: The prompt marks no voxel of the volume, or the block has NaN or infinite voxels, or
+            probabilities outside [0, 1].
     """
     marks = marked_voxels(prompt, canvas.geometry)
     if settings.mode == "grow" and (prompt.positive or any(old.positive for old in earlier)):
@@ -90,7 +95,7 @@ def _fix(canvas: Canvas, prompt: Prompt, marks: Marks, settings: RefineSettings,
         box,
         Domain(
             _intensities(canvas, box), spacing_mm, free & ~must, must, source, target, against, distance, radius_mm,
-            _for_side(canvas.probability(box), side=prompt.positive),
+            _probability(canvas, box, side=prompt.positive),
         ),
         before,
         prompt.positive,
@@ -127,7 +132,7 @@ def _grow(canvas: Canvas, marked: Sequence[tuple[Prompt, Marks]], settings: Refi
         box,
         Domain(
             _intensities(canvas, box), spacing_mm, open_to_change & ~must & ~against, must, source,
-            before & ~open_to_change, against, distance, radius_mm, canvas.probability(box),
+            before & ~open_to_change, against, distance, radius_mm, _probability(canvas, box, side=True),
         ),
         before,
         side=True,
@@ -200,5 +205,11 @@ def _intensities(canvas: Canvas, box: Box) -> NDArray[np.float32]:
     return channels
 
 
-def _for_side(probability: NDArray[np.float32] | None, *, side: bool) -> NDArray[np.float32] | None:
-    return probability if probability is None or side else 1 - probability
+def _probability(canvas: Canvas, box: Box, *, side: bool) -> NDArray[np.float32] | None:
+    """What a network gives a side in a block, all of it a probability."""
+    probability = canvas.probability(box)
+    if probability is None:
+        return None
+    if not ((probability > -_ROUNDING) & (probability < 1 + _ROUNDING)).all():  # false for NaN, too
+        raise InvalidInputError(f"the probabilities in {box} are not all between 0 and 1; compute them anew")
+    return probability if side else 1 - probability

@@ -190,3 +190,13 @@ def test_refuses_intensities_that_are_none(value):
         with pytest.raises(InvalidInputError, match=r"NaN or infinite voxels in Box.*replace them first"):
             look(_canvas(_row(), voxels=voxels), _click(20), RefineSettings(radius_mm=3, mode=mode))
         assert look(_canvas(_row(), voxels=voxels), _click(5), RefineSettings(radius_mm=3, mode=mode)).before.any() == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, -0.5, 1.5, 255])
+def test_refuses_probabilities_that_are_none(value):
+    chance = np.full((1, 1, 40), 0.5, np.float32)
+    chance[..., 22] = value
+    canvas = LabelCanvas(Volume(chance[None] * 0, _row()), np.zeros((1, 1, 40), np.uint8), 1, network=chance)
+    for mode in ("fix", "grow"):
+        with pytest.raises(InvalidInputError, match=r"probabilities in Box.*between 0 and 1"):
+            look(canvas, _click(20), RefineSettings(radius_mm=3, mode=mode))
