@@ -196,7 +196,7 @@ def test_refuses_intensities_that_are_none(value):
 def test_refuses_probabilities_that_are_none(value):
     chance = np.full((1, 1, 40), 0.5, np.float32)
     chance[..., 22] = value
-    canvas = LabelCanvas(Volume(chance[None] * 0, _row()), np.zeros((1, 1, 40), np.uint8), 1, network=chance)
+    canvas = LabelCanvas(Volume(np.zeros_like(chance)[None], _row()), np.zeros((1, 1, 40), np.uint8), 1, network=chance)
     for mode in ("fix", "grow"):
         with pytest.raises(InvalidInputError, match=r"probabilities in Box.*between 0 and 1"):
             look(canvas, _click(20), RefineSettings(radius_mm=3, mode=mode))
