@@ -107,6 +107,7 @@ def caseOf(nodes, name, kind):
     slices, which know nothing of transforms.
     """
     from DeepSegmentLib.data import LabelMap
+    from DeepSegmentLib.hosts.mrml.journaling import held_by
     from DeepSegmentLib.hosts.mrml.segmentations import label_map_from_node, provenance_of
     from DeepSegmentLib.hosts.mrml.volumes import local_volume, volume_from_nodes
     from DeepSegmentLib.service.export import ExportCase
@@ -115,7 +116,10 @@ def caseOf(nodes, name, kind):
     volume = local_volume(volumeNode) if kind == "dicom-seg" else volume_from_nodes([volumeNode])
     labels = label_map_from_node(segmentation, volumeNode)
     labels = LabelMap(labels.layers, volume.geometry, labels.segments)
-    return ExportCase(name, volume, labels, provenance_of(segmentation), dicomFiles(volumeNode))
+    provenance, (_journal, corrections) = provenance_of(segmentation), held_by(segmentation) or ("", 0)
+    if corrections:
+        provenance["corrections"] = str(corrections)
+    return ExportCase(name, volume, labels, provenance, dicomFiles(volumeNode))
 
 
 def dicomFiles(volumeNode):

@@ -263,14 +263,15 @@ def algorithm_of(
 ) -> Algorithm:
     """Who made a segmentation, by its provenance, unless it is told.
 
+    What a model made and a person corrected (`corrections` in the provenance) is semi-automatic.
+
     Raises:
         InvalidInputError: An algorithm has no name or no version.
     """
     known = name or provenance.get("model", "")
     parameters = {key: provenance[key] for key in ("model_sha256", "parameters") if key in provenance}
-    return Algorithm(
-        kind or ("AUTOMATIC" if known else "MANUAL"), known, version or provenance.get("model_version", ""), parameters
-    )
+    ours: AlgorithmType = "MANUAL" if not known else "SEMIAUTOMATIC" if provenance.get("corrections") else "AUTOMATIC"
+    return Algorithm(kind or ours, known, version or provenance.get("model_version", ""), parameters)
 
 
 _WRITERS: Mapping[ExportFormat, Callable[[ExportCase, Path, ExportSettings, Mapping[str, Any]], _Written]] = {

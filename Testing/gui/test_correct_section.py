@@ -228,3 +228,13 @@ def test_suspicious_places_are_shown_until_there_is_none(host, ui, module, segme
     assert 1 <= len(shown) == len(set(shown)) < 20
     errors = GRID.index_to_ras([BITE, LEAK])
     assert np.linalg.norm(np.array(shown[0]) - errors, axis=1).min() < 12
+
+
+def test_an_export_says_that_masks_were_corrected(host, ui, nodes):
+    from DeepSegmentGui.export import caseOf
+
+    assert "corrections" not in caseOf(nodes, "a", "nifti").provenance
+    for button, index in ((ui.correctAddButton, BITE), (ui.correctRemoveButton, LEAK)):
+        host.click(button)
+        click(host, index)
+    assert caseOf(nodes, "a", "nifti").provenance["corrections"] == "2"

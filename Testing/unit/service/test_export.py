@@ -193,6 +193,8 @@ class TestAlgorithm:
         assert found.parameters == {"model_sha256": "ab" * 32}
         assert algorithm_of(MADE, "SEMIAUTOMATIC").kind == "SEMIAUTOMATIC"
         assert algorithm_of({}).kind == "MANUAL"
+        assert algorithm_of({**MADE, "corrections": "3"}).kind == "SEMIAUTOMATIC"
+        assert algorithm_of({"corrections": "3"}).kind == "MANUAL"
         assert algorithm_of({}, name="x", version="1").kind == "AUTOMATIC"
         with pytest.raises(InvalidInputError, match="name and the version"):
             algorithm_of({}, "AUTOMATIC")
