@@ -31,7 +31,7 @@ _SPAN = 2.0
 """Log-odds that aggressiveness adds at 1 and takes at 0."""
 
 _CAUTION = 0.9
-"""Log-odds that a change must have for it: what is made wrong annoys more than what stays wrong."""
+"""Log-odds that a correction must have for it: what is made wrong annoys more than what stays wrong."""
 
 _TIE = 0.9
 """Cost of parting two alike neighbors of a cubic voxel, in log-odds."""
@@ -94,7 +94,8 @@ def gains(evidence: Evidence, domain: Domain, settings: RefineSettings) -> Float
         settings: How eager to be.
     """
     voxels = evidence.grid.voxels
-    worth = belief(evidence, domain) + np.float32(_SPAN * (2 * settings.aggressiveness - 1) - _CAUTION)
+    caution = _CAUTION if settings.mode == "fix" else 0.0
+    worth = belief(evidence, domain) + np.float32(_SPAN * (2 * settings.aggressiveness - 1) - caution)
     if domain.probability is not None:
         sure = np.clip(domain.probability.ravel()[voxels], _SURE, 1 - _SURE)
         worth += np.float32(_NETWORK) * np.log(sure / (1 - sure))
