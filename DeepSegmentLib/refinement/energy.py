@@ -36,8 +36,8 @@ _CAUTION = 0.9
 _TIE = 0.9
 """Cost of parting two alike neighbors of a cubic voxel, in log-odds."""
 
-_NETWORK = 0.7
-"""How much of a segmentation network's log-odds counts: it made the mistake that is being corrected."""
+_NETWORK = 0.1
+"""How much of a segmentation network's log-odds counts: little, as it made the mistake that is being corrected."""
 
 _CERTAIN = 1000.0
 """What a voxel is worth that must change: more than all its neighbors."""
