@@ -191,7 +191,7 @@ class CorrectSection:
         self._ui.resumeFrame.setVisible(session is not None)
         if session is not None:
             self._ui.correctSection.collapsed = False
-            self._ui.resumeLabel.text = _("A session of {time} is not in the scene: {count} corrections.").format(
+            self._ui.resumeLabel.text = _("Corrections of {time} that are not in the scene: {count}.").format(
                 time=session.time.astimezone().strftime("%Y-%m-%d %H:%M"), count=session.corrections
             )
 

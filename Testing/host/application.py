@@ -148,6 +148,7 @@ class Host:
         QtCore.QSettings.setPath(
             QtCore.QSettings.Format.IniFormat, QtCore.QSettings.Scope.UserScope, self._settings.name
         )
+        os.environ.setdefault("XDG_DATA_HOME", self._settings.name)  # journals of tests are nobody's
         self.application = make_application()
         self.startup, self.errors, self._views = [], [], {}
         self.layout_manager = qSlicerLayoutManager(self.open_views)
