@@ -31,6 +31,16 @@ def add_correct_options(parser: argparse.ArgumentParser) -> None:
         default="fix",
         help="correct the segment at the prompt, or make it anew from all prompts (default: fix)",
     )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="let segments take voxels of other segments (default: they keep them)"
+    )
+    parser.add_argument(
+        "--aggressiveness",
+        type=float,
+        default=0.5,
+        metavar="PART",
+        help="how eager to change, from 0 to 1 (default: 0.5)",
+    )
 
 
 def correct(options: argparse.Namespace) -> dict[str, Any]:
@@ -47,7 +57,7 @@ def correct(options: argparse.Namespace) -> dict[str, Any]:
         resume=options.resume is not None,
         segment=options.segment,
         radius_mm=options.radius,
-        settings=RefineSettings(mode=options.mode),
+        settings=RefineSettings(aggressiveness=options.aggressiveness, mode=options.mode, overwrite=options.overwrite),
     )
     return correct_files(request)
 
@@ -59,4 +69,6 @@ def describe(report: dict[str, Any]) -> str:
         f"{step['radius_mm']} mm"
         for step in report["prompts"]
     ]
+    if not all(step["changed_voxels"] for step in report["prompts"]):
+        lines.append("0 voxels: it is so already, or other segments have them (--overwrite takes them)")
     return "\n".join([*lines, f"wrote {report['output']}"])

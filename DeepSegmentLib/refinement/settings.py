@@ -18,7 +18,7 @@ class RefineSettings:
 
     Attributes:
         radius_mm: How far from the prompt labels may change; boxes and lassos bring their own limits.
-        aggressiveness: 0 changes only what is certain, 1 all that is possible, 0.5 what is more likely than not.
+        aggressiveness: 0 changes only what is certain, 1 all that is possible, 0.5 what is clearly likelier than not.
         mode: "fix" corrects the segment towards or away from the prompt; "grow" makes the segment anew from all
             prompts that it got so far.
         overwrite: Whether voxels may be taken from other segments of the same layer that are not locked.

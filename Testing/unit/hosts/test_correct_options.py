@@ -59,6 +59,29 @@ def test_prompts_may_leave_the_segment_to_the_command(tmp_path, command, capsys)
     assert "no segment named 'spleen'" in capsys.readouterr().err
 
 
+def test_other_segments_keep_their_voxels_unless_told(tmp_path, command, capsys):
+    mine = read_labelmap(tmp_path / "scan.seg.nrrd").layers
+    both = np.where(np.arange(GRID.shape[2]) >= 9, 2, mine).astype(np.uint8)
+    segments = (Segment("liver", 1), Segment("spleen", 2))
+    write_segmentation(LabelMap(both, GRID, segments), tmp_path / "scan.seg.nrrd")
+    assert main([*command, "--radius", "9"]) == 0
+    assert "other segments have them (--overwrite takes them)" in capsys.readouterr().out
+    assert np.array_equal(read_labelmap(tmp_path / "out.seg.nrrd").layers, both)
+    assert main([*command, "--radius", "9", "--overwrite"]) == 0
+    assert "--overwrite" not in capsys.readouterr().out
+    assert (read_labelmap(tmp_path / "out.seg.nrrd").layers[0][4:8, 4:10, 9:12] == 1).mean() > 0.9
+
+
+def test_eagerness_can_be_chosen(tmp_path, command, capsys):
+    changed = []
+    for part in ("0", "1"):
+        assert main([*command, "--radius", "9", "--aggressiveness", part, "--json"]) == 0
+        changed.append(json.loads(capsys.readouterr().out)["prompts"][0]["changed_voxels"])
+    assert changed[0] < changed[1]
+    assert main([*command, "--aggressiveness", "2"]) == 2
+    assert "aggressiveness must be in 0..1, got 2.0" in capsys.readouterr().err
+
+
 def test_exit_codes_say_what_is_wrong(tmp_path, command, capsys):
     assert main(["correct", "--output", str(tmp_path / "out.seg.nrrd")]) == 2
     assert "or a journal to resume" in capsys.readouterr().err
