@@ -36,8 +36,11 @@ _CAUTION = 0.9
 _TIE = 0.9
 """Cost of parting two alike neighbors of a cubic voxel, in log-odds."""
 
-_NETWORK = 0.1
-"""How much of a segmentation network's log-odds counts: little, as it made the mistake that is being corrected."""
+_NETWORK, _WIDE = 0.24, 0.77
+"""How much of a segmentation network's log-odds counts, and log-odds for the mistakes of networks being wide ones.
+
+Little of it counts, as it made the mistake that is being corrected; both numbers are fitted, too.
+"""
 
 _CERTAIN = 1000.0
 """What a voxel is worth that must change: more than all its neighbors."""
@@ -98,7 +101,7 @@ def gains(evidence: Evidence, domain: Domain, settings: RefineSettings) -> Float
     worth = belief(evidence, domain) + np.float32(_SPAN * (2 * settings.aggressiveness - 1) - caution)
     if domain.probability is not None:
         sure = np.clip(domain.probability.ravel()[voxels], _SURE, 1 - _SURE)
-        worth += np.float32(_NETWORK) * np.log(sure / (1 - sure))
+        worth += np.float32(_NETWORK) * np.log(sure / (1 - sure)) + np.float32(_WIDE)
     worth[domain.must.ravel()[voxels]] = _CERTAIN
     return np.asarray(worth, dtype=np.float32)
 
