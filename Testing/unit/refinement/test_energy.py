@@ -1,5 +1,6 @@
 """Gains and ties: their laws, and their sums by brute force."""
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -65,11 +66,11 @@ def test_a_network_that_is_surer_is_worth_more(seed, shape):
     must = domain.must.ravel()[evidence.grid.voxels]
     worth = [
         gains(evidence, replace(domain, probability=chance), settings)[~must]
-        for chance in (np.zeros(shape, np.float32), np.full(shape, 0.5, np.float32), None, np.ones(shape, np.float32))
+        for chance in (np.zeros(shape, np.float32), None, np.full(shape, 0.5, np.float32), np.ones(shape, np.float32))
     ]
-    assert (worth[0] <= worth[1]).all()
-    assert np.array_equal(worth[1], worth[2])
-    assert (worth[2] <= worth[3]).all()
+    for less, more in itertools.pairwise(worth):
+        assert (less < more).all()
+    assert np.allclose(np.diff(worth[2] - worth[1]), 0, atol=1e-5)  # an undecided one speaks for all alike
 
 
 @given(seed=seeds, shape=blocks, spacing_mm=spacings(0.5, 3))
