@@ -237,6 +237,7 @@ def main() -> None:
     figures: dict[str, object] = {
         "machine": f"{platform.system()}, {os.cpu_count()} processors, Python {platform.python_version()}",
         "split": options.split,
+        "processes": options.processes,
         "cases": {case.name: round(dice(case.truth, case.start), 4) for case in cases},
     }
     for kind in options.kinds:
