@@ -125,8 +125,7 @@ def _taken(domain: Domain, settings: RefineSettings, *, exact: bool) -> Mask:
 def _labeled(domain: Domain, settings: RefineSettings, *, exact: bool) -> NDArray[np.float32]:
     """For each voxel of a domain how sure it is of the wanted side, in [0, 1]; the cut gives only 0 and 1."""
     labels = domain.target.astype(np.float32, order="C")  # else `ravel` may be a copy
-    open_to_change = domain.free | domain.must
-    if not open_to_change.any():
+    if not domain.open_to_change.any():
         return labels
     evidence = gather(domain)
     worth = gains(evidence, domain, settings) + rim_gains(evidence, domain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,6 +58,16 @@ class Domain:
     def finest_mm(self) -> float:
         """The smallest voxel size."""
         return min(self.spacing_mm)
+
+    @cached_property
+    def open_to_change(self) -> Mask:
+        """Voxels that change or may change."""
+        return self.free | self.must
+
+    @cached_property
+    def near(self) -> Mask:
+        """Voxels that change, and free ones so close to the source that they are taken for the wanted side."""
+        return self.must | (self.free & (self.distance_mm <= max(1.6 * self.finest_mm, 0.2 * self.radius_mm)))
 
 
 def block_around(indices: NDArray[np.int64], reach_mm: float, spacing_mm: Sequence[float], shape: Index) -> Box:

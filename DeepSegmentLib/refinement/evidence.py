@@ -76,7 +76,7 @@ def gather(domain: Domain) -> Evidence:
         domain: With at least one voxel that is free or must change.
     """
     maps = appearance.features(domain.channels, domain.spacing_mm)
-    grid = build_grid(domain.free | domain.must, domain.spacing_mm)
+    grid = build_grid(domain.open_to_change, domain.spacing_mm)
     columns = [
         *_appearance(domain, maps, grid),
         *_distances(domain, maps[1].ravel(), grid),
@@ -97,13 +97,12 @@ Columns = list[tuple[str, "Floats"]]
 def _appearance(domain: Domain, maps: Floats, grid: Grid) -> Columns:
     """How much each voxel looks like the wanted side, and how well the sides can be told apart here."""
     flat = maps.reshape(len(maps), -1)
-    near = domain.distance_mm <= max(1.6 * domain.finest_mm, 0.2 * domain.radius_mm)
     wanted = np.concatenate([
         appearance.thinned(domain.target & (domain.distance_mm <= 1.3 * domain.radius_mm)),
-        appearance.thinned(domain.must | (near & domain.free), appearance.MOST_EXAMPLES // 5),
+        appearance.thinned(domain.near, appearance.MOST_EXAMPLES // 5),
     ])  # fmt: skip
     other = np.concatenate([
-        appearance.thinned(~(domain.target | domain.free | domain.must)),
+        appearance.thinned(~(domain.target | domain.open_to_change)),
         appearance.thinned(domain.against, appearance.MOST_EXAMPLES // 5),
     ])  # fmt: skip
     odds, area = np.zeros(flat.shape[1], dtype=np.float32), 0.5
@@ -205,13 +204,12 @@ def context(domain: Domain, evidence: Evidence, odds: Floats) -> Floats:
         TPAMI 2010.
     """
     grid, spacing_mm = evidence.grid, domain.spacing_mm
-    open_to_change = domain.free | domain.must
     chance = (1 / (1 + np.exp(-odds))).astype(np.float32)
     chance[domain.must.ravel()[grid.voxels]] = 1
     sides = domain.target.astype(np.float32)
-    sides[open_to_change] = chance
+    sides[domain.open_to_change] = chance
     around = [
-        box_blurred(sides, width, spacing_mm)[open_to_change]
+        box_blurred(sides, width, spacing_mm)[domain.open_to_change]
         for width in (domain.finest_mm, 2.5 * domain.finest_mm, 0.3 * domain.radius_mm)
     ]
     start = _start(domain, grid)
@@ -226,9 +224,8 @@ def context(domain: Domain, evidence: Evidence, odds: Floats) -> Floats:
 
 def _floods(domain: Domain, slope: Floats) -> list[Floats]:
     """Whether the wanted side floods each node, and the mean of that around it."""
-    open_to_change = domain.free | domain.must
-    near = domain.distance_mm <= max(1.6 * domain.finest_mm, 0.2 * domain.radius_mm)
-    sources = _inner(domain.target) | domain.must | (near & domain.free), _inner(~domain.target & ~open_to_change)
+    open_to_change = domain.open_to_change
+    sources = _inner(domain.target) | domain.near, _inner(~domain.target & ~open_to_change)
     region = ndimage.binary_dilation(open_to_change, _CROSS, iterations=_SHORE)
     wanted, other, steep = (values[region] for values in (*sources, slope))
     flood = domain.target.astype(np.float32)
@@ -253,8 +250,7 @@ def _opposed(domain: Domain, grid: Grid) -> Floats:
 def _quadric(domain: Domain, grid: Grid) -> Floats:
     """Log-odds that a voxel lies on the wanted side of a quadric fitted to the surface outside the near half."""
     far = domain.distance_mm > 0.5 * domain.radius_mm
-    near = domain.must | (domain.free & (domain.distance_mm <= max(1.6 * domain.finest_mm, 0.2 * domain.radius_mm)))
-    wanted = np.concatenate([appearance.thinned(domain.target & far, 700), appearance.thinned(near, 200)])
+    wanted = np.concatenate([appearance.thinned(domain.target & far, 700), appearance.thinned(domain.near, 200)])
     other = appearance.thinned(~domain.target & ~domain.free & far, 700)
     if min(len(wanted), len(other)) < appearance.LEAST_EXAMPLES:
         return np.zeros(grid.size, dtype=np.float32)
@@ -273,8 +269,7 @@ def _quadratic_terms(voxels: NDArray[np.intp], domain: Domain) -> Floats:
 
 def _contrast(domain: Domain, maps: Floats, grid: Grid) -> Columns:
     """How far each voxel's smoothed intensity is from the stroke's, in deviations of the noise."""
-    near = domain.must | (domain.free & (domain.distance_mm <= max(1.6 * domain.finest_mm, 0.2 * domain.radius_mm)))
-    here = domain.source | near
+    here = domain.source | domain.near
     noise = float(np.abs(maps[0] - maps[1]).mean()) + 1e-6
     middle = float(maps[1][here].mean(dtype=np.float64))
     return [("contrast", np.minimum(np.abs(maps[1].ravel()[grid.voxels] - middle) / noise, 6))]

@@ -134,7 +134,7 @@ def channels_of(domain: Domain, evidence: Evidence, worth: Floats, lattice: Latt
     nodes = np.zeros((1 + len(COLUMNS), domain.free.size), dtype=np.float32)
     nodes[0, evidence.grid.voxels] = worth
     nodes[1:, evidence.grid.voxels] = evidence.values.T[[FEATURES.index(name) for name in COLUMNS]]
-    blocks = [plain, domain.target, domain.free | domain.must, np.exp(-((reach / 0.15) ** 2)), domain.against, reach]
+    blocks = [plain, domain.target, domain.open_to_change, np.exp(-((reach / 0.15) ** 2)), domain.against, reach]
     stacked = np.concatenate([np.stack(blocks).astype(np.float32), nodes.reshape(-1, *domain.free.shape)])
     return lattice.sample(stacked)
 

@@ -83,7 +83,7 @@ def random_walker(_case: Case, task: Task) -> np.ndarray:
     from skimage.segmentation import random_walker as walker
 
     seeds = _seeds(task)
-    around = ndimage.binary_dilation(task.domain.free | task.domain.must, iterations=ERODED_VOXELS + 2)
+    around = ndimage.binary_dilation(task.domain.open_to_change, iterations=ERODED_VOXELS + 2)
     seeds[~around] = -1
     if not (seeds == 0).any() or not ((seeds == 1).any() and (seeds == 2).any()):
         return task.domain.must
@@ -96,12 +96,11 @@ def random_walker(_case: Case, task: Task) -> np.ndarray:
 def _seeds(task: Task) -> np.ndarray:
     """1: the stroke and the inner part of what is right; 2: the inner part of all that cannot change; 0: open."""
     domain = task.domain
-    near = domain.distance_mm <= max(1.6 * domain.finest_mm, 0.2 * domain.radius_mm)
     seeds = np.zeros(task.box.shape, dtype=np.int32)
     seeds[ndimage.binary_erosion(domain.target, iterations=ERODED_VOXELS, border_value=1)] = 1
-    other = ~domain.target & ~domain.free & ~domain.must
+    other = ~domain.target & ~domain.open_to_change
     seeds[ndimage.binary_erosion(other, iterations=ERODED_VOXELS, border_value=1)] = 2
-    seeds[domain.must | (near & domain.free)] = 1
+    seeds[domain.near] = 1
     if not (seeds == 2).any():
         seeds[other] = 2
     return seeds
