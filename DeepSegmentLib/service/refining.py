@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -193,8 +194,14 @@ def _corrected(request: CorrectRequest, prompts: tuple[Prompt, ...]) -> _Outcome
     if request.journal is None:
         session = RefinementSession(volume, labels)
         return _after(session, session, prompts, request, provenance)
-    with RecordedSession.begin(volume, labels, request.journal, model=provenance) as recorded:
-        return _after(recorded.session, recorded, prompts, request, provenance)
+    recorded = RecordedSession.begin(volume, labels, request.journal, model=provenance)
+    try:
+        with recorded:
+            return _after(recorded.session, recorded, prompts, request, provenance)
+    except BaseException:
+        if not recorded.session.prompts:  # else the journal would be in the way of the next try
+            shutil.rmtree(request.journal, ignore_errors=True)
+        raise
 
 
 def _resumed(request: CorrectRequest, prompts: tuple[Prompt, ...]) -> _Outcome:

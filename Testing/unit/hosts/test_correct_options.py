@@ -59,6 +59,20 @@ def test_prompts_may_leave_the_segment_to_the_command(tmp_path, command, capsys)
     assert "no segment named 'spleen'" in capsys.readouterr().err
 
 
+def test_a_journal_in_which_nothing_happened_is_not_left_behind(tmp_path, command, capsys):
+    click, far = (Point("liver", True, np.array(place)) for place in (GRID.index_to_ras((6, 7, 11)), (900.0, 5, 2)))
+    journal = tmp_path / "journal"
+    (tmp_path / "prompts.json").write_text(write_prompts((far,)))
+    assert main([*command, "--journal", str(journal)]) == 2
+    assert "marks no voxel of the volume" in capsys.readouterr().err
+    assert not journal.exists()
+    assert not (tmp_path / "out.seg.nrrd").exists()
+    (tmp_path / "prompts.json").write_text(write_prompts((click, far)))
+    assert main([*command, "--journal", str(journal)]) == 2
+    assert main(["correct", "--resume", str(journal), "--output", str(tmp_path / "kept.seg.nrrd")]) == 0
+    assert read_labelmap(tmp_path / "kept.seg.nrrd").layers[0][6, 7, 11] == 1
+
+
 def test_other_segments_keep_their_voxels_unless_told(tmp_path, command, capsys):
     mine = read_labelmap(tmp_path / "scan.seg.nrrd").layers
     both = np.where(np.arange(GRID.shape[2]) >= 9, 2, mine).astype(np.uint8)
