@@ -12,7 +12,7 @@ from pathlib import Path
 from bad_inputs import EXPORTS, LABELMAPS, VOLUMES
 
 from DeepSegmentLib.errors import DeepSegmentError
-from DeepSegmentLib.files.labelmaps import read_labelmap
+from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
 from DeepSegmentLib.files.volumes import read_volume
 from DeepSegmentLib.service.export import export_case
 

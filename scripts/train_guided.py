@@ -23,7 +23,7 @@ from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from DeepSegmentLib.files.labelmaps import read_labelmap
+from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES, read_volume
 from DeepSegmentLib.imaging.resampling import resample
 from DeepSegmentLib.networks.unet import UNet

@@ -1,1 +1,1 @@
-"""Files: volumes, DICOM series, labelmaps, model folders. Every write is atomic."""
+"""Volumes, DICOM, segmentations, journals, models, datasets on disk: writes are atomic, reads are bounded."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import argparse
 
-    from DeepSegmentLib.files.dicom_seg import Algorithm
+    from DeepSegmentLib.files.segmentations.dicom_seg import Algorithm
 
 _FORMATS = ("nifti", "seg-nrrd", "nnunet", "dicom-seg", "csv")  # as in service.export, which costs an import
 _MAKERS = ("automatic", "semiautomatic", "manual")
@@ -81,7 +81,7 @@ def export(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _algorithm(options: argparse.Namespace) -> Algorithm:
-    from DeepSegmentLib.files.labelmaps import read_provenance
+    from DeepSegmentLib.files.segmentations.labelmaps import read_provenance
     from DeepSegmentLib.service.export import algorithm_of
 
     kind = options.made_by and options.made_by.upper()

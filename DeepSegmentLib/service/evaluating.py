@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.evaluation import CaseScores, evaluate, scores_to_csv, scores_to_json
 from DeepSegmentLib.files.atomic import write_text
-from DeepSegmentLib.files.labelmaps import read_labelmap
+from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES, volume_stem
 
 if TYPE_CHECKING:

@@ -15,10 +15,15 @@ from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.evaluation.measurements import measure, measurement_rows, rows_to_csv
 from DeepSegmentLib.files.atomic import atomic_path, check_target, write_text
 from DeepSegmentLib.files.checks import check_finite
+from DeepSegmentLib.files.datasets.nnunet import DatasetRules, TrainingCase, add_case, case_name
 from DeepSegmentLib.files.dicom import series_files
-from DeepSegmentLib.files.dicom_seg import Algorithm, AlgorithmType, write_dicom_seg
-from DeepSegmentLib.files.labelmaps import label_table_path, read_labelmap, read_provenance, write_segmentation
-from DeepSegmentLib.files.nnunet_dataset import DatasetRules, TrainingCase, add_case, case_name
+from DeepSegmentLib.files.segmentations.dicom_seg import Algorithm, AlgorithmType, write_dicom_seg
+from DeepSegmentLib.files.segmentations.labelmaps import (
+    label_table_path,
+    read_labelmap,
+    read_provenance,
+    write_segmentation,
+)
 from DeepSegmentLib.files.volumes import check_suffix, read_channels, volume_stem, write_volume
 from DeepSegmentLib.imaging.label_grids import empty_segments, flatten, labels_without_segment, match_grid
 

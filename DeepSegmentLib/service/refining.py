@@ -12,8 +12,13 @@ from DeepSegmentLib import __version__
 from DeepSegmentLib.data import Point, Scribble
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.journal import Journal, volume_checksum
-from DeepSegmentLib.files.labelmaps import check_segmentation_path, read_labelmap, read_provenance, write_segmentation
 from DeepSegmentLib.files.prompts import read_prompts
+from DeepSegmentLib.files.segmentations.labelmaps import (
+    check_segmentation_path,
+    read_labelmap,
+    read_provenance,
+    write_segmentation,
+)
 from DeepSegmentLib.files.volumes import read_input
 from DeepSegmentLib.imaging.label_grids import match_grid
 from DeepSegmentLib.refinement.history import unpack

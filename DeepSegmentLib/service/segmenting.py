@@ -14,8 +14,8 @@ from DeepSegmentLib.data import Progress, Volume
 from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, ResourceError
 from DeepSegmentLib.files.atomic import atomic_path, write_text
-from DeepSegmentLib.files.labelmaps import check_segmentation_path, write_segmentation
 from DeepSegmentLib.files.models import load_model
+from DeepSegmentLib.files.segmentations.labelmaps import check_segmentation_path, write_segmentation
 from DeepSegmentLib.files.volumes import read_channels, volume_stem, write_volume
 from DeepSegmentLib.imaging.memory import available_memory_bytes, peak_memory_bytes
 from DeepSegmentLib.segmentation.outputs import Prediction, PredictSettings

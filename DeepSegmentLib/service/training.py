@@ -11,8 +11,8 @@ import numpy as np
 from DeepSegmentLib.data import Box, LabelMap
 from DeepSegmentLib.data.geometry import bounding_box
 from DeepSegmentLib.errors import InvalidInputError, ModelError
-from DeepSegmentLib.files.labelmaps import read_labelmap
 from DeepSegmentLib.files.models import save_model
+from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES
 from DeepSegmentLib.networks.spec import ModelSpec  # noqa: TC001 - the JSON reader resolves the annotations
 from DeepSegmentLib.networks.strict_json import from_json

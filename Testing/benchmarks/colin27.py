@@ -22,7 +22,7 @@ from scipy import ndimage
 
 from DeepSegmentLib.data import Geometry, LabelMap, Volume
 from DeepSegmentLib.evaluation.metrics import dice
-from DeepSegmentLib.files.labelmaps import read_labelmap
+from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
 from DeepSegmentLib.files.volumes import read_volume, write_volume
 from DeepSegmentLib.imaging.resampling import resample, resample_labels
 from DeepSegmentLib.service.segmenting import SegmentRequest, segment_file

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from DeepSegmentLib.data.geometry import Box, Geometry, bounding_box
-from DeepSegmentLib.files.labelmaps import read_labelmap
+from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
 from DeepSegmentLib.files.volumes import read_volume
 
 if TYPE_CHECKING:

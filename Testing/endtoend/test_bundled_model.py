@@ -12,7 +12,7 @@ import pytest
 from scipy import ndimage
 
 from DeepSegmentLib.evaluation.metrics import dice
-from DeepSegmentLib.files.labelmaps import read_labelmap
+from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
 from DeepSegmentLib.files.volumes import read_volume
 from DeepSegmentLib.hosts.cli import build_parser, main
 from DeepSegmentLib.service.catalogue import bundled_models_folder, list_models

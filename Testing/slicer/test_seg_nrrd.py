@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from DeepSegmentLib.data import Code, Geometry, LabelMap, Segment, Terminology
-from DeepSegmentLib.files.seg_nrrd import read_seg_nrrd, write_seg_nrrd
+from DeepSegmentLib.files.segmentations.seg_nrrd import read_seg_nrrd, write_seg_nrrd
 
 pytest.importorskip("slicer_core")
 slicer = pytest.importorskip("slicer")

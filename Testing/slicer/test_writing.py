@@ -10,8 +10,8 @@ from nodes import add_linear_transform, add_volume
 
 from DeepSegmentLib.data import Code, Geometry, LabelMap, Segment, Terminology
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.files.labelmaps import read_provenance
-from DeepSegmentLib.files.seg_nrrd import read_seg_nrrd
+from DeepSegmentLib.files.segmentations.labelmaps import read_provenance
+from DeepSegmentLib.files.segmentations.seg_nrrd import read_seg_nrrd
 from DeepSegmentLib.hosts.mrml.geometry import local_geometry
 from DeepSegmentLib.hosts.mrml.segmentations import label_map_from_node, provenance_of
 from DeepSegmentLib.hosts.mrml.segments import PROVENANCE_WORDS, find_by_name, mask_of, segment_ids, set_locked, tag

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from DeepSegmentLib.data import LabelMap, LabelUpdate, Prompt
-    from DeepSegmentLib.files.journal_lines import Entry
+    from DeepSegmentLib.files.journal.lines import Entry
     from DeepSegmentLib.refinement.settings import RefineSettings
 
     from .edits import Edit

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.data import Box
-from DeepSegmentLib.files.terminology import PROVENANCE_TAG, SEPARATORS, from_entry, to_entry
+from DeepSegmentLib.files.segmentations.terminology import PROVENANCE_TAG, SEPARATORS, from_entry, to_entry
 
 from .images import read_shapes
 

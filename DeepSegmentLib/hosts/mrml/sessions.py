@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.journal import LINES_FILE, Journal, volume_checksum
-from DeepSegmentLib.files.journal_lines import read_header
+from DeepSegmentLib.files.journal.lines import read_header
 
 from .geometry import local_geometry
 from .journaling import held_by

@@ -247,7 +247,7 @@ def _from_export(job: ExportJob, folder: Path) -> dict[str, Any]:
 
 
 def _to_export(document: dict[str, Any], folder: Path) -> ExportJob:
-    from DeepSegmentLib.files.dicom_seg import Algorithm
+    from DeepSegmentLib.files.segmentations.dicom_seg import Algorithm
     from DeepSegmentLib.service.export import ExportCase, ExportSettings
 
     case = ExportCase(

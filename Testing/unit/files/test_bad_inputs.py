@@ -12,7 +12,7 @@ from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 from DeepSegmentLib.data.labels import Code, Terminology
 from DeepSegmentLib.errors import VolumeFileError
 from DeepSegmentLib.files.atomic import atomic_path, write_text
-from DeepSegmentLib.files.labelmaps import read_labelmap, write_segmentation
+from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, write_segmentation
 from DeepSegmentLib.files.volumes import read_volume, write_volume
 
 GRID = Geometry.from_spacing((2, 2, 2), (1, 1, 1))
@@ -116,7 +116,7 @@ from pathlib import Path
 import numpy as np
 from DeepSegmentLib.data import Geometry, LabelMap, Volume
 from DeepSegmentLib.errors import VolumeFileError
-from DeepSegmentLib.files.labelmaps import write_segmentation
+from DeepSegmentLib.files.segmentations.labelmaps import write_segmentation
 from DeepSegmentLib.files.volumes import write_volume
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 noise = np.random.default_rng(0).integers(0, 9999, (1, 32, 32, 32)).astype(np.uint16)

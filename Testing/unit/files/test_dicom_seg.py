@@ -18,8 +18,8 @@ from strategies import orientations
 from DeepSegmentLib.data import Code, Geometry, LabelMap, Segment, Terminology
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.dicom import read_series, series_files
-from DeepSegmentLib.files.dicom_seg import Algorithm, write_dicom_seg
-from DeepSegmentLib.files.labelmaps import read_labelmap
+from DeepSegmentLib.files.segmentations.dicom_seg import Algorithm, write_dicom_seg
+from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
 from DeepSegmentLib.imaging.label_grids import match_grid
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -201,7 +201,8 @@ class TestRefused:
         """In a process where the package cannot be imported."""
         code = (
             "import sys; sys.modules['highdicom'] = None\n"
-            "from pathlib import Path; from DeepSegmentLib.files.dicom_seg import Algorithm, write_dicom_seg\n"
+            "from pathlib import Path\n"
+            "from DeepSegmentLib.files.segmentations.dicom_seg import Algorithm, write_dicom_seg\n"
             "from DeepSegmentLib.errors import MissingPackageError\n"
             "try: write_dicom_seg(None, [], Path('x'), Algorithm('MANUAL'))\n"
             "except MissingPackageError as error: print(error)"

@@ -20,7 +20,7 @@ from strategies import label_maps, prompts, updates, volumes
 from DeepSegmentLib.data import Box, Geometry, LabelMap, LabelUpdate, Point, Segment, Volume
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.journal import LINES_FILE, START_FILE, Journal, volume_checksum
-from DeepSegmentLib.files.journal_lines import _line
+from DeepSegmentLib.files.journal.lines import _line
 from DeepSegmentLib.files.prompts import StoredPrompt
 from DeepSegmentLib.refinement.settings import RefineSettings
 

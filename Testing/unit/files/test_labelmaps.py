@@ -10,7 +10,12 @@ from strategies import label_maps
 
 from DeepSegmentLib.data import Box, Code, Geometry, LabelMap, Segment, Terminology
 from DeepSegmentLib.errors import VolumeFileError
-from DeepSegmentLib.files.labelmaps import label_table_path, read_labelmap, read_provenance, write_segmentation
+from DeepSegmentLib.files.segmentations.labelmaps import (
+    label_table_path,
+    read_labelmap,
+    read_provenance,
+    write_segmentation,
+)
 
 several_files = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 ANATOMY = Code("SCT", "123037004", "Anatomical Structure")

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
+from DeepSegmentLib.files.datasets.nnunet import DatasetRules, TrainingCase, add_case, case_name
 from DeepSegmentLib.files.lock import exclusive
-from DeepSegmentLib.files.nnunet_dataset import DatasetRules, TrainingCase, add_case, case_name
 from DeepSegmentLib.files.volumes import read_volume, write_volume
 
 GRID = Geometry.from_spacing((3, 4, 5), (3, 1, 2))

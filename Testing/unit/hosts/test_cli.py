@@ -9,8 +9,8 @@ from model_examples import TINY_UNET, model_spec
 from PIL import Image
 
 from DeepSegmentLib.data import Geometry, Volume
-from DeepSegmentLib.files.labelmaps import read_labelmap, read_provenance
 from DeepSegmentLib.files.models import save_model
+from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, read_provenance
 from DeepSegmentLib.files.volumes import read_volume, write_volume
 from DeepSegmentLib.hosts.cli import main
 from DeepSegmentLib.networks.unet import UNet

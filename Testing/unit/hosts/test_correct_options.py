@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from DeepSegmentLib.data import Geometry, LabelMap, Point, Segment, Volume
-from DeepSegmentLib.files.labelmaps import read_labelmap, write_segmentation
 from DeepSegmentLib.files.prompts import write_prompts
+from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, write_segmentation
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.hosts.cli import main
 

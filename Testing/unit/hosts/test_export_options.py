@@ -9,7 +9,7 @@ from pydicom import dcmread
 
 from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 from DeepSegmentLib.files.dicom import read_series
-from DeepSegmentLib.files.labelmaps import write_segmentation
+from DeepSegmentLib.files.segmentations.labelmaps import write_segmentation
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.hosts import export_options
 from DeepSegmentLib.hosts.cli import main

@@ -14,7 +14,7 @@ from strategies import geometries, label_maps, volumes
 from DeepSegmentLib import errors
 from DeepSegmentLib.data import Geometry, LabelMap, Progress, Volume
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError
-from DeepSegmentLib.files.dicom_seg import Algorithm
+from DeepSegmentLib.files.segmentations.dicom_seg import Algorithm
 from DeepSegmentLib.hosts.worker.arrays import make_folder, remove_folder
 from DeepSegmentLib.hosts.worker.messages import (
     ExportJob,

@@ -7,7 +7,7 @@ import pytest
 
 from DeepSegmentLib.data import Geometry, LabelMap, Segment
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.files.labelmaps import write_segmentation
+from DeepSegmentLib.files.segmentations.labelmaps import write_segmentation
 from DeepSegmentLib.service.evaluating import evaluate_files
 
 GRID = Geometry.from_spacing((4, 5, 6), (2, 1, 1))

@@ -9,8 +9,8 @@ import pytest
 from DeepSegmentLib.data import Box, Geometry, LabelMap, LabelUpdate, Point, Scribble, Segment, Volume
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.journal import Journal
-from DeepSegmentLib.files.labelmaps import read_labelmap, read_provenance, write_segmentation
 from DeepSegmentLib.files.prompts import write_prompts
+from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, read_provenance, write_segmentation
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.refinement.settings import RefineSettings
 from DeepSegmentLib.service.refining import CorrectRequest, RecordedSession, correct_files

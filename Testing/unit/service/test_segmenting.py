@@ -9,8 +9,8 @@ from model_examples import TINY_UNET, model_spec
 
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.errors import Cancelled, InvalidInputError, ResourceError, VolumeFileError
-from DeepSegmentLib.files.labelmaps import read_labelmap
 from DeepSegmentLib.files.models import load_model, save_model
+from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.runtime import Model

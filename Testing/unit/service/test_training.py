@@ -9,8 +9,8 @@ from model_examples import TINY_UNET, model_spec
 
 from DeepSegmentLib.data import Geometry, LabelMap, Volume
 from DeepSegmentLib.errors import Cancelled, InvalidInputError, ModelError
-from DeepSegmentLib.files.labelmaps import read_labelmap, write_labelmap
 from DeepSegmentLib.files.models import read_spec, verify_model
+from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, write_labelmap
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.networks.strict_json import to_json
 from DeepSegmentLib.service.segmenting import SegmentRequest, segment_file

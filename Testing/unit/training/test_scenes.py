@@ -9,7 +9,7 @@ from scipy import ndimage
 from DeepSegmentLib.data import Geometry, LabelMap, Volume
 from DeepSegmentLib.data.prompts import Point
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.files.labelmaps import read_labelmap
+from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
 from DeepSegmentLib.files.volumes import read_volume
 from DeepSegmentLib.refinement.strokes import marked_voxels
 from DeepSegmentLib.training.annotator import next_prompt

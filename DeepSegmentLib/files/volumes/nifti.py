@@ -22,8 +22,7 @@ import numpy as np
 
 from DeepSegmentLib.data import Geometry, Index
 from DeepSegmentLib.errors import VolumeFileError
-
-from .checks import check_extent, check_file, check_stored, refused_as_file
+from DeepSegmentLib.files.checks import check_extent, check_file, check_stored, refused_as_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

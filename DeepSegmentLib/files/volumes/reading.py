@@ -8,9 +8,9 @@ import numpy as np
 
 from DeepSegmentLib.data import Volume
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
+from DeepSegmentLib.files.checks import check_file, check_finite
+from DeepSegmentLib.files.dicom import read_series
 
-from .checks import check_file, check_finite
-from .dicom import read_series
 from .itk import ItkHeader, read_itk_frames, read_itk_header, write_image
 from .nifti import NiftiHeader, read_nifti_frames, read_nifti_header
 

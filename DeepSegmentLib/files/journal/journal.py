@@ -20,13 +20,13 @@ import numpy as np
 from DeepSegmentLib import __version__
 from DeepSegmentLib.data import Box, LabelMap
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
+from DeepSegmentLib.files.atomic import atomic_path
+from DeepSegmentLib.files.lock import exclusive
+from DeepSegmentLib.files.segmentations.seg_nrrd import read_seg_nrrd, write_seg_nrrd
 from DeepSegmentLib.refinement.history import pack, unpack
 
-from .atomic import atomic_path
-from .journal_lines import Entry, Header, entry_line, header_line
-from .journal_reading import read_entries, read_state
-from .lock import exclusive
-from .seg_nrrd import read_seg_nrrd, write_seg_nrrd
+from .lines import Entry, Header, entry_line, header_line
+from .reading import read_entries, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from DeepSegmentLib.data import LabelUpdate, Prompt, Volume
     from DeepSegmentLib.refinement.settings import RefineSettings
 
-    from .journal_lines import Kind
+    from .lines import Kind
 
 START_FILE = "start.seg.nrrd"
 LINES_FILE = "journal.jsonl"

@@ -10,12 +10,12 @@ import numpy as np
 
 from DeepSegmentLib.data import Code, LabelMap, Segment, Terminology, Volume
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
+from DeepSegmentLib.files.atomic import atomic_path, check_target
+from DeepSegmentLib.files.checks import check_file, refused_as_file
+from DeepSegmentLib.files.volumes import WRITABLE_SUFFIXES, check_suffix, read_volume, volume_stem, write_volume
 
-from .atomic import atomic_path, check_target
-from .checks import check_file, refused_as_file
 from .label_values import as_labels, unnamed_segments
 from .seg_nrrd import read_seg_nrrd, read_seg_provenance, write_seg_nrrd
-from .volumes import WRITABLE_SUFFIXES, check_suffix, read_volume, volume_stem, write_volume
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

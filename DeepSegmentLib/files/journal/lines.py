@@ -16,11 +16,10 @@ import numpy as np
 
 from DeepSegmentLib.data import Box, Geometry, LabelMap, Segment
 from DeepSegmentLib.errors import InvalidInputError, ModelError
+from DeepSegmentLib.files.prompts import StoredPrompt
 from DeepSegmentLib.networks.strict_json import from_json, to_json
 from DeepSegmentLib.refinement.history import Change
 from DeepSegmentLib.refinement.settings import RefineSettings  # noqa: TC001 - looked up likewise
-
-from .prompts import StoredPrompt
 
 if TYPE_CHECKING:
     from DeepSegmentLib.data import Prompt

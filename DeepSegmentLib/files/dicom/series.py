@@ -15,9 +15,9 @@ import SimpleITK
 
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.errors import VolumeFileError
+from DeepSegmentLib.files.checks import check_extent, check_finite
+from DeepSegmentLib.files.itk import NUMBER_TYPES, quiet
 
-from .checks import check_extent, check_finite
-from .itk import NUMBER_TYPES, quiet
 from .slice_files import check_slice_file, is_dicom, is_volume_class
 
 if TYPE_CHECKING:

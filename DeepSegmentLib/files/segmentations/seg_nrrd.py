@@ -19,10 +19,10 @@ from scipy import ndimage
 
 from DeepSegmentLib.data import LabelMap, Segment
 from DeepSegmentLib.errors import VolumeFileError
+from DeepSegmentLib.files.atomic import atomic_path
+from DeepSegmentLib.files.checks import refused_as_file
+from DeepSegmentLib.files.volumes.itk import read_itk_frames, read_itk_header
 
-from .atomic import atomic_path
-from .checks import refused_as_file
-from .itk import read_itk_frames, read_itk_header
 from .label_values import as_labels, unnamed_segments
 from .terminology import PROVENANCE_TAG, SEPARATORS, from_entry, to_entry
 

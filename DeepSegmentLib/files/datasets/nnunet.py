@@ -24,13 +24,13 @@ import numpy as np
 
 from DeepSegmentLib.data import Volume
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
+from DeepSegmentLib.files.atomic import write_text
+from DeepSegmentLib.files.checks import check_finite
+from DeepSegmentLib.files.lock import exclusive
+from DeepSegmentLib.files.volumes import volume_stem, write_volume
 from DeepSegmentLib.imaging.label_grids import empty_segments
 
-from .atomic import write_text
-from .checks import check_finite
-from .lock import exclusive
 from .nnunet_json import DATASET_FILE, ListedCase, RawDataset, dataset_text, new_dataset, read_dataset, with_case
-from .volumes import volume_stem, write_volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -18,10 +18,9 @@ import numpy as np
 from DeepSegmentLib import __version__
 from DeepSegmentLib.data import Code, Terminology
 from DeepSegmentLib.errors import InvalidInputError, MissingPackageError, VolumeFileError
+from DeepSegmentLib.files.atomic import atomic_path
+from DeepSegmentLib.files.dicom import slice_grid
 from DeepSegmentLib.imaging.label_grids import empty_segments, match_grid
-
-from .atomic import atomic_path
-from .dicom import slice_grid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

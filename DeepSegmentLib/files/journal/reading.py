@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 
-from .journal_lines import checksum_of, read_entry, read_header
+from .lines import checksum_of, read_entry, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from DeepSegmentLib.data import Prompt
 
-    from .journal_lines import Entry, Header
+    from .lines import Entry, Header
 
 _HEADER_BYTES = 1 << 24
 """Longer headers are refused: sixty thousand segments take less."""

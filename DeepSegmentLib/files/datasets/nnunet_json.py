@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from DeepSegmentLib.errors import VolumeFileError
-
-from .volumes import WRITABLE_SUFFIXES
+from DeepSegmentLib.files.volumes import WRITABLE_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,139 @@
+"""Open what a user or a file names: plain files only, no more bytes than asked for, inside the folder they belong to.
+
+A name can stand for a pipe that never answers, a device without end, or a link that leads elsewhere; none of them is
+read here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections import Counter
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from DeepSegmentLib.errors import VolumeFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_DEEPEST_JSON = 100
+
+
+def open_file(path: Path) -> IO[bytes]:
+    """Open a plain file for reading; nothing waits, whatever the name stands for.
+
+    Raises:
+        VolumeFileError: The path is missing, a folder, a pipe, a socket or a device, or not readable.
+    """
+    # A pipe blocks whoever opens it until there is a writer, unless told otherwise (open(2)).
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
+    try:
+        if path.is_dir():  # Windows cannot open folders, and says that rights are missing
+            raise VolumeFileError(f"{path} is a folder; name a file in it")
+        handle = os.open(path, flags)
+    except FileNotFoundError as error:
+        raise VolumeFileError(f"{path} does not exist; check the name and the folder") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise VolumeFileError(f"{path} cannot be read: {_reason(error)}; check its rights") from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise VolumeFileError(f"{path} is no plain file but a pipe, socket or device; name a file")
+    return os.fdopen(handle, "rb")
+
+
+def read_bytes(path: Path, *, largest: int) -> bytes:
+    """The whole content of a file that may not be large.
+
+    Args:
+        path: A plain file.
+        largest: Bytes; files above are refused unread.
+
+    Raises:
+        VolumeFileError: See `open_file`, or the file is larger.
+    """
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > largest:
+            raise VolumeFileError(f"{path} has {size} bytes, more than the {largest} that are read of such a file")
+        try:
+            return file.read(largest + 1)[:largest]
+        except OSError as error:
+            raise VolumeFileError(f"{path} cannot be read: {_reason(error)}; copy it again") from error
+
+
+def read_json(path: Path, *, largest: int) -> Any:
+    """The document of a JSON file: UTF-8, each key once in its object, no NaN, nested no deeper than 100.
+
+    Raises:
+        VolumeFileError: See `read_bytes`, or it is not such a document.
+    """
+    try:
+        return parse_json(read_bytes(path, largest=largest))
+    except ValueError as error:
+        raise VolumeFileError(f"{path} is no JSON that can be read: {error}; mend it") from error
+
+
+def parse_json(content: bytes | str) -> Any:
+    """The document of a JSON text: UTF-8, each key once in its object, no NaN, nested no deeper than 100.
+
+    Raises:
+        ValueError: It is not such a document; the message tells why.
+    """
+    try:
+        text = content.decode("utf-8") if isinstance(content, bytes) else content
+        document = json.loads(text, object_pairs_hook=_distinct_keys, parse_constant=_no_number)
+    except RecursionError as error:
+        raise ValueError(f"it is nested deeper than {_DEEPEST_JSON}") from error
+    _check_depth(document)
+    return document
+
+
+def inside(folder: Path, name: str) -> Path:
+    """A file that another file names, in the folder of that file or below it.
+
+    Args:
+        folder: Where the file lies that holds the name.
+        name: Relative, with slashes or backslashes between its parts.
+
+    Raises:
+        VolumeFileError: The name is absolute, or leads out of the folder by `..` or by a link.
+    """
+    parts = Path(name.replace("\\", "/"))
+    if not parts.parts or "\0" in name or ":" in name or parts.is_absolute() or ".." in parts.parts:
+        raise VolumeFileError(f"{name!r} leads out of the folder {folder}; data must lie beside the file that names it")
+    path = folder / parts
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise VolumeFileError(
+            f"{path} is a link out of the folder {folder}; copy the data beside the file that names it"
+        )
+    return path
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _distinct_keys(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
+    twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+    if twice:
+        raise ValueError(f"the key {twice[0]!r} appears twice")
+    return dict(pairs)
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number in JSON")
+
+
+def _check_depth(document: Any) -> None:
+    level = [document]
+    for _ in range(_DEEPEST_JSON + 1):
+        level = [entry for value in level for entry in _entries(value)]
+        if not level:
+            return
+    raise ValueError(f"it is nested deeper than {_DEEPEST_JSON}")
+
+
+def _entries(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()

@@ -1,0 +1,1 @@
+"""Segmentations on disk: `.seg.nrrd`, labelmaps with a table of labels, DICOM SEG."""
