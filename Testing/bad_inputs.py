@@ -148,7 +148,7 @@ VOLUMES = {
     "RGB nifti": (lambda d: patched_nifti(d / "a.nii", 70, struct.pack("<2h", 128, 24)), "RGB"),
     "complex nifti": (lambda d: patched_nifti(d / "a.nii", 70, struct.pack("<2h", 32, 64)), "complex"),
     "unknown type": (lambda d: patched_nifti(d / "a.nii", 70, struct.pack("<2h", 77, 16)), "type 77"),
-    "NIfTI-2": (lambda d: patched_nifti(d / "a.nii", 0, struct.pack("<i", 540)), "NIfTI-2"),
+    "NIfTI-1 that says NIfTI-2": (lambda d: patched_nifti(d / "a.nii", 0, struct.pack("<i", 540)), "no NIfTI file"),
     "NIfTI pair": (lambda d: patched_nifti(d / "a.nii", 344, b"ni1\0"), "pair"),
     "Analyze": (lambda d: patched_nifti(d / "a.nii", 344, bytes(4)), "not a volume"),
     "no dimension": (lambda d: patched_nifti(d / "a.nii", 40, struct.pack("<h", 99)), "99 dimensions"),
@@ -174,7 +174,7 @@ LABELMAPS = {
         lambda d: image(d / "a.nrrd", np.ones((2, 2, 2, 2), np.uint8), vector=True),
         "values a voxel",
     ),
-    "broken table": (lambda d: _with_table(d, "{"), "table of labels"),
+    "broken table": (lambda d: _with_table(d, "{"), "no JSON that can be read"),
     "table without segments": (lambda d: _with_table(d, "{}"), "table of labels"),
     "table with a bad colour": (
         lambda d: _with_table(d, '{"segments": [{"name": "a", "value": 1, "color": [1, 2, 999]}]}'),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from DeepSegmentLib.errors import InvalidInputError, ResourceError, VolumeFileError
+from DeepSegmentLib.files.opening import open_file
 from DeepSegmentLib.imaging.memory import available_memory_bytes
 
 if TYPE_CHECKING:
@@ -17,27 +18,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_PART = 1 << 18  # numbers looked at together
+_LONGEST_MESSAGE = 400  # letters; a header may hold names of a million
 _MOST_VOXELS = 4096**3  # ten times the largest scans we know of (micro-CT), far below what a damaged header can claim
-_MOST_INFLATION = 1032  # bytes that one byte of deflate can hold at most (zlib, "Technical Details")
 
 
 def check_file(path: Path) -> None:
     """Check that there is something to read.
 
     Raises:
-        VolumeFileError: The path is missing, a folder, empty or not readable.
+        VolumeFileError: The path is missing, a folder, empty, no plain file or not readable.
     """
-    if path.is_dir():
-        raise VolumeFileError(f"{path} is a folder; name a file in it")
-    try:
-        with path.open("rb") as file:
-            first = file.read(1)
-    except FileNotFoundError as error:
-        raise VolumeFileError(f"{path} does not exist; check the name and the folder") from error
-    except OSError as error:
-        raise VolumeFileError(f"{path} cannot be read: {error.strerror or error}; check its rights") from error
-    if not first:
-        raise VolumeFileError(f"{path} is empty (0 bytes); copy it again from its source")
+    with open_file(path) as file:
+        if not file.read(1):
+            raise VolumeFileError(f"{path} is empty (0 bytes); copy it again from its source")
 
 
 def check_extent(path: Path, shape: Sequence[int], voxel_bytes: int) -> None:
@@ -50,7 +44,7 @@ def check_extent(path: Path, shape: Sequence[int], voxel_bytes: int) -> None:
 
     Raises:
         VolumeFileError: There is no voxel, or more than any scan has.
-        ResourceError: The voxels do not fit into memory (twice: as file content and as array).
+        ResourceError: The voxels do not fit into memory.
     """
     count = math.prod(shape)
     if min(shape) < 1:
@@ -58,7 +52,7 @@ def check_extent(path: Path, shape: Sequence[int], voxel_bytes: int) -> None:
     if count > _MOST_VOXELS:
         raise VolumeFileError(f"{path} claims {_times(shape)} voxels, more than {_MOST_VOXELS}; the header is damaged")
     available = available_memory_bytes()
-    needed = 2 * count * voxel_bytes
+    needed = count * voxel_bytes
     if available is not None and needed > available:
         raise ResourceError(
             f"{path} has {_times(shape)} voxels and needs {needed / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB "
@@ -66,39 +60,31 @@ def check_extent(path: Path, shape: Sequence[int], voxel_bytes: int) -> None:
         )
 
 
-def check_stored(path: Path, data_bytes: int, *, compressed: bool) -> None:
-    """Check that a file is long enough to hold its voxels, as far as its size tells.
-
-    Raises:
-        VolumeFileError: It is not.
-    """
-    size = path.stat().st_size
-    if data_bytes > size * (_MOST_INFLATION if compressed else 1):
-        raise VolumeFileError(
-            f"{path} is cut off: {size} bytes cannot hold the {data_bytes} bytes of voxels that its header claims; "
-            "copy it again from its source"
-        )
-
-
 def check_finite(path: Path, voxels: NDArray[Any]) -> None:
-    """Check voxels (channel, k, j, i) for NaN and infinity, plane by plane.
+    """Check voxels (channel, k, j, i) for NaN and infinity, without a second array of their size.
 
     Raises:
         VolumeFileError: Some are not finite; the message says how many and where the first is.
     """
-    if voxels.dtype.kind != "f":
+    if voxels.dtype.kind != "f" or all(np.isfinite(part).all() for part in _parts(voxels, "K")):
         return
-    count, first = 0, None
-    for channel, k in np.ndindex(voxels.shape[:2]):
-        wrong = ~np.isfinite(voxels[channel, k])
-        if wrong.any():
-            count += int(wrong.sum())
-            first = first or (channel, k, *np.argwhere(wrong)[0].tolist())
-    if first is not None:
-        raise VolumeFileError(
-            f"{path} has {count} voxels that are NaN or infinite, the first ({voxels[first]}) at index (k, j, i) = "
-            f"{first[1:]} of channel {first[0]}; replace them by the background's value and save it again"
-        )
+    count, first, done = 0, -1, 0
+    for part in _parts(voxels, "C"):
+        wrong = ~np.isfinite(part)
+        if first < 0 and wrong.any():
+            first = done + int(wrong.argmax())
+        count, done = count + int(wrong.sum()), done + part.size
+    channel, *index = (int(n) for n in np.unravel_index(first, voxels.shape))
+    raise VolumeFileError(
+        f"{path} has {count} voxels that are NaN or infinite, the first ({voxels[channel, *index]}) at index (k, j, i) "
+        f"= {tuple(index)} of channel {channel}; replace them by the background's value and save it again"
+    )
+
+
+def _parts(voxels: NDArray[Any], order: Literal["C", "K"]) -> Iterator[NDArray[Any]]:
+    """All numbers in flat parts, by index or as they lie in memory; planes may be of one voxel, and very many."""
+    flags: Any = ["external_loop", "buffered", "zerosize_ok"]
+    return iter(np.nditer(voxels, flags, order=order, buffersize=_PART))
 
 
 @contextmanager
@@ -107,7 +93,14 @@ def refused_as_file(path: Path) -> Iterator[None]:
     try:
         yield
     except InvalidInputError as error:
-        raise VolumeFileError(f"{path}: {' '.join(str(error).split())}; export it again from its source") from error
+        message = shortened(" ".join(str(error).split()))
+        raise VolumeFileError(f"{path}: {message}; export it again from its source") from error
+
+
+def shortened(message: str) -> str:
+    """A message without its middle, where a file filled it with a text of any length."""
+    half = _LONGEST_MESSAGE // 2
+    return message if len(message) <= _LONGEST_MESSAGE else f"{message[:half]} ... {message[-half:]}"
 
 
 def _times(shape: Sequence[int]) -> str:

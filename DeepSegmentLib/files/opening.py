@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections import Counter
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _DEEPEST_JSON = 100
+# Escapes of JSON: two halves of a character, one half of one, any other.
+_ESCAPE = re.compile(r"\\(?:(u[dD][89abAB]..\\u[dD][c-fC-F]..)|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
 
 
 def open_file(path: Path) -> IO[bytes]:
@@ -78,12 +81,14 @@ def read_json(path: Path, *, largest: int) -> Any:
 def parse_json(content: bytes | str) -> Any:
     """The document of a JSON text: UTF-8, each key once in its object, no NaN, nested no deeper than 100.
 
+    Halves of characters, which JSON can hold and nothing can show, become replacement characters.
+
     Raises:
         ValueError: It is not such a document; the message tells why.
     """
     try:
         text = content.decode("utf-8") if isinstance(content, bytes) else content
-        document = json.loads(text, object_pairs_hook=_distinct_keys, parse_constant=_no_number)
+        document = json.loads(_ESCAPE.sub(_whole, text), object_pairs_hook=_distinct_keys, parse_constant=_no_number)
     except RecursionError as error:
         raise ValueError(f"it is nested deeper than {_DEEPEST_JSON}") from error
     _check_depth(document)
@@ -98,21 +103,33 @@ def inside(folder: Path, name: str) -> Path:
         name: Relative, with slashes or backslashes between its parts.
 
     Raises:
-        VolumeFileError: The name is absolute, or leads out of the folder by `..` or by a link.
+        VolumeFileError: The name is absolute, or leads out of the folder by `..` or by a link, or
+            nowhere by links in a circle.
     """
     parts = Path(name.replace("\\", "/"))
     if not parts.parts or "\0" in name or ":" in name or parts.is_absolute() or ".." in parts.parts:
         raise VolumeFileError(f"{name!r} leads out of the folder {folder}; data must lie beside the file that names it")
     path = folder / parts
-    if not path.resolve().is_relative_to(folder.resolve()):
+    if not _leads_inside(folder, path):
         raise VolumeFileError(
-            f"{path} is a link out of the folder {folder}; copy the data beside the file that names it"
+            f"{path} is a link out of the folder {folder}, or in a circle; copy the data beside the file that names it"
         )
     return path
 
 
+def _leads_inside(folder: Path, path: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
+        return False
+
+
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
+
+
+def _whole(escape: re.Match[str]) -> str:
+    return "\\ufffd" if escape[2] else escape[0]
 
 
 def _distinct_keys(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:

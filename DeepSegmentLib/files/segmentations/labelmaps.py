@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from DeepSegmentLib.data import Code, LabelMap, Segment, Terminology, Volume
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.atomic import atomic_path, check_target
-from DeepSegmentLib.files.checks import check_file, refused_as_file
+from DeepSegmentLib.files.checks import check_file, refused_as_file, shortened
+from DeepSegmentLib.files.opening import read_json
 from DeepSegmentLib.files.volumes import WRITABLE_SUFFIXES, check_suffix, read_volume, volume_stem, write_volume
 
 from .label_values import as_labels, unnamed_segments
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+_T = TypeVar("_T")
+_LARGEST_TABLE = 1 << 26  # bytes; 65,535 segments with their terms have some thirty million
 
 
 def check_segmentation_path(path: Path) -> None:
@@ -92,7 +96,7 @@ def read_labelmap(path: Path) -> LabelMap:
         )
     layers = as_labels(path, volume.voxels)
     table = label_table_path(path)
-    segments = _read_table(table) if table.is_file() else unnamed_segments(layers)
+    segments = _read_table(table) if table.exists() else unnamed_segments(layers)
     with refused_as_file(table):
         return LabelMap(_wide_enough(layers, segments), volume.geometry, segments)
 
@@ -107,9 +111,8 @@ def read_provenance(path: Path) -> dict[str, str]:
         return read_seg_provenance(path)
     table = label_table_path(path)
     check_file(path)
-    return (
-        {str(key): str(value) for key, value in _load(table).get("provenance", {}).items()} if table.is_file() else {}
-    )
+    words = _load(table).get("provenance", {}) if table.exists() else {}
+    return {key: str(value) for key, value in words.items()}
 
 
 def _wide_enough(layers: NDArray[Any], segments: tuple[Segment, ...]) -> NDArray[Any]:
@@ -125,16 +128,14 @@ def _to_json(segment: Segment) -> dict[str, Any]:
 
 def _read_table(path: Path) -> tuple[Segment, ...]:
     try:
-        return tuple(_from_json(entry) for entry in _load(path)["segments"])
+        entries = _load(path)["segments"]
+        return tuple(_from_json(entry) for entry in _checked(entries, list))
     except (KeyError, TypeError, ValueError, InvalidInputError) as error:
         raise _bad_table(path, error) from error
 
 
 def _load(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise _bad_table(path, error) from error
+    document = read_json(path, largest=_LARGEST_TABLE)
     if not isinstance(document, dict) or not isinstance(document.get("provenance", {}), dict):
         raise _bad_table(path, "it is no object with segments and provenance")
     return document
@@ -142,24 +143,32 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _bad_table(path: Path, error: Exception | str) -> VolumeFileError:
     return VolumeFileError(
-        f"{path} is not a table of labels that can be read: {error!r}; mend it, or remove it to do without names"
+        f"{path} is not a table of labels that can be read: {shortened(repr(error))}; mend it, or remove it to do "
+        "without names"
     )
 
 
-def _from_json(entry: dict[str, Any]) -> Segment:
-    red, green, blue = (_whole(part) for part in entry["color"])
-    terminology = entry.get("terminology")
-    return Segment(str(entry["name"]), _whole(entry["value"]), (red, green, blue), _terminology(terminology))
+def _checked(value: Any, kind: type[_T]) -> _T:
+    if type(value) is not kind:
+        raise TypeError(f"{shortened(repr(value))} is no {kind.__name__}")
+    return value
 
 
-def _whole(number: Any) -> int:
-    if type(number) is not int:
-        raise TypeError(f"{number!r} is no whole number")
-    return number
+def _from_json(entry: Any) -> Segment:
+    fields = _checked(entry, dict)
+    red, green, blue = (_checked(part, int) for part in _checked(fields["color"], list))
+    name, value = _checked(fields["name"], str), _checked(fields["value"], int)
+    return Segment(name, value, (red, green, blue), _terminology(fields.get("terminology")))
 
 
-def _terminology(document: dict[str, Any] | None) -> Terminology | None:
+def _terminology(document: Any) -> Terminology | None:
     if document is None:
         return None
-    modifier = document.get("modifier")
-    return Terminology(Code(**document["category"]), Code(**document["type"]), Code(**modifier) if modifier else None)
+    fields = _checked(document, dict)
+    modifier = fields.get("modifier")
+    return Terminology(_code(fields["category"]), _code(fields["type"]), _code(modifier) if modifier else None)
+
+
+def _code(document: Any) -> Code:
+    fields = _checked(document, dict)
+    return Code(**{name: _checked(fields[name], str) for name in ("scheme", "value", "meaning")})

@@ -20,8 +20,10 @@ from scipy import ndimage
 from DeepSegmentLib.data import LabelMap, Segment
 from DeepSegmentLib.errors import VolumeFileError
 from DeepSegmentLib.files.atomic import atomic_path
-from DeepSegmentLib.files.checks import refused_as_file
-from DeepSegmentLib.files.volumes.itk import read_itk_frames, read_itk_header
+from DeepSegmentLib.files.checks import refused_as_file, shortened
+from DeepSegmentLib.files.volumes.header_text import real_number, whole_number
+from DeepSegmentLib.files.volumes.nrrd import read_nrrd_header
+from DeepSegmentLib.files.volumes.voxels import read_frames
 
 from .label_values import as_labels, unnamed_segments
 from .terminology import PROVENANCE_TAG, SEPARATORS, from_entry, to_entry
@@ -40,6 +42,8 @@ _SEGMENTATION = {
 }
 _FIELD = "DeepSegment_"
 _UNWRITABLE = re.compile(r"[\r\0\ud800-\udfff]")  # end a line, end a text, are no characters
+_ID_KEY = re.compile(r"Segment([0-9]{1,9})_ID")
+_MOST_LAYERS = 1 << 16
 _PROVENANCE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -79,10 +83,12 @@ def read_seg_nrrd(path: Path) -> LabelMap:
         VolumeFileError: The file is missing, damaged, or not a segmentation.
         ResourceError: It does not fit into memory.
     """
-    header = read_itk_header(path)
+    header = read_nrrd_header(path)
     if header.frames > 1:
         raise VolumeFileError(f"{path} is a sequence of {header.frames} frames; save one of them as a segmentation")
-    (voxels,) = read_itk_frames(path, header)
+    if header.channels > _MOST_LAYERS:
+        raise VolumeFileError(f"{path} has {header.channels} layers, more than {_MOST_LAYERS}; save it as a volume")
+    (voxels,) = read_frames(path, header)
     layers = np.ascontiguousarray(as_labels(path, voxels))
     described = any(key.startswith(("Segment0_", "Segmentation_")) for key in header.metadata)
     with refused_as_file(path):
@@ -96,7 +102,7 @@ def read_seg_provenance(path: Path) -> dict[str, str]:
     Raises:
         VolumeFileError: The file is missing or damaged.
     """
-    metadata = read_itk_header(path).metadata
+    metadata = read_nrrd_header(path).metadata
     words = {key.removeprefix(_FIELD): value for key, value in metadata.items() if key.startswith(_FIELD)}
     tags = _tags(metadata.get("Segment0_Tags", ""))
     return words or {
@@ -186,7 +192,7 @@ def _tags_text(path: Path, segment: Segment, provenance: Mapping[str, str]) -> s
 
 
 def _segments(path: Path, metadata: Mapping[str, str], layers: int) -> tuple[Segment, ...]:
-    numbers = sorted({int(found[1]) for key in metadata if (found := re.fullmatch(r"Segment(\d+)_ID", key))})
+    numbers = sorted({int(found[1]) for key in metadata if (found := _ID_KEY.fullmatch(key))})
     return tuple(_segment(path, metadata, n, layers) for n in numbers)
 
 
@@ -197,11 +203,13 @@ def _segment(path: Path, metadata: Mapping[str, str], n: int, layers: int) -> Se
         if field not in metadata:
             raise VolumeFileError(f"{path} is not a segmentation that can be read: it has no {field}")
     try:
-        red, green, blue = (round(255 * float(part)) for part in metadata[color].split())
-        value = int(metadata.get(f"Segment{n}_LabelValue", 1))
-        layer = int(metadata.get(f"Segment{n}_Layer", n if layers > 1 else 0))
+        red, green, blue = (round(255 * real_number(part)) for part in metadata[color].split())
+        value = whole_number(metadata.get(f"Segment{n}_LabelValue", "1"))
+        layer = whole_number(metadata.get(f"Segment{n}_Layer", str(n if layers > 1 else 0)))
     except (ValueError, OverflowError) as error:
-        raise VolumeFileError(f"{path} is not a segmentation that can be read: segment {n}: {error}") from error
+        raise VolumeFileError(
+            f"{path} is not a segmentation that can be read: segment {n}: {shortened(str(error))}"
+        ) from error
     return Segment(
         metadata[name],
         value,

@@ -1,60 +1,81 @@
-"""NIfTI-1 files, read without ITK.
+"""Headers of NIfTI-1 and NIfTI-2 files in either byte order, read without ITK.
 
 ITK's reader (5.4) fills what a truncated file lacks with zeros, takes NaN voxels for 0 and a voxel size of 0 or NaN for
 1 mm, ignores the scale of the sform, takes the voxels of x.nii when asked for x.nii.gz beside it, drops thin axes of
-files with channels, and refuses sheared sforms. A wrong place or wrong voxels
-must not pass silently, so this reader refuses or keeps all of these. Where a file holds two different positions, the
+files with channels, and refuses sheared sforms. A wrong place or wrong voxels must not pass silently, so this reader
+refuses or keeps all of these. Where a file holds two different positions, the
 choice is ITK's, so that 3D Slicer shows the result in the same place.
 
 References:
-    nifti1.h of the NIfTI Data Format Working Group (fields, qform, units); itkNiftiImageIO.cxx (sform or qform).
+    nifti1.h and nifti2.h of the NIfTI Data Format Working Group (fields, qform, units); itkNiftiImageIO.cxx (sform or
+    qform).
 """
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from DeepSegmentLib.data import Geometry, Index
 from DeepSegmentLib.errors import VolumeFileError
-from DeepSegmentLib.files.checks import check_extent, check_file, check_stored, refused_as_file
+from DeepSegmentLib.files.checks import check_extent, refused_as_file
+from DeepSegmentLib.files.opening import open_file
+
+from .header import Storage, VolumeHeader
+from .unpacking import ByteSource, DamagedError, PlainBytes, UnpackedBytes
+from .voxels import check_storage, read_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-_LAYOUT = {
-    "size": ("i4", 0),
-    "dim": ("8i2", 40),
-    "datatype": ("i2", 70),
-    "pixdim": ("8f4", 76),
-    "vox_offset": ("f4", 108),
-    "slope": ("f4", 112),
-    "intercept": ("f4", 116),
-    "units": ("u1", 123),
-    "qform_code": ("i2", 252),
-    "sform_code": ("i2", 254),
-    "quaternion": ("3f4", 256),
-    "qoffset": ("3f4", 268),
-    "sform": ("(3,4)f4", 280),
-    "magic": ("S4", 344),
-}
-_SIZE = 348
-_HEADER = np.dtype(
+
+def _layout(size: int, fields: dict[str, tuple[str, int]]) -> np.dtype[Any]:
+    kinds, offsets = zip(*fields.values(), strict=True)
+    return np.dtype({"names": list(fields), "formats": list(kinds), "offsets": list(offsets), "itemsize": size})
+
+
+_NIFTI_1 = _layout(
+    348,
     {
-        "names": list(_LAYOUT),
-        "formats": [kind for kind, _ in _LAYOUT.values()],
-        "offsets": [offset for _, offset in _LAYOUT.values()],
-        "itemsize": _SIZE,
-    }
+        "size": ("i4", 0),
+        "dim": ("8i2", 40),
+        "datatype": ("i2", 70),
+        "pixdim": ("8f4", 76),
+        "vox_offset": ("f4", 108),
+        "slope": ("f4", 112),
+        "intercept": ("f4", 116),
+        "units": ("u1", 123),
+        "qform_code": ("i2", 252),
+        "sform_code": ("i2", 254),
+        "quaternion": ("3f4", 256),
+        "qoffset": ("3f4", 268),
+        "sform": ("(3,4)f4", 280),
+        "magic": ("S4", 344),
+    },
 )
+_NIFTI_2 = _layout(
+    540,
+    {
+        "size": ("i4", 0),
+        "magic": ("S8", 4),
+        "datatype": ("i2", 12),
+        "dim": ("8i8", 16),
+        "pixdim": ("8f8", 104),
+        "vox_offset": ("i8", 168),
+        "slope": ("f8", 176),
+        "intercept": ("f8", 184),
+        "qform_code": ("i4", 344),
+        "sform_code": ("i4", 348),
+        "quaternion": ("3f8", 352),
+        "qoffset": ("3f8", 376),
+        "sform": ("(3,4)f8", 400),
+        "units": ("i4", 500),
+    },
+)
+_MAGIC_2 = b"n+2\0\r\n\x1a\n".rstrip(b"\0")
 _DTYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 _REFUSED_TYPES = {
     1: "single bits",
@@ -65,66 +86,28 @@ _REFUSED_TYPES = {
 }
 _SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
 _UNITS_MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # metre, millimetre, micrometre; 0 (unknown) counts as mm, as in ITK
-_DAMAGED_GZIP = (gzip.BadGzipFile, EOFError, zlib.error)
-_CHUNK = 1 << 24
 
 
-@dataclass(frozen=True, eq=False)
-class NiftiHeader:
-    """What a file holds and where.
-
-    Attributes:
-        geometry: Place of one frame.
-        frames: Number of 3D frames.
-        channels: Numbers per voxel.
-        dtype: Type of the stored numbers, in the file's byte order.
-        offset: Where the voxels start, in bytes of the unpacked file.
-        scale: Slope and intercept of the real values; (1, 0) where the file has none.
-    """
-
-    geometry: Geometry
-    frames: int
-    channels: int
-    dtype: np.dtype[Any]
-    offset: int
-    scale: tuple[float, float]
-
-
-def read_nifti_header(path: Path) -> NiftiHeader:
+def read_nifti_header(path: Path) -> VolumeHeader:
     """Read and check a header; no voxel is loaded.
 
     Raises:
-        VolumeFileError: The file is not NIfTI-1, or not a volume of real numbers with a sound position.
+        VolumeFileError: The file is not NIfTI, or not a volume of real numbers with a sound position.
         ResourceError: The voxels do not fit into memory.
     """
-    check_file(path)
-    with _opened(path) as file:
-        raw = file.read(_SIZE)
+    raw, packed = _read_raw(path)
     fields = _parse(path, raw)
     frames, channels, shape = _extent(path, fields["dim"])
-    dtype = _number_type(path, fields)
-    check_extent(path, (frames, channels, *shape), dtype.itemsize)
+    dtype, scale = _number_type(path, fields), _scale(fields)
+    check_extent(path, (frames, channels, *shape), dtype.itemsize if scale == (1.0, 0.0) else max(4, dtype.itemsize))
     with refused_as_file(path):
         geometry = Geometry(shape, _affine(path, fields))
-    header = NiftiHeader(geometry, frames, channels, dtype, _offset(path, fields), _scale(fields))
-    check_stored(path, frames * _frame_bytes(header), compressed=_is_gzip(path))
+    offset = _offset(path, fields)
+    start, skip = (0, offset) if packed else (offset, 0)
+    storage = Storage((path,), "gzip" if packed else "raw", "tkji" if channels == 1 else "ckji", start, skip=skip)
+    header = VolumeHeader(geometry, frames, channels, dtype, storage, scale)
+    check_storage(path, header)
     return header
-
-
-def read_nifti_frames(path: Path, header: NiftiHeader) -> Iterator[NDArray[Any]]:
-    """The frames (channel, k, j, i), one at a time.
-
-    Integers stay what they are, unless the file scales them: then they become float32 (float64 from 32 bits on).
-
-    Raises:
-        VolumeFileError: The file is damaged or incomplete.
-    """
-    with _opened(path) as file:
-        file.read(header.offset)
-        for _ in range(header.frames):
-            yield _values(_read_frame(path, file, header), header)
-        while file.read(_CHUNK):  # to the end, where gzip has its checksum
-            pass
 
 
 def check_nifti(path: Path) -> None:
@@ -133,50 +116,47 @@ def check_nifti(path: Path) -> None:
     Raises:
         VolumeFileError: It is not.
     """
-    for _ in read_nifti_frames(path, read_nifti_header(path)):
+    for _ in read_frames(path, read_nifti_header(path)):
         pass
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    try:
-        with path.open("rb") as file:
-            if not _is_gzip(path):
-                yield file
-                return
-            with gzip.GzipFile(fileobj=file) as unpacked:
-                yield cast("IO[bytes]", unpacked)
-    except _DAMAGED_GZIP as error:
-        raise VolumeFileError(
-            f"{path} is damaged or cut off: it cannot be unpacked; copy it again from its source"
-        ) from error
-    except OSError as error:
-        raise VolumeFileError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def _is_gzip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+def _read_raw(path: Path) -> tuple[bytes, bool]:
+    """The first bytes of a file, unpacked, and whether they had to be."""
+    raw = bytearray(_NIFTI_2.itemsize)
+    with open_file(path) as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        source: ByteSource = UnpackedBytes(file, "gzip") if packed else PlainBytes(file)
+        try:
+            count = source.readinto(memoryview(raw))
+        except DamagedError as error:
+            raise VolumeFileError(f"{path} is damaged or cut off: {error}; copy it again from its source") from error
+    return bytes(raw[:count]), packed
 
 
 def _parse(path: Path, raw: bytes) -> Any:
-    if len(raw) < _SIZE:
+    """The fields of a header in the machine's byte order, but for the type of the numbers."""
+    if len(raw) < _NIFTI_1.itemsize:
         raise VolumeFileError(
-            f"{path} is not a volume that can be read: it has {len(raw)} bytes, a NIfTI header has {_SIZE}"
+            f"{path} is not a volume that can be read: it has {len(raw)} bytes, a NIfTI header has {_NIFTI_1.itemsize}"
         )
-    for layout in (_HEADER.newbyteorder("<"), _HEADER.newbyteorder(">")):
-        fields = np.frombuffer(raw, layout)[0]
-        if fields["size"] == 540:
-            raise VolumeFileError(f"{path} is a NIfTI-2 file; save it as NIfTI-1 or NRRD")
-        if fields["size"] == _SIZE:
-            break
-    if fields["magic"] == b"ni1":
-        raise VolumeFileError(f"{path} is half of a NIfTI pair (.hdr and .img); save it as one .nii file")
-    if fields["size"] != _SIZE or fields["magic"] != b"n+1":
-        raise VolumeFileError(
-            f"{path} is not a volume that can be read: it is no NIfTI-1 file, whatever its name says; export it again"
-        )
+    for layout in (_NIFTI_1, _NIFTI_2):
+        for swapped in (layout.newbyteorder("<"), layout.newbyteorder(">")):
+            fields = np.frombuffer(raw[: layout.itemsize].ljust(layout.itemsize, b"\0"), swapped)[0]
+            if fields["size"] == layout.itemsize:
+                _check_magic(path, bytes(fields["magic"]), bytes(raw[344:348]))
+                return fields
+    _check_magic(path, b"", bytes(raw[344:348]))
     return fields
+
+
+def _check_magic(path: Path, magic: bytes, of_nifti_1: bytes) -> None:
+    if magic in (b"ni1", b"ni2") or of_nifti_1 == b"ni1\0":
+        raise VolumeFileError(f"{path} is half of a NIfTI pair (.hdr and .img); save it as one .nii file")
+    if magic[:3] not in (b"n+1", b"n+2"):
+        raise VolumeFileError(
+            f"{path} is not a volume that can be read: it is no NIfTI file, whatever its name says; export it again"
+        )
 
 
 def _extent(path: Path, dim: NDArray[Any]) -> tuple[int, int, Index]:
@@ -205,9 +185,9 @@ def _number_type(path: Path, fields: Any) -> np.dtype[Any]:
 
 def _offset(path: Path, fields: Any) -> int:
     offset = float(fields["vox_offset"])
-    if not 0 <= offset <= 1 << 31:
+    if not 0 <= offset <= 1 << 62:
         raise VolumeFileError(f"{path} is damaged: its header says that the voxels start at byte {offset}")
-    return max(_SIZE, int(offset))
+    return max(int(fields["size"]), int(offset))
 
 
 def _scale(fields: Any) -> tuple[float, float]:
@@ -263,35 +243,3 @@ def _qform(fields: Any, sizes: NDArray[np.float64]) -> NDArray[np.float64]:
     )
     sense = -1 if fields["pixdim"][0] < 0 else 1
     return np.column_stack([rotation * sizes * (1, 1, sense), fields["qoffset"].astype(np.float64)])
-
-
-def _frame_bytes(header: NiftiHeader) -> int:
-    k, j, i = header.geometry.shape
-    return header.channels * k * j * i * header.dtype.itemsize
-
-
-def _read_frame(path: Path, file: IO[bytes], header: NiftiHeader) -> NDArray[np.uint8]:
-    content = np.empty(_frame_bytes(header), dtype=np.uint8)
-    done = 0
-    while done < content.size:
-        part = file.read(min(_CHUNK, content.size - done))
-        if not part:
-            raise VolumeFileError(
-                f"{path} is cut off: {done} of {content.size} bytes of voxels are there; copy it again from its source"
-            )
-        content[done : done + len(part)] = np.frombuffer(part, dtype=np.uint8)
-        done += len(part)
-    return content
-
-
-def _values(content: NDArray[np.uint8], header: NiftiHeader) -> NDArray[Any]:
-    stored = content.view(header.dtype).reshape(header.channels, *header.geometry.shape)
-    voxels = stored if stored.dtype.isnative else stored.byteswap(inplace=True).view(header.dtype.newbyteorder())
-    if header.scale == (1.0, 0.0):
-        return voxels
-    wide = voxels.dtype.itemsize > 2 and voxels.dtype != np.float32
-    scaled: NDArray[Any] = voxels.astype(np.float64 if wide else np.float32)
-    slope, intercept = header.scale
-    np.multiply(scaled, slope, out=scaled)
-    np.add(scaled, intercept, out=scaled)
-    return scaled

@@ -11,14 +11,19 @@ from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.checks import check_file, check_finite
 from DeepSegmentLib.files.dicom import read_series
 
-from .itk import ItkHeader, read_itk_frames, read_itk_header, write_image
-from .nifti import NiftiHeader, read_nifti_frames, read_nifti_header
+from . import voxels as stored
+from .metaimage import read_metaimage_header
+from .nifti import read_nifti_header
+from .nrrd import read_nrrd_header
+from .writing import write_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from .header import VolumeHeader
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 """Lower-case endings of the files that can be read."""
@@ -35,7 +40,7 @@ def read_volume(path: Path) -> Volume:
         VolumeFileError: The file is missing, damaged, of another kind, 2D or 4D, or holds NaN or infinity.
         ResourceError: It does not fit into memory.
     """
-    header = _read_header(path)
+    header = read_header(path)
     if header.frames > 1:
         raise VolumeFileError(
             f"{path} is a sequence of {header.frames} frames, a volume has one; save the frame you need as a file"
@@ -51,7 +56,7 @@ def read_frames(path: Path) -> Iterator[Volume]:
         VolumeFileError: See `read_volume`.
         ResourceError: It does not fit into memory.
     """
-    header = _read_header(path)
+    header = read_header(path)
     for n, voxels in enumerate(_voxels(path, header)):
         yield Volume(voxels, header.geometry, f"{volume_stem(path)} {n}")
 
@@ -124,18 +129,22 @@ def check_suffix(path: Path, known: tuple[str, ...]) -> None:
         raise VolumeFileError(f"{path}: unknown suffix; known: {', '.join(known)}{hint}")
 
 
-def _read_header(path: Path) -> NiftiHeader | ItkHeader:
+def read_header(path: Path) -> VolumeHeader:
+    """Read and check a header; no voxel is loaded.
+
+    Raises:
+        VolumeFileError: See `read_volume`.
+        ResourceError: The voxels do not fit into memory.
+    """
     check_file(path)
     check_suffix(path, VOLUME_SUFFIXES)
-    return read_nifti_header(path) if _is_nifti(path) else read_itk_header(path)
+    name = path.name.lower()
+    if name.endswith((".nii", ".nii.gz")):
+        return read_nifti_header(path)
+    return read_nrrd_header(path) if name.endswith((".nrrd", ".nhdr")) else read_metaimage_header(path)
 
 
-def _voxels(path: Path, header: NiftiHeader | ItkHeader) -> Iterator[NDArray[Any]]:
-    frames = read_nifti_frames(path, header) if isinstance(header, NiftiHeader) else read_itk_frames(path, header)
-    for voxels in frames:
+def _voxels(path: Path, header: VolumeHeader) -> Iterator[NDArray[Any]]:
+    for voxels in stored.read_frames(path, header):
         check_finite(path, voxels)
         yield voxels
-
-
-def _is_nifti(path: Path) -> bool:
-    return path.name.lower().endswith((".nii", ".nii.gz"))
