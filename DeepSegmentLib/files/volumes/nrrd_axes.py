@@ -46,7 +46,7 @@ _SPACES = {
 }
 """Names of spaces: which it is, and its dimension."""
 
-_SIGNS = {"ras": (-1, -1, 1), "las": (-1, 1, 1)}  # to LPS, which ITK takes every other space for
+_SIGNS = {"ras": (-1, -1, 1), "las": (1, -1, 1)}  # to LPS, which ITK takes every other space for
 _SPATIAL = ("", "???", "none", "domain", "space", "time")
 _KIND_SIZES = {
     "list": 0,
@@ -132,27 +132,30 @@ def read_axes(path: Path, fields: Mapping[str, str]) -> NrrdAxes:
     sizes = tuple(whole_number(word) for word in _words(fields, "sizes", dimension))
     kinds = [word.lower() for word in _words(fields, "kinds", dimension, default="")]
     domain = [n for n, kind in enumerate(kinds) if kind in _SPATIAL]
-    ranges = [n for n in range(dimension) if n not in domain]
     _check_axes(path, [sizes[n] for n in domain], [kinds[n] for n in domain])
-    for n in ranges:
-        _check_range(path, kinds[n], sizes[n])
-    if len(ranges) > 1:
+    letters = _letters(path, kinds, domain)
+    for n, kind in enumerate(kinds):
+        if n not in domain:
+            _check_range(path, kind, sizes[n])
+    extents = {"t": 1, "c": 1} | dict(zip(letters, sizes, strict=True))
+    steps, origin = _place(path, fields, domain, dimension)
+    shape = (extents["k"], extents["j"], extents["i"])
+    return NrrdAxes(sizes, letters[::-1], shape, extents["t"], extents["c"], steps, origin)
+
+
+def _letters(path: Path, kinds: list[str], domain: list[int]) -> str:
+    """Which axis is which, the fastest first. Of two that are no space, a list is of frames, as in ITK."""
+    others = [n for n in range(len(kinds)) if n not in domain]
+    lists = [n for n in others if kinds[n] == "list"]
+    names = dict(zip(domain, "ijkt", strict=False)) | dict.fromkeys(others, "c")
+    if len(others) == 2 and len(lists) == 1 and len(domain) == 3:
+        names[lists[0]] = "t"
+    elif len(others) > 1:
         raise VolumeFileError(
-            f"{path} has {len(ranges)} axes that are no space ({', '.join(kinds[n] for n in ranges)}), a volume has "
+            f"{path} has {len(others)} axes that are no space ({', '.join(kinds[n] for n in others)}), a volume has "
             "one at most; save its parts one by one"
         )
-    names = dict(zip(domain, "ijkt", strict=False)) | dict.fromkeys(ranges, "c")
-    i, j, k, *frames = (sizes[n] for n in domain)
-    steps, origin = _place(path, fields, domain, dimension)
-    return NrrdAxes(
-        sizes,
-        "".join(names[n] for n in reversed(range(dimension))),
-        (k, j, i),
-        frames[0] if frames else 1,
-        sizes[ranges[0]] if ranges else 1,
-        steps,
-        origin,
-    )
+    return "".join(names[n] for n in range(len(kinds)))
 
 
 def _words(fields: Mapping[str, str], name: str, count: int, default: str | None = None) -> list[str]:
