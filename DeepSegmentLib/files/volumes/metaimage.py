@@ -51,12 +51,11 @@ _TYPES = {
     "MET_DOUBLE": "f8",
 }
 _SEPARATOR = re.compile(r"[=:][=: \t]*")
-# Of the spellings, the last that is there counts.
-_ORIGINS = ("Position", "Origin", "Offset", "ImagePosition")
+# Of the spellings, the last of these that is there counts, wherever it stands.
+_ORIGINS = ("Position", "Offset", "Origin", "ImagePosition")
 _MATRICES = ("Orientation", "Rotation", "TransformMatrix")
 _SPACINGS = ("ElementSize", "ElementSpacing")
 _ORDERS = ("ElementByteOrderMSB", "BinaryDataByteOrderMSB")
-_OLD = ("Position", "Origin", "Orientation", "Rotation")  # ignored where the header gives a version
 _PACKED_SUFFIXES = (".gz", ".Z")  # tried where the file itself is not there, as MetaIO does
 
 
@@ -181,8 +180,7 @@ def _place(fields: Mapping[str, str], axes: int) -> tuple[list[float], list[floa
 
 
 def _numbers(fields: Mapping[str, str], names: tuple[str, ...], count: int) -> list[float] | None:
-    versioned = fields.get("FileFormatVersion", "0") != "0"
-    given = [name for name in names if name in fields and not (versioned and name in _OLD)]
+    given = [name for name in names if name in fields]
     return [real_number(word) for word in _words(fields, given[-1], count)] if given else None
 
 
