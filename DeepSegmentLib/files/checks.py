@@ -89,9 +89,10 @@ def _parts(voxels: NDArray[Any], order: Literal["C", "K"]) -> Iterator[NDArray[A
 
 @contextmanager
 def refused_as_file(path: Path) -> Iterator[None]:
-    """Let a noun's refusal of what a file holds name the file."""
+    """Let a noun's refusal of what a file holds name the file; numbers may overflow until it refuses them."""
     try:
-        yield
+        with np.errstate(all="ignore"):
+            yield
     except InvalidInputError as error:
         message = shortened(" ".join(str(error).split()))
         raise VolumeFileError(f"{path}: {message}; export it again from its source") from error

@@ -269,5 +269,6 @@ def _origin_of_mins(
     if np.isnan(low[0]) or (np.isnan(high) & np.isnan(spacings)).any():
         return np.zeros(3)
     cell = np.array([centers[n].lower() != "node" for n in domain])
-    steps = (high - low) / np.maximum(1, np.array([sizes[n] for n in domain]) - ~cell)
-    return np.asarray(low + np.where(cell, np.where(np.isnan(spacings), steps, spacings) / 2, 0))[:3]
+    with np.errstate(all="ignore"):  # what is not finite, the geometry refuses
+        steps = (high - low) / np.maximum(1, np.array([sizes[n] for n in domain]) - ~cell)
+        return np.asarray(low + np.where(cell, np.where(np.isnan(spacings), steps, spacings) / 2, 0))[:3]

@@ -187,7 +187,8 @@ class _Stream:
         file.seek(storage.start)
         lines = header_lines(self._path, file)
         for _ in range(storage.lines):
-            next(lines, None)
+            if next(lines, None) is None:
+                raise DamagedError("its voxels would start behind its end")
         if storage.packing not in _PACKED:
             file.seek(*((storage.skip, os.SEEK_CUR) if storage.skip >= 0 else (self._from_end(), os.SEEK_END)))
         self._source = _source(file, self._header)
