@@ -64,13 +64,13 @@ class Elements:
     def __contains__(self, tag: int) -> bool:
         return tag in self.found
 
-    def scan(self, start: int, end: int | None = None, *, last_group: int = 0xFFFF) -> int:
+    def scan(self, start: int, end: int | None = None, *, only_group: int | None = None) -> int:
         """Find the elements from a place on, to the end of their item or to the pixels.
 
         Args:
             start: Of the first element.
             end: Where the item ends; None where that shows.
-            last_group: The last group of tags that is looked at.
+            only_group: Of tags; the first of another one ends the scan. None for all.
 
         Returns:
             The place after them.
@@ -82,7 +82,7 @@ class Elements:
         for _ in range(_MOST_ELEMENTS):
             if end is not None and place >= end:
                 return place
-            if last_group < 0xFFFF and self._group(place) > last_group:
+            if only_group is not None and self._group(place) != only_group:
                 return place
             head = _head(self.content, place, self.syntax)
             if head is None and end is None:

@@ -36,6 +36,7 @@ UNCOMPRESSED = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", DEFLATED, 
 _VOLUME_CLASS = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.(2|4(?!\.2$)|20|128|130|13\.1)(\.|$)")
 _MOST_PIXELS = 8192 * 8192  # of a frame: four times the largest slices we know of (micro-CT)
 _MOST_FRAMES = 100_000
+_MOST_PADDING = 1 << 16  # bytes of zeros behind the pixels
 # Names of what tells volumes of one series apart, and its elements in slices of their own.
 _SLICE_KEYS = {
     "image type": tags.IMAGE_TYPE,
@@ -186,7 +187,7 @@ class _Reader:
         self._path, self._sure = path, sure
         stored = Stored(file)
         self._meta = Elements(stored, Syntax(implicit=not looks_explicit(stored, start)))
-        self._start = self._meta.scan(start, last_group=2)
+        self._start = self._meta.scan(start, only_group=2)
         self._syntax = self._meta.word(tags.TRANSFER_SYNTAX)
         self._content: Content = Inflated(file, self._start) if self._syntax == DEFLATED else stored
         big = self._syntax == BIG_ENDIAN or (not self._syntax and stored.at(self._start, 1) == b"\0")
@@ -277,7 +278,8 @@ class _Reader:
         needed = image.frame_bytes * image.frames
         if not self._content.holds(place + element.length) or element.length < needed:
             raise VolumeFileError(f"{self._path} is cut off: its pixel data is not complete; copy it again")
-        if element.length > needed + 1 and self._syntax in UNCOMPRESSED:
+        rest = element.length - needed
+        if rest > _MOST_PADDING or self._content.at(place + needed, rest).strip(b"\0"):
             raise DamagedError(f"it has {element.length} bytes of pixels where its header claims {needed}")
         return ((place, needed),)
 

@@ -44,6 +44,7 @@ _PLUGINS = {
     _RUN_LENGTHS: ("pydicom", "pydicom"),
 }
 _LOSSLESS_PROCESS = 0xC3
+_MOST_PADDING = 16  # bytes behind a codestream
 
 
 def number_type(slices: Sequence[Slice]) -> np.dtype[Any]:
@@ -199,13 +200,13 @@ def _claim(image: Image, stream: bytes) -> tuple[Claim, bytes]:
     """What a codestream claims, and the codestream without what surrounds it."""
     if image.syntax in _JPEG_2000:
         start = max(stream.find(b"\xff\x4f\xff\x51"), 0)  # some writers put a JP2 file around it
-        stream = stream[start:].rstrip(b"\0")
+        stream = _trimmed(stream[start:])
         return read_jpeg_2000(stream), stream
     if image.syntax not in _PLUGINS and image.syntax not in _JPEG_LOSSLESS:
         raise DamagedError(
             f"its transfer syntax {image.syntax or '(none)'} is not read; convert it with gdcmconv --raw"
         )
-    stream = stream.rstrip(b"\0")
+    stream = _trimmed(stream)
     claim = read_jpeg(stream)
     lossless = claim.process == _LOSSLESS_PROCESS
     if image.syntax in _JPEG_LOSSLESS and not lossless:
@@ -213,6 +214,12 @@ def _claim(image: Image, stream: bytes) -> tuple[Claim, bytes]:
     if image.syntax in _JPEG_8_BITS and (claim.bits != 8 or lossless):
         raise DamagedError(f"its JPEG of {claim.bits} bits is not read; convert it with gdcmconv --raw")
     return claim, stream
+
+
+def _trimmed(stream: bytes) -> bytes:
+    """A codestream without the padding behind its end, if it has one."""
+    end = stream.rfind(b"\xff\xd9") + 2
+    return stream[:end] if len(stream) - _MOST_PADDING <= end else stream
 
 
 def _by_pydicom(image: Image, stream: bytes) -> NDArray[Any]:
