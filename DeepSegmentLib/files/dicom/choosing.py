@@ -70,16 +70,25 @@ def _matching(found: Sequence[tuple[SeriesInfo, list[Slice]]], wanted: str) -> l
     if mark and part.isdecimal():
         return [(info, slices) for info, slices in _matching(found, base) if str(info.part) == part.lstrip("0")]
     folded = wanted.strip().casefold()
-    for fits in (
-        lambda info: info.uid == folded,
-        lambda info: info.number == folded,
-        lambda info: info.description.casefold() == folded,
-        lambda info: "." in folded and info.uid.startswith(folded),
-    ):
-        matching = [(info, slices) for info, slices in found if folded and fits(info)]
-        if matching:
-            return matching
-    return []
+    ways = (_has_uid, _has_number, _has_description, _begins_uid)
+    by_way = ([(info, slices) for info, slices in found if folded and fits(info, folded)] for fits in ways)
+    return next((matching for matching in by_way if matching), [])
+
+
+def _has_uid(info: SeriesInfo, wanted: str) -> bool:
+    return info.uid == wanted
+
+
+def _has_number(info: SeriesInfo, wanted: str) -> bool:
+    return info.number == wanted
+
+
+def _has_description(info: SeriesInfo, wanted: str) -> bool:
+    return info.description.casefold() == wanted
+
+
+def _begins_uid(info: SeriesInfo, wanted: str) -> bool:
+    return "." in wanted and info.uid.startswith(wanted)
 
 
 def _table(found: Sequence[tuple[SeriesInfo, list[Slice]]]) -> str:

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import os
 import zlib
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
-_WINDOW = 1 << 16  # holds the header of a usual slice
+from DeepSegmentLib.errors import VolumeFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_WINDOW = 1 << 14  # holds the header of a usual slice
 _MOST_INFLATED = 1 << 29  # a deflated file of 500 slices of 512 x 512; a bomb of 1 MB would give 1 GB
 
 
 class DamagedError(ValueError):
     """What is wrong with the content of a file; caught where its name is known."""
+
+
+class ForeignError(DamagedError):
+    """What is sound but of a kind that is not read, with the remedy."""
+
+
+def refusal(path: Path, error: DamagedError) -> VolumeFileError:
+    """What to tell of a file whose content is refused."""
+    if isinstance(error, ForeignError):
+        return VolumeFileError(f"{path} cannot be read: {error}")
+    return VolumeFileError(f"{path} is cut off or damaged: {error}; copy it again from its source, or remove it")
 
 
 class Content(Protocol):

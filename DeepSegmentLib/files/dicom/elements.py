@@ -7,11 +7,11 @@ References:
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from .content import DamagedError
 from .tags import BINARY, PIXEL_TAGS, WANTED
@@ -39,7 +39,7 @@ class Syntax:
     implicit: bool
     big_endian: bool = False
 
-    @property
+    @cached_property
     def order(self) -> str:
         """Of bytes, as `struct` writes it."""
         return ">" if self.big_endian else "<"
@@ -131,7 +131,7 @@ class Elements:
         raw, vr = self.raw(tag), self.found[tag].vr if tag in self.found else b""
         kind = _NUMBERS.get(vr) or (BINARY.get(tag) if vr in (b"", b"UN") else None)
         numbers = self._unpack(raw, kind, tag) if kind else _read_numbers(raw, tag)
-        if not all(np.isfinite(number) for number in numbers):
+        if not all(map(math.isfinite, numbers)):
             raise DamagedError(f"its element {_name(tag)} holds {numbers}, where finite numbers belong")
         return numbers
 
@@ -296,7 +296,8 @@ def _read_numbers(raw: bytes, tag: int) -> tuple[float, ...]:
 
 
 def _plain(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text).strip()
+    text = text.strip(" \0")
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else " " for letter in text).strip()
 
 
 def _name(tag: int) -> str:

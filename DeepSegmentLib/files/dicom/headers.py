@@ -17,7 +17,7 @@ from DeepSegmentLib.errors import VolumeFileError
 from DeepSegmentLib.files.opening import open_file
 
 from . import tags
-from .content import DamagedError, Inflated, Stored
+from .content import DamagedError, ForeignError, Inflated, Stored, refusal
 from .elements import ITEM, SEQUENCE_END, UNDEFINED, Elements, Syntax, looks_explicit, looks_like_elements, read_text
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def read_header(path: Path) -> list[Slice] | None:
         try:
             return _Reader(path, file, 132 if marked else 0, sure=marked).slices()
         except DamagedError as error:
-            raise VolumeFileError(f"{path} is cut off or damaged: {error}; copy it again, or remove it") from error
+            raise refusal(path, error) from error
         except OSError as error:
             raise VolumeFileError(f"{path} cannot be read: {error.strerror or error}; copy it again") from error
 
@@ -222,7 +222,9 @@ class _Reader:
         allocated = get.whole(tags.BITS_ALLOCATED)
         stored = get.whole(tags.BITS_STORED) or allocated
         high = get.whole(tags.HIGH_BIT) if tags.HIGH_BIT in get else stored - 1
-        if not 0 < size[0] * size[1] <= _MOST_PIXELS or frames > _MOST_FRAMES:
+        if not size[0] * size[1]:
+            raise DamagedError("it has no image")
+        if size[0] * size[1] > _MOST_PIXELS or frames > _MOST_FRAMES:
             raise DamagedError(f"its header claims {frames} frames of {size[0]} x {size[1]} pixels")
         pixels = get.found.get(tags.PIXELS)
         if pixels is not None and not (0 < stored <= high + 1 <= allocated <= 64):
@@ -272,14 +274,14 @@ class _Reader:
         """Where the pixels are; all of them must be there."""
         element = self._all.found.get(tags.PIXELS)
         if element is None:
-            raise DamagedError("its pixels are floating-point numbers of a parametric map")
+            raise ForeignError("its pixels are no integers but floating-point numbers; convert it to NIfTI first")
         if element.length == UNDEFINED:
             return _fragments(self._content, place)
         needed = image.frame_bytes * image.frames
         if not self._content.holds(place + element.length) or element.length < needed:
             raise VolumeFileError(f"{self._path} is cut off: its pixel data is not complete; copy it again")
         rest = element.length - needed
-        if rest > _MOST_PADDING or self._content.at(place + needed, rest).strip(b"\0"):
+        if rest > _MOST_PADDING or (rest > 1 and self._content.at(place + needed, rest).strip(b"\0")):
             raise DamagedError(f"it has {element.length} bytes of pixels where its header claims {needed}")
         return ((place, needed),)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .content import DamagedError
+from .content import DamagedError, ForeignError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,10 +57,10 @@ def _headers(stream: bytes, claim: Claim) -> tuple[tuple[NDArray[Any], NDArray[A
         if kind == 0xC4:
             tables.update(_tables(body))
         elif kind == 0xDD and any(body):
-            raise DamagedError("its JPEG has restart intervals, which are not read; convert it with gdcmconv --raw")
+            raise ForeignError("its JPEG has restart intervals, which are not read; convert it with gdcmconv --raw")
         place += 2 + length
     if len(body) != 6 or body[0] != 1 or body[3] != 1:
-        raise DamagedError("its JPEG uses a prediction that is not read; convert it with gdcmconv --raw")
+        raise ForeignError("its JPEG uses a prediction that is not read; convert it with gdcmconv --raw")
     if body[2] >> 4 not in tables or claim.bits <= body[5]:
         raise DamagedError("its compressed pixels have a damaged header")
     return tables[body[2] >> 4], body[5] & 15
@@ -102,7 +102,7 @@ def _unstuff(data: bytes) -> NDArray[np.uint8]:
 def _differences(data: NDArray[np.uint8], table: tuple[NDArray[Any], NDArray[Any]], count: int) -> NDArray[np.int64]:
     """The differences, one after the other."""
     if len(data) > _LARGEST_STREAM:
-        raise DamagedError(f"its JPEG frame has {len(data)} bytes, more than the {_LARGEST_STREAM} that are read")
+        raise ForeignError(f"its JPEG frame has {len(data)} bytes, more than the {_LARGEST_STREAM} that are read")
     lengths, sizes = table
     windows, starts = _windows(data), 8 * (len(data) - _PADDING)
     chain = _chain(np.where(lengths > 0, lengths + sizes % 16, 0).astype(np.uint8)[windows[:starts]].tobytes(), count)

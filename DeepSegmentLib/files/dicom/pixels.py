@@ -18,7 +18,7 @@ from DeepSegmentLib.errors import MissingPackageError, VolumeFileError
 from DeepSegmentLib.files.opening import open_file
 
 from .codestreams import check_run_lengths, read_jpeg, read_jpeg_2000
-from .content import DamagedError
+from .content import DamagedError, ForeignError, refusal
 from .headers import BIG_ENDIAN, UNCOMPRESSED
 from .jpeg_lossless import decode_lossless
 
@@ -81,16 +81,17 @@ def read_pixels(slices: Sequence[Slice], voxels: NDArray[Any]) -> None:
 
 
 def _rescale(plane: NDArray[Any], each: Slice, voxels: NDArray[Any]) -> None:
-    kind = np.float64 if voxels.dtype.kind == "f" else voxels.dtype
-    voxels[...] = plane  # what is stored may not fit here before it is rescaled, but then wraps back
-    if (each.slope, each.intercept) == (1, 0):
-        return
-    if voxels.dtype.kind == "f":
+    kind = voxels.dtype
+    if kind.kind == "f":
         with np.errstate(over="ignore"):  # infinity is refused where voxels are checked
-            voxels[...] = plane.astype(kind) * each.slope + each.intercept
-        return
-    np.multiply(voxels, _wrapped(each.slope, voxels.dtype), out=voxels)
-    np.add(voxels, _wrapped(each.intercept, voxels.dtype), out=voxels)
+            voxels[...] = plane * np.float64(each.slope) + each.intercept
+    elif each.slope != 1:  # what does not fit on the way wraps, and wraps back
+        np.multiply(plane, _wrapped(each.slope, kind), out=voxels, dtype=kind, casting="unsafe")
+        np.add(voxels, _wrapped(each.intercept, kind), out=voxels)
+    elif each.intercept:
+        np.add(plane, _wrapped(each.intercept, kind), out=voxels, dtype=kind, casting="unsafe")
+    else:
+        voxels[...] = plane
 
 
 def _wrapped(number: float, kind: np.dtype[Any]) -> Any:
@@ -102,21 +103,21 @@ def _frames(image: Image, frames: Sequence[int]) -> Iterator[NDArray[Any]]:
     """Frames of a file (row, column), as they are stored."""
     with open_file(image.path) as file:
         content = image.content(file)
-        pieces = None if image.syntax in UNCOMPRESSED else _pieces(image, content)
-        for frame in frames:
-            try:
+        try:
+            pieces = None if image.syntax in UNCOMPRESSED else _pieces(image, content)
+            for frame in frames:
                 plane = _stored(image, content, frame) if pieces is None else _decode(image, content, pieces[frame])
-            except DamagedError as error:
-                raise VolumeFileError(f"{image.path} is damaged: {error}; copy it again") from error
-            except OSError as error:
-                raise VolumeFileError(f"{image.path} cannot be read: {error.strerror or error}") from error
-            yield _used_bits(plane, image)
+                yield _used_bits(plane, image)
+        except DamagedError as error:
+            raise refusal(image.path, error) from error
+        except OSError as error:
+            raise VolumeFileError(f"{image.path} cannot be read: {error.strerror or error}; copy it again") from error
 
 
 def _kind(image: Image) -> np.dtype[Any]:
     allocated = image.bits[0]
     if allocated not in (8, 16, 32):
-        raise DamagedError(f"its pixels have {allocated} bits, where 8, 16 and 32 are read")
+        raise ForeignError(f"its pixels have {allocated} bits, where 8, 16 and 32 are read; convert it first")
     order = ">" if image.syntax == BIG_ENDIAN else "<"
     return np.dtype(f"{order}{'i' if image.signed else 'u'}{allocated // 8}")
 
@@ -144,26 +145,22 @@ def _used_bits(plane: NDArray[Any], image: Image) -> NDArray[Any]:
     allocated, stored, high = image.bits
     if stored == allocated:
         return plane
-    up, down = allocated - 1 - high, allocated - stored
-    if not image.signed and not up:
-        return plane if not down else plane & np.array((1 << stored) - 1, plane.dtype.newbyteorder("="))
+    if high == stored - 1 and not image.signed:
+        return plane & np.array((1 << stored) - 1, plane.dtype.newbyteorder("="))
     native = plane.astype(plane.dtype.newbyteorder("="))
-    return (native << up) >> down
+    return (native << (allocated - 1 - high)) >> (allocated - stored)
 
 
 def _pieces(image: Image, content: Content) -> list[tuple[tuple[int, int], ...]]:
     """The fragments of each frame; the first fragment is the table of offsets."""
     table, fragments = image.pixels[:1], image.pixels[1:]
-    try:
-        if not table or not fragments:
-            raise DamagedError("it has no compressed pixels")
-        if image.frames == 1:
-            return [fragments]
-        if len(fragments) == image.frames:
-            return [(each,) for each in fragments]
-        return _by_offsets(content.at(*table[0]), fragments, image.frames)
-    except DamagedError as error:
-        raise VolumeFileError(f"{image.path} is damaged: {error}; copy it again") from error
+    if not table or not fragments:
+        raise DamagedError("it has no compressed pixels")
+    if image.frames == 1:
+        return [fragments]
+    if len(fragments) == image.frames:
+        return [(each,) for each in fragments]
+    return _by_offsets(content.at(*table[0]), fragments, image.frames)
 
 
 def _by_offsets(table: bytes, fragments: Sequence[tuple[int, int]], frames: int) -> list[tuple[tuple[int, int], ...]]:
@@ -175,7 +172,7 @@ def _by_offsets(table: bytes, fragments: Sequence[tuple[int, int]], frames: int)
     if starts[0] != places[0] or (np.diff(starts) <= 0).any() or not np.isin(starts, places).all():
         raise DamagedError("its table of frames is damaged")
     belongs = np.searchsorted(starts, places, side="right") - 1
-    return [tuple(fragments[n] for n in np.flatnonzero(belongs == frame)) for frame in range(frames)]
+    return [tuple(fragments[n] for n in np.flatnonzero(belongs == frame).tolist()) for frame in range(frames)]
 
 
 def _decode(image: Image, content: Content, pieces: Sequence[tuple[int, int]]) -> NDArray[Any]:
@@ -188,8 +185,8 @@ def _decode(image: Image, content: Content, pieces: Sequence[tuple[int, int]]) -
     claim, stream = _claim(image, stream)
     if claim.size != image.size or claim.samples != 1 or claim.bits > image.bits[0]:
         raise DamagedError(
-            f"its compressed pixels are {claim.size[0]} x {claim.size[1]} of {claim.samples} x {claim.bits} bits, where "
-            f"its header claims {image.size[0]} x {image.size[1]} of {image.bits[0]} bits"
+            f"its compressed pixels are {claim.size[0]} x {claim.size[1]} of {claim.samples} x {claim.bits} bits, its "
+            f"header claims {image.size[0]} x {image.size[1]} of {image.bits[0]} bits"
         )
     if image.syntax in _JPEG_LOSSLESS:
         return decode_lossless(stream, claim).astype(kind)
@@ -203,7 +200,7 @@ def _claim(image: Image, stream: bytes) -> tuple[Claim, bytes]:
         stream = _trimmed(stream[start:])
         return read_jpeg_2000(stream), stream
     if image.syntax not in _PLUGINS and image.syntax not in _JPEG_LOSSLESS:
-        raise DamagedError(
+        raise ForeignError(
             f"its transfer syntax {image.syntax or '(none)'} is not read; convert it with gdcmconv --raw"
         )
     stream = _trimmed(stream)
@@ -212,7 +209,7 @@ def _claim(image: Image, stream: bytes) -> tuple[Claim, bytes]:
     if image.syntax in _JPEG_LOSSLESS and not lossless:
         raise DamagedError("its JPEG is not the lossless one that its transfer syntax says")
     if image.syntax in _JPEG_8_BITS and (claim.bits != 8 or lossless):
-        raise DamagedError(f"its JPEG of {claim.bits} bits is not read; convert it with gdcmconv --raw")
+        raise ForeignError(f"its JPEG of {claim.bits} bits is not read; convert it with gdcmconv --raw")
     return claim, stream
 
 
@@ -255,7 +252,7 @@ def _by_pydicom(image: Image, stream: bytes) -> NDArray[Any]:
 def _decoder(syntax: str, plugin: str, packages: str) -> Any:
     remedy = f"pip install {packages}"
     try:
-        from pydicom.pixels import get_decoder
+        from pydicom.pixels.decoders.base import get_decoder
         from pydicom.uid import UID
     except ImportError as error:
         raise MissingPackageError("reading compressed DICOM needs pydicom 3; pip install 'pydicom>=3.0'") from error

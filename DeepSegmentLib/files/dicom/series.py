@@ -1,7 +1,7 @@
 """DICOM series of a folder as volumes.
 
-Files are parsed once, here in Python; pydicom knows the character sets and decodes what is compressed. Several volumes in
-one series are told apart where their headers do it.
+Files are parsed once, in Python; pydicom knows the character sets and decodes what is compressed. Several volumes in one
+series are told apart where their headers do it.
 """
 
 from __future__ import annotations
@@ -122,8 +122,8 @@ def _read(stack: Stack, folder: Path, name: str) -> Volume:
 def _notes(stack: Stack) -> Iterable[str]:
     if any(stack.lean_mm):
         yield (
-            f"The slices lean by {stack.tilt_degrees:.1f} degrees (gantry tilt); they were interpolated onto a straight "
-            "grid, which is larger than the slices."
+            f"The slices lean by {stack.tilt_degrees:.1f} degrees (gantry tilt); they were interpolated onto a "
+            "straight grid, which is larger than the slices."
         )
     if any(each.image.photometric == "MONOCHROME1" for each in stack.slices):
         yield "The slices are stored for display with inverted brightness (MONOCHROME1); their values were not changed."
@@ -148,7 +148,7 @@ def _scan(folder: Path) -> tuple[list[tuple[SeriesInfo, list[Slice]]], list[Slic
             unfit.append(each)
         else:
             series.setdefault(_series_key(each), []).append(each)
-    volumes = []
+    volumes: list[tuple[SeriesInfo, list[Slice]]] = []
     for _, slices in sorted(series.items()):
         kept = [each for each in slices if not each.image.localizer] or slices
         volumes += _volumes(kept, folder)
