@@ -95,7 +95,11 @@ def _add_segment(commands: _Commands[argparse.ArgumentParser]) -> None:
         metavar=("R0", "A0", "S0", "R1", "A1", "S1"),
         help="only inside this block: two opposite corners in RAS millimetres",
     )
-    parser.add_argument("--series", metavar="UID", help="which DICOM series, where the folder holds several")
+    parser.add_argument(
+        "--series",
+        metavar="SERIES",
+        help="which DICOM series, where the folder holds several: UID, number or description",
+    )
     parser.add_argument(
         "--save-probabilities", nargs="+", default=[], metavar="SEGMENT", help="write maps of these segments"
     )
@@ -134,7 +138,7 @@ def _segment(options: argparse.Namespace) -> int:
         device=options.device,
         settings=settings,
         channels=tuple(options.channel),
-        series_uid=options.series,
+        series=options.series,
         report=options.report,
         preview=options.preview,
     )

@@ -31,7 +31,11 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--channel", type=Path, action="append", default=[], metavar="FILE", help="further channel; may be repeated"
     )
-    parser.add_argument("--series", metavar="UID", help="which DICOM series, where the folder holds several")
+    parser.add_argument(
+        "--series",
+        metavar="SERIES",
+        help="which DICOM series, where the folder holds several: UID, number or description",
+    )
     parser.add_argument("--replace", action="store_true", help="replace files or a case of the same name")
     _add_nnunet_options(parser)
     _add_dicom_options(parser)
@@ -76,7 +80,7 @@ def export(options: argparse.Namespace) -> dict[str, Any]:
         settings,
         name=options.case,
         channels=tuple(options.channel),
-        series_uid=options.series,
+        series=options.series,
     )
 
 

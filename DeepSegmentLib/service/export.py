@@ -90,7 +90,7 @@ def export_files(
     *,
     name: str | None = None,
     channels: tuple[Path, ...] = (),
-    series_uid: str | None = None,
+    series: str | None = None,
 ) -> dict[str, Any]:
     """Export a case that lies in files.
 
@@ -101,7 +101,7 @@ def export_files(
         settings: How.
         name: Of the case; None for that of the volume's file or folder.
         channels: Further channels, on the grid of `volume`.
-        series_uid: Which DICOM series, where the folder holds several.
+        series: Which DICOM series, where the folder holds several: its UID, number or description.
 
     Returns:
         See `export_case`.
@@ -109,10 +109,10 @@ def export_files(
     Raises:
         DeepSegmentError: See `export_case`; VolumeFileError where a file cannot be read.
     """
-    slices = series_files(volume, series_uid) if volume.is_dir() else ()
+    slices = series_files(volume, series) if volume.is_dir() else ()
     case = ExportCase(
         name or volume_stem(volume.resolve()),
-        read_channels(volume, channels, series_uid),
+        read_channels(volume, channels, series),
         read_labelmap(segmentation),
         read_provenance(segmentation),
         slices,
@@ -144,7 +144,7 @@ def export_case(case: ExportCase, target: Path, settings: ExportSettings) -> dic
     notes = [f"segments without a voxel: {empty}"] if empty else []
     record = _record(checked, settings)
     outputs, more = _WRITERS[settings.format](checked, target, settings, record)
-    return {**record, "outputs": [str(path) for path in outputs], "notes": [*notes, *more]}
+    return {**record, "outputs": [str(path) for path in outputs], "notes": [*case.volume.notes, *notes, *more]}
 
 
 _Written = tuple[list["Path"], list[str]]

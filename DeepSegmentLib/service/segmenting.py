@@ -44,7 +44,7 @@ class SegmentRequest:
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         settings: What to predict and how thoroughly.
         channels: Further channels of a model that needs several, in its order; on the grid of `source`.
-        series_uid: Which DICOM series, where the folder holds several.
+        series: Which DICOM series, where the folder holds several: its UID, number or description.
         report: Where to write the JSON report, or None.
         preview: Where to write the picture, or None.
     """
@@ -55,7 +55,7 @@ class SegmentRequest:
     device: str = "auto"
     settings: PredictSettings = field(default_factory=PredictSettings)
     channels: tuple[Path, ...] = ()
-    series_uid: str | None = None
+    series: str | None = None
     report: Path | None = None
     preview: Path | None = None
 
@@ -153,7 +153,7 @@ def segment_file(
     _check_distinct(request)
     clock = _Stopwatch()
     on_progress(Progress("read", 0.0))
-    volume = read_channels(request.source, request.channels, request.series_uid)
+    volume = read_channels(request.source, request.channels, request.series)
     clock.lap("read")
     needs = estimate(find_model(request.model).path, volume.geometry, request.settings)
     available = available_memory_bytes()
@@ -161,6 +161,7 @@ def segment_file(
     run = segment_volume(
         volume, request.model, device=request.device, settings=request.settings, on_progress=on_progress, load=load
     )
+    run = replace(run, notes=(*volume.notes, *run.notes))
     clock.lap("segment")
     outputs = _write_outputs(request, run, volume)
     clock.lap("write")

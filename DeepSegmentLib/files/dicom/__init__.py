@@ -1,5 +1,7 @@
 """DICOM series as volumes."""
 
-from .series import SeriesInfo, list_series, read_series, series_files, slice_grid
+from .choosing import SeriesInfo
+from .headers import is_dicom
+from .series import list_series, read_series, series_files, slice_grid
 
-__all__ = ["SeriesInfo", "list_series", "read_series", "series_files", "slice_grid"]
+__all__ = ["SeriesInfo", "is_dicom", "list_series", "read_series", "series_files", "slice_grid"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,21 +62,21 @@ def read_frames(path: Path) -> Iterator[Volume]:
         yield Volume(voxels, header.geometry, f"{volume_stem(path)} {n}")
 
 
-def read_input(path: Path, series_uid: str | None = None) -> Volume:
+def read_input(path: Path, series: str | None = None) -> Volume:
     """Read a volume file, or the DICOM series of a folder.
 
     Args:
         path: File or folder.
-        series_uid: Which series, where the folder holds several.
+        series: Which series, where the folder holds several; see `read_series`.
 
     Raises:
         VolumeFileError: See `read_volume` and `read_series`.
         ResourceError: It does not fit into memory.
     """
-    return read_series(path, series_uid) if path.is_dir() else read_volume(path)
+    return read_series(path, series) if path.is_dir() else read_volume(path)
 
 
-def read_channels(first: Path, further: Sequence[Path], series_uid: str | None = None) -> Volume:
+def read_channels(first: Path, further: Sequence[Path], series: str | None = None) -> Volume:
     """Read a volume or DICOM series, and further channels of it from files of their own.
 
     Raises:
@@ -83,14 +84,14 @@ def read_channels(first: Path, further: Sequence[Path], series_uid: str | None =
         VolumeFileError: See `read_input`.
         ResourceError: It does not fit into memory.
     """
-    volume = read_input(first, series_uid)
+    volume = read_input(first, series)
     voxels = [volume.voxels]
     for path in further:
         channel = read_input(path)
         if not channel.geometry.is_close(volume.geometry):
             raise InvalidInputError(f"{path} is not on the grid of {first}; resample it onto that grid first")
         voxels.append(channel.voxels)
-    return Volume(np.concatenate(voxels), volume.geometry, volume.name) if further else volume
+    return replace(volume, voxels=np.concatenate(voxels)) if further else volume
 
 
 def write_volume(volume: Volume, path: Path) -> None:
