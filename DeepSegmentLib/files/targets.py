@@ -150,15 +150,16 @@ def _check_distinct(paths: Sequence[Path]) -> None:
 
 
 def _check_no_input(path: Path, inputs: Inputs) -> None:
-    for file in inputs.files:
-        if _identity(path) is not None and _identity(path) == _identity(file):
+    known = _identity(path)
+    for file in inputs.files if known else ():
+        if _identity(file) == known:
             told = "" if path == file else f": it is {file}"
             raise InvalidInputError(f"{path} is an input of this command{told}; write to another name")
     above = {_identity(folder) for folder in (_resolved(path), *_resolved(path).parents)} - {None}
     for folder in inputs.folders:
         if _identity(folder) in above:
             raise InvalidInputError(f"{path} lies in {folder}, which is read as a whole; write to another folder")
-        if (known := _identity(path)) is not None and known in map(_identity, _files_in(folder)):
+        if known and known in map(_identity, _files_in(folder)):
             raise InvalidInputError(f"{path} is a file of {folder}, an input of this command; write to another name")
 
 
@@ -220,6 +221,8 @@ def _check_length(path: Path) -> None:
 
 def _check_writable(folder: Path) -> None:
     """Make a file and remove it: rights, read-only disks and the like show only so."""
+    if not folder.is_dir():
+        raise VolumeFileError(f"{folder} cannot be written: it is a file, and would have to be a folder; choose another")
     probe = folder / f".{uuid4().hex[:12]}"
     try:
         probe.touch(exist_ok=False)

@@ -131,18 +131,19 @@ def free_case(folder: Path) -> str:
     return f"case_{max((int(each[1]) for each in found if each), default=0) + 1:04d}"
 
 
-def case_outputs(folder: Path, name: str, channels: int) -> list[Path]:
+def case_outputs(folder: Path, name: str, channels: int, *, replace: bool) -> list[Path]:
     """The files that adding a case writes or deletes.
 
     Raises:
+        InvalidInputError: There is such a case, and it may not be replaced.
         VolumeFileError: The dataset is damaged, see `read_dataset`.
     """
     if not folder.is_dir() or _is_empty(folder):
         files = list(_all_files(_files(name, channels, ".nii.gz")))
     else:
         dataset = read_dataset(folder)
-        old = [case for known, case in dataset.cases.items() if known.casefold() == name.casefold()]
-        files = [file for case in (_free_files(folder, dataset, name), *old) for file in _all_files(case)]
+        old = dataset.cases.get(_listed_name(dataset, name, replace=replace))
+        files = [file for case in (_free_files(folder, dataset, name), old) if case for file in _all_files(case)]
     return [folder / file for file in (DATASET_FILE, *files)]
 
 
@@ -159,7 +160,7 @@ def add_case(folder: Path, case: TrainingCase, rules: DatasetRules) -> AddedCase
         VolumeFileError: The dataset is damaged or of another kind, somebody else is writing to it, or a file cannot be
             written; the dataset stays as it was.
     """
-    _check_folder(folder)
+    check_dataset_name(folder)
     check_finite(folder / case.name, case.volume.voxels)
     if folder.exists() and not (folder.is_dir() and _is_empty(folder)):
         read_dataset(folder)  # before a lock file is left in a folder that is no dataset
@@ -178,7 +179,12 @@ def _is_empty(folder: Path) -> bool:
     return next(folder.iterdir(), None) is None
 
 
-def _check_folder(folder: Path) -> None:
+def check_dataset_name(folder: Path) -> None:
+    """Refuse a folder's name that nnU-Net does not take.
+
+    Raises:
+        InvalidInputError: It is none like `Dataset501_Liver`.
+    """
     if not _FOLDER_NAME.fullmatch(folder.name):
         raise InvalidInputError(f"{folder.name!r} is no name that nnU-Net takes; use one like Dataset501_Liver")
 
@@ -202,7 +208,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
 
 def _add(folder: Path, dataset: RawDataset, case: TrainingCase, rules: DatasetRules) -> AddedCase:
     _check_channels(dataset, case, rules)
-    name = _listed_name(dataset, case.name, rules)
+    name = _listed_name(dataset, case.name, replace=rules.replace)
     labels = _labels(dataset, case.label_map, rules)
     listed = _free_files(folder, dataset, name)
     if not dataset.listed:
@@ -234,11 +240,11 @@ def _check_channels(dataset: RawDataset, case: TrainingCase, rules: DatasetRules
         raise InvalidInputError(f"the channels of the dataset are {told}, not {', '.join(rules.channel_names)}")
 
 
-def _listed_name(dataset: RawDataset, name: str, rules: DatasetRules) -> str:
+def _listed_name(dataset: RawDataset, name: str, *, replace: bool) -> str:
     """The name of the case as it is listed; file systems may not tell A from a, so names may not differ by that."""
     known = {each.casefold(): each for each in dataset.cases}
     found = known.get(name.casefold())
-    if found and not rules.replace:
+    if found and not replace:
         raise InvalidInputError(f"there is already a case {found!r}; ask to replace it, or choose another name")
     return found or name
 

@@ -213,7 +213,7 @@ class TestForeign:
             add_case(folder, _case("b"), DatasetRules())
         assert _tree(folder) == before
 
-    @pytest.mark.parametrize(("text", "message"), [("{", "cannot be read"), ("[]", "no JSON object")])
+    @pytest.mark.parametrize(("text", "message"), [("{", "no JSON that can be read"), ("[]", "no JSON object")])
     def test_broken_json_is_refused(self, tmp_path, text, message):
         folder = _foreign(tmp_path / "Dataset007_Other")
         (folder / "dataset.json").write_text(text)
@@ -281,9 +281,9 @@ class TestRefused:
         add_case(tmp_path / "Dataset501_Test", _case(), CT)
         assert (tmp_path / "Dataset501_Test" / "dataset.json").is_file()
 
-    def test_a_missing_parent(self, tmp_path):
-        with pytest.raises(VolumeFileError, match="make it first"):
-            add_case(tmp_path / "nowhere" / "Dataset501_Test", _case(), CT)
+    def test_a_missing_parent_is_made(self, tmp_path):
+        add_case(tmp_path / "raw" / "Dataset501_Test", _case(), CT)
+        assert (tmp_path / "raw" / "Dataset501_Test" / "dataset.json").is_file()
 
 
 class TestTwoWriters:

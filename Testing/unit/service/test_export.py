@@ -20,6 +20,7 @@ from DeepSegmentLib.service.export import ExportCase, ExportSettings, algorithm_
 
 GRID = Geometry.from_spacing((3, 4, 5), (3, 1, 2))
 SEGMENTS = (Segment("liver", 1, (200, 100, 50)), Segment("lesion", 2), Segment("spleen", 3))
+KEPT = "kept with it: the case's name, model, version, parameters, dates and volumes; no names or paths of inputs"
 MADE = {"model": "abdomen", "model_version": "2.1", "model_sha256": "ab" * 32}
 
 
@@ -44,22 +45,22 @@ TARGETS = {
 }  # fmt: skip
 FILES = {
     "nifti": ["Muller-1.nii.gz", "Muller-1.provenance.json", "Muller-1_seg.labels.json", "Muller-1_seg.nii.gz"],
-    "seg-nrrd": ["a.provenance.json", "a.seg.nrrd"],
-    "csv": ["a.csv", "a.provenance.json"],
+    "seg-nrrd": ["a.seg.nrrd", "a.seg.nrrd.provenance.json"],
+    "csv": ["a.csv", "a.csv.provenance.json"],
 }
 
 
 class TestFormats:
     @pytest.mark.parametrize("kind", FILES)
     def test_the_files_and_their_record(self, tmp_path, kind):
-        report = export_case(_case(sources=("a.nii", "b.nii")), tmp_path / TARGETS[kind], _settings(kind))
+        report = export_case(_case(sources=("sha256:0a", "sha256:0b")), tmp_path / TARGETS[kind], _settings(kind))
         folder = tmp_path / "out" if kind == "nifti" else tmp_path
         assert sorted(path.name for path in folder.iterdir()) == FILES[kind]
         assert sorted(report["outputs"]) == [str(folder / name) for name in FILES[kind]]
         (record,) = folder.glob("*.provenance.json")
         told = json.loads(record.read_text())
         assert told.items() <= report.items()
-        assert (told["case"], told["format"], told["sources"]) == ("Muller-1", kind, ["a.nii", "b.nii"])
+        assert (told["case"], told["format"], told["sources"]) == ("Muller-1", kind, ["sha256:0a", "sha256:0b"])
         assert told["segmentation"] == MADE
         assert told["volumes_ml"] == {"liver": 0.12, "lesion": 0.12, "spleen": 0.03}
 
@@ -86,12 +87,12 @@ class TestFormats:
 
     def test_nnunet_tells_what_a_case_does_not_have(self, tmp_path):
         folder = tmp_path / "Dataset501_Test"
-        assert export_case(_case(), folder, _settings("nnunet"))["notes"] == []
+        assert export_case(_case(), folder, _settings("nnunet"))["notes"] == [KEPT]
         case = _case()
         segments = (*SEGMENTS[:2], Segment("kidney", 3))
         other = ExportCase("b", case.volume, LabelMap(case.label_map.layers, GRID, segments))
         report = export_case(other, folder, _settings("nnunet", new_labels=True))
-        assert [note.split(":") for note in report["notes"]] == [
+        assert [note.split(":") for note in report["notes"][:-1]] == [
             ["not in this case, which nnU-Net takes as a fact", " spleen"],
             ["new labels of the dataset", " kidney; earlier cases do not have them"],
         ]
@@ -106,7 +107,7 @@ class TestFormats:
         export_case(case, tmp_path / "a.dcm", _settings("dicom-seg"))
         (segment,) = dcmread(tmp_path / "a.dcm").SegmentSequence
         assert (segment.SegmentAlgorithmType, segment.SegmentAlgorithmName) == ("AUTOMATIC", "abdomen")
-        assert json.loads((tmp_path / "a.provenance.json").read_text())["made_by"] == "AUTOMATIC"
+        assert json.loads((tmp_path / "a.dcm.provenance.json").read_text())["made_by"] == "AUTOMATIC"
 
     def test_labels_in_another_index_order_are_turned(self, tmp_path):
         case = _case()
@@ -121,7 +122,7 @@ class TestFormats:
         case = _case()
         labels = LabelMap(case.label_map.layers, GRID, (*SEGMENTS, Segment("lost", 9)))
         report = export_case(ExportCase("a", case.volume, labels), tmp_path / "a.csv", _settings("csv"))
-        assert report["notes"] == ["segments without a voxel: lost"]
+        assert report["notes"] == ["segments without a voxel: lost", KEPT]
 
 
 class TestExisting:
@@ -171,8 +172,8 @@ class TestFiles:
             ExportSettings("nnunet", channel_names=("T1", "T2")),
             channels=(tmp_path / "second.nii.gz",),
         )
-        assert (report["case"], report["segmentation"]) == ("scan", MADE)
-        assert [Path(path).name for path in report["outputs"][:2]] == ["scan_0000.nii.gz", "scan_0001.nii.gz"]
+        assert (report["case"], report["segmentation"]) == ("case_0001", MADE)
+        assert [Path(path).name for path in report["outputs"][:2]] == ["case_0001_0000.nii.gz", "case_0001_0001.nii.gz"]
 
     def test_a_dicom_folder_gives_the_slices(self, tmp_path):
         (tmp_path / "series").mkdir()
@@ -183,7 +184,7 @@ class TestFiles:
         report = export_files(
             tmp_path / "series", tmp_path / "labels.nrrd", tmp_path / "a.dcm", ExportSettings("dicom-seg")
         )
-        assert (report["case"], report["made_by"]) == ("series", "MANUAL")
+        assert (report["case"], report["made_by"]) == ("a", "MANUAL")
 
 
 class TestAlgorithm:

@@ -96,8 +96,8 @@ def test_cancelling_at_any_moment_leaves_nothing(tmp_path, folder):
 
 def test_an_unwritable_target_is_refused_before_the_work(tmp_path, folder):
     write_volume(_volume(), tmp_path / "head.nrrd")
-    request = SegmentRequest(tmp_path / "head.nrrd", tmp_path / "nowhere" / "a.seg.nrrd", str(folder))
-    with pytest.raises(VolumeFileError, match="does not exist"):
+    request = SegmentRequest(tmp_path / "head.nrrd", tmp_path / "head.nrrd" / "a.seg.nrrd", str(folder))
+    with pytest.raises(VolumeFileError, match="would have to be a folder"):
         segment_file(request, lambda event: pytest.fail(f"work was begun: {event.stage}"))
 
 
@@ -143,7 +143,7 @@ def test_a_model_of_several_channels_takes_several_files(tmp_path):
     straight = segment_volume(both, str(tmp_path / "two"), device="cpu").prediction.label_map
     assert np.array_equal(read_labelmap(request.target).layers, straight.layers)
     with pytest.raises(InvalidInputError, match=r"2 channel\(s\) \(T1w, FLAIR\)"):
-        segment_file(replace(request, channels=()))
+        segment_file(replace(request, channels=(), replace=True))
     write_volume(_volume((3, 4, 5)), tmp_path / "small.nrrd")
     with pytest.raises(InvalidInputError, match="not on the grid"):
-        segment_file(replace(request, channels=(tmp_path / "small.nrrd",)))
+        segment_file(replace(request, channels=(tmp_path / "small.nrrd",), replace=True))
