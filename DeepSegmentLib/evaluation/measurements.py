@@ -107,7 +107,10 @@ def measurement_rows(measurements: Sequence[Measurement]) -> list[Row]:
 
 
 def rows_to_csv(rows: Sequence[Row]) -> str:
-    """The rows as a table: a header, texts quoted and no formulas, NaN an empty cell, seven digits, lines ended by a line feed."""
+    """The rows as a table: a header, texts quoted and no formulas, NaN an empty cell, seven digits.
+
+    Lines end with a line feed.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(rows[0] if rows else _row(Measurement("", 0, 0, 0, 0, None, ()), 0))

@@ -97,7 +97,9 @@ def scores_to_csv(cases: Sequence[CaseScores]) -> str:
     for case in cases:
         for segment in case.segments:
             counts = (1, int(segment.scores.missed), int(segment.scores.false_alarm))
-            writer.writerow(("case", text_cell(case.case), text_cell(segment.name), segment.side, *counts, *_cells(segment.scores)))
+            writer.writerow(
+                ("case", text_cell(case.case), text_cell(segment.name), segment.side, *counts, *_cells(segment.scores))
+            )
     for summary in summarize(cases):
         counts = (summary.cases, summary.missed, summary.false_alarms)
         writer.writerow(("mean", "", text_cell(summary.name), "", *counts, *_cells(summary.mean)))

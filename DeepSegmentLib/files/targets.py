@@ -10,16 +10,19 @@ import os
 import re
 import shutil
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from DeepSegmentLib.errors import InvalidInputError, ResourceError, VolumeFileError
 
 from .atomic import check_target, reason
 from .opening import open_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 _ROOM_LEFT = 16 << 20  # bytes that must stay free: a full disk harms more than this run
 _LONGEST_HEADER = 1 << 16  # bytes of a header in which the name of detached data is looked for
@@ -56,7 +59,7 @@ def inputs_of(volumes: Sequence[Path | None], further: Sequence[Path | None] = (
     """The inputs of a command.
 
     Args:
-        volumes: Volume files, with what they name as their data, and DICOM folders; None for an input that is not given.
+        volumes: Volume files, with what they name as their data, and DICOM folders; None for one that is not given.
         further: Other files, and folders that are read as a whole; likewise.
     """
     given = [path for path in (*volumes, *further) if path is not None]
@@ -74,8 +77,8 @@ def check_outputs(outputs: Sequence[Output], inputs: Inputs, *, replace: bool = 
         replace: Files that exist may be replaced; inputs never.
 
     Raises:
-        InvalidInputError: An output is an input, lies in a folder that is read as a whole, is asked for twice, or exists
-            and may not be replaced.
+        InvalidInputError: An output is an input, lies in a folder that is read as a whole, is asked for twice, or
+            exists and may not be replaced.
         VolumeFileError: A name has a wrong suffix, is that of a folder, a pipe or a device, is write-protected or too
             long, or its folder cannot be made or written.
     """
@@ -204,7 +207,7 @@ def _check_places(paths: Sequence[Path]) -> None:
     """Check that names are not too long and that their folders can be made and written."""
     for path in paths:
         folder = _standing(path)
-        for part in _resolved(path.parent).relative_to(folder).parts + (path.name,):
+        for part in (*_resolved(path.parent).relative_to(folder).parts, path.name):
             _check_length(folder / part)
     for folder in dict.fromkeys(_standing(path) for path in paths):
         _check_writable(folder)
@@ -222,7 +225,9 @@ def _check_length(path: Path) -> None:
 def _check_writable(folder: Path) -> None:
     """Make a file and remove it: rights, read-only disks and the like show only so."""
     if not folder.is_dir():
-        raise VolumeFileError(f"{folder} cannot be written: it is a file, and would have to be a folder; choose another")
+        raise VolumeFileError(
+            f"{folder} cannot be written: it is a file, and would have to be a folder; choose another"
+        )
     probe = folder / f".{uuid4().hex[:12]}"
     try:
         probe.touch(exist_ok=False)

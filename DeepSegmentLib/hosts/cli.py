@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from DeepSegmentLib import __version__
 from DeepSegmentLib.errors import Cancelled
@@ -87,7 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"DeepSegment {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = cast("_Commands[argparse.ArgumentParser]", parser.add_subparsers(metavar="COMMAND", required=True))
     _add_segment(commands)
     _add_correct(commands)
     _add_models(commands)

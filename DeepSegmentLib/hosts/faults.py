@@ -36,5 +36,5 @@ def as_error(error: BaseException, doing: str) -> DeepSegmentError:
 def _told(error: BaseException) -> str:
     try:
         return " ".join(str(error).split())[:300]
-    except Exception:  # noqa: BLE001 - an error that cannot even say what it is
+    except Exception:  # it cannot even say what it is
         return ""

@@ -6,7 +6,7 @@ import sys
 import time
 import unicodedata
 from argparse import ArgumentParser
-from typing import IO, TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,13 +20,13 @@ _SHOWN = "\u200c\u200d"  # joiners, which some scripts need; they move nothing
 
 
 def plain(text: str) -> str:
-    """A text that somebody gave, in one line and without anything that acts on a terminal.
+    r"""A text that somebody gave, in one line and without anything that acts on a terminal.
 
     Escape codes, other controls, line breaks, turns of the direction of writing and half characters become visible.
 
     Example:
-        >>> plain("liver\\x1b[31m\\n")
-        'liver\\\\x1b[31m\\\\n'
+        >>> plain("liver\x1b[31m\n")
+        'liver\\x1b[31m\\n'
     """
     return "".join(each if _is_harmless(each) else each.encode("unicode_escape").decode() for each in text)
 
@@ -55,9 +55,9 @@ def _printable(line: str, stream: TextIO) -> str:
 class Parser(ArgumentParser):
     """A parser whose messages are printed like everything else: they repeat what was typed."""
 
-    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+    def _print_message(self, message: str, file: Any = None) -> None:
         if message:
-            write(message, file or sys.stderr)  # type: ignore[arg-type]
+            write(message, file or sys.stderr)
 
 
 class ProgressBar:

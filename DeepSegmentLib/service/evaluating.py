@@ -45,10 +45,7 @@ def evaluate_files(
     pairs = _pairs(reference, prediction)
     outputs = [Output(path, (ending,)) for path, ending in ((csv, ".csv"), (report, ".json")) if path]
     check_outputs(outputs, inputs_of([path for _, *both in pairs for path in both], _tables(pairs)), replace=replace)
-    cases = [
-        CaseScores(name, evaluate(read_labelmap(a), read_labelmap(b), tolerance_mm))
-        for name, a, b in pairs
-    ]
+    cases = [CaseScores(name, evaluate(read_labelmap(a), read_labelmap(b), tolerance_mm)) for name, a, b in pairs]
     scores = scores_to_json(cases)
     if csv is not None:
         write_text(csv, scores_to_csv(cases))

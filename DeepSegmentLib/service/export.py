@@ -153,8 +153,11 @@ def export_files(
 
 
 def _checksum(path: Path) -> str:
+    digest = hashlib.sha256()
     with open_file(path) as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _named(name: str, target: Path, settings: ExportSettings) -> str:
@@ -169,9 +172,7 @@ def _named(name: str, target: Path, settings: ExportSettings) -> str:
         return "case_0001"
 
 
-def _check_outputs(
-    target: Path, name: str, settings: ExportSettings, *, inputs: Sequence[Path], channels: int
-) -> None:
+def _check_outputs(target: Path, name: str, settings: ExportSettings, *, inputs: Sequence[Path], channels: int) -> None:
     """Check every file that an export writes, before any work."""
     known = inputs_of(inputs)
     if settings.format == "nnunet":

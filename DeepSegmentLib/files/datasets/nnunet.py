@@ -32,7 +32,16 @@ from DeepSegmentLib.files.opening import inside
 from DeepSegmentLib.files.volumes import volume_stem, write_volume
 from DeepSegmentLib.imaging.label_grids import empty_segments
 
-from .nnunet_json import DATASET_FILE, FOLDERS, ListedCase, RawDataset, dataset_text, new_dataset, read_dataset, with_case
+from .nnunet_json import (
+    DATASET_FILE,
+    FOLDERS,
+    ListedCase,
+    RawDataset,
+    dataset_text,
+    new_dataset,
+    read_dataset,
+    with_case,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -86,9 +86,9 @@ def write_labelmap(label_map: LabelMap, path: Path, provenance: Mapping[str, str
 
 
 def labels_checksum(layers: NDArray[Any]) -> str:
-    """CRC-32 of labels (layer, k, j, i) and their shape, by which a table knows its labels again, in whatever format."""
+    """CRC-32 of labels (layer, k, j, i) and their shape, by which a table knows its labels again in any format."""
     narrow = np.ascontiguousarray(layers, np.uint8 if not layers.size or layers.max() < 256 else "<u2")
-    return f"{crc32(narrow.reshape(-1).view(np.uint8), crc32(repr(layers.shape).encode())):08x}"
+    return f"{crc32(narrow.reshape(-1).view(np.uint8).data, crc32(repr(layers.shape).encode())):08x}"
 
 
 def read_labelmap(path: Path) -> LabelMap:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from DeepSegmentLib.data import Progress
 from DeepSegmentLib.errors import Cancelled
-
 from DeepSegmentLib.hosts.faults import as_error
 
 from .arrays import START_FILE, is_running, remove_arrays, remove_folder
