@@ -183,7 +183,7 @@ def _name(path: Path) -> tuple[str, ...]:
 def _resolved(path: Path) -> Path:
     try:
         return path.resolve()
-    except (OSError, RuntimeError):  # links in a circle
+    except (OSError, RuntimeError, ValueError):  # links in a circle, a zero byte
         return path.absolute()
 
 

@@ -16,7 +16,7 @@ from DeepSegmentLib.errors import Cancelled
 from .correct_options import add_correct_options, correct, describe
 from .export_options import add_export_options, export
 from .faults import as_error
-from .terminal import Parser, plain, write
+from .terminal import Parser, complain, plain, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,13 +47,13 @@ def _run(options: argparse.Namespace) -> int:
     try:
         code: int = options.run(options)
     except KeyboardInterrupt:
-        write("\ndeepsegment: stopped; nothing half-written is left\n", sys.stderr)
+        complain("\ndeepsegment: stopped; nothing half-written is left\n")
         return Cancelled.exit_code
     except BrokenPipeError:
         raise
     except Exception as error:
         told = as_error(error, _doing(options))
-        write(f"\ndeepsegment: {plain(str(told))}\n", sys.stderr)
+        complain(f"\ndeepsegment: {plain(str(told))}\n")
         return told.exit_code
     return code
 
@@ -199,12 +199,12 @@ def _print_reports(reports: list[dict[str, object]], *, as_json: bool, single: b
     if as_json:
         _print_json(reports[0] if single else reports)
     else:
-        write("\n\n".join(describe_run(report) for report in reports) + "\n")
+        say("\n\n".join(describe_run(report) for report in reports) + "\n")
 
 
 def _print_json(document: object) -> None:
     # ASCII but for the one control that JSON lets through.
-    write(json.dumps(document, indent=2, allow_nan=False).replace("\x7f", "\\u007f") + "\n")
+    say(json.dumps(document, indent=2, allow_nan=False).replace("\x7f", "\\u007f") + "\n")
 
 
 def _add_correct(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -219,7 +219,7 @@ def _correct(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(report)
     else:
-        write(describe(report) + "\n")
+        say(describe(report) + "\n")
     return 0
 
 
@@ -261,7 +261,7 @@ def _models(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(document if options.action == "list" else document[0])
     else:
-        write(text + "\n")
+        say(text + "\n")
     return 0
 
 
@@ -293,7 +293,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(scores)
     else:
-        write(score_table(scores) + "\n")
+        say(score_table(scores) + "\n")
     return 0
 
 
@@ -309,7 +309,7 @@ def _export(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(report)
     else:
-        write("\n".join(map(plain, [*report["notes"], *(f"wrote {path}" for path in report["outputs"])])) + "\n")
+        say("\n".join(map(plain, [*report["notes"], *(f"wrote {path}" for path in report["outputs"])])) + "\n")
     return 0
 
 
@@ -330,10 +330,10 @@ def _train(options: argparse.Namespace) -> int:
 
     def show(step: StepFinished) -> None:
         if step.iteration % 25 == 0 or step.iteration == total:
-            write(f"{step.iteration} of {total}, loss {step.loss:.4f}\n", sys.stderr)
+            complain(f"{step.iteration} of {total}, loss {step.loss:.4f}\n")
 
     train_model(recipe, options.label_maps, options.output, options.checkpoint, show, further=[options.recipe])
-    write(f"wrote {options.output}\n")
+    say(f"wrote {options.output}\n")
     return 0
 
 
@@ -345,7 +345,7 @@ def _add_diagnose(commands: _Commands[argparse.ArgumentParser]) -> None:
 def _diagnose(_: argparse.Namespace) -> int:
     from DeepSegmentLib.service.diagnose import diagnose, format_diagnosis
 
-    write(format_diagnosis(diagnose()) + "\n")
+    say(format_diagnosis(diagnose()) + "\n")
     return 0
 
 

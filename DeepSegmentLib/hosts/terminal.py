@@ -35,16 +35,22 @@ def _is_harmless(letter: str) -> bool:
     return letter in _SHOWN or unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
-def write(text: str, stream: TextIO | None = None) -> None:
-    """Print lines; everything that DeepSegment prints goes through here, but for progress, which does the same.
+def say(text: str) -> None:
+    """Print lines; what acts on a terminal becomes visible, see `plain`, and so do letters that the terminal lacks.
 
-    Args:
-        text: Lines. What acts on a terminal becomes visible, see `plain`; so do letters that the terminal lacks.
-        stream: Where to; None for the standard output. A stream that is closed takes nothing.
+    Everything that DeepSegment prints goes through `say` and `complain`, but for progress, which does the same.
     """
-    target = sys.stdout if stream is None else stream
-    if target is not None:
-        target.write("\n".join(_printable(line, target) for line in text.split("\n")))
+    _write(text, sys.stdout)
+
+
+def complain(text: str) -> None:
+    """As `say`, to the standard error stream."""
+    _write(text, sys.stderr)
+
+
+def _write(text: str, stream: TextIO | None) -> None:
+    if stream is not None:  # it is not closed
+        stream.write("\n".join(_printable(line, stream) for line in text.split("\n")))
 
 
 def _printable(line: str, stream: TextIO) -> str:
@@ -57,7 +63,7 @@ class Parser(ArgumentParser):
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if message:
-            write(message, file or sys.stderr)
+            _write(message, file or sys.stderr)
 
 
 class ProgressBar:
