@@ -1,9 +1,12 @@
 """Exporting a case: checked first, whole or not at all, with its record beside it."""
 
 import csv
+import getpass
+import gzip
 import json
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from bad_inputs import EXPORTS
@@ -199,3 +202,63 @@ class TestAlgorithm:
         assert algorithm_of({}, name="x", version="1").kind == "AUTOMATIC"
         with pytest.raises(InvalidInputError, match="name and the version"):
             algorithm_of({}, "AUTOMATIC")
+
+
+class TestPrivacy:
+    """What leaves the machine is what the user chose, and a number where nothing was chosen."""
+
+    def test_no_name_of_the_patient_or_of_the_machine_leaves_with_files(self, tmp_path):
+        secret = tmp_path / "DOE^JOHN PID4711"
+        (secret / "series").mkdir(parents=True)
+        write_slices(secret / "series")
+        labels = LabelMap(np.ones((1, *read_series(secret / "series").geometry.shape), np.uint8),
+                          read_series(secret / "series").geometry, SEGMENTS[:1])  # fmt: skip
+        made = {**MADE, "source": str(secret), "user": "JOHN"}
+        write_segmentation(labels, secret / "JOHN.seg.nrrd", made)
+        for kind, target in TARGETS.items():
+            report = export_files(
+                secret / "series", secret / "JOHN.seg.nrrd", tmp_path / "out" / target, _settings(kind)
+            )
+            assert KEPT in report["notes"][-1]
+        for path in (tmp_path / "out").rglob("*"):
+            name, content = str(path.relative_to(tmp_path)), path.read_bytes() if path.is_file() else b""
+            content = gzip.decompress(content) if name.endswith(".gz") else content
+            for word in ("JOHN", "PID4711", getpass.getuser() if getpass.getuser() != "root" else "PID4711", "pytest"):
+                assert word not in name
+                assert word.encode() not in content, name
+            if not name.endswith(".dcm"):  # there it is asked for
+                assert b"Doe" not in content, name
+        names = {path.name for path in (tmp_path / "out").rglob("*")}
+        assert {"case_0001_0000.nii.gz", "case_0001.nii.gz", "case_0001_seg.nii.gz"} <= names
+
+    def test_the_patient_of_a_dicom_seg_is_told(self, tmp_path):
+        (tmp_path / "series").mkdir()
+        files = write_slices(tmp_path / "series")
+        volume = read_series(tmp_path / "series")
+        labels = LabelMap(np.ones((1, *volume.geometry.shape), np.uint8), volume.geometry, SEGMENTS[:1])
+        case = ExportCase("", volume, labels, MADE, tuple(files))
+        report = export_case(case, tmp_path / "a.dcm", _settings("dicom-seg"))
+        assert "patient and study are those of the source series" in report["notes"][-1]
+
+    def test_images_carry_no_description(self, tmp_path):
+        write_volume(_case().volume, tmp_path / "JOHN.nii.gz")
+        described = nibabel.load(tmp_path / "JOHN.nii.gz")
+        described.header["descrip"], described.header["db_name"] = b"DOE^JOHN", b"JOHN"
+        nibabel.save(described, tmp_path / "JOHN.nii.gz")
+        write_segmentation(_case().label_map, tmp_path / "a.seg.nrrd")
+        export_files(tmp_path / "JOHN.nii.gz", tmp_path / "a.seg.nrrd", tmp_path / "out", _settings("nifti"))
+        header = nibabel.load(tmp_path / "out" / "case_0001.nii.gz").header
+        assert not any(
+            header[field].tobytes().strip(b"\0") for field in ("descrip", "db_name", "aux_file", "intent_name")
+        )
+
+
+def test_all_formats_of_a_case_lie_in_one_folder(tmp_path):
+    targets = {"nifti": tmp_path, "seg-nrrd": tmp_path / "a.seg.nrrd", "csv": tmp_path / "a.csv"}
+    case = ExportCase("a", _case().volume, _case().label_map, MADE)
+    for kind, target in targets.items():
+        export_case(case, target, _settings(kind))
+    assert len(list(tmp_path.iterdir())) == 8
+    for kind, target in targets.items():
+        with pytest.raises(InvalidInputError, match=r"a(\.nii\.gz|\.seg\.nrrd|\.csv) exists; ask to replace it"):
+            export_case(case, target, _settings(kind))
