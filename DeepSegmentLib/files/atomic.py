@@ -97,9 +97,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _ending(path: Path) -> str:
-    """The suffix of a hidden name, `.nii.gz` whole; names may be so long that not all of it fits."""
-    ending = "".join(path.suffixes[-2:])
-    return ending if len(ending) <= _LONGEST_ENDING else path.suffix if len(path.suffix) <= _LONGEST_ENDING else ""
+    """The suffix of a hidden name, `.nii.gz` whole, without capitals, which ITK does not know in all formats.
+
+    Names may be so long that not all of it fits.
+    """
+    endings = "".join(path.suffixes[-2:]).lower(), path.suffix.lower(), ""
+    return next(ending for ending in endings if len(ending) <= _LONGEST_ENDING)
 
 
 def _named(error: VolumeFileError, fresh: Sequence[Path], paths: Sequence[Path]) -> VolumeFileError:

@@ -129,3 +129,9 @@ def test_another_format_of_the_same_labels_keeps_the_table(tmp_path, kind):
     write_segmentation(wider, tmp_path / "b.mha")
     (tmp_path / "b.labels.json").write_text((tmp_path / "a.labels.json").read_text())
     assert _is_whole(read_labelmap(tmp_path / "b.mha"))
+
+
+@pytest.mark.parametrize("name", ["A.NII.GZ", "A.NRRD", "A.Mha", "A.SEG.NRRD"])
+def test_capitals_in_a_suffix_change_nothing(tmp_path, name):
+    write_segmentation(_labels(2), tmp_path / name)
+    assert _is_whole(read_labelmap(tmp_path / name))
