@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from DeepSegmentLib import __version__
-from DeepSegmentLib.errors import Cancelled
+from DeepSegmentLib.errors import Cancelled, ResourceError
 
 from .correct_options import add_correct_options, correct, describe
 from .export_options import add_export_options, export
 from .faults import as_error
-from .terminal import Parser, complain, plain, say
+from .terminal import Parser, complain, finish, plain, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,13 +34,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     _open_standard_streams()
     try:
-        code = _run(build_parser().parse_args(arguments))
-        if sys.stdout is not None:
-            sys.stdout.flush()  # here, where it can still be told that nobody reads it
+        try:
+            return _run(build_parser().parse_args(arguments))
+        finally:
+            finish()  # here, where it can still be told what became of the output
     except BrokenPipeError:
         _stop_printing()
         return _READER_GONE
-    return code
+    except ResourceError as error:
+        _stop_printing()
+        complain(f"\ndeepsegment: {error}\n")
+        return error.exit_code
 
 
 def _run(options: argparse.Namespace) -> int:

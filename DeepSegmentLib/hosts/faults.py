@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -26,6 +27,8 @@ def as_error(error: BaseException, doing: str) -> DeepSegmentError:
         traceback.print_exception(error)
     if isinstance(error, MemoryError):
         return ResourceError(f"memory ran out ({doing}); close other programs, or take a smaller volume or region")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+        return ResourceError(f"the disk is full ({doing}: {error.filename or ''}); make room, or write to another disk")
     told = f"{type(error).__name__}: {_told(error)}".rstrip(": ")
     return DeepSegmentError(
         f"{doing} failed by a fault of DeepSegment, not of yours ({told}); please report it at {ISSUES} with what "

@@ -6,10 +6,13 @@ import sys
 import time
 import unicodedata
 from argparse import ArgumentParser
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from DeepSegmentLib.errors import ResourceError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from DeepSegmentLib.data import Progress
 
@@ -48,9 +51,31 @@ def complain(text: str) -> None:
     _write(text, sys.stderr)
 
 
+def finish() -> None:
+    """See that all that was said has left.
+
+    Raises:
+        ResourceError: It cannot be printed, as when it goes to a file on a full disk.
+    """
+    if sys.stdout is not None:
+        with _told():
+            sys.stdout.flush()
+
+
 def _write(text: str, stream: TextIO | None) -> None:
     if stream is not None:  # it is not closed
-        stream.write("\n".join(_printable(line, stream) for line in text.split("\n")))
+        with _told():
+            stream.write("\n".join(_printable(line, stream) for line in text.split("\n")))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ResourceError(f"the output cannot be printed: {error.strerror or error}") from error
 
 
 def _printable(line: str, stream: TextIO) -> str:

@@ -29,7 +29,7 @@ from .preflight import estimate
 from .preview import draw_preview
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from DeepSegmentLib.data import ProgressCallback
@@ -52,6 +52,7 @@ class SegmentRequest:
         report: Where to write the JSON report, or None.
         preview: Where to write the picture, or None.
         replace: Results that exist may be replaced.
+        keep: Files that may not be written whatever happens, such as the other volumes of a folder.
     """
 
     source: Path
@@ -64,6 +65,7 @@ class SegmentRequest:
     report: Path | None = None
     preview: Path | None = None
     replace: bool = False
+    keep: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,12 +248,8 @@ class _Stopwatch:
         self._last = now
 
 
-def check_request(request: SegmentRequest, further: Sequence[Path] = ()) -> None:
+def check_request(request: SegmentRequest) -> None:
     """Check before any work that everything a request asks for can be written, and that nothing is lost by it.
-
-    Args:
-        request: What is asked for.
-        further: Files and folders that may not be written either, such as the other volumes of a folder.
 
     Raises:
         ModelError: The model is not there or damaged.
@@ -259,7 +257,7 @@ def check_request(request: SegmentRequest, further: Sequence[Path] = ()) -> None
         VolumeFileError: See `check_outputs`.
     """
     model = find_model(request.model).path
-    inputs = inputs_of([request.source, *request.channels], [model, *further])
+    inputs = inputs_of([request.source, *request.channels], [model, *request.keep])
     maps = [Output(path) for path in _map_paths(request, read_spec(model)).values()]
     beside = [
         Output(path, (ending,)) for path, ending in ((request.preview, ".png"), (request.report, ".json")) if path
