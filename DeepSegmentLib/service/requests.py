@@ -38,7 +38,8 @@ def plan_requests(request: SegmentRequest) -> list[SegmentRequest]:
     if twice:
         raise InvalidInputError(f"several volumes in {request.source} are named {min(twice)!r}; rename one")
     _make_folders(request)
-    return [_case(request, path, stem) for path, stem in zip(sources, stems, strict=True)]
+    kept = replace(request, keep=tuple(sources))
+    return [_case(kept, path, stem) for path, stem in zip(sources, stems, strict=True)]
 
 
 def _make_folders(request: SegmentRequest) -> None:

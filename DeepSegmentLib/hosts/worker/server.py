@@ -8,7 +8,6 @@ import os
 import sys
 import threading
 import time
-import traceback
 from dataclasses import replace
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Listener, answer_challenge, deliver_challenge
@@ -17,7 +16,8 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from DeepSegmentLib.data import Progress
-from DeepSegmentLib.errors import Cancelled, DeepSegmentError, ResourceError
+from DeepSegmentLib.errors import Cancelled
+from DeepSegmentLib.hosts.faults import as_error
 
 from .arrays import START_FILE, is_running, remove_arrays, remove_folder
 from .messages import (
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from multiprocessing.connection import Connection
 
+    from DeepSegmentLib.errors import DeepSegmentError
     from DeepSegmentLib.service.warm import WarmModels
 
     from .messages import Event, Job
@@ -222,13 +223,8 @@ class Worker:
             raise
         except Cancelled:
             channel.send(Stopped())
-        except DeepSegmentError as error:
-            self._fail(channel, error)
-        except MemoryError:
-            self._fail(channel, ResourceError("memory ran out; close other programs, or segment a smaller region"))
         except Exception as error:
-            traceback.print_exc()
-            self._fail(channel, DeepSegmentError(f"this is a fault of DeepSegment, please report it: {error!r}"))
+            self._fail(channel, as_error(error, f"the worker's job {message.get('kind')}"))
 
     def _fail(self, channel: _Channel, error: DeepSegmentError) -> None:
         remove_arrays(self._folder)  # those of a result that is told in part only
@@ -278,7 +274,8 @@ def _segment_files(job: FilesJob, models: WarmModels, channel: _Channel) -> File
     from DeepSegmentLib.service.segmenting import SegmentRequest, segment_folder
 
     target = Path(job.target)
-    request = SegmentRequest(Path(job.source), target, job.model, job.device, job.settings, report=target)
+    # Results that are there are left out; what a stopped run left of others may be replaced.
+    request = SegmentRequest(Path(job.source), target, job.model, job.device, job.settings, report=target, replace=True)
     planned = plan_requests(request)
     requests = [replace(request, report=None)] if planned == [request] else planned
     return FilesResult(segment_folder(requests, channel.on_progress, skip_existing=job.skip_existing, load=models.load))
