@@ -47,6 +47,7 @@ class SegmentRequest:
         series_uid: Which DICOM series, where the folder holds several.
         report: Where to write the JSON report, or None.
         preview: Where to write the picture, or None.
+        replace: Whether an existing result may be replaced.
     """
 
     source: Path
@@ -58,6 +59,7 @@ class SegmentRequest:
     series_uid: str | None = None
     report: Path | None = None
     preview: Path | None = None
+    replace: bool = False
 
 
 @dataclass(frozen=True, eq=False)
