@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from DeepSegmentLib.errors import VolumeFileError
+
+from .leftovers import forget, hidden_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         VolumeFileError: There is no such folder, `path` is a folder or write-protected, or writing fails.
     """
     check_target(path)
-    fresh = path.with_name(f".{uuid4().hex[:12]}{''.join(path.suffixes[-2:])}")
+    fresh = hidden_beside(path, "".join(path.suffixes[-2:]))
     try:
         fresh.touch(exist_ok=False)
         yield fresh
@@ -38,6 +39,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
+        forget(fresh)
 
 
 def check_target(path: Path) -> None:

@@ -81,10 +81,10 @@ def _segment(options: argparse.Namespace) -> int:
     reports, single = segment(options)
     if options.json:
         _print_json(reports[0] if single else reports)
-    else:
+    elif single:
         from .reports import describe_run
 
-        sys.stdout.write("\n\n".join(describe_run(report) for report in reports) + "\n")
+        sys.stdout.write(describe_run(reports[0]) + "\n")
     return max((int(report.get("exit_code", 0)) for report in reports), default=0)
 
 

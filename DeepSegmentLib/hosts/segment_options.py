@@ -6,18 +6,28 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from DeepSegmentLib.errors import InvalidInputError
+
 if TYPE_CHECKING:
     import argparse
+
+    from DeepSegmentLib.service.segmenting import SegmentRequest
+
+    from .terminal import ProgressBar
+
+_FORMATS = ("seg.nrrd", "nii.gz", "nrrd", "mha")  # as in service.batch.planning, which costs an import
 
 
 def add_segment_options(parser: argparse.ArgumentParser) -> None:
     """Give a parser the options of the command."""
-    parser.add_argument("input", type=Path, help="volume file, DICOM folder, or folder of volume files")
+    parser.add_argument(
+        "input", type=Path, help="volume file, DICOM folder, or folder with volume files and DICOM folders in it"
+    )
     parser.add_argument(
         "output",
         type=Path,
         help="segmentation to write: .seg.nrrd (3D Slicer), or .nii.gz, .nrrd, .mha with a JSON label table; "
-        "a folder where the input is a folder of volumes",
+        "a folder where the input is a folder of volumes: results mirror its sub-folders",
     )
     parser.add_argument("--model", default="brain-mr", metavar="NAME", help="model name or folder (default: brain-mr)")
     parser.add_argument(
@@ -44,21 +54,38 @@ def add_segment_options(parser: argparse.ArgumentParser) -> None:
         "--save-probabilities", nargs="+", default=[], metavar="SEGMENT", help="write maps of these segments"
     )
     parser.add_argument("--save-uncertainty", action="store_true", help="write the entropy map")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write a JSON report")
-    parser.add_argument("--preview", type=Path, metavar="FILE", help="write a picture (.png)")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write a JSON report; folder: a folder of them")
+    parser.add_argument("--preview", type=Path, metavar="FILE", help="write a picture (.png); folder: a folder of them")
     parser.add_argument("--replace", action="store_true", help="an existing result may be replaced")
-    parser.add_argument("--skip-existing", action="store_true", help="folder: leave out cases that have a result")
+    parser.add_argument("--format", choices=_FORMATS, help="folder: format of the results (default: seg.nrrd)")
+    parser.add_argument(
+        "--skip-existing",
+        action="store_true",
+        help="leave out cases whose result is complete, of the same input, model and parameters, or was corrected; do "
+        "others again",
+    )
 
 
 def segment(options: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:
-    """Run the command; its reports, and whether there was one case only."""
+    """Run the command; its reports, and whether there was one case only. Those of many are told as they come."""
+    from DeepSegmentLib.service.batch.planning import is_batch
+
+    from .terminal import ProgressBar
+
+    request = _request(options)
+    many = is_batch(request)
+    bar = ProgressBar(sys.stderr)
+    try:
+        return (_segment_many(options, request, bar) if many else [_segment_one(options, request, bar)]), not many
+    finally:
+        bar.close()
+
+
+def _request(options: argparse.Namespace) -> SegmentRequest:
     import numpy as np
 
     from DeepSegmentLib.segmentation.outputs import PredictSettings
-    from DeepSegmentLib.service.requests import plan_requests
-    from DeepSegmentLib.service.segmenting import SegmentRequest, segment_file, segment_folder
-
-    from .terminal import ProgressBar
+    from DeepSegmentLib.service.segmenting import SegmentRequest
 
     settings = PredictSettings(
         overlap=options.overlap,
@@ -68,7 +95,7 @@ def segment(options: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:
         uncertainty=options.save_uncertainty,
         clean_up=not options.raw,
     )
-    request = SegmentRequest(
+    return SegmentRequest(
         source=options.input,
         target=options.output,
         model=options.model,
@@ -80,13 +107,28 @@ def segment(options: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:
         preview=options.preview,
         replace=options.replace,
     )
-    requests = plan_requests(request)
-    bar = ProgressBar(sys.stderr)
-    try:
-        if requests == [request]:
-            reports = [segment_file(request, bar)]
-        else:
-            reports = segment_folder(requests, bar, skip_existing=options.skip_existing)
-    finally:
-        bar.close()
-    return reports, requests == [request]
+
+
+def _segment_one(options: argparse.Namespace, request: SegmentRequest, bar: ProgressBar) -> dict[str, Any]:
+    from DeepSegmentLib.service.batch.working import work_case
+
+    if options.format:
+        raise InvalidInputError("--format is for folders; the suffix of the output says the format of a single result")
+    return work_case(request, bar, skip_existing=options.skip_existing)
+
+
+def _segment_many(options: argparse.Namespace, request: SegmentRequest, bar: ProgressBar) -> list[dict[str, Any]]:
+    from .batch import Batch, BatchSettings
+    from .batch_lines import BatchLines
+
+    lines = BatchLines(sys.stderr if options.json else sys.stdout, bar)
+    settings = BatchSettings(options.format or "seg.nrrd", skip_existing=options.skip_existing)
+    with Batch(request, settings, lines.show) as batch:
+        cases = batch.find()
+        lines.begin(len(cases), len(batch.results))
+        reports = []
+        for report in batch.work(cases):
+            reports.append(report)
+            lines.tell(report)
+    lines.end(reports)
+    return reports

@@ -39,6 +39,13 @@ class ProgressBar:
         self._stream.flush()
         self._width = len(line)
 
+    def clear(self) -> None:
+        """Wipe the line, to write others in its place."""
+        if self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._stream.flush()
+            self._width = 0
+
     def close(self) -> None:
         """End the line that was being rewritten."""
         if self._width:

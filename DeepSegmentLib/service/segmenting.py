@@ -1,4 +1,4 @@
-"""Segment a volume, a file, a DICOM series or a folder of files."""
+"""Segment a volume, a file or a DICOM series."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from DeepSegmentLib import __version__
 from DeepSegmentLib.data import Progress, Volume
 from DeepSegmentLib.data.progress import silent
-from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, ResourceError
+from DeepSegmentLib.errors import InvalidInputError, ResourceError
 from DeepSegmentLib.files.atomic import atomic_path, write_text
 from DeepSegmentLib.files.models import load_model
 from DeepSegmentLib.files.segmentations.labelmaps import check_segmentation_path, write_segmentation
+from DeepSegmentLib.files.stamp import input_stamp
 from DeepSegmentLib.files.volumes import read_channels, volume_stem, write_volume
 from DeepSegmentLib.imaging.memory import available_memory_bytes, peak_memory_bytes
 from DeepSegmentLib.segmentation.outputs import Prediction, PredictSettings
@@ -154,6 +155,7 @@ def segment_file(
     check_segmentation_path(request.target)
     _check_distinct(request)
     clock = _Stopwatch()
+    stamp = input_stamp((request.source, *request.channels), request.series_uid)  # before it is read
     on_progress(Progress("read", 0.0))
     volume = read_channels(request.source, request.channels, request.series_uid)
     clock.lap("read")
@@ -164,7 +166,7 @@ def segment_file(
         volume, request.model, device=request.device, settings=request.settings, on_progress=on_progress, load=load
     )
     clock.lap("segment")
-    outputs = _write_outputs(request, run, volume)
+    outputs = _write_outputs(request, run, volume, stamp)
     clock.lap("write")
     report = _report(request, run, volume) | {
         "outputs": outputs,
@@ -179,52 +181,6 @@ def segment_file(
         outputs["report"] = str(request.report)
         write_text(request.report, json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     on_progress(Progress("done", 1.0, 0.0, peak_memory_bytes()))
-    return report
-
-
-def segment_folder(
-    requests: list[SegmentRequest],
-    on_progress: ProgressCallback = silent,
-    *,
-    skip_existing: bool = False,
-    load: Callable[[Path, str], Model] = load_model,
-) -> list[dict[str, Any]]:
-    """Segment one after the other; a case that fails does not stop the others.
-
-    Returns:
-        One report each; those of failed cases hold `input`, `error` and `exit_code` instead of results, those of
-        skipped ones `input` and `skipped`.
-
-    Raises:
-        Cancelled: Raised by `on_progress`.
-    """
-    reports = []
-    for n, request in enumerate(requests):
-        if skip_existing and request.target.exists():
-            reports.append({"input": {"path": str(request.source)}, "skipped": str(request.target)})
-            continue
-        reports.append(_one_of(request, _part_of(on_progress, n, len(requests)), load))
-    return reports
-
-
-def _one_of(
-    request: SegmentRequest, on_progress: ProgressCallback, load: Callable[[Path, str], Model]
-) -> dict[str, Any]:
-    try:
-        return segment_file(request, on_progress, load=load)
-    except DeepSegmentError as error:
-        if error.exit_code == 130:
-            raise
-        return {"input": {"path": str(request.source)}, "error": str(error), "exit_code": error.exit_code}
-
-
-def _part_of(on_progress: ProgressCallback, n: int, total: int) -> ProgressCallback:
-    """A callback for case n of several, whose fractions count for all."""
-
-    def report(event: Progress) -> None:
-        stage = f"case {n + 1} of {total}: {event.stage}"
-        on_progress(Progress(stage, (n + event.fraction) / total, event.eta_s, event.memory_bytes))
-
     return report
 
 
@@ -250,7 +206,7 @@ def _check_distinct(request: SegmentRequest) -> None:
             raise InvalidInputError(f"{path} is asked for twice; give each input and output a name of its own")
 
 
-def _write_outputs(request: SegmentRequest, run: Run, volume: Volume) -> dict[str, str]:
+def _write_outputs(request: SegmentRequest, run: Run, volume: Volume, stamp: str) -> dict[str, str]:
     target, prediction = request.target, run.prediction
     stem = volume_stem(target)
     outputs = {}
@@ -268,7 +224,8 @@ def _write_outputs(request: SegmentRequest, run: Run, volume: Volume) -> dict[st
         with atomic_path(request.preview) as path:
             picture.save(path)
         outputs["preview"] = str(request.preview)
-    write_segmentation(prediction.label_map, target, provenance(run, request.settings))
+    words = provenance(run, request.settings) | {"input": stamp}
+    write_segmentation(prediction.label_map, target, words)
     return outputs | {"segmentation": str(target)}
 
 
@@ -283,14 +240,15 @@ def provenance(run: Run, settings: PredictSettings) -> dict[str, str]:
         "model": spec.name,
         "model_version": spec.version,
         "model_sha256": spec.weights_sha256,
-        "parameters": json.dumps(_parameters(settings)),
+        "parameters": json.dumps(parameters(settings)),
         "device": run.device,
         "library": f"DeepSegment {__version__}",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _parameters(settings: PredictSettings) -> dict[str, Any]:
+def parameters(settings: PredictSettings) -> dict[str, Any]:
+    """What of the settings changes the labels, as JSON."""
     region = None if settings.region_ras is None else settings.region_ras.tolist()
     return {
         "overlap": settings.overlap,
@@ -323,5 +281,5 @@ def _report(request: SegmentRequest, run: Run, volume: Volume) -> dict[str, Any]
             "orientation": geometry.orientation,
         },
         "model": {"name": spec.name, "version": spec.version, "sha256": spec.weights_sha256, "license": spec.license},
-        "parameters": _parameters(request.settings),
+        "parameters": parameters(request.settings),
     } | run_report(run)
