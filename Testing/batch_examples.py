@@ -30,7 +30,7 @@ def write_model(folder: Path) -> Path:
     """A model folder with random weights."""
     torch.manual_seed(0)
     spec = model_spec()
-    save_model(folder / spec.name, spec, UNet(TINY_UNET))
+    save_model(folder / spec.name, spec, UNet(TINY_UNET), card="# Random weights\n")
     return folder / spec.name
 
 
@@ -123,7 +123,7 @@ def wait_for_end(number: int | None, patience_s: float = 20.0) -> bool:
 
 
 def complete_results(target: Path, names: list[str]) -> dict[str, tuple[int, int]]:
-    """What can tell whether a result was written again: inode and time of each that is whole and says how it was made."""
+    """Inode and time of each result that is whole and says what it was made from: others where it was written again."""
     found = {}
     for name in names:
         path = target / f"{name}.seg.nrrd"

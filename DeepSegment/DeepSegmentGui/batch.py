@@ -52,13 +52,20 @@ class Batch:
 
     def start(self, cases):
         """Begin with these cases."""
-        self._table.setRowCount(len(cases))
-        for row, case in enumerate(cases):
+        self._table.setRowCount(0)
+        self._waiting.clear()
+        self._row = -1
+        self.add(cases)
+        self._next()
+
+    def add(self, cases):
+        """Let these cases wait for their turn, after all others."""
+        first = self._table.rowCount
+        self._table.setRowCount(first + len(cases))
+        for row, case in enumerate(cases, first):
             for column, text in enumerate((case.name, case.model, _("waiting"))):
                 self._table.setItem(row, column, qt.QTableWidgetItem(text))
-        self._waiting = deque(cases)
-        self._row = -1
-        self._next()
+        self._waiting.extend(cases)
 
     def cancel(self):
         """Stop the case under way and leave out the others."""

@@ -145,7 +145,6 @@ class Batch:
         """
         _make_folder(self._request.target)
         self._stack.enter_context(exclusive(self._request.target))
-        _sweep(cases)
         table = _Table(self._request.target / SUMMARY_FILE)
         # In reverse: the process ends, then what it was writing goes, and only then another batch may begin.
         self._stack.callback(_sweep, cases)

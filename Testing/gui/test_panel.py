@@ -310,10 +310,16 @@ def test_a_folder_is_segmented_and_resumed(host, module, tmp_path):
     ui.uncertaintyCheckBox.checked = False
     ui.batchFolderButton.directory = str(tmp_path)
     ui.batchSection.collapsed = False
-    for expected in ("2 segmented, 0 had a result", "0 segmented, 2 had a result"):
+    os.mkfifo(tmp_path / "pipe.nii.gz")
+    (tmp_path / "zero.nii.gz").write_bytes(b"no volume")
+    for expected in ("segments", "left out: its result is complete"):
         host.click(ui.batchFolderRunButton)
         host.wait_until(lambda: not module[0].panel.several.batch.running, 60)
-        assert ui.batchTable.item(0, 2).text() == expected
+        states = [ui.batchTable.item(row, 2).text() for row in range(5)]
+        assert states[0] == "4 inputs found"
+        assert all(expected in state for state in states[1:3])
+        assert "pipe" in states[3]
+        assert "zero.nii.gz" in states[4]
     results = tmp_path / "segmented by brain-mr"
     assert sorted(path.name for path in results.iterdir()) == [
         "case0.json", "case0.seg.nrrd", "case1.json", "case1.seg.nrrd",

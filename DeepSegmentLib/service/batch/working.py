@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
+from DeepSegmentLib.files.leftovers import sweep
 from DeepSegmentLib.files.models import load_model
 from DeepSegmentLib.service.segmenting import segment_file
 
@@ -41,6 +42,7 @@ def work_case(
         InvalidInputError: With `skip_existing`, something of another origin has the name of the result.
         DeepSegmentError: See `segment_file`.
     """
+    _make_folders(request)
     notes: list[str] = []
     if skip_existing:
         if os.path.lexists(request.target):
@@ -52,7 +54,6 @@ def work_case(
             notes = [f"done again: {verdict.reason}"]
         # What an interrupted run left without its segmentation is done again too.
         request = replace(request, replace=True)
-    _make_folders(request)
     report = segment_file(request, on_progress, load=load)
     return report | {"notes": [*notes, *report["notes"]]}
 
@@ -67,10 +68,12 @@ def _left_out(request: SegmentRequest, verdict: Verdict) -> dict[str, Any]:
 
 
 def _make_folders(request: SegmentRequest) -> None:
+    """Make the folders of what is going to be written, and clear them of what killed runs left half-written."""
     for path in (request.target, request.report, request.preview):
         if path is not None:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
+                sweep(path.parent)
             except OSError as error:
                 raise VolumeFileError(
                     f"{path} cannot be written: {error.strerror or error}; check the rights of its folder"
