@@ -179,7 +179,9 @@ def segment_file(
     }
     if request.report is not None:
         outputs["report"] = str(request.report)
-        write_text(request.report, json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
+        # A path may hold bytes that are no text; JSON has an escape for these, UTF-8 has none.
+        write_text(request.report, text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
     on_progress(Progress("done", 1.0, 0.0, peak_memory_bytes()))
     return report
 
