@@ -29,8 +29,10 @@ def input_stamp(paths: Sequence[Path], series_uid: str | None = None) -> str:
     """
     try:
         states = [sorted(_states(path)) for path in paths]
+    except FileNotFoundError as error:
+        raise VolumeFileError(f"{error.filename} does not exist; check the name and the folder") from error
     except (OSError, ValueError) as error:
-        raise VolumeFileError(f"{paths[0]} cannot be read: {error}; check the name and its rights") from error
+        raise VolumeFileError(f"{paths[0]} cannot be read: {error}; check its rights") from error
     return hashlib.sha256(f"{states} {series_uid or ''}".encode(errors="surrogatepass")).hexdigest()[:16]
 
 

@@ -29,6 +29,11 @@ def add_segment_options(parser: argparse.ArgumentParser) -> None:
         help="segmentation to write: .seg.nrrd (3D Slicer), or .nii.gz, .nrrd, .mha with a JSON label table; "
         "a folder where the input is a folder of volumes: results mirror its sub-folders",
     )
+    _add_run_options(parser)
+    _add_output_options(parser)
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="brain-mr", metavar="NAME", help="model name or folder (default: brain-mr)")
     parser.add_argument(
         "--channel",
@@ -50,6 +55,9 @@ def add_segment_options(parser: argparse.ArgumentParser) -> None:
         help="only inside this block: two opposite corners in RAS millimetres",
     )
     parser.add_argument("--series", metavar="UID", help="which DICOM series, where the folder holds several")
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--save-probabilities", nargs="+", default=[], metavar="SEGMENT", help="write maps of these segments"
     )

@@ -67,9 +67,12 @@ def measure(folder: Path, repeats: int, rng: np.random.Generator) -> dict[str, o
     failed = {name: any(name in line and "failed" in line for line in lines.splitlines()) for name in HOSTILE}
     counts: Counter[str] = Counter()
     for whom in rng.permutation(np.resize(["parent", "child", "both"], repeats)):
-        shutil.rmtree(command.target)
-        counts += disturb(command, names, str(whom), rng.uniform(0.2 * seconds, seconds))
-        print(dict(counts), file=sys.stderr)
+        hit = False
+        while not hit:  # one that came too late is drawn again
+            shutil.rmtree(command.target)
+            hit, counted = disturb(command, names, str(whom), rng.uniform(0.2 * seconds, seconds))
+            counts += counted
+        print(dict(counts), file=sys.stderr, flush=True)
     return {
         "undisturbed run": {"seconds": round(seconds, 1), "exit code": code, "hostile cases that failed": failed},
         "repeats": repeats,
@@ -92,8 +95,8 @@ COUNTED = (
 )
 
 
-def disturb(command: Command, names: list[str], whom: str, moment: float) -> Counter[str]:
-    """One kill, and the calls until every good case is complete."""
+def disturb(command: Command, names: list[str], whom: str, moment: float) -> tuple[bool, Counter[str]]:
+    """One kill, if it comes in time, and the calls until every good case is complete."""
     with command.start() as process:
         time.sleep(moment)
         child = child_of(process)
@@ -108,7 +111,7 @@ def disturb(command: Command, names: list[str], whom: str, moment: float) -> Cou
         command.run()
         after = complete_results(command.target, names)
         unfinished = len(after) < len(names)
-    return Counter(
+    return hit, Counter(
         {
             f"SIGKILL to {whom}": hit,
             "came too late": not hit,

@@ -149,7 +149,7 @@ class _Search:
         # Numbers and not descriptions, which may tell who was scanned.
         for n, each in enumerate(series, 1):
             own = f"series-{n}" if name == "." else f"{name}/series-{n}"
-            self._inputs.append(Found(folder, own, own, series_uid=each.uid))
+            self._inputs.append(Found(folder, own, own, series_uid=_key(each)))
 
     def _refuse(self, path: Path, error: str) -> None:
         if path == self._source:
@@ -163,6 +163,13 @@ class _Search:
 
 def _is_volume(path: Path) -> bool:
     return path.name.lower().endswith(VOLUME_SUFFIXES)
+
+
+def _key(series: SeriesInfo) -> str:
+    """What chooses this series among those of its folder: its UID, else its number or description; and its part."""
+    part = getattr(series, "part", 0)
+    base = series.uid or getattr(series, "number", "") or series.description
+    return f"{base}#{part}" if part else base
 
 
 def _beside(name: str, stem: str) -> str:
