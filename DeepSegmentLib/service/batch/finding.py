@@ -85,7 +85,8 @@ class _Search:
 
     def __init__(self, source: Path, target: Path, avoid: frozenset[str], on_progress: ProgressCallback) -> None:
         self._source, self._avoid, self._on_progress = source, avoid, on_progress
-        self._seen = {identity for identity in (_identity(target),) if identity}
+        # A link to a folder above leads in a circle, and on its way through all that lies beside the source.
+        self._seen = {identity for path in (target, *source.resolve().parents) if (identity := _identity(path))}
         # Links wait until every plain folder has been seen, so that a folder goes by its own name.
         self._folders: list[Path] = [source]
         self._links: list[Path] = []

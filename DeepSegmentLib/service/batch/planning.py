@@ -102,7 +102,7 @@ def plan_cases(request: SegmentRequest, findings: Findings, suffix: str = "seg.n
     names = unique_names([(found.stem, found.name) for found in findings.inputs])
     return tuple(
         Case(
-            shown(found.name),
+            shown(found.path.name if found.name == "." else found.name),
             replace(
                 request,
                 source=found.path,
@@ -162,8 +162,13 @@ def _storable(name: str) -> str:
 
 
 def _readable(part: str) -> str:
-    """Bytes that are no text as %E9 and the like."""
-    return "".join(f"%{ord(each) - 0xDC00:02X}" if 0xD800 <= ord(each) < 0xE000 else each for each in part)
+    """Bytes that are no text, and controls, as %E9 and the like."""
+    codes = {each: ord(each) - (0xDC00 if ord(each) >= 0xDC00 else 0) for each in part if _has_no_letter(each)}
+    return "".join(f"%{codes[each]:02X}" if each in codes else each for each in part)
+
+
+def _has_no_letter(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cs")
 
 
 def _shortened(part: str) -> str:

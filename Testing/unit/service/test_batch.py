@@ -69,6 +69,7 @@ class TestNames:
             (["a.nii.gz", "b.mha"], ["a", "b"]),
             (["a.nii.gz", "a.nrrd", "s/a.nrrd"], ["a.nii.gz", "a.nrrd", "s/a"]),
             (["A.nii", "a.nii"], ["A.nii", "a.nii-2"]),
+            (["a\x1b[2J\n.nii"], ["a%1B[2J%0A"]),
             (["a.nii", "a_uncertainty.nii"], ["a", "a_uncertainty.nii"]),
             ([os.fsdecode(b"caf\xe9.nii"), "caf%E9.nii"], [os.fsdecode(b"caf%E9.nii"), "caf%E9.nii-2"]),
         ],
@@ -138,6 +139,7 @@ class TestFinding:
         os.mkfifo(tmp_path / "pipe.nii.gz")
         os.mkfifo(tmp_path / "s" / "pipe without suffix")
         (tmp_path / "s" / "up").symlink_to("..")
+        (tmp_path / "out of it").symlink_to("../..")
         (tmp_path / "again").symlink_to("s")
         (tmp_path / "self.nii").symlink_to("self.nii")
         (tmp_path / "null.mha").symlink_to(os.devnull)
