@@ -90,9 +90,10 @@ class SeveralCases:
         name = _("{name}, frame {n}").format(name=sequence.GetName(), n=n + 1)
         return Case(name, model, lambda: self._job([frame_node(sequence, n)], model), done)
 
-    def _searchCase(self, folder, model):
-        """Find what is in a folder; a case for each input then joins the batch."""
+    def _searchCase(self, folder, model, avoid=()):
+        """Find what is in a folder, but for folders in it that were fatal; a case for each input joins the batch."""
         from DeepSegmentLib.hosts.worker.case_messages import FindJob
+        from DeepSegmentLib.service.batch.finding import LOOKING
 
         target = Path(folder) / f"segmented by {model}"
 
@@ -101,7 +102,12 @@ class SeveralCases:
             self.batch.add(cases)
             return _("{count} inputs found").format(count=len(cases))
 
-        return Case(folder, model, lambda: FindJob(folder, str(target)), done)
+        def retry(stage):
+            fatal = stage.removeprefix(LOOKING)
+            known = fatal == stage or fatal in avoid
+            return None if known else self._searchCase(folder, model, (*avoid, fatal))
+
+        return Case(folder, model, lambda: FindJob(folder, str(target), avoid), done, retry)
 
     def _fileCases(self, folder, target, model, findings):
         from DeepSegmentLib.hosts.worker.case_messages import CaseJob

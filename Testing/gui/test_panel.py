@@ -326,6 +326,26 @@ def test_a_folder_is_segmented_and_resumed(host, module, tmp_path):
     ]  # fmt: skip
 
 
+def test_a_folder_that_kills_the_worker_is_avoided(host, module, tmp_path):
+    from DeepSegmentLib.data import Progress
+    from DeepSegmentLib.hosts.worker.messages import Died, Progressed
+
+    (tmp_path / "fatal").mkdir()
+    several, table = module[0].panel.several, module[0].panel.ui.batchTable
+    submit = several.batch._worker.submit
+
+    def die(job, onEvent):
+        several.batch._worker.submit = submit
+        onEvent(Progressed(Progress("looking into fatal", 0.0)))
+        onEvent(Died("The worker crashed."))
+
+    several.batch._worker.submit = die
+    several.batch.start([several._searchCase(str(tmp_path), "brain-mr")])
+    host.wait_until(lambda: not several.batch.running, 60)
+    assert [table.item(row, 0).text() for row in range(3)] == [str(tmp_path), str(tmp_path), "fatal"]
+    assert "ended the process" in table.item(2, 2).text()
+
+
 def test_diagnose_answers_in_a_dialog(host, module):
     panel = module[0].panel
     panel.ui.advancedSection.collapsed = False
