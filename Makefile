@@ -26,7 +26,7 @@ $(VENV)/developer: $(VENV)/library $(wildcard requirements/*.txt)
 
 demo: $(VENV)/library $(filter $(COLIN27)/ch2.nii.gz,$(INPUT))
 	mkdir -p demo
-	$(BIN)/deepsegment segment "$(INPUT)" demo/$(DEMO).seg.nrrd --model brain-mr --report demo/$(DEMO).json --preview demo/$(DEMO).png
+	$(BIN)/deepsegment segment "$(INPUT)" demo/$(DEMO).seg.nrrd --model brain-mr --report demo/$(DEMO).json --preview demo/$(DEMO).png --replace
 
 test: $(VENV)/developer
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(TESTS)

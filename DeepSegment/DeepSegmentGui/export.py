@@ -26,6 +26,7 @@ class Exporter:
     def __init__(self, ui, scene, panel):
         self._ui, self._scene, self._panel = ui, scene, panel
         self._table = None
+        self._numbered = ("", "")
         for value, text, _name in _FORMATS:
             ui.exportFormatComboBox.addItem(text, value)
         ui.exportButton.connect("clicked()", self.export)
@@ -39,8 +40,9 @@ class Exporter:
         if nodes is None:
             return
         kind = self._ui.exportFormatComboBox.currentData
-        case = self._ui.exportCaseEdit.text.strip() or nodes[0].GetName()
-        target = Path(self._ui.exportFolderButton.directory) / targetName(kind, case)
+        folder = Path(self._ui.exportFolderButton.directory)
+        case = self._caseName(nodes[0], folder)
+        target = folder / targetName(kind, case)
         spec = self._panel.models.spec
         settings = settingsFor(kind, spec.channels[0].modality if spec else "MR")
         self._panel.runJob(lambda: ExportJob(caseOf(nodes, case, kind), str(target), settings), self._exported)
@@ -61,6 +63,21 @@ class Exporter:
     def forget(self):
         """Drop references to nodes, as when the scene closes."""
         self._table = None
+
+    def _caseName(self, volume, folder):
+        """What the user calls the case, or a number: names of volumes are often names of patients.
+
+        The number stays for further exports of the same volume.
+        """
+        from DeepSegmentLib.files.datasets.nnunet import free_case
+
+        edit, (volumeID, number) = self._ui.exportCaseEdit, self._numbered
+        name = edit.text.strip()
+        if name and not (name == number and volume.GetID() != volumeID):
+            return name
+        self._numbered = volume.GetID(), free_case(folder)
+        edit.text = self._numbered[1]
+        return self._numbered[1]
 
     def _nodes(self):
         """The volume and the segmentation to export, or None after saying what is missing."""

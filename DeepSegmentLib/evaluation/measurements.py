@@ -16,6 +16,8 @@ from DeepSegmentLib.data.geometry import as_index
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.surfaces import largest_diameter_mm, surface_area_mm2
 
+from .cells import text_cell
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -105,7 +107,10 @@ def measurement_rows(measurements: Sequence[Measurement]) -> list[Row]:
 
 
 def rows_to_csv(rows: Sequence[Row]) -> str:
-    """The rows as a table: a header, texts quoted, NaN an empty cell, seven digits, lines ended by a line feed."""
+    """The rows as a table: a header, texts quoted and no formulas, NaN an empty cell, seven digits.
+
+    Lines end with a line feed.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(rows[0] if rows else _row(Measurement("", 0, 0, 0, 0, None, ()), 0))
@@ -169,6 +174,8 @@ def _row(measurement: Measurement, channels: int) -> Row:
 
 
 def _cell(value: str | float) -> str | int | float:
+    if isinstance(value, str):
+        return text_cell(value)
     if not isinstance(value, float):
         return value
     return "" if math.isnan(value) else float(f"{value:.7g}")

@@ -14,6 +14,7 @@ import statistics
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from .cells import text_cell
 from .metrics import MaskScores
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def scores_to_json(cases: Sequence[CaseScores]) -> dict[str, Any]:
 def scores_to_csv(cases: Sequence[CaseScores]) -> str:
     """A table with `COLUMNS`: one row a case and segment, then two rows a segment, its mean and its median.
 
-    Numbers have six digits; NaN becomes an empty cell, infinity `inf`. Texts are quoted, lines end with a line feed.
+    Numbers have six digits; NaN becomes an empty cell, infinity `inf`. Texts are quoted and no formulas (see
+    `text_cell`), lines end with a line feed.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
@@ -95,11 +97,13 @@ def scores_to_csv(cases: Sequence[CaseScores]) -> str:
     for case in cases:
         for segment in case.segments:
             counts = (1, int(segment.scores.missed), int(segment.scores.false_alarm))
-            writer.writerow(("case", case.case, segment.name, segment.side, *counts, *_cells(segment.scores)))
+            writer.writerow(
+                ("case", text_cell(case.case), text_cell(segment.name), segment.side, *counts, *_cells(segment.scores))
+            )
     for summary in summarize(cases):
         counts = (summary.cases, summary.missed, summary.false_alarms)
-        writer.writerow(("mean", "", summary.name, "", *counts, *_cells(summary.mean)))
-        writer.writerow(("median", "", summary.name, "", *counts, *_cells(summary.median)))
+        writer.writerow(("mean", "", text_cell(summary.name), "", *counts, *_cells(summary.mean)))
+        writer.writerow(("median", "", text_cell(summary.name), "", *counts, *_cells(summary.median)))
     return text.getvalue()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -22,18 +23,35 @@ def exclusive(folder: Path) -> Iterator[None]:
     """Be the only one who writes to a folder, or be refused at once.
 
     Raises:
-        VolumeFileError: Another process or thread is writing there, or the folder is write-protected.
+        VolumeFileError: Another process or thread is writing there, the folder is write-protected, or the lock file is
+            a link or no plain file.
     """
     path = folder / LOCK_FILE
+    handle = _open(path)
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise VolumeFileError(f"{folder} cannot be written: {error.strerror or error}; check its rights") from error
-    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise _no_lock(path)
         _lock(handle, folder)
         yield
     finally:
         os.close(handle)
+
+
+def _open(path: Path) -> int:
+    """Open the lock file, or make it; a link would make a file elsewhere, a pipe would wait."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    if path.is_symlink():
+        raise _no_lock(path)
+    try:
+        return os.open(path, flags, 0o666)
+    except OSError as error:
+        raise VolumeFileError(
+            f"{path.parent} cannot be written: {error.strerror or error}; check its rights"
+        ) from error
+
+
+def _no_lock(path: Path) -> VolumeFileError:
+    return VolumeFileError(f"{path} is a link or no plain file, a lock is one; remove it")
 
 
 def _lock(handle: int, folder: Path) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from DeepSegmentLib.service.batch.summary import case_reason, case_state
 
+from .terminal import plain
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class BatchLines:
-    """Writes the lines; a pipe that is closed at the other end silences them and stops nothing.
+    """Writes the lines; a pipe that is closed at the other end, or a full disk, silences them and stops nothing.
 
     Args:
         stream: Gets the lines.
@@ -59,14 +61,11 @@ class BatchLines:
 
     def _write(self, line: str) -> None:
         self._bar.clear()
+        encoding = self._stream.encoding or "utf-8"
         try:
-            self._stream.write(line + "\n")
+            self._stream.write(plain(line).encode(encoding, "backslashreplace").decode(encoding) + "\n")
             self._stream.flush()
-        except UnicodeEncodeError:
-            encoding = self._stream.encoding or "ascii"
-            self._stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-            self._stream.flush()
-        except BrokenPipeError:
+        except OSError:
             # As Python's manual advises (signal, "Note on SIGPIPE"), so that nothing complains at the end either.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 

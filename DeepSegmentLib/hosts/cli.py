@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from DeepSegmentLib import __version__
-from DeepSegmentLib.errors import Cancelled, DeepSegmentError
+from DeepSegmentLib.errors import Cancelled, ResourceError
 
 from .correct_options import add_correct_options, correct, describe
 from .export_options import add_export_options, export
+from .faults import as_error
 from .segment_options import add_segment_options, segment
+from .terminal import Parser, complain, finish, plain, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,33 +26,73 @@ if TYPE_CHECKING:
 
 _EXIT_CODES = """exit codes:
   0 done   1 other error   2 wrong option or value   3 file cannot be read or written
-  4 model missing or damaged   5 package missing   6 memory, disk or device   130 stopped"""
+  4 model missing or damaged   5 package missing   6 memory, disk or device   130 stopped
+  141 nobody reads the output"""
+_READER_GONE = 141  # as shells show a process that ended by SIGPIPE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    options = build_parser().parse_args(arguments)
+    _open_standard_streams()
+    try:
+        try:
+            return _run(build_parser().parse_args(arguments))
+        finally:
+            finish()  # here, where it can still be told what became of the output
+    except BrokenPipeError:
+        _stop_printing()
+        return _READER_GONE
+    except ResourceError as error:
+        _stop_printing()
+        complain(f"\ndeepsegment: {error}\n")
+        return error.exit_code
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         code: int = options.run(options)
-    except DeepSegmentError as error:
-        sys.stderr.write(f"\ndeepsegment: {error}\n")
-        return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("\ndeepsegment: stopped; nothing half-written is left\n")
+        complain("\ndeepsegment: stopped; nothing half-written is left\n")
         return Cancelled.exit_code
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        told = as_error(error, _doing(options))
+        complain(f"\ndeepsegment: {plain(str(told))}\n")
+        return told.exit_code
     return code
+
+
+def _doing(options: argparse.Namespace) -> str:
+    """The command with the files that it was given, for people: "segment head.nii.gz out.seg.nrrd"."""
+    given = vars(options).values()
+    return " ".join([options.command, *(str(value) for value in given if isinstance(value, Path))])
+
+
+def _open_standard_streams() -> None:
+    """Where a standard stream is closed, the next file that is opened would take its number, and all its output."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(handle)
+
+
+def _stop_printing() -> None:
+    """Nobody reads the output any more: what is left of it goes nowhere, also at the end of the process."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="deepsegment",
         description="Segment medical volumes with deep networks, on your own machine.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"DeepSegment {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = cast("_Commands[argparse.ArgumentParser]", parser.add_subparsers(metavar="COMMAND", required=True))
     _add_segment(commands)
     _add_correct(commands)
     _add_models(commands)
@@ -63,7 +107,9 @@ _Commands = argparse._SubParsersAction
 
 
 def _command(commands: _Commands[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:
-    return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser.set_defaults(command=name)
+    return parser
 
 
 def _add_segment(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -84,12 +130,13 @@ def _segment(options: argparse.Namespace) -> int:
     elif single:
         from .reports import describe_run
 
-        sys.stdout.write(describe_run(reports[0]) + "\n")
+        say(describe_run(reports[0]) + "\n")
     return max((int(report.get("exit_code", 0)) for report in reports), default=0)
 
 
 def _print_json(document: object) -> None:
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    # ASCII but for the one control that JSON lets through.
+    say(json.dumps(document, indent=2, allow_nan=False).replace("\x7f", "\\u007f") + "\n")
 
 
 def _add_correct(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -104,7 +151,7 @@ def _correct(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(report)
     else:
-        sys.stdout.write(describe(report) + "\n")
+        say(describe(report) + "\n")
     return 0
 
 
@@ -119,7 +166,7 @@ def _add_models(commands: _Commands[argparse.ArgumentParser]) -> None:
         ("remove", "delete an added model", "name"),
     ):
         action = _command(actions, name, text)
-        action.set_defaults(run=_models, action=name)
+        action.set_defaults(run=_models, command=f"models {name}", action=name)
         if argument:
             action.add_argument("model", metavar=argument.upper(), help=f"model {argument}")
         _add_json(action)
@@ -146,7 +193,7 @@ def _models(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(document if options.action == "list" else document[0])
     else:
-        sys.stdout.write(text + "\n")
+        say(text + "\n")
     return 0
 
 
@@ -158,6 +205,7 @@ def _add_evaluate(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--tolerance", type=float, default=1.0, metavar="MM", help="of the surface Dice (default: 1)")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the scores as CSV")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the scores as JSON")
+    parser.add_argument("--replace", action="store_true", help="replace files that exist")
     _add_json(parser)
 
 
@@ -172,11 +220,12 @@ def _evaluate(options: argparse.Namespace) -> int:
         tolerance_mm=options.tolerance,
         csv=options.csv,
         report=options.report,
+        replace=options.replace,
     )
     if options.json:
         _print_json(scores)
     else:
-        sys.stdout.write(score_table(scores) + "\n")
+        say(score_table(scores) + "\n")
     return 0
 
 
@@ -192,7 +241,7 @@ def _export(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(report)
     else:
-        sys.stdout.write("\n".join([*report["notes"], *(f"wrote {path}" for path in report["outputs"])]) + "\n")
+        say("\n".join(map(plain, [*report["notes"], *(f"wrote {path}" for path in report["outputs"])])) + "\n")
     return 0
 
 
@@ -213,10 +262,10 @@ def _train(options: argparse.Namespace) -> int:
 
     def show(step: StepFinished) -> None:
         if step.iteration % 25 == 0 or step.iteration == total:
-            sys.stderr.write(f"{step.iteration} of {total}, loss {step.loss:.4f}\n")
+            complain(f"{step.iteration} of {total}, loss {step.loss:.4f}\n")
 
-    train_model(recipe, options.label_maps, options.output, options.checkpoint, show)
-    sys.stdout.write(f"wrote {options.output}\n")
+    train_model(recipe, options.label_maps, options.output, options.checkpoint, show, further=[options.recipe])
+    say(f"wrote {options.output}\n")
     return 0
 
 
@@ -228,7 +277,7 @@ def _add_diagnose(commands: _Commands[argparse.ArgumentParser]) -> None:
 def _diagnose(_: argparse.Namespace) -> int:
     from DeepSegmentLib.service.diagnose import diagnose, format_diagnosis
 
-    sys.stdout.write(format_diagnosis(diagnose()) + "\n")
+    say(format_diagnosis(diagnose()) + "\n")
     return 0
 
 

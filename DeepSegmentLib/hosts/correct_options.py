@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .terminal import plain
+
 if TYPE_CHECKING:
     import argparse
 
@@ -15,6 +17,7 @@ def add_correct_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("labels", type=Path, nargs="?", help="labelmap or .seg.nrrd on the grid of the image")
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="JSON list of clicks, scribbles, boxes and lassos")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="segmentation to write")
+    parser.add_argument("--replace", action="store_true", help="replace an output that exists; never an input")
     journal = parser.add_mutually_exclusive_group()
     journal.add_argument("--journal", type=Path, metavar="FOLDER", help="record every correction in this new folder")
     journal.add_argument(
@@ -58,6 +61,7 @@ def correct(options: argparse.Namespace) -> dict[str, Any]:
         segment=options.segment,
         radius_mm=options.radius,
         settings=RefineSettings(aggressiveness=options.aggressiveness, mode=options.mode, overwrite=options.overwrite),
+        replace=options.replace,
     )
     return correct_files(request)
 
@@ -71,4 +75,4 @@ def describe(report: dict[str, Any]) -> str:
     ]
     if not all(step["changed_voxels"] for step in report["prompts"]):
         lines.append("0 voxels: it is so already, or other segments have them (--overwrite takes them)")
-    return "\n".join([*lines, f"wrote {report['output']}"])
+    return "\n".join(map(plain, [*lines, f"wrote {report['output']}"]))

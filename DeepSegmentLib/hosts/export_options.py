@@ -27,12 +27,16 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
         help="nifti: a folder; nnunet: the dataset's folder, such as Dataset501_Liver, new or not; else a file "
         "(.seg.nrrd, .dcm, .csv)",
     )
-    parser.add_argument("--case", metavar="NAME", help="name of the case (default: that of the volume)")
+    parser.add_argument(
+        "--case",
+        metavar="NAME",
+        help="name of the case (default: that of the file; nifti, nnunet: the next number, such as case_0001)",
+    )
     parser.add_argument(
         "--channel", type=Path, action="append", default=[], metavar="FILE", help="further channel; may be repeated"
     )
     parser.add_argument("--series", metavar="UID", help="which DICOM series, where the folder holds several")
-    parser.add_argument("--replace", action="store_true", help="replace files or a case of the same name")
+    parser.add_argument("--replace", action="store_true", help="replace files or a case that exist; never an input")
     _add_nnunet_options(parser)
     _add_dicom_options(parser)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.files.models import CARD_FILE, read_spec
+from DeepSegmentLib.files.opening import read_bytes
 from DeepSegmentLib.networks.spec import spec_to_json
 
-from .terminal import gigabytes, table
+from .terminal import gigabytes, plain, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
     from DeepSegmentLib.service.catalogue import ModelEntry
 
 
+_LARGEST_CARD = 1 << 20  # bytes
+
+
 def describe_run(report: dict[str, Any]) -> str:
     """What a segmentation gave: volumes, time, memory, files."""
     if "skipped" in report:
-        return f"{report['skipped']}: left out, {report['reason']}"
+        return plain(f"{report['skipped']}: left out, {report['reason']}")
     volumes = table(("segment", "ml"), [(name, f"{ml:.1f}") for name, ml in report["volumes_ml"].items()])
     seconds, model = sum(report["seconds"].values()), report["model"]
     peak = report["memory"]["peak_bytes"]
@@ -27,8 +31,8 @@ def describe_run(report: dict[str, Any]) -> str:
         "",
         f"{model['name']} {model['version']} on {report['device']}: {report['tiles']} tiles, {seconds:.1f} s"
         + (f", {gigabytes(peak)} at most" if peak else ""),
-        *report["notes"],
-        *(f"{what}: {path}" for what, path in report["outputs"].items()),
+        *map(plain, report["notes"]),
+        *(plain(f"{what}: {path}") for what, path in report["outputs"].items()),
     ]
     return "\n".join(lines)
 
@@ -70,9 +74,9 @@ def model_card(entry: ModelEntry) -> str:
     channels = ", ".join(f"{channel.name} ({channel.modality})" for channel in spec.channels)
     segments = table(("segment", "code"), [(each.name, _code(each)) for each in spec.segments])
     card = entry.path / CARD_FILE
-    text = card.read_text(encoding="utf-8") if card.is_file() else ""
-    head = f"{spec.name} {spec.version}, licence {spec.license}\n{spec.description}\ninput: {channels}"
-    return f"{head}\n\n{segments}\n\n{text}".rstrip()
+    text = read_bytes(card, largest=_LARGEST_CARD).decode(errors="replace") if card.is_file() else ""
+    head = (f"{spec.name} {spec.version}, licence {spec.license}", spec.description, f"input: {channels}")
+    return "\n".join([*map(plain, head), "", segments, "", *text.splitlines()]).rstrip()
 
 
 def _code(segment: Any) -> str:

@@ -2,15 +2,93 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from typing import TYPE_CHECKING, TextIO
+import unicodedata
+from argparse import ArgumentParser
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+from DeepSegmentLib.errors import ResourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from DeepSegmentLib.data import Progress
 
 _BAR = 28
+
+
+_SHOWN = "\u200c\u200d"  # joiners, which some scripts need; they move nothing
+
+
+def plain(text: str) -> str:
+    r"""A text that somebody gave, in one line and without anything that acts on a terminal.
+
+    Escape codes, other controls, line breaks, turns of the direction of writing and half characters become visible.
+
+    Example:
+        >>> plain("liver\x1b[31m\n")
+        'liver\\x1b[31m\\n'
+    """
+    return "".join(each if _is_harmless(each) else each.encode("unicode_escape").decode() for each in text)
+
+
+def _is_harmless(letter: str) -> bool:
+    return letter in _SHOWN or unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def say(text: str) -> None:
+    """Print lines; what acts on a terminal becomes visible, see `plain`, and so do letters that the terminal lacks.
+
+    Everything that DeepSegment prints goes through `say` and `complain`, but for progress, which does the same.
+    """
+    _write(text, sys.stdout)
+
+
+def complain(text: str) -> None:
+    """As `say`, to the standard error stream."""
+    _write(text, sys.stderr)
+
+
+def finish() -> None:
+    """See that all that was said has left.
+
+    Raises:
+        ResourceError: It cannot be printed, as when it goes to a file on a full disk.
+    """
+    if sys.stdout is not None:
+        with _told():
+            sys.stdout.flush()
+
+
+def _write(text: str, stream: TextIO | None) -> None:
+    if stream is not None:  # it is not closed
+        with _told():
+            stream.write("\n".join(_printable(line, stream) for line in text.split("\n")))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ResourceError(f"the output cannot be printed: {error.strerror or error}") from error
+
+
+def _printable(line: str, stream: TextIO) -> str:
+    encoding = stream.encoding or "utf-8"
+    return plain(line.replace("\t", "    ")).encode(encoding, "backslashreplace").decode(encoding)
+
+
+class Parser(ArgumentParser):
+    """A parser whose messages are printed like everything else: they repeat what was typed."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:
+            _write(message, file or sys.stderr)
 
 
 class ProgressBar:
@@ -19,9 +97,9 @@ class ProgressBar:
     Usable as a progress callback. `close` ends the line.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        """Write to `stream`."""
-        self._stream, self._terminal = stream, stream.isatty()
+    def __init__(self, stream: TextIO | None) -> None:
+        """Write to `stream`; None where it is closed."""
+        self._stream, self._terminal = stream, stream is not None and stream.isatty()
         self._stage, self._drawn_at, self._width = "", 0.0, 0
 
     def __call__(self, event: Progress) -> None:
@@ -32,24 +110,28 @@ class ProgressBar:
             self._drawn_at = time.monotonic()
             self._draw(progress_line(event))
         elif new_stage and not self._terminal:
-            self._stream.write(f"{event.stage} ...\n")
+            self._write(f"{plain(event.stage)} ...\n")
 
     def _draw(self, line: str) -> None:
-        self._stream.write("\r" + line.ljust(self._width))
-        self._stream.flush()
+        self._write("\r" + line.ljust(self._width))
         self._width = len(line)
+
+    def _write(self, text: str) -> None:
+        if self._stream is not None:
+            encoding = self._stream.encoding or "utf-8"
+            self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            self._stream.flush()
 
     def clear(self) -> None:
         """Wipe the line, to write others in its place."""
         if self._width:
-            self._stream.write("\r" + " " * self._width + "\r")
-            self._stream.flush()
+            self._write("\r" + " " * self._width + "\r")
             self._width = 0
 
     def close(self) -> None:
         """End the line that was being rewritten."""
         if self._width:
-            self._stream.write("\n")
+            self._write("\n")
             self._width = 0
 
 
@@ -62,7 +144,7 @@ def progress_line(event: Progress) -> str:
         '[##############..............]  50% predict, 12 s to go, 2.0 GB'
     """
     done = round(_BAR * event.fraction)
-    text = f"[{'#' * done}{'.' * (_BAR - done)}] {event.fraction:4.0%} {event.stage}"
+    text = f"[{'#' * done}{'.' * (_BAR - done)}] {event.fraction:4.0%} {plain(event.stage)}"
     if event.eta_s is not None and event.fraction < 1:
         text += f", {event.eta_s:.0f} s to go"
     return text + (f", {gigabytes(event.memory_bytes)}" if event.memory_bytes else "")
@@ -79,7 +161,7 @@ def gigabytes(size: int) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows in columns, aligned at the left.
+    """Rows in columns, aligned at the left; each cell in one line, see `plain`.
 
     Example:
         >>> print(table(("name", "ml"), [("Thalamus", "12.1"), ("Brain stem", "20.3")]))
@@ -87,7 +169,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         Thalamus    12.1
         Brain stem  20.3
     """
-    lines = [tuple(map(str, row)) for row in (header, *rows)]
+    lines = [tuple(plain(str(cell)) for cell in row) for row in (header, *rows)]
     widths = [max(len(line[n]) for line in lines) for n in range(len(header))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines

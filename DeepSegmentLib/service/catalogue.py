@@ -23,6 +23,7 @@ from DeepSegmentLib.files.models import (
     unpack_model,
     verify_model,
 )
+from DeepSegmentLib.files.targets import check_new_folder, inputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,11 +125,13 @@ def add_model(source: Path) -> ModelEntry:
 
     Raises:
         ModelError: It is damaged or incomplete, or its name is taken.
-        InvalidInputError: `source` is neither a folder nor a zip file.
+        InvalidInputError: `source` is neither a folder nor a zip file, or the user's models lie in it.
+        VolumeFileError: The folder of the user's models cannot be written.
         MissingPackageError: torch is not installed.
     """
     root = user_models_folder()
     arrival = root / f".arrival-{uuid4().hex[:8]}"
+    check_new_folder(arrival, inputs_of([], [source]))
     try:
         _bring(source, arrival)
         name = load_model(arrival, "cpu").spec.name

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.evaluation import CaseScores, evaluate, scores_to_csv, scores_to_json
 from DeepSegmentLib.files.atomic import write_text
-from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
+from DeepSegmentLib.files.segmentations.labelmaps import label_table_path, read_labelmap
+from DeepSegmentLib.files.targets import Output, check_outputs, inputs_of
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES, volume_stem
 
 if TYPE_CHECKING:
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
 
 
 def evaluate_files(
-    reference: Path, prediction: Path, *, tolerance_mm: float = 1.0, csv: Path | None = None, report: Path | None = None
+    reference: Path,
+    prediction: Path,
+    *,
+    tolerance_mm: float = 1.0,
+    csv: Path | None = None,
+    report: Path | None = None,
+    replace: bool = False,
 ) -> dict[str, Any]:
     """Score a segmentation, or a folder of them, against references.
 
@@ -26,23 +33,24 @@ def evaluate_files(
         tolerance_mm: Of the normalised surface Dice.
         csv: Where to write the scores as CSV, or None.
         report: Where to write them as JSON, or None.
+        replace: Files that exist may be replaced.
 
     Returns:
         Cases and summary, see `scores_to_json`.
 
     Raises:
-        InvalidInputError: A prediction is missing, or grids differ.
+        InvalidInputError: A prediction is missing, grids differ, or an output is an input or exists.
         VolumeFileError: A file cannot be read or written.
     """
-    cases = [
-        CaseScores(name, evaluate(read_labelmap(a), read_labelmap(b), tolerance_mm))
-        for name, a, b in _pairs(reference, prediction)
-    ]
+    pairs = _pairs(reference, prediction)
+    outputs = [Output(path, (ending,)) for path, ending in ((csv, ".csv"), (report, ".json")) if path]
+    check_outputs(outputs, inputs_of([path for _, *both in pairs for path in both], _tables(pairs)), replace=replace)
+    cases = [CaseScores(name, evaluate(read_labelmap(a), read_labelmap(b), tolerance_mm)) for name, a, b in pairs]
     scores = scores_to_json(cases)
     if csv is not None:
         write_text(csv, scores_to_csv(cases))
     if report is not None:
-        write_text(report, json.dumps(scores, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write_text(report, json.dumps(scores, indent=2, allow_nan=False) + "\n")
     return scores
 
 
@@ -59,6 +67,10 @@ def _pairs(reference: Path, prediction: Path) -> list[tuple[str, Path, Path]]:
     if not pairs:
         raise InvalidInputError(f"{reference} holds no labelmaps; known: {', '.join(VOLUME_SUFFIXES)}")
     return pairs
+
+
+def _tables(pairs: list[tuple[str, Path, Path]]) -> list[Path]:
+    return [label_table_path(path) for _, *both in pairs for path in both]
 
 
 def _labelmaps(folder: Path) -> dict[str, Path]:

@@ -5,35 +5,60 @@ Everything is checked before anything is written, and each file appears complete
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from DeepSegmentLib import __version__
-from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
+from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.evaluation.measurements import measure, measurement_rows, rows_to_csv
-from DeepSegmentLib.files.atomic import atomic_path, check_target, write_text
+from DeepSegmentLib.files.atomic import atomic_path, write_text
 from DeepSegmentLib.files.checks import check_finite
-from DeepSegmentLib.files.datasets.nnunet import DatasetRules, TrainingCase, add_case, case_name
+from DeepSegmentLib.files.datasets.nnunet import (
+    DatasetRules,
+    TrainingCase,
+    add_case,
+    case_name,
+    case_outputs,
+    check_dataset_name,
+    free_case,
+)
 from DeepSegmentLib.files.dicom import series_files
+from DeepSegmentLib.files.opening import open_file
 from DeepSegmentLib.files.segmentations.dicom_seg import Algorithm, AlgorithmType, write_dicom_seg
 from DeepSegmentLib.files.segmentations.labelmaps import (
     label_table_path,
     read_labelmap,
     read_provenance,
+    segmentation_outputs,
     write_segmentation,
 )
-from DeepSegmentLib.files.volumes import check_suffix, read_channels, volume_stem, write_volume
+from DeepSegmentLib.files.targets import Output, check_outputs, check_room, inputs_of
+from DeepSegmentLib.files.volumes import read_channels, volume_stem, write_volume
 from DeepSegmentLib.imaging.label_grids import empty_segments, flatten, labels_without_segment, match_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from DeepSegmentLib.data import LabelMap, Volume
 
 ExportFormat = Literal["nifti", "seg-nrrd", "nnunet", "dicom-seg", "csv"]
+_KEPT = (
+    "model",
+    "model_version",
+    "model_sha256",
+    "parameters",
+    "device",
+    "library",
+    "created",
+    "corrected_by",
+    "corrected",
+    "corrections",
+)
+
 FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 """What a case can be exported to."""
 
@@ -43,12 +68,13 @@ class ExportCase:
     """A segmented volume.
 
     Attributes:
-        name: What the case is called.
+        name: What the case is called; empty for a number that says nothing of the patient, such as "case_0001".
         volume: Intensities, one or more channels.
         label_map: Segments on the volume's grid; the order and sense of their axes may differ.
         provenance: What the segmentation carries with it: model, version and so on.
         slices: The DICOM files that the volume came from, in any order; needed for DICOM SEG.
-        sources: Where volume and segmentation came from, for the record.
+        sources: Checksums of the files of volume and segmentation, for the record: it tells no names and no paths.
+        inputs: Files and folders that may not be written.
     """
 
     name: str
@@ -57,6 +83,7 @@ class ExportCase:
     provenance: Mapping[str, str] = field(default_factory=dict)
     slices: tuple[Path, ...] = ()
     sources: tuple[str, ...] = ()
+    inputs: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +126,7 @@ def export_files(
         segmentation: Labelmap or .seg.nrrd.
         target: See `export_case`.
         settings: How.
-        name: Of the case; None for that of the volume's file or folder.
+        name: Of the case; None for a number, see `ExportCase`.
         channels: Further channels, on the grid of `volume`.
         series_uid: Which DICOM series, where the folder holds several.
 
@@ -109,16 +136,65 @@ def export_files(
     Raises:
         DeepSegmentError: See `export_case`; VolumeFileError where a file cannot be read.
     """
+    inputs = (volume, *channels, segmentation, label_table_path(segmentation))
+    name = _named(name or "", target, settings)
+    _check_outputs(target, name, settings, inputs=inputs, channels=len(channels) + 1)
     slices = series_files(volume, series_uid) if volume.is_dir() else ()
     case = ExportCase(
-        name or volume_stem(volume.resolve()),
+        name,
         read_channels(volume, channels, series_uid),
         read_labelmap(segmentation),
         read_provenance(segmentation),
         slices,
-        tuple(str(path) for path in (volume, *channels, segmentation)),
+        tuple(_checksum(path) for path in (volume, *channels, segmentation) if not path.is_dir()),
+        inputs,
     )
     return export_case(case, target, settings)
+
+
+def _checksum(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open_file(path) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _named(name: str, target: Path, settings: ExportSettings) -> str:
+    """The name of the case, which the user chose: as such, or as that of the file. Or else a number."""
+    if name:
+        return case_name(name)
+    if settings.format in ("nifti", "nnunet"):
+        return free_case(target)
+    try:
+        return case_name(volume_stem(target))
+    except InvalidInputError:  # a file may be called as no case can be
+        return "case_0001"
+
+
+def _check_outputs(target: Path, name: str, settings: ExportSettings, *, inputs: Sequence[Path], channels: int) -> None:
+    """Check every file that an export writes, before any work."""
+    known = inputs_of(inputs)
+    if settings.format == "nnunet":
+        check_dataset_name(target)
+        paths = case_outputs(target, name, channels, replace=settings.replace)
+        check_outputs([Output(path) for path in paths], known, replace=True)
+        return
+    if settings.format == "nifti":
+        image, labels = target / f"{name}.nii.gz", target / f"{name}_seg.nii.gz"
+        outputs = [Output(image), *segmentation_outputs(labels)]
+        record = target / f"{name}.provenance.json"
+    else:
+        outputs, record = [Output(target, (_ENDINGS[settings.format],))], _record_path(target)
+    check_outputs([*outputs, Output(record)], known, replace=settings.replace)
+
+
+_ENDINGS: Mapping[ExportFormat, str] = {"seg-nrrd": ".seg.nrrd", "dicom-seg": ".dcm", "csv": ".csv"}
+
+
+def _record_path(path: Path) -> Path:
+    """Named after the whole name, so that exports of one case to several formats can lie in one folder."""
+    return path.with_name(f"{path.name}.provenance.json")
 
 
 def export_case(case: ExportCase, target: Path, settings: ExportSettings) -> dict[str, Any]:
@@ -139,12 +215,34 @@ def export_case(case: ExportCase, target: Path, settings: ExportSettings) -> dic
         VolumeFileError: A file cannot be read or written.
         MissingPackageError: The format needs a package that is not installed.
     """
-    checked = replace(case, name=case_name(case.name), label_map=_checked_labels(case))
+    name = _named(case.name, target, settings)
+    checked = replace(case, name=name, label_map=_checked_labels(case), provenance=_kept(case.provenance))
+    inputs = (*case.inputs, *case.slices)
+    _check_outputs(target, name, settings, inputs=inputs, channels=case.volume.channels)
+    check_room({target: _size(checked, settings)})
     empty = ", ".join(segment.name for segment in empty_segments(checked.label_map))
     notes = [f"segments without a voxel: {empty}"] if empty else []
     record = _record(checked, settings)
     outputs, more = _WRITERS[settings.format](checked, target, settings, record)
-    return {**record, "outputs": [str(path) for path in outputs], "notes": [*notes, *more]}
+    return {**record, "outputs": [str(path) for path in outputs], "notes": [*notes, *more, _told(settings)]}
+
+
+def _kept(provenance: Mapping[str, str]) -> dict[str, str]:
+    """Of what a segmentation carries with it, what we wrote: other words may name people, machines or folders."""
+    return {key: value for key, value in provenance.items() if key in _KEPT}
+
+
+def _size(case: ExportCase, settings: ExportSettings) -> int:
+    """About how many bytes are written: labels compress well, images hardly."""
+    image = case.volume.voxels.nbytes if settings.format in ("nifti", "nnunet") else 0
+    return image + (0 if settings.format == "csv" else case.label_map.layers.nbytes // 8)
+
+
+def _told(settings: ExportSettings) -> str:
+    """What leaves with the files, in one sentence."""
+    kept = "kept with it: the case's name, model, version, parameters, dates and volumes; no names or paths of inputs"
+    patient = "; patient and study are those of the source series, as DICOM wants it"
+    return kept + (patient if settings.format == "dicom-seg" else "")
 
 
 _Written = tuple[list["Path"], list[str]]
@@ -180,33 +278,20 @@ def _json(record: Mapping[str, Any]) -> str:
 
 
 def _write_with_record(
-    path: Path, settings: ExportSettings, record: Mapping[str, Any], write: Callable[[], list[str]]
+    target: Path, settings: ExportSettings, record: Mapping[str, Any], write: Callable[[], list[str]]
 ) -> _Written:
     """Write a file and its record, which appears after it."""
-    check_target(path)
-    beside = path.with_name(f"{volume_stem(path)}.provenance.json")
-    _check_free([path, beside], settings)
+    beside = target / f"{record['case']}.provenance.json" if settings.format == "nifti" else _record_path(target)
     with atomic_path(beside) as fresh:
         fresh.write_text(_json(record), encoding="ascii", newline="\n")
         notes = write()
-    return [path, beside], notes
-
-
-def _check_free(paths: list[Path], settings: ExportSettings) -> None:
-    there = [path for path in paths if path.exists()]
-    if there and not settings.replace:
-        raise InvalidInputError(f"{there[0]} exists; ask to replace it, or choose another name")
+    return [target, beside], notes
 
 
 def _write_nifti(case: ExportCase, target: Path, settings: ExportSettings, record: Mapping[str, Any]) -> _Written:
     image, labels = target / f"{case.name}.nii.gz", target / f"{case.name}_seg.nii.gz"
     flat = flatten(case.label_map)
     check_finite(image, case.volume.voxels)
-    try:
-        target.mkdir(exist_ok=True)
-    except OSError as error:
-        raise VolumeFileError(f"{target} must be a folder: {error.strerror or error}; choose another") from error
-    _check_free([image, labels], settings)
 
     def write() -> list[str]:
         with atomic_path(image) as fresh:
@@ -214,13 +299,11 @@ def _write_nifti(case: ExportCase, target: Path, settings: ExportSettings, recor
             write_segmentation(flat, labels, case.provenance)
         return []
 
-    (_, beside), notes = _write_with_record(image, settings, record, write)
+    (_, beside), notes = _write_with_record(target, settings, record, write)
     return [image, labels, label_table_path(labels), beside], notes
 
 
 def _write_seg_nrrd(case: ExportCase, target: Path, settings: ExportSettings, record: Mapping[str, Any]) -> _Written:
-    check_suffix(target, (".seg.nrrd",))
-
     def write() -> list[str]:
         write_segmentation(case.label_map, target, case.provenance)
         return []
@@ -238,7 +321,6 @@ def _write_nnunet(case: ExportCase, target: Path, settings: ExportSettings, reco
 
 
 def _write_dicom_seg(case: ExportCase, target: Path, settings: ExportSettings, record: Mapping[str, Any]) -> _Written:
-    check_suffix(target, (".dcm",))
     if not case.slices:
         raise InvalidInputError("DICOM SEG refers to DICOM slices; give the folder of the series as the volume")
 
@@ -253,7 +335,6 @@ def _maker(case: ExportCase, settings: ExportSettings) -> Algorithm:
 
 
 def _write_csv(case: ExportCase, target: Path, settings: ExportSettings, record: Mapping[str, Any]) -> _Written:
-    check_suffix(target, (".csv",))
     text = rows_to_csv(measurement_rows(measure(case.label_map, case.volume)))
 
     def write() -> list[str]:

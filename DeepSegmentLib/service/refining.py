@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any, Self
 from DeepSegmentLib import __version__
 from DeepSegmentLib.data import Point, Scribble
 from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.files.atomic import folder_of
 from DeepSegmentLib.files.journal import Journal, volume_checksum
 from DeepSegmentLib.files.prompts import read_prompts
 from DeepSegmentLib.files.segmentations.labelmaps import (
-    check_segmentation_path,
+    label_table_path,
     read_labelmap,
     read_provenance,
+    segmentation_outputs,
     write_segmentation,
 )
+from DeepSegmentLib.files.targets import check_new_folder, check_outputs, inputs_of
 from DeepSegmentLib.files.volumes import read_input
 from DeepSegmentLib.imaging.label_grids import match_grid
 from DeepSegmentLib.refinement.history import unpack
@@ -139,6 +142,7 @@ class CorrectRequest:
         segment: The segment of prompts that name none.
         radius_mm: Edit radius; None for one that fits each error.
         settings: How prompts are understood; its radius is not used.
+        replace: An output that exists may be replaced; an input never.
     """
 
     output: Path
@@ -150,6 +154,7 @@ class CorrectRequest:
     segment: str | None = None
     radius_mm: float | None = None
     settings: RefineSettings = field(default_factory=RefineSettings)
+    replace: bool = False
 
     def __post_init__(self) -> None:
         if self.resume and (self.journal is None or self.labels is not None):
@@ -167,10 +172,11 @@ def correct_files(request: CorrectRequest) -> dict[str, Any]:
         The report: output, journal, for each new prompt what it did, and the volume of each segment in ml.
 
     Raises:
-        InvalidInputError: The files do not fit each other, or a prompt names an unknown segment or lies outside.
+        InvalidInputError: The files do not fit each other, a prompt names an unknown segment or lies outside, or the
+            output is an input or exists.
         VolumeFileError: A file cannot be read or written, or the journal is damaged.
     """
-    check_segmentation_path(request.output)
+    _check_request(request)
     prompts = () if request.prompts is None else read_prompts(request.prompts, request.segment)
     labels, provenance, steps = _resumed(request, prompts) if request.resume else _corrected(request, prompts)
     words = {
@@ -187,6 +193,17 @@ def correct_files(request: CorrectRequest) -> dict[str, Any]:
     }
 
 
+def _check_request(request: CorrectRequest) -> None:
+    table = request.labels and label_table_path(request.labels)
+    resumed = request.journal if request.resume else None
+    inputs = inputs_of([request.image, request.labels], [table, request.prompts, resumed])
+    check_outputs(segmentation_outputs(request.output), inputs, replace=request.replace)
+    if request.journal is not None and not request.resume:
+        check_new_folder(request.journal, inputs)
+        if request.journal.resolve() in (request.output.resolve(), *request.output.resolve().parents):
+            raise InvalidInputError(f"{request.output} lies in the journal {request.journal}; write it beside")
+
+
 _Outcome = tuple["LabelMap", "Mapping[str, str]", list[dict[str, Any]]]
 
 
@@ -199,14 +216,15 @@ def _corrected(request: CorrectRequest, prompts: tuple[Prompt, ...]) -> _Outcome
     if request.journal is None:
         session = RefinementSession(volume, labels)
         return _after(session, session, prompts, request, provenance)
-    recorded = RecordedSession.begin(volume, labels, request.journal, model=provenance)
-    try:
-        with recorded:
-            return _after(recorded.session, recorded, prompts, request, provenance)
-    except BaseException:
-        if not recorded.session.prompts:  # else the journal would be in the way of the next try
-            shutil.rmtree(request.journal, ignore_errors=True)
-        raise
+    with folder_of(request.journal):
+        recorded = RecordedSession.begin(volume, labels, request.journal, model=provenance)
+        try:
+            with recorded:
+                return _after(recorded.session, recorded, prompts, request, provenance)
+        except BaseException:
+            if not recorded.session.prompts:  # else the journal would be in the way of the next try
+                shutil.rmtree(request.journal, ignore_errors=True)
+            raise
 
 
 def _resumed(request: CorrectRequest, prompts: tuple[Prompt, ...]) -> _Outcome:

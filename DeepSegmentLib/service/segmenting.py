@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from DeepSegmentLib import __version__
 from DeepSegmentLib.data import Progress, Volume
 from DeepSegmentLib.data.progress import silent
-from DeepSegmentLib.errors import InvalidInputError, ResourceError
+from DeepSegmentLib.errors import ResourceError
 from DeepSegmentLib.files.atomic import atomic_path, write_text
-from DeepSegmentLib.files.models import load_model
-from DeepSegmentLib.files.segmentations.labelmaps import check_segmentation_path, write_segmentation
+from DeepSegmentLib.files.models import load_model, read_spec
+from DeepSegmentLib.files.names import file_words
+from DeepSegmentLib.files.segmentations.labelmaps import segmentation_outputs, write_segmentation
 from DeepSegmentLib.files.stamp import input_stamp
+from DeepSegmentLib.files.targets import Output, check_outputs, check_room, inputs_of
 from DeepSegmentLib.files.volumes import read_channels, volume_stem, write_volume
 from DeepSegmentLib.imaging.memory import available_memory_bytes, peak_memory_bytes
 from DeepSegmentLib.segmentation.outputs import Prediction, PredictSettings
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
     from DeepSegmentLib.data import ProgressCallback
     from DeepSegmentLib.networks.runtime import Model
+    from DeepSegmentLib.networks.spec import ModelSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +52,8 @@ class SegmentRequest:
         series_uid: Which DICOM series, where the folder holds several.
         report: Where to write the JSON report, or None.
         preview: Where to write the picture, or None.
-        replace: Whether an existing result may be replaced.
+        replace: Results that exist may be replaced.
+        keep: Files that may not be written whatever happens, such as the other volumes of a folder.
     """
 
     source: Path
@@ -61,6 +66,7 @@ class SegmentRequest:
     report: Path | None = None
     preview: Path | None = None
     replace: bool = False
+    keep: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +158,7 @@ def segment_file(
     Raises:
         DeepSegmentError: See `segment_volume`; VolumeFileError where a file cannot be read or written.
     """
-    check_segmentation_path(request.target)
-    _check_distinct(request)
+    check_request(request)
     clock = _Stopwatch()
     stamp = input_stamp((request.source, *request.channels), request.series_uid)  # before it is read
     on_progress(Progress("read", 0.0))
@@ -161,6 +166,7 @@ def segment_file(
     clock.lap("read")
     needs = estimate(find_model(request.model).path, volume.geometry, request.settings)
     available = available_memory_bytes()
+    check_room(_sizes(request, math.prod(volume.geometry.shape)))
     on_progress(Progress(f"{needs.tiles} tiles, about {needs.memory_bytes / (1 << 30):.1f} GB of memory", 0.0))
     run = segment_volume(
         volume, request.model, device=request.device, settings=request.settings, on_progress=on_progress, load=load
@@ -179,9 +185,8 @@ def segment_file(
     }
     if request.report is not None:
         outputs["report"] = str(request.report)
-        text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
-        # A path may hold bytes that are no text; JSON has an escape for these, UTF-8 has none.
-        write_text(request.report, text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
+        # ASCII, because a file name may hold what UTF-8 cannot.
+        write_text(request.report, json.dumps(report, indent=2, allow_nan=False) + "\n")
     on_progress(Progress("done", 1.0, 0.0, peak_memory_bytes()))
     return report
 
@@ -199,40 +204,59 @@ class _Stopwatch:
         self._last = now
 
 
-def _check_distinct(request: SegmentRequest) -> None:
-    paths = [
-        path for path in (request.source, *request.channels, request.target, request.report, request.preview) if path
+def check_request(request: SegmentRequest) -> None:
+    """Check before any work that everything a request asks for can be written, and that nothing is lost by it.
+
+    Raises:
+        ModelError: The model is not there or damaged.
+        InvalidInputError: See `check_outputs`.
+        VolumeFileError: See `check_outputs`.
+    """
+    model = find_model(request.model).path
+    inputs = inputs_of([request.source, *request.channels], [model, *request.keep])
+    maps = [Output(path) for path in map_paths(request, read_spec(model)).values()]
+    beside = [
+        Output(path, (ending,)) for path, ending in ((request.preview, ".png"), (request.report, ".json")) if path
     ]
-    for n, path in enumerate(paths):
-        if path in paths[:n]:
-            raise InvalidInputError(f"{path} is asked for twice; give each input and output a name of its own")
+    check_outputs([*segmentation_outputs(request.target), *maps, *beside], inputs, replace=request.replace)
+
+
+def _sizes(request: SegmentRequest, voxels: int) -> dict[Path, int]:
+    """About how large the results will be: labels compress well, probabilities (4 bytes a voxel) hardly."""
+    maps = map_paths(request, read_spec(find_model(request.model).path)).values()
+    return {request.target: voxels // 8, **dict.fromkeys(maps, 4 * voxels)}
+
+
+def map_paths(request: SegmentRequest, spec: ModelSpec) -> dict[str, Path]:
+    """Files of probabilities, by the name of the segment, and of uncertainty, by the empty name."""
+    stem, settings = volume_stem(request.target), request.settings
+    words = file_words(segment.name for segment in spec.segments)
+    endings = {name: f"{words[name]}_probability" for name in settings.probabilities if name in words}
+    if settings.uncertainty:
+        endings[""] = "uncertainty"
+    return {name: request.target.with_name(f"{stem}_{ending}.nii.gz") for name, ending in endings.items()}
 
 
 def _write_outputs(request: SegmentRequest, run: Run, volume: Volume, stamp: str) -> dict[str, str]:
     target, prediction = request.target, run.prediction
-    stem = volume_stem(target)
+    paths = map_paths(request, run.model.spec)
     outputs = {}
     for name, probability in prediction.probabilities.items():
-        path = target.with_name(f"{stem}_{_file_word(name)}_probability.nii.gz")
-        write_volume(probability, path)
-        outputs[f"probability of {name}"] = str(path)
+        write_volume(probability, paths[name])
+        outputs[f"probability of {name}"] = str(paths[name])
     if prediction.uncertainty is not None:
-        path = target.with_name(f"{stem}_uncertainty.nii.gz")
-        write_volume(prediction.uncertainty, path)
-        outputs["uncertainty"] = str(path)
+        write_volume(prediction.uncertainty, paths[""])
+        outputs["uncertainty"] = str(paths[""])
     if request.preview is not None:
         spec = run.model.spec
-        picture = draw_preview(volume, prediction.label_map, title=f"{volume.name}   {spec.name} {spec.version}")
+        # Without the volume's name, which may be a patient's: pictures are passed on.
+        picture = draw_preview(volume, prediction.label_map, title=f"{spec.name} {spec.version}")
         with atomic_path(request.preview) as path:
             picture.save(path)
         outputs["preview"] = str(request.preview)
     words = provenance(run, request.settings) | {"input": stamp}
     write_segmentation(prediction.label_map, target, words)
     return outputs | {"segmentation": str(target)}
-
-
-def _file_word(name: str) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in name.lower())
 
 
 def provenance(run: Run, settings: PredictSettings) -> dict[str, str]:

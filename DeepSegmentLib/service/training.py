@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,9 +9,11 @@ import numpy as np
 
 from DeepSegmentLib.data import Box, LabelMap
 from DeepSegmentLib.data.geometry import bounding_box
-from DeepSegmentLib.errors import InvalidInputError, ModelError
-from DeepSegmentLib.files.models import save_model
-from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
+from DeepSegmentLib.errors import InvalidInputError, ModelError, VolumeFileError
+from DeepSegmentLib.files.models import SPEC_FILE, save_model
+from DeepSegmentLib.files.opening import read_json
+from DeepSegmentLib.files.segmentations.labelmaps import label_table_path, read_labelmap
+from DeepSegmentLib.files.targets import Output, check_new_folder, check_outputs, inputs_of
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES
 from DeepSegmentLib.networks.spec import ModelSpec  # noqa: TC001 - the JSON reader resolves the annotations
 from DeepSegmentLib.networks.strict_json import from_json
@@ -22,11 +23,12 @@ from DeepSegmentLib.training.fit import StepFinished, TrainSettings, fit
 from DeepSegmentLib.training.synthesis import SynthesisSettings, synthesize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import torch
 
+_LARGEST_RECIPE = 4 << 20  # bytes, as of a model's spec
 _AIR_MARGIN = 8  # voxels kept around the labels, so that elastic deformation at the border meets air
 
 
@@ -68,8 +70,8 @@ def read_recipe(path: Path) -> Recipe:
         ModelError: The file cannot be read, is not JSON, or a key is missing, unknown or wrong.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        document = read_json(path, largest=_LARGEST_RECIPE)
+    except VolumeFileError as error:
         raise ModelError(f"{path}: cannot be read as a recipe: {error}") from error
     recipe: Recipe = from_json(Recipe, document, "recipe")
     return recipe
@@ -81,6 +83,8 @@ def train_model(
     output: Path,
     checkpoint: Path,
     on_step: Callable[[StepFinished], None],
+    *,
+    further: Sequence[Path] = (),
 ) -> None:
     """Train and write a model folder.
 
@@ -90,15 +94,21 @@ def train_model(
         output: Model folder to write; must not exist.
         checkpoint: File of the training state; an existing one is continued.
         on_step: Called after each step; raises `Cancelled` to stop.
+        further: Files that may not be written either, such as that of the recipe.
 
     Raises:
-        InvalidInputError: The folder holds no label map, or one without the segments; or `output` exists.
-        VolumeFileError: A label map cannot be read.
+        InvalidInputError: The folder holds no label map, or one without the segments; `output` exists; or an output is
+            an input.
+        VolumeFileError: A label map cannot be read, or an output cannot be written.
     """
     import torch
 
-    if output.exists():
-        raise InvalidInputError(f"{output} exists; name a folder that does not")
+    paths = _label_map_paths(label_maps)
+    inputs = inputs_of(paths, [*map(label_table_path, paths), *further])
+    check_new_folder(output, inputs)
+    if checkpoint.name.lower().endswith(VOLUME_SUFFIXES):
+        raise InvalidInputError(f"{checkpoint} has the suffix of a volume; name the checkpoint otherwise, such as a.pt")
+    check_outputs([Output(checkpoint), Output(output / SPEC_FILE)], inputs, replace=True)  # it goes on where it stood
     torch.manual_seed(recipe.training.seed)
     source = SynthesisSource(read_cases(label_maps, recipe), recipe)
     network = fit(UNet(recipe.model.network), source, recipe.training, checkpoint, on_step)
@@ -112,10 +122,15 @@ def read_cases(folder: Path, recipe: Recipe) -> list[SynthesisCase]:
         InvalidInputError: There is none, or one holds none of the segments.
         VolumeFileError: One cannot be read.
     """
+    maps = (read_labelmap(path) for path in _label_map_paths(folder))
+    return [make_case(_to_ras(each), recipe.tissues, hull_mm=recipe.hull_mm) for each in maps]
+
+
+def _label_map_paths(folder: Path) -> list[Path]:
     paths = sorted(path for path in folder.glob("*") if path.name.lower().endswith(VOLUME_SUFFIXES))
     if not paths:
         raise InvalidInputError(f"{folder} holds no label maps; known: {', '.join(VOLUME_SUFFIXES)}")
-    return [make_case(_to_ras(read_labelmap(path)), recipe.tissues, hull_mm=recipe.hull_mm) for path in paths]
+    return paths
 
 
 def _to_ras(label_map: LabelMap) -> LabelMap:

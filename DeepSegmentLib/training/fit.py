@@ -6,7 +6,9 @@ import os
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
 
 import torch
 from torch import Tensor
@@ -102,10 +104,13 @@ def fit(
 
     Returns:
         The network with the moving average of the weights, in evaluation mode.
+
+    Raises:
+        InvalidInputError: The checkpoint is no training state of this network.
     """
     state = _TrainingState(network, settings, loss)
     if checkpoint.exists():
-        state.restore(torch.load(checkpoint, weights_only=True))
+        _restore(state, checkpoint)
     for image, target in _batches(source, settings, start=state.iteration):
         on_step(StepFinished(state.iteration + 1, state.step(image, target)))
         if state.iteration % settings.checkpoint_every == 0 or state.iteration == settings.iterations:
@@ -170,10 +175,24 @@ class _TrainingState:
         self.schedule.last_epoch = snapshot["schedule"]["last_epoch"]
 
 
+def _restore(state: _TrainingState, path: Path) -> None:
+    try:
+        state.restore(torch.load(path, weights_only=True))
+    # What torch raises of files that are none of its own, or of another network.
+    except (OSError, EOFError, UnpicklingError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"{path} is no training state of this model, and is not replaced; name another checkpoint, or remove it"
+        ) from error
+
+
 def _save(snapshot: dict[str, Any], path: Path) -> None:
-    partial = path.with_name(path.name + ".partial")
-    torch.save(snapshot, partial)
-    os.replace(partial, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{uuid4().hex[:12]}.pt")
+    try:
+        torch.save(snapshot, partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 class _Samples(Dataset[tuple[Tensor, Tensor]]):

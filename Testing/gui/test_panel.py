@@ -375,10 +375,13 @@ def test_a_sequence_is_segmented_frame_by_frame(host, module, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "made"),
     [
-        ("nifti", ["head/head.nii.gz", "head/head_seg.nii.gz", "head/head_seg.labels.json"]),
-        ("seg-nrrd", ["head.seg.nrrd"]),
-        ("nnunet", ["dataset.json", "imagesTr/head_0000.nii.gz", "labelsTr/head.nii.gz"]),
-        ("csv", ["head.csv"]),
+        (
+            "nifti",
+            ["case_0001/case_0001.nii.gz", "case_0001/case_0001_seg.nii.gz", "case_0001/case_0001_seg.labels.json"],
+        ),
+        ("seg-nrrd", ["case_0001.seg.nrrd"]),
+        ("nnunet", ["dataset.json", "imagesTr/case_0001_0000.nii.gz", "labelsTr/case_0001.nii.gz"]),
+        ("csv", ["case_0001.csv"]),
     ],
 )
 def test_a_case_is_exported(host, module, head, tmp_path, kind, made):
@@ -396,6 +399,18 @@ def test_a_case_is_exported(host, module, head, tmp_path, kind, made):
     assert ui.statusLabel.text.startswith("Exported to"), ui.statusLabel.text
     for name in made:
         assert (folder / name).is_file(), sorted(path.name for path in folder.rglob("*"))
+    assert not any("head" in path.name.lower().removeprefix("dataset007_heads") for path in folder.rglob("*"))
+
+
+def test_the_number_of_a_case_is_shown_kept_for_its_volume_and_new_for_the_next(host, module, head, tmp_path):
+    ui, exporter = module[0].panel.ui, module[0].panel.exporter
+    assert exporter._caseName(head, tmp_path) == ui.exportCaseEdit.text == "case_0001"
+    (tmp_path / "case_0001.csv").write_text("")
+    assert exporter._caseName(head, tmp_path) == "case_0001"
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "DOE^JOHN")
+    assert exporter._caseName(other, tmp_path) == ui.exportCaseEdit.text == "case_0002"
+    ui.exportCaseEdit.text = "mine"
+    assert exporter._caseName(other, tmp_path) == exporter._caseName(head, tmp_path) == "mine"
 
 
 def test_exporting_twice_replaces_nothing(host, module, head, tmp_path):
@@ -489,6 +504,6 @@ def test_a_dicom_segmentation_says_who_made_it(host, module, shared_data, tmp_pa
     host.wait_until(lambda: not widget.panel.worker.busy, 120)
     host.process_events()
     assert ui.statusLabel.text.startswith("Exported to"), ui.statusLabel.text
-    made = pydicom.dcmread(tmp_path / "CT.dcm")
+    made = pydicom.dcmread(tmp_path / "case_0001.dcm")
     assert {item.SegmentAlgorithmType for item in made.SegmentSequence} == {"AUTOMATIC"}
     assert "brain-mr" in made.SegmentSequence[0].SegmentAlgorithmName

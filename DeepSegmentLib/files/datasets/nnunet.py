@@ -16,6 +16,7 @@ import shutil
 import unicodedata
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -24,13 +25,23 @@ import numpy as np
 
 from DeepSegmentLib.data import Volume
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
-from DeepSegmentLib.files.atomic import write_text
+from DeepSegmentLib.files.atomic import folder_of, write_text
 from DeepSegmentLib.files.checks import check_finite
 from DeepSegmentLib.files.lock import exclusive
+from DeepSegmentLib.files.opening import inside
 from DeepSegmentLib.files.volumes import volume_stem, write_volume
 from DeepSegmentLib.imaging.label_grids import empty_segments
 
-from .nnunet_json import DATASET_FILE, ListedCase, RawDataset, dataset_text, new_dataset, read_dataset, with_case
+from .nnunet_json import (
+    DATASET_FILE,
+    FOLDERS,
+    ListedCase,
+    RawDataset,
+    dataset_text,
+    new_dataset,
+    read_dataset,
+    with_case,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -113,11 +124,43 @@ def case_name(text: str) -> str:
     return name
 
 
+def free_case(folder: Path) -> str:
+    """A name that says nothing of the patient: `case_0001` or the next number that no file or case in the folder has.
+
+    Example:
+        >>> from pathlib import Path
+        >>> free_case(Path("a folder that is not there"))
+        'case_0001'
+    """
+    folders = [each for each in (folder, *(folder / name for name in FOLDERS)) if each.is_dir()]
+    names = [path.name for each in folders for path in each.iterdir()]
+    with suppress(VolumeFileError):
+        names += read_dataset(folder).cases
+    found = [re.match(r"case_([0-9]{1,9})(?![0-9])", name, re.IGNORECASE | re.ASCII) for name in names]
+    return f"case_{max((int(each[1]) for each in found if each), default=0) + 1:04d}"
+
+
+def case_outputs(folder: Path, name: str, channels: int, *, replace: bool) -> list[Path]:
+    """The files that adding a case writes or deletes.
+
+    Raises:
+        InvalidInputError: There is such a case, and it may not be replaced.
+        VolumeFileError: The dataset is damaged, see `read_dataset`.
+    """
+    if not folder.is_dir() or _is_empty(folder):
+        files = list(_all_files(_files(name, channels, ".nii.gz")))
+    else:
+        dataset = read_dataset(folder)
+        old = dataset.cases.get(_listed_name(dataset, name, replace=replace))
+        files = [file for case in (_free_files(folder, dataset, name), old) if case for file in _all_files(case)]
+    return [folder / file for file in (DATASET_FILE, *files)]
+
+
 def add_case(folder: Path, case: TrainingCase, rules: DatasetRules) -> AddedCase:
     """Add a case to a dataset, or make a dataset of it.
 
     Args:
-        folder: `DatasetXXX_Name`, new, empty or a dataset; the folder it is in must exist.
+        folder: `DatasetXXX_Name`, new, empty or a dataset.
         case: What to add.
         rules: What may be replaced or added.
 
@@ -126,7 +169,7 @@ def add_case(folder: Path, case: TrainingCase, rules: DatasetRules) -> AddedCase
         VolumeFileError: The dataset is damaged or of another kind, somebody else is writing to it, or a file cannot be
             written; the dataset stays as it was.
     """
-    _check_folder(folder)
+    check_dataset_name(folder)
     check_finite(folder / case.name, case.volume.voxels)
     if folder.exists() and not (folder.is_dir() and _is_empty(folder)):
         read_dataset(folder)  # before a lock file is left in a folder that is no dataset
@@ -145,11 +188,14 @@ def _is_empty(folder: Path) -> bool:
     return next(folder.iterdir(), None) is None
 
 
-def _check_folder(folder: Path) -> None:
+def check_dataset_name(folder: Path) -> None:
+    """Refuse a folder's name that nnU-Net does not take.
+
+    Raises:
+        InvalidInputError: It is none like `Dataset501_Liver`.
+    """
     if not _FOLDER_NAME.fullmatch(folder.name):
         raise InvalidInputError(f"{folder.name!r} is no name that nnU-Net takes; use one like Dataset501_Liver")
-    if not folder.parent.is_dir():
-        raise VolumeFileError(f"{folder} cannot be made: the folder {folder.parent} does not exist; make it first")
 
 
 @contextmanager
@@ -157,11 +203,12 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     """A folder to fill, hidden beside `folder`; renamed to it when the block ends well, deleted otherwise."""
     fresh = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
     try:
-        fresh.mkdir()
-        yield fresh
-        if folder.is_dir():
-            folder.rmdir()  # an empty one; Windows does not rename over it
-        fresh.rename(folder)
+        with folder_of(folder):
+            fresh.mkdir()
+            yield fresh
+            if folder.is_dir():
+                folder.rmdir()  # an empty one; Windows does not rename over it
+            fresh.rename(folder)
     except OSError as error:
         raise VolumeFileError(f"{folder} cannot be written: {error.strerror or error}; check its rights") from error
     finally:
@@ -170,23 +217,22 @@ def _new_folder(folder: Path) -> Iterator[Path]:
 
 def _add(folder: Path, dataset: RawDataset, case: TrainingCase, rules: DatasetRules) -> AddedCase:
     _check_channels(dataset, case, rules)
-    name = _listed_name(dataset, case.name, rules)
+    name = _listed_name(dataset, case.name, replace=rules.replace)
     labels = _labels(dataset, case.label_map, rules)
-    listed = _free_files(dataset, name)
-    notes = _notes_file(listed)
+    listed = _free_files(folder, dataset, name)
     if not dataset.listed:
         # From here on the list counts, and no longer what lies in the folders.
         write_text(folder / DATASET_FILE, dataset_text(dataset))
-    with _removed_on_error([folder / file for file in (*listed.images, listed.label, notes)]):
+    with _removed_on_error([folder / file for file in _all_files(listed)]):
         _write_files(folder, case, listed, labels)
-        write_text(folder / notes, case.notes)
+        write_text(folder / _notes_file(listed), case.notes)
         _sync(folder)
         write_text(folder / DATASET_FILE, dataset_text(with_case(dataset, name, listed, labels)))
     if name in dataset.cases:
         _remove_files(folder, dataset, name)
     present = {segment.name for segment in case.label_map.segments}
     return AddedCase(
-        tuple(folder / file for file in (*listed.images, listed.label, notes)),
+        tuple(folder / file for file in _all_files(listed)),
         labels,
         tuple(label for label in labels if label not in ("background", "ignore", *present)),
         tuple(label for label in labels if label not in dataset.labels),
@@ -203,11 +249,11 @@ def _check_channels(dataset: RawDataset, case: TrainingCase, rules: DatasetRules
         raise InvalidInputError(f"the channels of the dataset are {told}, not {', '.join(rules.channel_names)}")
 
 
-def _listed_name(dataset: RawDataset, name: str, rules: DatasetRules) -> str:
+def _listed_name(dataset: RawDataset, name: str, *, replace: bool) -> str:
     """The name of the case as it is listed; file systems may not tell A from a, so names may not differ by that."""
     known = {each.casefold(): each for each in dataset.cases}
     found = known.get(name.casefold())
-    if found and not rules.replace:
+    if found and not replace:
         raise InvalidInputError(f"there is already a case {found!r}; ask to replace it, or choose another name")
     return found or name
 
@@ -231,22 +277,29 @@ def _labels(dataset: RawDataset, label_map: LabelMap, rules: DatasetRules) -> di
     return {**dataset.labels, **{name: n for n, name in enumerate(new, start=len(dataset.labels))}}
 
 
-def _free_files(dataset: RawDataset, name: str) -> ListedCase:
-    """Names of files that no case has: the case's own, or with a number where that one is being replaced."""
-    used = {case.label.casefold() for case in dataset.cases.values()}
-    ending = dataset.file_ending
-    stems = (name if n == 1 else f"{name}.v{n}" for n in range(1, len(used) + 2))
-    stem = next(stem for stem in stems if f"labelsTr/{stem}{ending}".casefold() not in used)
-    images = tuple(f"imagesTr/{stem}_{n:04d}{ending}" for n in range(len(dataset.channel_names)))
-    return ListedCase(images, f"labelsTr/{stem}{ending}")
+def _free_files(folder: Path, dataset: RawDataset, name: str) -> ListedCase:
+    """Names of files that are not there yet: the case's own, or with a number where that is taken, listed or not."""
+    for n in count(1):
+        listed = _files(name if n == 1 else f"{name}.v{n}", len(dataset.channel_names), dataset.file_ending)
+        if not any(os.path.lexists(folder / file) for file in _all_files(listed)):
+            return listed
+    raise AssertionError("numbers do not end")
+
+
+def _files(stem: str, channels: int, ending: str) -> ListedCase:
+    return ListedCase(tuple(f"imagesTr/{stem}_{n:04d}{ending}" for n in range(channels)), f"labelsTr/{stem}{ending}")
 
 
 def _notes_file(listed: ListedCase) -> str:
     return f"provenance/{volume_stem(Path(listed.label))}.json"
 
 
+def _all_files(listed: ListedCase) -> tuple[str, ...]:
+    return (*listed.images, listed.label, _notes_file(listed))
+
+
 def _write_files(folder: Path, case: TrainingCase, listed: ListedCase, labels: Mapping[str, int]) -> None:
-    for name in ("imagesTr", "labelsTr", "provenance"):
+    for name in FOLDERS:
         (folder / name).mkdir(exist_ok=True)
     grid = case.volume.geometry
     for image, voxels in zip(listed.images, case.volume.voxels, strict=True):
@@ -265,11 +318,16 @@ def _renumbered(label_map: LabelMap, labels: Mapping[str, int]) -> NDArray[Any]:
 def _remove_files(folder: Path, dataset: RawDataset, name: str) -> None:
     """Delete the files of a case that was replaced; one that cannot be deleted does no harm."""
     old = dataset.cases[name]
-    others = {file for each, case in dataset.cases.items() if each != name for file in (*case.images, case.label)}
-    for file in (*old.images, old.label, _notes_file(old)):
-        if file not in others:
+    others = {file for each, case in dataset.cases.items() if each != name for file in map(_spelled, _all_files(case))}
+    for file in _all_files(old):
+        if _spelled(file) not in others:
             with suppress(OSError):
-                (folder / file).unlink()
+                inside(folder, file).unlink()
+
+
+def _spelled(file: str) -> str:
+    """The same for names that some file system takes for one."""
+    return Path(file.replace("\\", "/")).as_posix().casefold()
 
 
 @contextmanager

@@ -7,10 +7,12 @@ References:
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from DeepSegmentLib.errors import VolumeFileError
+from DeepSegmentLib.files.opening import inside, read_json
 from DeepSegmentLib.files.volumes import WRITABLE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DATASET_FILE = "dataset.json"
+FOLDERS = ("imagesTr", "labelsTr", "provenance")
+"""The folders of a dataset that are written to."""
+
+_LARGEST = 64 << 20  # bytes; a hundred thousand cases have a quarter of that
 
 
 @dataclass(frozen=True)
@@ -63,10 +69,12 @@ def read_dataset(folder: Path) -> RawDataset:
     """Read and check a dataset, whoever made it.
 
     Raises:
-        VolumeFileError: There is none, it is damaged, or it is of a kind that cases cannot be added to: with regions,
-            or of files that cannot be written here.
+        VolumeFileError: There is none, it is damaged, it names files outside its folder, or it is of a kind that cases
+            cannot be added to: with regions, or of files that cannot be written here.
     """
     path = folder / DATASET_FILE
+    for name in FOLDERS:
+        inside(folder, name)
     document = _load(path)
     channels, labels, ending = _channels(path, document), _labels(path, document), _ending(path, document)
     listed = "dataset" in document
@@ -97,14 +105,11 @@ def dataset_text(dataset: RawDataset) -> str:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not os.path.lexists(path):
         raise VolumeFileError(
             f"{path.parent} is there but is no nnU-Net dataset: it has no {path.name}; choose a new name, or remove it"
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise VolumeFileError(f"{path} cannot be read: {error}; mend it, or choose another dataset") from error
+        )
+    document = read_json(inside(path.parent, path.name), largest=_LARGEST)
     if not isinstance(document, dict):
         _refuse(path, "it is no JSON object")
     return document
@@ -125,7 +130,10 @@ def _channels(path: Path, document: Mapping[str, Any]) -> tuple[str, ...]:
     channels = _object(path, document, "channel_names")
     if not channels or sorted(channels) != sorted(map(str, range(len(channels)))):
         _refuse(path, f"'channel_names' must be numbered from 0, got {channels!r}")
-    return tuple(str(channels[str(n)]) for n in range(len(channels)))
+    names = tuple(channels[str(n)] for n in range(len(channels)))
+    if not all(isinstance(name, str) for name in names):
+        _refuse(path, f"'channel_names' must be names, got {channels!r}")
+    return names
 
 
 def _labels(path: Path, document: Mapping[str, Any]) -> dict[str, int]:
@@ -134,7 +142,7 @@ def _labels(path: Path, document: Mapping[str, Any]) -> dict[str, int]:
     if regions:
         _refuse(path, f"it has regions ({', '.join(regions[:3])}), and cases are added to datasets of labels only")
     numbers = [value for value in labels.values() if type(value) is int]
-    if labels.get("background") != 0 or sorted(numbers) != list(range(len(labels))):
+    if labels.get("background") != 0 or len(numbers) < len(labels) or sorted(numbers) != list(range(len(labels))):
         _refuse(path, f"'labels' must be background 0 and then 1, 2, ..., got {labels!r}")
     if labels.get("ignore", len(labels) - 1) != len(labels) - 1:
         _refuse(path, f"the label 'ignore' must have the highest value, got {labels!r}")
@@ -143,16 +151,23 @@ def _labels(path: Path, document: Mapping[str, Any]) -> dict[str, int]:
 
 def _ending(path: Path, document: Mapping[str, Any]) -> str:
     ending = document.get("file_ending")
-    if ending not in WRITABLE_SUFFIXES:
+    if not isinstance(ending, str) or ending not in WRITABLE_SUFFIXES:
         _refuse(path, f"'file_ending' must be one of {', '.join(WRITABLE_SUFFIXES)}, got {ending!r}")
-    return str(ending)
+    return ending
 
 
 def _listed_cases(path: Path, cases: Any) -> dict[str, ListedCase]:
-    try:
-        return {name: ListedCase(tuple(case["images"]), str(case["label"])) for name, case in cases.items()}
-    except (AttributeError, KeyError, TypeError) as error:
-        raise VolumeFileError(f"{path}: 'dataset' must list images and label of each case, {error!r}") from error
+    if not isinstance(cases, dict):
+        _refuse(path, f"'dataset' must be an object, got {cases!r:.60}")
+    return {name: _listed_case(path, name, case) for name, case in cases.items()}
+
+
+def _listed_case(path: Path, name: str, case: Any) -> ListedCase:
+    images = case.get("images") if isinstance(case, dict) else None
+    label = case.get("label") if isinstance(case, dict) else None
+    if not isinstance(images, list) or not all(isinstance(file, str) for file in (*images, label)):
+        _refuse(path, f"'dataset' must list images and label of each case, got {case!r:.60} for {name!r}")
+    return ListedCase(tuple(images), str(label))
 
 
 def _found_cases(folder: Path, ending: str, channels: int) -> dict[str, ListedCase]:
@@ -169,11 +184,13 @@ def _found_cases(folder: Path, ending: str, channels: int) -> dict[str, ListedCa
 
 def _check_cases(folder: Path, dataset: RawDataset, count: Any) -> None:
     """Check that there are as many cases as the file says, and all their files."""
-    if count != len(dataset.cases):
+    if type(count) is not int or count != len(dataset.cases):
         _refuse(folder / DATASET_FILE, f"'numTraining' is {count!r}, but there are {len(dataset.cases)} cases")
     for name, case in dataset.cases.items():
         if len(case.images) != len(dataset.channel_names):
             _refuse(folder / DATASET_FILE, f"case {name!r} has {len(case.images)} images instead of one a channel")
-        missing = [file for file in (*case.images, case.label) if not (folder / file).is_file()]
-        if missing:
-            _refuse(folder / DATASET_FILE, f"case {name!r} lacks the file {missing[0]}")
+        for file in (*case.images, case.label):
+            if not file.endswith(dataset.file_ending):
+                _refuse(folder / DATASET_FILE, f"case {name!r} has {file!r}, which does not end in the file_ending")
+            if not inside(folder, file).is_file():
+                _refuse(folder / DATASET_FILE, f"case {name!r} lacks the file {file}")

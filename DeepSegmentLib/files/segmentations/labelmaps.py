@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import numpy as np
 
 from DeepSegmentLib.data import Code, LabelMap, Segment, Terminology, Volume
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
-from DeepSegmentLib.files.atomic import atomic_path, check_target
+from DeepSegmentLib.files.atomic import atomic_paths
 from DeepSegmentLib.files.checks import check_file, refused_as_file
+from DeepSegmentLib.files.targets import Output
 from DeepSegmentLib.files.volumes import WRITABLE_SUFFIXES, check_suffix, read_volume, volume_stem, write_volume
 
 from .label_values import as_labels, unnamed_segments
@@ -24,14 +26,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def check_segmentation_path(path: Path) -> None:
-    """Refuse a name that `write_segmentation` cannot write to, before work is spent.
+SEGMENTATION_SUFFIXES = (".seg.nrrd", *WRITABLE_SUFFIXES)
+"""Lower-case endings of the files that `write_segmentation` can write."""
 
-    Raises:
-        VolumeFileError: The suffix is unknown, the folder is missing, or the file is write-protected.
+
+def segmentation_outputs(path: Path) -> list[Output]:
+    """The files that `write_segmentation` writes: the segmentation, and the table of labels where the format needs one.
+
+    The name of the table has no ending to check: it is ours.
     """
-    check_suffix(path, (".seg.nrrd", *WRITABLE_SUFFIXES))
-    check_target(path)
+    table = [] if path.name.lower().endswith(".seg.nrrd") else [Output(label_table_path(path))]
+    return [Output(path, SEGMENTATION_SUFFIXES), *table]
 
 
 def write_segmentation(label_map: LabelMap, path: Path, provenance: Mapping[str, str] | None = None) -> None:
@@ -40,7 +45,7 @@ def write_segmentation(label_map: LabelMap, path: Path, provenance: Mapping[str,
     Raises:
         VolumeFileError: The suffix is unknown, the layers do not fit the format, or the file cannot be written.
     """
-    check_segmentation_path(path)
+    check_suffix(path, SEGMENTATION_SUFFIXES)
     if path.name.lower().endswith(".seg.nrrd"):
         write_seg_nrrd(label_map, path, provenance)
     else:
@@ -61,17 +66,29 @@ def label_table_path(path: Path) -> Path:
 def write_labelmap(label_map: LabelMap, path: Path, provenance: Mapping[str, str] | None = None) -> None:
     """Write an image of label values, and `<name>.labels.json` with the segments and the provenance.
 
+    The two are one: the table holds a checksum of the labels, and appears just before them, while no other writer does.
+
     Raises:
         VolumeFileError: There are several layers, or a file cannot be written; then neither is.
     """
     if len(label_map.layers) > 1:
         raise VolumeFileError(f"{path} can hold one layer, there are {len(label_map.layers)}; write a .seg.nrrd")
-    table = {"segments": [_to_json(segment) for segment in label_map.segments], "provenance": dict(provenance or {})}
+    table = {
+        "segments": [_to_json(segment) for segment in label_map.segments],
+        "provenance": dict(provenance or {}),
+        "labels_crc32": labels_checksum(label_map.layers),
+    }
     # ASCII, because a name may hold what UTF-8 cannot.
     text = json.dumps(table, indent=2) + "\n"
-    with atomic_path(label_table_path(path)) as fresh:
-        fresh.write_text(text, encoding="ascii", newline="\n")
-        write_volume(Volume(label_map.layers, label_map.geometry), path)
+    with atomic_paths([label_table_path(path), path]) as (fresh_table, fresh_image):
+        fresh_table.write_text(text, encoding="ascii", newline="\n")
+        write_volume(Volume(label_map.layers, label_map.geometry), fresh_image)
+
+
+def labels_checksum(layers: NDArray[Any]) -> str:
+    """CRC-32 of labels (layer, k, j, i) and their shape, by which a table knows its labels again in any format."""
+    narrow = np.ascontiguousarray(layers, np.uint8 if not layers.size or layers.max() < 256 else "<u2")
+    return f"{crc32(narrow.reshape(-1).view(np.uint8).data, crc32(repr(layers.shape).encode())):08x}"
 
 
 def read_labelmap(path: Path) -> LabelMap:
@@ -80,11 +97,22 @@ def read_labelmap(path: Path) -> LabelMap:
     Without a table, each value found becomes a segment "label 3" and the like.
 
     Raises:
-        VolumeFileError: A file is missing or damaged, or the values are no labels.
+        VolumeFileError: A file is missing or damaged, the values are no labels, or the table is that of other labels.
         ResourceError: It does not fit into memory.
     """
     if path.name.lower().endswith(".seg.nrrd"):
         return read_seg_nrrd(path)
+    try:
+        return _read_pair(path)
+    except _OtherLabelsError:
+        return _read_pair(path)  # somebody may have replaced both between the two readings
+
+
+class _OtherLabelsError(VolumeFileError):
+    """A table is not that of the labels beside it."""
+
+
+def _read_pair(path: Path) -> LabelMap:
     volume = read_volume(path)
     if volume.channels > 1:
         raise VolumeFileError(
@@ -92,7 +120,7 @@ def read_labelmap(path: Path) -> LabelMap:
         )
     layers = as_labels(path, volume.voxels)
     table = label_table_path(path)
-    segments = _read_table(table) if table.is_file() else unnamed_segments(layers)
+    segments = _read_table(table, layers) if table.is_file() else unnamed_segments(layers)
     with refused_as_file(table):
         return LabelMap(_wide_enough(layers, segments), volume.geometry, segments)
 
@@ -123,9 +151,17 @@ def _to_json(segment: Segment) -> dict[str, Any]:
     return document
 
 
-def _read_table(path: Path) -> tuple[Segment, ...]:
+def _read_table(path: Path, layers: NDArray[Any]) -> tuple[Segment, ...]:
+    document = _load(path)
+    checksum = document.get("labels_crc32", "")  # tables of earlier versions have none
+    if checksum and checksum != labels_checksum(layers):
+        raise _OtherLabelsError(
+            f"{path} is the table of other labels than those beside it, which another program changed or another run "
+            'left behind; segment again, or remove it to do without names (its line "labels_crc32", if its names are '
+            "right)"
+        )
     try:
-        return tuple(_from_json(entry) for entry in _load(path)["segments"])
+        return tuple(_from_json(entry) for entry in document["segments"])
     except (KeyError, TypeError, ValueError, InvalidInputError) as error:
         raise _bad_table(path, error) from error
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from DeepSegmentLib.service.segmenting import SegmentRequest
 
 _PATHS = ("source", "target", "report", "preview")
+_PATH_LISTS = ("channels", "keep")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +89,8 @@ def case_to_json(job: CaseJob) -> dict[str, Any]:
     request = job.request
     document = {field.name: getattr(request, field.name) for field in fields(request)}
     paths = {name: _absolute(document[name]) for name in _PATHS}
-    channels = [_absolute(path) for path in request.channels]
-    document |= paths | {"channels": channels, "settings": settings_to_json(request.settings)}
+    lists = {name: [_absolute(path) for path in document[name]] for name in _PATH_LISTS}
+    document |= paths | lists | {"settings": settings_to_json(request.settings)}
     return {"request": document, "skip_existing": job.skip_existing}
 
 
@@ -99,8 +100,8 @@ def case_from_json(document: dict[str, Any]) -> CaseJob:
 
     request = document["request"]
     paths = {name: request[name] and Path(request[name]) for name in _PATHS}
-    channels = tuple(Path(path) for path in request["channels"])
-    changed = paths | {"channels": channels, "settings": settings_from_json(request["settings"])}
+    lists = {name: tuple(Path(path) for path in request[name]) for name in _PATH_LISTS}
+    changed = paths | lists | {"settings": settings_from_json(request["settings"])}
     return CaseJob(SegmentRequest(**request | changed), document["skip_existing"])
 
 

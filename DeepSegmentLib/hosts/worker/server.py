@@ -8,7 +8,6 @@ import os
 import sys
 import threading
 import time
-import traceback
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Listener, answer_challenge, deliver_challenge
 from pathlib import Path
@@ -16,8 +15,9 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from DeepSegmentLib.data import Progress
-from DeepSegmentLib.errors import Cancelled, DeepSegmentError, ResourceError
+from DeepSegmentLib.errors import Cancelled
 from DeepSegmentLib.files.leftovers import discard, is_running
+from DeepSegmentLib.hosts.faults import as_error
 
 from .arrays import START_FILE, remove_arrays, remove_folder
 from .case_messages import CaseJob, CaseResult, FindJob, FindResult
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from multiprocessing.connection import Connection
 
+    from DeepSegmentLib.errors import DeepSegmentError
     from DeepSegmentLib.service.warm import WarmModels
 
     from .messages import Event, Job
@@ -222,13 +223,8 @@ class Worker:
             raise
         except Cancelled:
             channel.send(Stopped())
-        except DeepSegmentError as error:
-            self._fail(channel, error)
-        except MemoryError:
-            self._fail(channel, ResourceError("memory ran out; close other programs, or segment a smaller region"))
         except Exception as error:
-            traceback.print_exc()
-            self._fail(channel, DeepSegmentError(f"this is a fault of DeepSegment, please report it: {error!r}"))
+            self._fail(channel, as_error(error, f"the worker's job {message.get('kind')}"))
 
     def _fail(self, channel: _Channel, error: DeepSegmentError) -> None:
         remove_arrays(self._folder)  # those of a result that is told in part only

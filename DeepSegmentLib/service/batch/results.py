@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from DeepSegmentLib.errors import DeepSegmentError, VolumeFileError
 from DeepSegmentLib.files.models import read_spec
 from DeepSegmentLib.files.opening import open_file, read_json
-from DeepSegmentLib.files.segmentations.labelmaps import label_table_path, read_labelmap, read_provenance
+from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, read_provenance, segmentation_outputs
 from DeepSegmentLib.files.stamp import input_stamp
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES, read_volume, volume_stem
 from DeepSegmentLib.service.catalogue import find_model
-from DeepSegmentLib.service.segmenting import parameters
+from DeepSegmentLib.service.segmenting import map_paths, parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from DeepSegmentLib.service.segmenting import SegmentRequest
@@ -150,36 +150,18 @@ def _missing(request: SegmentRequest) -> str:
     for path in _companions(request):
         if not os.path.lexists(path):
             return f"{path.name} is missing"
-    for path in _companions(request):
         try:
             _check_whole(path)
         except DeepSegmentError as error:
             return f"{path.name} is damaged: {error}"
-    if len(_maps(request)) < len(request.settings.probabilities):
-        return "a map of probabilities is missing"
     return ""
 
 
-def _companions(request: SegmentRequest) -> Iterator[Path]:
-    """What belongs to a result beside the segmentation."""
-    target, stem = request.target, volume_stem(request.target)
-    if not target.name.lower().endswith(".seg.nrrd"):
-        yield label_table_path(target)
-    if request.settings.uncertainty:
-        yield target.with_name(f"{stem}_uncertainty.nii.gz")
-    yield from _maps(request)
-    yield from (path for path in (request.report, request.preview) if path is not None)
-
-
-def _maps(request: SegmentRequest) -> list[Path]:
-    """The maps of probabilities that are there, where some are asked for."""
-    stem = volume_stem(request.target)
-    if not request.settings.probabilities:
-        return []
-    with os.scandir(request.target.parent) as entries:
-        names = [entry.name for entry in entries]
-    start, end = f"{stem}_", "_probability.nii.gz"
-    return [request.target.with_name(name) for name in sorted(names) if name.startswith(start) and name.endswith(end)]
+def _companions(request: SegmentRequest) -> list[Path]:
+    """What belongs to a result beside the segmentation itself."""
+    tables = [output.path for output in segmentation_outputs(request.target)[1:]]
+    maps = map_paths(request, read_spec(find_model(request.model).path)).values()
+    return [*tables, *maps, *(path for path in (request.report, request.preview) if path is not None)]
 
 
 def _check_whole(path: Path) -> None:

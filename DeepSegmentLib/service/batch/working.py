@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.data.progress import silent
-from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
+from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.leftovers import sweep
 from DeepSegmentLib.files.models import load_model
 from DeepSegmentLib.service.segmenting import segment_file
@@ -42,7 +42,7 @@ def work_case(
         InvalidInputError: With `skip_existing`, something of another origin has the name of the result.
         DeepSegmentError: See `segment_file`.
     """
-    _make_folders(request)
+    _sweep_folders(request)
     notes: list[str] = []
     if skip_existing:
         if os.path.lexists(request.target):
@@ -67,14 +67,8 @@ def _left_out(request: SegmentRequest, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _make_folders(request: SegmentRequest) -> None:
-    """Make the folders of what is going to be written, and clear them of what killed runs left half-written."""
+def _sweep_folders(request: SegmentRequest) -> None:
+    """Remove what killed runs left half-written where this one is going to write."""
     for path in (request.target, request.report, request.preview):
         if path is not None:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                sweep(path.parent)
-            except OSError as error:
-                raise VolumeFileError(
-                    f"{path} cannot be written: {error.strerror or error}; check the rights of its folder"
-                ) from error
+            sweep(path.parent)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
-from DeepSegmentLib.files.datasets.nnunet import DatasetRules, TrainingCase, add_case, case_name
+from DeepSegmentLib.files.datasets.nnunet import DatasetRules, TrainingCase, add_case, case_name, free_case
 from DeepSegmentLib.files.lock import exclusive
 from DeepSegmentLib.files.volumes import read_volume, write_volume
 
@@ -213,7 +213,7 @@ class TestForeign:
             add_case(folder, _case("b"), DatasetRules())
         assert _tree(folder) == before
 
-    @pytest.mark.parametrize(("text", "message"), [("{", "cannot be read"), ("[]", "no JSON object")])
+    @pytest.mark.parametrize(("text", "message"), [("{", "no JSON that can be read"), ("[]", "no JSON object")])
     def test_broken_json_is_refused(self, tmp_path, text, message):
         folder = _foreign(tmp_path / "Dataset007_Other")
         (folder / "dataset.json").write_text(text)
@@ -281,9 +281,9 @@ class TestRefused:
         add_case(tmp_path / "Dataset501_Test", _case(), CT)
         assert (tmp_path / "Dataset501_Test" / "dataset.json").is_file()
 
-    def test_a_missing_parent(self, tmp_path):
-        with pytest.raises(VolumeFileError, match="make it first"):
-            add_case(tmp_path / "nowhere" / "Dataset501_Test", _case(), CT)
+    def test_a_missing_parent_is_made(self, tmp_path):
+        add_case(tmp_path / "raw" / "Dataset501_Test", _case(), CT)
+        assert (tmp_path / "raw" / "Dataset501_Test" / "dataset.json").is_file()
 
 
 class TestTwoWriters:
@@ -397,3 +397,106 @@ class TestNames:
         else:
             with pytest.raises(InvalidInputError, match="no name for a case"):
                 case_name(text)
+
+
+def _victims(parent):
+    """Files beside the dataset that a hostile one would like to have deleted or written."""
+    (parent / "imagesTr").mkdir()
+    paths = [parent / "mine.nii.gz", parent / "imagesTr" / "mine.nii.gz"]
+    for path in paths:
+        path.write_bytes(b"mine")
+    return paths
+
+
+class TestOutside:
+    """Nothing outside the folder of a dataset is read, written or deleted, whatever `dataset.json` says."""
+
+    @pytest.mark.parametrize("kind", ["images", "label"])
+    @pytest.mark.parametrize(
+        "name",
+        ["../mine.nii.gz", "imagesTr/../../mine.nii.gz", "{parent}/mine.nii.gz", "..\\mine.nii.gz", "way/mine.nii.gz",
+         "way.nii.gz", "dataset.json", "a\0.nii.gz", ""],
+    )  # fmt: skip
+    def test_names_that_lead_out_are_refused_untouched(self, tmp_path, kind, name):
+        victims = _victims(tmp_path)
+        folder = _foreign(tmp_path / "Dataset007_Other")
+        (folder / "way").symlink_to(tmp_path)
+        (folder / "way.nii.gz").symlink_to(victims[0])
+        bad = name.format(parent=tmp_path)
+        case = {"images": ["imagesTr/x_0000.nii.gz"], "label": "labelsTr/x.nii.gz"}
+        case[kind] = [bad] if kind == "images" else bad
+        document = json.loads((folder / "dataset.json").read_text())
+        (folder / "dataset.json").write_text(json.dumps({**document, "numTraining": 1, "dataset": {"x": case}}))
+        before = _tree(tmp_path)
+        with pytest.raises(VolumeFileError):
+            add_case(folder, _case("x"), DatasetRules(replace=True))
+        assert _tree(tmp_path) == before
+
+    @pytest.mark.parametrize("name", ["imagesTr", "labelsTr", "provenance", "dataset.json"])
+    def test_folders_that_are_links_out_are_refused_untouched(self, tmp_path, name):
+        _victims(tmp_path)
+        folder = _foreign(tmp_path / "Dataset007_Other")
+        if (folder / name).exists():
+            (folder / name).rename(tmp_path / f"away {name}")
+        else:
+            (tmp_path / f"away {name}").mkdir()
+        (folder / name).symlink_to(tmp_path / f"away {name}")
+        before = _tree(tmp_path)
+        with pytest.raises(VolumeFileError, match="is a link out of the folder"):
+            add_case(folder, _case("b"), DatasetRules(replace=True))
+        assert _tree(tmp_path) == before
+
+    @given(
+        st.sampled_from(["channel_names", "labels", "numTraining", "file_ending", "dataset", "images", "label", "0"]),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+            lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+            max_leaves=4,
+        ),
+    )
+    def test_any_value_anywhere_is_taken_or_refused(self, tmp_path_factory, key, value):
+        parent = tmp_path_factory.mktemp("raw")
+        folder = parent / "Dataset007_Other"
+        add_case(folder, _case("x"), CT)
+        document = json.loads((folder / "dataset.json").read_text())
+        place = {"images": document["dataset"]["x"], "label": document["dataset"]["x"], "0": document["channel_names"]}
+        place.get(key, document)[key] = value
+        (folder / "dataset.json").write_text(json.dumps(document))
+        before = _tree(folder)
+        try:
+            add_case(folder, _case("x"), DatasetRules(replace=True))
+        except (InvalidInputError, VolumeFileError):
+            assert _tree(folder) == before
+        else:
+            check_accepted(folder)
+
+    def test_replacing_keeps_a_file_that_another_case_spells_otherwise(self, tmp_path):
+        folder = _foreign(tmp_path / "Dataset007_Other")
+        document = json.loads((folder / "dataset.json").read_text())
+        document["dataset"] = {
+            "x": {"images": ["imagesTr/x_0000.nii.gz"], "label": "labelsTr/x.nii.gz"},
+            "y": {"images": ["imagesTr/./x_0000.nii.gz"], "label": "labelsTr/y.nii.gz"},
+        }
+        (folder / "dataset.json").write_text(json.dumps(document))
+        add_case(folder, _case("x"), DatasetRules(replace=True))
+        assert set(check_accepted(folder)) == {"x", "y"}
+
+    def test_files_that_no_case_lists_are_not_replaced(self, tmp_path):
+        folder = tmp_path / "Dataset007_Other"
+        add_case(folder, _case("x"), CT)
+        (folder / "imagesTr" / "b_0000.nii.gz").write_bytes(b"of somebody")
+        added = add_case(folder, _case("b"), CT)
+        assert (folder / "imagesTr" / "b_0000.nii.gz").read_bytes() == b"of somebody"
+        assert added.files[0].name == "b.v2_0000.nii.gz"
+
+
+class TestNumbers:
+    def test_the_next_number_is_free_in_files_and_cases(self, tmp_path):
+        folder = tmp_path / "Dataset501_Test"
+        assert free_case(folder) == "case_0001"
+        add_case(folder, _case("case_0007"), CT)
+        (folder / "imagesTr" / "CASE_0011_0000.nii.gz").write_bytes(b"")
+        (folder / "imagesTr" / "case_00120_old.nii.gz").write_bytes(b"")
+        assert free_case(folder) == "case_0121"
+        (tmp_path / "case_0003_seg.nii.gz").write_bytes(b"")
+        assert free_case(tmp_path) == "case_0004"

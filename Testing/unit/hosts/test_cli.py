@@ -80,6 +80,8 @@ def test_a_region_of_interest_in_ras(tmp_path, model, head):
     [
         ("nothing.nrrd", "out.seg.nrrd", [], 3, "does not exist"),
         ("head.nrrd", "out.seg.nrrd", ["--format", "mha"], 2, "--format is for folders"),
+        ("head.nrrd", "head.nrrd/out.seg.nrrd", [], 3, "would have to be a folder"),
+        ("head.nrrd", "nowhere/" + "a" * 250 + ".seg.nrrd", [], 3, "too long"),
         ("head.nrrd", "out.txt", [], 3, "unknown suffix"),
         ("head.nrrd", "out.seg.nrrd", ["--model", "no-such-model"], 4, "no-such-model"),
         ("head.nrrd", "out.seg.nrrd", ["--device", "tpu"], 2, "unknown device"),
@@ -87,7 +89,7 @@ def test_a_region_of_interest_in_ras(tmp_path, model, head):
         ("head.nrrd", "out.seg.nrrd", ["--overlap", "1"], 2, "overlap"),
         ("head.nrrd", "out.seg.nrrd", ["--save-probabilities", "Liver"], 2, "Liver"),
         ("head.nrrd", "out.seg.nrrd", ["--roi", "900", "900", "900", "901", "901", "901"], 2, "outside"),
-        ("head.nrrd", "out.seg.nrrd", ["--report", "head.nrrd"], 2, "asked for twice"),
+        ("head.nrrd", "out.seg.nrrd", ["--report", "head.nrrd"], 2, "is an input"),
         ("empty", "out", [], 2, "neither DICOM"),
     ],
 )

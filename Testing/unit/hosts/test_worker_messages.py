@@ -117,10 +117,10 @@ class TestLaws:
 
     @given(paths, paths, st.none() | paths, names, settings, st.booleans())
     def test_jobs_of_a_batch(self, source, target, report, uid, asked, skip):
-        request = SegmentRequest(source, target, settings=asked, channels=(source, target), report=report, replace=skip)
+        request = SegmentRequest(source, target, settings=asked, channels=(source,), report=report, replace=skip)
         for job in (
             CaseJob(replace(request, series_uid=uid), skip),
-            CaseJob(replace(request, preview=report), not skip),
+            CaseJob(replace(request, preview=report, keep=(target, source)), not skip),
             FindJob(str(source), str(target), (uid, "a")),
         ):
             assert same(through_job(job), job)

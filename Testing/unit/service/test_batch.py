@@ -243,7 +243,7 @@ class TestTrust:
             ({"settings": PredictSettings(clean_up=False)}, "other parameters"),
             ({"settings": PredictSettings(region_ras=np.array([[0, 0, 0], [4, 4, 4]]))}, "other parameters"),
             ({"settings": PredictSettings(uncertainty=True)}, "head_uncertainty.nii.gz is missing"),
-            ({"settings": PredictSettings(probabilities=("left",))}, "probabilities is missing"),
+            ({"settings": PredictSettings(probabilities=("left",))}, "head_left_probability.nii.gz is missing"),
             ({"report": "head.json"}, "head.json is missing"),
             ({"preview": "head.png"}, "head.png is missing"),
         ],

@@ -1,9 +1,12 @@
 """Exporting a case: checked first, whole or not at all, with its record beside it."""
 
 import csv
+import getpass
+import gzip
 import json
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from bad_inputs import EXPORTS
@@ -20,6 +23,7 @@ from DeepSegmentLib.service.export import ExportCase, ExportSettings, algorithm_
 
 GRID = Geometry.from_spacing((3, 4, 5), (3, 1, 2))
 SEGMENTS = (Segment("liver", 1, (200, 100, 50)), Segment("lesion", 2), Segment("spleen", 3))
+KEPT = "kept with it: the case's name, model, version, parameters, dates and volumes; no names or paths of inputs"
 MADE = {"model": "abdomen", "model_version": "2.1", "model_sha256": "ab" * 32}
 
 
@@ -44,22 +48,22 @@ TARGETS = {
 }  # fmt: skip
 FILES = {
     "nifti": ["Muller-1.nii.gz", "Muller-1.provenance.json", "Muller-1_seg.labels.json", "Muller-1_seg.nii.gz"],
-    "seg-nrrd": ["a.provenance.json", "a.seg.nrrd"],
-    "csv": ["a.csv", "a.provenance.json"],
+    "seg-nrrd": ["a.seg.nrrd", "a.seg.nrrd.provenance.json"],
+    "csv": ["a.csv", "a.csv.provenance.json"],
 }
 
 
 class TestFormats:
     @pytest.mark.parametrize("kind", FILES)
     def test_the_files_and_their_record(self, tmp_path, kind):
-        report = export_case(_case(sources=("a.nii", "b.nii")), tmp_path / TARGETS[kind], _settings(kind))
+        report = export_case(_case(sources=("sha256:0a", "sha256:0b")), tmp_path / TARGETS[kind], _settings(kind))
         folder = tmp_path / "out" if kind == "nifti" else tmp_path
         assert sorted(path.name for path in folder.iterdir()) == FILES[kind]
         assert sorted(report["outputs"]) == [str(folder / name) for name in FILES[kind]]
         (record,) = folder.glob("*.provenance.json")
         told = json.loads(record.read_text())
         assert told.items() <= report.items()
-        assert (told["case"], told["format"], told["sources"]) == ("Muller-1", kind, ["a.nii", "b.nii"])
+        assert (told["case"], told["format"], told["sources"]) == ("Muller-1", kind, ["sha256:0a", "sha256:0b"])
         assert told["segmentation"] == MADE
         assert told["volumes_ml"] == {"liver": 0.12, "lesion": 0.12, "spleen": 0.03}
 
@@ -86,12 +90,12 @@ class TestFormats:
 
     def test_nnunet_tells_what_a_case_does_not_have(self, tmp_path):
         folder = tmp_path / "Dataset501_Test"
-        assert export_case(_case(), folder, _settings("nnunet"))["notes"] == []
+        assert export_case(_case(), folder, _settings("nnunet"))["notes"] == [KEPT]
         case = _case()
         segments = (*SEGMENTS[:2], Segment("kidney", 3))
         other = ExportCase("b", case.volume, LabelMap(case.label_map.layers, GRID, segments))
         report = export_case(other, folder, _settings("nnunet", new_labels=True))
-        assert [note.split(":") for note in report["notes"]] == [
+        assert [note.split(":") for note in report["notes"][:-1]] == [
             ["not in this case, which nnU-Net takes as a fact", " spleen"],
             ["new labels of the dataset", " kidney; earlier cases do not have them"],
         ]
@@ -106,7 +110,7 @@ class TestFormats:
         export_case(case, tmp_path / "a.dcm", _settings("dicom-seg"))
         (segment,) = dcmread(tmp_path / "a.dcm").SegmentSequence
         assert (segment.SegmentAlgorithmType, segment.SegmentAlgorithmName) == ("AUTOMATIC", "abdomen")
-        assert json.loads((tmp_path / "a.provenance.json").read_text())["made_by"] == "AUTOMATIC"
+        assert json.loads((tmp_path / "a.dcm.provenance.json").read_text())["made_by"] == "AUTOMATIC"
 
     def test_labels_in_another_index_order_are_turned(self, tmp_path):
         case = _case()
@@ -121,7 +125,7 @@ class TestFormats:
         case = _case()
         labels = LabelMap(case.label_map.layers, GRID, (*SEGMENTS, Segment("lost", 9)))
         report = export_case(ExportCase("a", case.volume, labels), tmp_path / "a.csv", _settings("csv"))
-        assert report["notes"] == ["segments without a voxel: lost"]
+        assert report["notes"] == ["segments without a voxel: lost", KEPT]
 
 
 class TestExisting:
@@ -171,8 +175,8 @@ class TestFiles:
             ExportSettings("nnunet", channel_names=("T1", "T2")),
             channels=(tmp_path / "second.nii.gz",),
         )
-        assert (report["case"], report["segmentation"]) == ("scan", MADE)
-        assert [Path(path).name for path in report["outputs"][:2]] == ["scan_0000.nii.gz", "scan_0001.nii.gz"]
+        assert (report["case"], report["segmentation"]) == ("case_0001", MADE)
+        assert [Path(path).name for path in report["outputs"][:2]] == ["case_0001_0000.nii.gz", "case_0001_0001.nii.gz"]
 
     def test_a_dicom_folder_gives_the_slices(self, tmp_path):
         (tmp_path / "series").mkdir()
@@ -183,7 +187,7 @@ class TestFiles:
         report = export_files(
             tmp_path / "series", tmp_path / "labels.nrrd", tmp_path / "a.dcm", ExportSettings("dicom-seg")
         )
-        assert (report["case"], report["made_by"]) == ("series", "MANUAL")
+        assert (report["case"], report["made_by"]) == ("a", "MANUAL")
 
 
 class TestAlgorithm:
@@ -198,3 +202,63 @@ class TestAlgorithm:
         assert algorithm_of({}, name="x", version="1").kind == "AUTOMATIC"
         with pytest.raises(InvalidInputError, match="name and the version"):
             algorithm_of({}, "AUTOMATIC")
+
+
+class TestPrivacy:
+    """What leaves the machine is what the user chose, and a number where nothing was chosen."""
+
+    def test_no_name_of_the_patient_or_of_the_machine_leaves_with_files(self, tmp_path):
+        secret = tmp_path / "DOE^JOHN PID4711"
+        (secret / "series").mkdir(parents=True)
+        write_slices(secret / "series")
+        labels = LabelMap(np.ones((1, *read_series(secret / "series").geometry.shape), np.uint8),
+                          read_series(secret / "series").geometry, SEGMENTS[:1])  # fmt: skip
+        made = {**MADE, "source": str(secret), "user": "JOHN"}
+        write_segmentation(labels, secret / "JOHN.seg.nrrd", made)
+        for kind, target in TARGETS.items():
+            report = export_files(
+                secret / "series", secret / "JOHN.seg.nrrd", tmp_path / "out" / target, _settings(kind)
+            )
+            assert KEPT in report["notes"][-1]
+        for path in (tmp_path / "out").rglob("*"):
+            name, content = str(path.relative_to(tmp_path)), path.read_bytes() if path.is_file() else b""
+            content = gzip.decompress(content) if name.endswith(".gz") else content
+            for word in ("JOHN", "PID4711", getpass.getuser() if getpass.getuser() != "root" else "PID4711", "pytest"):
+                assert word not in name
+                assert word.encode() not in content, name
+            if not name.endswith(".dcm"):  # there it is asked for
+                assert b"Doe" not in content, name
+        names = {path.name for path in (tmp_path / "out").rglob("*")}
+        assert {"case_0001_0000.nii.gz", "case_0001.nii.gz", "case_0001_seg.nii.gz"} <= names
+
+    def test_the_patient_of_a_dicom_seg_is_told(self, tmp_path):
+        (tmp_path / "series").mkdir()
+        files = write_slices(tmp_path / "series")
+        volume = read_series(tmp_path / "series")
+        labels = LabelMap(np.ones((1, *volume.geometry.shape), np.uint8), volume.geometry, SEGMENTS[:1])
+        case = ExportCase("", volume, labels, MADE, tuple(files))
+        report = export_case(case, tmp_path / "a.dcm", _settings("dicom-seg"))
+        assert "patient and study are those of the source series" in report["notes"][-1]
+
+    def test_images_carry_no_description(self, tmp_path):
+        write_volume(_case().volume, tmp_path / "JOHN.nii.gz")
+        described = nibabel.load(tmp_path / "JOHN.nii.gz")
+        described.header["descrip"], described.header["db_name"] = b"DOE^JOHN", b"JOHN"
+        nibabel.save(described, tmp_path / "JOHN.nii.gz")
+        write_segmentation(_case().label_map, tmp_path / "a.seg.nrrd")
+        export_files(tmp_path / "JOHN.nii.gz", tmp_path / "a.seg.nrrd", tmp_path / "out", _settings("nifti"))
+        header = nibabel.load(tmp_path / "out" / "case_0001.nii.gz").header
+        assert not any(
+            header[field].tobytes().strip(b"\0") for field in ("descrip", "db_name", "aux_file", "intent_name")
+        )
+
+
+def test_all_formats_of_a_case_lie_in_one_folder(tmp_path):
+    targets = {"nifti": tmp_path, "seg-nrrd": tmp_path / "a.seg.nrrd", "csv": tmp_path / "a.csv"}
+    case = ExportCase("a", _case().volume, _case().label_map, MADE)
+    for kind, target in targets.items():
+        export_case(case, target, _settings(kind))
+    assert len(list(tmp_path.iterdir())) == 8
+    for kind, target in targets.items():
+        with pytest.raises(InvalidInputError, match=r"a(\.nii\.gz|\.seg\.nrrd|\.csv) exists; ask to replace it"):
+            export_case(case, target, _settings(kind))

@@ -146,13 +146,13 @@ def test_a_journal_is_written_as_it_is_or_corrected_on(tmp_path, files):
     folder, out = tmp_path / "journal", tmp_path / "out.seg.nrrd"
     correct_files(CorrectRequest(out, **files, journal=folder, radius_mm=8))
     first = read_labelmap(out).layers
-    report = correct_files(CorrectRequest(out, journal=folder, resume=True))
+    report = correct_files(CorrectRequest(out, journal=folder, resume=True, replace=True))
     assert report["prompts"] == []
     assert np.array_equal(read_labelmap(out).layers, first)
     assert read_provenance(out)["model"] == "brain-mr"
     files["prompts"].write_text(write_prompts((click((12, 13, 9), positive=False),)))
     more = {"image": files["image"], "prompts": files["prompts"], "journal": folder, "resume": True, "radius_mm": 5}
-    report = correct_files(CorrectRequest(out, **more))
+    report = correct_files(CorrectRequest(out, **more, replace=True))
     assert len(report["prompts"]) == 1
     with Journal.open(folder) as journal:
         assert len(journal.prompts("Liver")) == 2

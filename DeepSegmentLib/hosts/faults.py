@@ -1,0 +1,43 @@
+"""The one place where what nobody foresaw becomes a sentence: what was being done, whose fault it is, what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+
+from DeepSegmentLib.errors import DeepSegmentError, ResourceError
+
+ISSUES = "https://github.com/DeepSegment/SlicerDeepSegment/issues"
+TRACEBACK = "DEEPSEGMENT_TRACEBACK"
+"""The environment variable that shows where in the code something happened."""
+
+
+def as_error(error: BaseException, doing: str) -> DeepSegmentError:
+    """An error that can be shown as it is; those of ours stay as they are.
+
+    Args:
+        error: Anything that was raised.
+        doing: What was being done, with the file: "segment head.nii.gz".
+    """
+    if isinstance(error, DeepSegmentError):
+        return error
+    if os.environ.get(TRACEBACK) and sys.stderr is not None:
+        traceback.print_exception(error)
+    if isinstance(error, MemoryError):
+        return ResourceError(f"memory ran out ({doing}); close other programs, or take a smaller volume or region")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+        return ResourceError(f"the disk is full ({doing}: {error.filename or ''}); make room, or write to another disk")
+    told = f"{type(error).__name__}: {_told(error)}".rstrip(": ")
+    return DeepSegmentError(
+        f"{doing} failed by a fault of DeepSegment, not of yours ({told}); please report it at {ISSUES} with what "
+        f"`deepsegment diagnose` says ({TRACEBACK}=1 shows where it happened)"
+    )
+
+
+def _told(error: BaseException) -> str:
+    try:
+        return " ".join(str(error).split())[:300]
+    except Exception:  # it cannot even say what it is
+        return ""
