@@ -17,12 +17,14 @@ class Case:
         model: Name of the model.
         job: Makes the job when its turn comes; voxels are read no earlier.
         done: Called with the result; returns what the table says.
+        retry: Where the worker died, called with the last stage that was told; returns another case to try, or None.
     """
 
     name: str
     model: str
     job: Any
     done: Any
+    retry: Any = None
 
 
 class Batch:
@@ -39,6 +41,7 @@ class Batch:
         self._waiting = deque()
         self._row = -1
         self._case = None
+        self._stage = ""
         table.setColumnCount(3)
         table.setHorizontalHeaderLabels([_("Case"), _("Model"), _("State")])
         table.horizontalHeader().setSectionResizeMode(2, qt.QHeaderView.Stretch)
@@ -52,13 +55,20 @@ class Batch:
 
     def start(self, cases):
         """Begin with these cases."""
-        self._table.setRowCount(len(cases))
-        for row, case in enumerate(cases):
+        self._table.setRowCount(0)
+        self._waiting.clear()
+        self._row = -1
+        self.add(cases)
+        self._next()
+
+    def add(self, cases):
+        """Let these cases wait for their turn, after all others."""
+        first = self._table.rowCount
+        self._table.setRowCount(first + len(cases))
+        for row, case in enumerate(cases, first):
             for column, text in enumerate((case.name, case.model, _("waiting"))):
                 self._table.setItem(row, column, qt.QTableWidgetItem(text))
-        self._waiting = deque(cases)
-        self._row = -1
-        self._next()
+        self._waiting.extend(cases)
 
     def cancel(self):
         """Stop the case under way and leave out the others."""
@@ -78,6 +88,7 @@ class Batch:
 
         while self._waiting:
             self._case = self._waiting.popleft()
+            self._stage = ""
             self._row += 1
             try:
                 self._worker.submit(self._case.job(), self._onEvent)
@@ -91,12 +102,15 @@ class Batch:
         self._onChanged()
 
     def _onEvent(self, event):
-        from DeepSegmentLib.hosts.worker.messages import Progressed
+        from DeepSegmentLib.hosts.worker.messages import Died, Progressed
 
         if isinstance(event, Progressed):
+            self._stage = event.progress.stage
             self._say(self._row, progressText(event.progress))
         elif self._case is not None:
             self._say(self._row, self._outcome(event))
+            again = self._case.retry(self._stage) if isinstance(event, Died) and self._case.retry else None
+            self.add([again] if again else [])
             self._next()
 
     def _outcome(self, event):

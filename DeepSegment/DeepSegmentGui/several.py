@@ -40,9 +40,9 @@ class SeveralCases:
         self._start([self._volumeCase(node, model) for model in self._models() for node in volumes])
 
     def segmentFolder(self):
-        """Segment every volume file of a folder with each ticked model; cases that have a result are left out."""
+        """Segment all that is in a folder and below with each ticked model; complete results are left out."""
         folder = self._ui.batchFolderButton.directory
-        self._start([self._folderCase(folder, model) for model in self._models()])
+        self._start([self._searchCase(folder, model) for model in self._models()])
 
     def segmentSequence(self):
         """Segment every frame of a sequence with the model; the results play with it."""
@@ -90,14 +90,36 @@ class SeveralCases:
         name = _("{name}, frame {n}").format(name=sequence.GetName(), n=n + 1)
         return Case(name, model, lambda: self._job([frame_node(sequence, n)], model), done)
 
-    def _folderCase(self, folder, model):
-        from DeepSegmentLib.hosts.worker.messages import FilesJob
+    def _searchCase(self, folder, model, avoid=()):
+        """Find what is in a folder, but for folders in it that were fatal; a case for each input joins the batch."""
+        from DeepSegmentLib.hosts.worker.case_messages import FindJob
+        from DeepSegmentLib.service.batch.finding import LOOKING
 
-        parameters, target = self._panel.parameters, Path(folder) / f"segmented by {model}"
-        settings = settingsOf(parameters, None)
-        return Case(
-            folder, model, lambda: FilesJob(folder, str(target), model, parameters.device, settings), reportText
-        )
+        target = Path(folder) / f"segmented by {model}"
+
+        def done(result):
+            cases = self._fileCases(Path(folder), target, model, result.findings)
+            self.batch.add(cases)
+            return _("{count} inputs found").format(count=len(cases))
+
+        def retry(stage):
+            fatal = stage.removeprefix(LOOKING)
+            known = fatal == stage or fatal in avoid
+            return None if known else self._searchCase(folder, model, (*avoid, fatal))
+
+        return Case(folder, model, lambda: FindJob(folder, str(target), avoid), done, retry)
+
+    def _fileCases(self, folder, target, model, findings):
+        from DeepSegmentLib.hosts.worker.case_messages import CaseJob
+        from DeepSegmentLib.service.batch.planning import plan_cases
+        from DeepSegmentLib.service.segmenting import SegmentRequest
+
+        parameters = self._panel.parameters
+        request = SegmentRequest(folder, target, model, parameters.device, settingsOf(parameters, None), report=target)
+        return [
+            Case(each.name, model, jobOf(each, lambda r: CaseJob(r, skip_existing=True)), reportText)
+            for each in plan_cases(request, findings)
+        ]
 
     def _job(self, nodes, model):
         from DeepSegmentLib.hosts.mrml.volumes import volume_from_nodes
@@ -113,11 +135,22 @@ def checkedNodes(selector):
     return [node for node in nodes if selector.checkState(node) == qt.Qt.Checked]
 
 
+def jobOf(case, make):
+    """Makes the job of a planned case; one that cannot be worked fails in its turn."""
+    from DeepSegmentLib.errors import VolumeFileError
+
+    def job():
+        if case.error:
+            raise VolumeFileError(case.error)
+        return make(case.request)
+
+    return job
+
+
 def reportText(result):
-    """What the table says of a folder."""
-    failed = [report for report in result.reports if "error" in report]
-    skipped = [report for report in result.reports if "skipped" in report]
-    text = _("{done} segmented, {skipped} had a result").format(
-        done=len(result.reports) - len(failed) - len(skipped), skipped=len(skipped)
-    )
-    return text + "".join("\n{}: {}".format(report["input"]["path"], report["error"]) for report in failed)
+    """What the table says of a file."""
+    report = result.report
+    if "skipped" in report:
+        return _("left out: {reason}").format(reason=report["reason"])
+    found = sum(ml > 0 for ml in report["volumes_ml"].values())
+    return "\n".join([_("{count} segments").format(count=found), *report["notes"]])

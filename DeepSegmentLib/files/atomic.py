@@ -7,9 +7,10 @@ import stat
 import sys
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from DeepSegmentLib.errors import VolumeFileError
+
+from .leftovers import forget, hidden_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,7 +44,7 @@ def atomic_paths(paths: Sequence[Path]) -> Iterator[list[Path]]:
     """
     for path in paths:
         check_target(path)
-    fresh = [path.with_name(f".{uuid4().hex[:12]}{_ending(path)}") for path in paths]
+    fresh = [hidden_beside(path, _ending(path)) for path in paths]
     try:
         with folder_of(paths[0]), _made(fresh):
             yield fresh
@@ -146,6 +147,7 @@ def _made(fresh: Sequence[Path]) -> Iterator[None]:
         for each in fresh:
             with suppress(OSError):
                 each.unlink(missing_ok=True)
+            forget(each)
 
 
 def _remove_empty(folder: Path) -> None:

@@ -83,8 +83,7 @@ def check_outputs(outputs: Sequence[Output], inputs: Inputs, *, replace: bool = 
             long, or its folder cannot be made or written.
     """
     paths = [output.path for output in outputs]
-    for path in paths:
-        _check_no_input(path, inputs)
+    check_no_inputs(paths, inputs)
     _check_distinct(paths)
     for output in outputs:
         _check_ending(output)
@@ -95,6 +94,25 @@ def check_outputs(outputs: Sequence[Output], inputs: Inputs, *, replace: bool = 
     _check_places(paths)
 
 
+def check_no_inputs(paths: Sequence[Path], inputs: Inputs) -> None:
+    """Check that no file that is going to be written is an input, or lies in a folder that is read as a whole.
+
+    Raises:
+        InvalidInputError: One is or does.
+    """
+    folders = {_identity(folder): folder for folder in inputs.folders}
+    there = {known: path for path in paths if (known := _identity(path))}
+    for path in paths:
+        above = (_identity(folder) for folder in (_resolved(path), *_resolved(path).parents))
+        if folder := next((folders[known] for known in above if known and known in folders), None):
+            raise InvalidInputError(f"{path} lies in {folder}, which is read as a whole; write to another folder")
+    for file in (*inputs.files, *(file for folder in inputs.folders if there for file in _files_in(folder))):
+        written = there.get(_identity(file) or (0, 0))
+        if written:
+            told = "" if written == file else f": it is {file}"
+            raise InvalidInputError(f"{written} is an input of this command{told}; write to another name")
+
+
 def check_new_folder(folder: Path, inputs: Inputs) -> None:
     """Check a folder that is going to be made, before any work.
 
@@ -102,7 +120,7 @@ def check_new_folder(folder: Path, inputs: Inputs) -> None:
         InvalidInputError: It lies in a folder that is read as a whole, or holds something already.
         VolumeFileError: It is no folder, or cannot be made.
     """
-    _check_no_input(folder, inputs)
+    check_no_inputs([folder], inputs)
     if os.path.lexists(folder) and not (_is_folder(folder) and next(folder.iterdir(), None) is None):
         raise InvalidInputError(f"{folder} exists; choose another name, or remove it")
     _check_places([folder])
@@ -150,20 +168,6 @@ def _check_distinct(paths: Sequence[Path]) -> None:
         for n in range(1, len(name)):
             if name[:n] in seen:
                 raise InvalidInputError(f"{seen[name[:n]]} cannot be a file and a folder; choose another name")
-
-
-def _check_no_input(path: Path, inputs: Inputs) -> None:
-    known = _identity(path)
-    for file in inputs.files if known else ():
-        if _identity(file) == known:
-            told = "" if path == file else f": it is {file}"
-            raise InvalidInputError(f"{path} is an input of this command{told}; write to another name")
-    above = {_identity(folder) for folder in (_resolved(path), *_resolved(path).parents)} - {None}
-    for folder in inputs.folders:
-        if _identity(folder) in above:
-            raise InvalidInputError(f"{path} lies in {folder}, which is read as a whole; write to another folder")
-        if known and known in map(_identity, _files_in(folder)):
-            raise InvalidInputError(f"{path} is a file of {folder}, an input of this command; write to another name")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -16,6 +16,7 @@ from DeepSegmentLib.errors import Cancelled, ResourceError
 from .correct_options import add_correct_options, correct, describe
 from .export_options import add_export_options, export
 from .faults import as_error
+from .segment_options import add_segment_options, segment
 from .terminal import Parser, complain, finish, plain, say
 
 if TYPE_CHECKING:
@@ -114,45 +115,7 @@ def _command(commands: _Commands[argparse.ArgumentParser], name: str, text: str)
 def _add_segment(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "segment", "find structures in a volume, a DICOM folder or a folder of volumes")
     parser.set_defaults(run=_segment)
-    parser.add_argument("input", type=Path, help="volume file, DICOM folder, or folder of volume files")
-    parser.add_argument(
-        "output",
-        type=Path,
-        help="segmentation to write: .seg.nrrd (3D Slicer), or .nii.gz, .nrrd, .mha with a JSON label table; "
-        "a folder where the input is a folder of volumes",
-    )
-    parser.add_argument("--model", default="brain-mr", metavar="NAME", help="model name or folder (default: brain-mr)")
-    parser.add_argument(
-        "--channel",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="further channel of a model that needs several, in its order; may be repeated",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
-    parser.add_argument("--overlap", type=float, default=0.5, help="shared part of neighbouring tiles (default: 0.5)")
-    parser.add_argument("--tta", action="store_true", help="average over mirror images: slower, often smoother")
-    parser.add_argument("--raw", action="store_true", help="without the model's post-processing")
-    parser.add_argument(
-        "--roi",
-        type=float,
-        nargs=6,
-        metavar=("R0", "A0", "S0", "R1", "A1", "S1"),
-        help="only inside this block: two opposite corners in RAS millimetres",
-    )
-    parser.add_argument(
-        "--series",
-        metavar="SERIES",
-        help="which DICOM series, where the folder holds several: UID, number or description",
-    )
-    parser.add_argument(
-        "--save-probabilities", nargs="+", default=[], metavar="SEGMENT", help="write maps of these segments"
-    )
-    parser.add_argument("--save-uncertainty", action="store_true", help="write the entropy map")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write a JSON report")
-    parser.add_argument("--preview", type=Path, metavar="FILE", help="write a picture (.png)")
-    parser.add_argument("--skip-existing", action="store_true", help="folder: leave out cases that have a result")
+    add_segment_options(parser)
     _add_json(parser)
 
 
@@ -161,53 +124,14 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def _segment(options: argparse.Namespace) -> int:
-    import numpy as np
-
-    from DeepSegmentLib.segmentation.outputs import PredictSettings
-    from DeepSegmentLib.service.requests import plan_requests
-    from DeepSegmentLib.service.segmenting import SegmentRequest, segment_file, segment_folder
-
-    from .terminal import ProgressBar
-
-    settings = PredictSettings(
-        overlap=options.overlap,
-        mirror=options.tta,
-        region_ras=None if options.roi is None else np.reshape(options.roi, (2, 3)),
-        probabilities=tuple(options.save_probabilities),
-        uncertainty=options.save_uncertainty,
-        clean_up=not options.raw,
-    )
-    request = SegmentRequest(
-        source=options.input,
-        target=options.output,
-        model=options.model,
-        device=options.device,
-        settings=settings,
-        channels=tuple(options.channel),
-        series=options.series,
-        report=options.report,
-        preview=options.preview,
-    )
-    requests = plan_requests(request)
-    bar = ProgressBar(sys.stderr)
-    try:
-        if requests == [request]:
-            reports = [segment_file(request, bar)]
-        else:
-            reports = segment_folder(requests, bar, skip_existing=options.skip_existing)
-    finally:
-        bar.close()
-    _print_reports(reports, as_json=options.json, single=requests == [request])
-    return max((int(report.get("exit_code", 0)) for report in reports), default=0)
-
-
-def _print_reports(reports: list[dict[str, object]], *, as_json: bool, single: bool) -> None:
-    from .reports import describe_run
-
-    if as_json:
+    reports, single = segment(options)
+    if options.json:
         _print_json(reports[0] if single else reports)
-    else:
-        say("\n\n".join(describe_run(report) for report in reports) + "\n")
+    elif single:
+        from .reports import describe_run
+
+        say(describe_run(reports[0]) + "\n")
+    return max((int(report.get("exit_code", 0)) for report in reports), default=0)
 
 
 def _print_json(document: object) -> None:

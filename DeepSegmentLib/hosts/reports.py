@@ -21,10 +21,8 @@ _LARGEST_CARD = 1 << 20  # bytes
 
 def describe_run(report: dict[str, Any]) -> str:
     """What a segmentation gave: volumes, time, memory, files."""
-    if "error" in report:
-        return plain(f"{report['input']['path']}: {report['error']}")
     if "skipped" in report:
-        return plain(f"{report['input']['path']}: {report['skipped']} exists, left out")
+        return plain(f"{report['skipped']}: left out, {report['reason']}")
     volumes = table(("segment", "ml"), [(name, f"{ml:.1f}") for name, ml in report["volumes_ml"].items()])
     seconds, model = sum(report["seconds"].values()), report["model"]
     peak = report["memory"]["peak_bytes"]

@@ -122,6 +122,12 @@ class ProgressBar:
             self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
             self._stream.flush()
 
+    def clear(self) -> None:
+        """Wipe the line, to write others in its place."""
+        if self._width:
+            self._write("\r" + " " * self._width + "\r")
+            self._width = 0
+
     def close(self) -> None:
         """End the line that was being rewritten."""
         if self._width:

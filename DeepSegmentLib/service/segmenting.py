@@ -1,4 +1,4 @@
-"""Segment a volume, a file, a DICOM series or a folder of files."""
+"""Segment a volume, a file or a DICOM series."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from DeepSegmentLib import __version__
 from DeepSegmentLib.data import Progress, Volume
 from DeepSegmentLib.data.progress import silent
-from DeepSegmentLib.errors import DeepSegmentError, ResourceError
+from DeepSegmentLib.errors import ResourceError
 from DeepSegmentLib.files.atomic import atomic_path, write_text
 from DeepSegmentLib.files.models import load_model, read_spec
 from DeepSegmentLib.files.names import file_words
 from DeepSegmentLib.files.segmentations.labelmaps import segmentation_outputs, write_segmentation
+from DeepSegmentLib.files.stamp import input_stamp
 from DeepSegmentLib.files.targets import Output, check_outputs, check_room, inputs_of
 from DeepSegmentLib.files.volumes import read_channels, volume_stem, write_volume
 from DeepSegmentLib.imaging.memory import available_memory_bytes, peak_memory_bytes
@@ -52,7 +53,6 @@ class SegmentRequest:
         report: Where to write the JSON report, or None.
         preview: Where to write the picture, or None.
         replace: Results that exist may be replaced.
-        keep: Files that may not be written whatever happens, such as the other volumes of a folder.
     """
 
     source: Path
@@ -65,7 +65,6 @@ class SegmentRequest:
     report: Path | None = None
     preview: Path | None = None
     replace: bool = False
-    keep: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +158,7 @@ def segment_file(
     """
     check_request(request)
     clock = _Stopwatch()
+    stamp = input_stamp((request.source, *request.channels), request.series)  # before it is read
     on_progress(Progress("read", 0.0))
     volume = read_channels(request.source, request.channels, request.series)
     clock.lap("read")
@@ -171,7 +171,7 @@ def segment_file(
     )
     run = replace(run, notes=(*volume.notes, *run.notes))
     clock.lap("segment")
-    outputs = _write_outputs(request, run, volume)
+    outputs = _write_outputs(request, run, volume, stamp)
     clock.lap("write")
     report = _report(request, run, volume) | {
         "outputs": outputs,
@@ -187,52 +187,6 @@ def segment_file(
         # ASCII, because a file name may hold what UTF-8 cannot.
         write_text(request.report, json.dumps(report, indent=2, allow_nan=False) + "\n")
     on_progress(Progress("done", 1.0, 0.0, peak_memory_bytes()))
-    return report
-
-
-def segment_folder(
-    requests: list[SegmentRequest],
-    on_progress: ProgressCallback = silent,
-    *,
-    skip_existing: bool = False,
-    load: Callable[[Path, str], Model] = load_model,
-) -> list[dict[str, Any]]:
-    """Segment one after the other; a case that fails does not stop the others.
-
-    Returns:
-        One report each; those of failed cases hold `input`, `error` and `exit_code` instead of results, those of
-        skipped ones `input` and `skipped`.
-
-    Raises:
-        Cancelled: Raised by `on_progress`.
-    """
-    reports = []
-    for n, request in enumerate(requests):
-        if skip_existing and request.target.exists():
-            reports.append({"input": {"path": str(request.source)}, "skipped": str(request.target)})
-            continue
-        reports.append(_one_of(request, _part_of(on_progress, n, len(requests)), load))
-    return reports
-
-
-def _one_of(
-    request: SegmentRequest, on_progress: ProgressCallback, load: Callable[[Path, str], Model]
-) -> dict[str, Any]:
-    try:
-        return segment_file(request, on_progress, load=load)
-    except DeepSegmentError as error:
-        if error.exit_code == 130:
-            raise
-        return {"input": {"path": str(request.source)}, "error": str(error), "exit_code": error.exit_code}
-
-
-def _part_of(on_progress: ProgressCallback, n: int, total: int) -> ProgressCallback:
-    """A callback for case n of several, whose fractions count for all."""
-
-    def report(event: Progress) -> None:
-        stage = f"case {n + 1} of {total}: {event.stage}"
-        on_progress(Progress(stage, (n + event.fraction) / total, event.eta_s, event.memory_bytes))
-
     return report
 
 
@@ -258,21 +212,26 @@ def check_request(request: SegmentRequest) -> None:
         VolumeFileError: See `check_outputs`.
     """
     model = find_model(request.model).path
-    inputs = inputs_of([request.source, *request.channels], [model, *request.keep])
-    maps = [Output(path) for path in _map_paths(request, read_spec(model)).values()]
+    inputs = inputs_of([request.source, *request.channels], [model])
+    check_outputs(request_outputs(request, read_spec(model)), inputs, replace=request.replace)
+
+
+def request_outputs(request: SegmentRequest, spec: ModelSpec) -> list[Output]:
+    """All files that a request asks for."""
+    maps = [Output(path) for path in map_paths(request, spec).values()]
     beside = [
         Output(path, (ending,)) for path, ending in ((request.preview, ".png"), (request.report, ".json")) if path
     ]
-    check_outputs([*segmentation_outputs(request.target), *maps, *beside], inputs, replace=request.replace)
+    return [*segmentation_outputs(request.target), *maps, *beside]
 
 
 def _sizes(request: SegmentRequest, voxels: int) -> dict[Path, int]:
     """About how large the results will be: labels compress well, probabilities (4 bytes a voxel) hardly."""
-    maps = _map_paths(request, read_spec(find_model(request.model).path)).values()
+    maps = map_paths(request, read_spec(find_model(request.model).path)).values()
     return {request.target: voxels // 8, **dict.fromkeys(maps, 4 * voxels)}
 
 
-def _map_paths(request: SegmentRequest, spec: ModelSpec) -> dict[str, Path]:
+def map_paths(request: SegmentRequest, spec: ModelSpec) -> dict[str, Path]:
     """Files of probabilities, by the name of the segment, and of uncertainty, by the empty name."""
     stem, settings = volume_stem(request.target), request.settings
     words = file_words(segment.name for segment in spec.segments)
@@ -282,9 +241,9 @@ def _map_paths(request: SegmentRequest, spec: ModelSpec) -> dict[str, Path]:
     return {name: request.target.with_name(f"{stem}_{ending}.nii.gz") for name, ending in endings.items()}
 
 
-def _write_outputs(request: SegmentRequest, run: Run, volume: Volume) -> dict[str, str]:
+def _write_outputs(request: SegmentRequest, run: Run, volume: Volume, stamp: str) -> dict[str, str]:
     target, prediction = request.target, run.prediction
-    paths = _map_paths(request, run.model.spec)
+    paths = map_paths(request, run.model.spec)
     outputs = {}
     for name, probability in prediction.probabilities.items():
         write_volume(probability, paths[name])
@@ -299,7 +258,8 @@ def _write_outputs(request: SegmentRequest, run: Run, volume: Volume) -> dict[st
         with atomic_path(request.preview) as path:
             picture.save(path)
         outputs["preview"] = str(request.preview)
-    write_segmentation(prediction.label_map, target, provenance(run, request.settings))
+    words = provenance(run, request.settings) | {"input": stamp}
+    write_segmentation(prediction.label_map, target, words)
     return outputs | {"segmentation": str(target)}
 
 
@@ -310,14 +270,15 @@ def provenance(run: Run, settings: PredictSettings) -> dict[str, str]:
         "model": spec.name,
         "model_version": spec.version,
         "model_sha256": spec.weights_sha256,
-        "parameters": json.dumps(_parameters(settings)),
+        "parameters": json.dumps(parameters(settings)),
         "device": run.device,
         "library": f"DeepSegment {__version__}",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _parameters(settings: PredictSettings) -> dict[str, Any]:
+def parameters(settings: PredictSettings) -> dict[str, Any]:
+    """What of the settings changes the labels, as JSON."""
     region = None if settings.region_ras is None else settings.region_ras.tolist()
     return {
         "overlap": settings.overlap,
@@ -350,5 +311,5 @@ def _report(request: SegmentRequest, run: Run, volume: Volume) -> dict[str, Any]
             "orientation": geometry.orientation,
         },
         "model": {"name": spec.name, "version": spec.version, "sha256": spec.weights_sha256, "license": spec.license},
-        "parameters": _parameters(request.settings),
+        "parameters": parameters(request.settings),
     } | run_report(run)

@@ -57,7 +57,8 @@ def test_they_run_word_for_word_and_replace_nothing_unasked(desk, capsys):
         writes = re.search(r"^(segment|correct|export)|--csv|--report", command)
         assert main(shlex.split(command)) == (2 if writes and not asked else 0), command
     again = _content(desk)
-    assert {path.name for path in made if again[path] != made[path]} <= {"better.seg.nrrd", "dataset.json"}
+    renewed = {"better.seg.nrrd", "dataset.json", "deepsegment-batch.csv"}
+    assert {path.name for path in made if again[path] != made[path]} <= renewed
 
 
 def _content(folder):

@@ -310,14 +310,40 @@ def test_a_folder_is_segmented_and_resumed(host, module, tmp_path):
     ui.uncertaintyCheckBox.checked = False
     ui.batchFolderButton.directory = str(tmp_path)
     ui.batchSection.collapsed = False
-    for expected in ("2 segmented, 0 had a result", "0 segmented, 2 had a result"):
+    os.mkfifo(tmp_path / "pipe.nii.gz")
+    (tmp_path / "zero.nii.gz").write_bytes(b"no volume")
+    for expected in ("segments", "left out: its result is complete"):
         host.click(ui.batchFolderRunButton)
         host.wait_until(lambda: not module[0].panel.several.batch.running, 60)
-        assert ui.batchTable.item(0, 2).text() == expected
+        states = [ui.batchTable.item(row, 2).text() for row in range(5)]
+        assert states[0] == "4 inputs found"
+        assert all(expected in state for state in states[1:3])
+        assert "pipe" in states[3]
+        assert "zero.nii.gz" in states[4]
     results = tmp_path / "segmented by brain-mr"
     assert sorted(path.name for path in results.iterdir()) == [
         "case0.json", "case0.seg.nrrd", "case1.json", "case1.seg.nrrd",
     ]  # fmt: skip
+
+
+def test_a_folder_that_kills_the_worker_is_avoided(host, module, tmp_path):
+    from DeepSegmentLib.data import Progress
+    from DeepSegmentLib.hosts.worker.messages import Died, Progressed
+
+    (tmp_path / "fatal").mkdir()
+    several, table = module[0].panel.several, module[0].panel.ui.batchTable
+    submit = several.batch._worker.submit
+
+    def die(job, onEvent):
+        several.batch._worker.submit = submit
+        onEvent(Progressed(Progress("looking into fatal", 0.0)))
+        onEvent(Died("The worker crashed."))
+
+    several.batch._worker.submit = die
+    several.batch.start([several._searchCase(str(tmp_path), "brain-mr")])
+    host.wait_until(lambda: not several.batch.running, 60)
+    assert [table.item(row, 0).text() for row in range(3)] == [str(tmp_path), str(tmp_path), "fatal"]
+    assert "ended the process" in table.item(2, 2).text()
 
 
 def test_diagnose_answers_in_a_dialog(host, module):

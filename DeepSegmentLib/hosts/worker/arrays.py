@@ -7,12 +7,8 @@ The reader maps a file and removes its name at once, so that nothing is left whe
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import hashlib
 import os
-import platform
 import shutil
-import sys
 import tempfile
 from math import prod
 from pathlib import Path
@@ -22,6 +18,7 @@ from uuid import uuid4
 import numpy as np
 
 from DeepSegmentLib.errors import InvalidInputError, ResourceError
+from DeepSegmentLib.files.leftovers import is_running, place
 from DeepSegmentLib.imaging.memory import available_memory_bytes
 
 if TYPE_CHECKING:
@@ -50,7 +47,7 @@ def make_folder(size: int = 0) -> Path:
     sweep()
     root = _MEMORY_FOLDER if _memory_has_room(size) else _disk_folder()
     try:
-        return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}-{_place()}-{os.getpid()}-", dir=root))
+        return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}-{place()}-{os.getpid()}-", dir=root))
     except OSError as error:
         raise ResourceError(f"no folder for temporary files: {error}; free some space or set TMPDIR") from error
 
@@ -120,45 +117,10 @@ def remove_folder(folder: Path) -> None:
 def sweep() -> None:
     """Remove folders whose owner is gone without having done so itself."""
     for root in {_MEMORY_FOLDER, _disk_folder()}:
-        for folder in root.glob(f"{_PREFIX}-{_place()}-*") if root.is_dir() else ():
+        for folder in root.glob(f"{_PREFIX}-{place()}-*") if root.is_dir() else ():
             owner = folder.name.split("-")[2]
             if owner.isdecimal() and not is_running(int(owner)):
                 remove_folder(folder)
-
-
-def is_running(process_id: int) -> bool:
-    """Whether there is a process of this number, of any user."""
-    if sys.platform == "win32":
-        return _is_running_on_windows(process_id)
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _is_running_on_windows(process_id: int) -> bool:
-    """By the process's handle; `os.kill(pid, 0)` would end the process there."""
-    kernel = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined, unused-ignore]
-    kernel.OpenProcess.restype = ctypes.c_void_p
-    synchronize, access_denied, timeout = 0x00100000, 5, 0x102
-    handle = kernel.OpenProcess(synchronize, False, process_id)
-    if not handle:
-        return bool(ctypes.get_last_error() == access_denied)  # type: ignore[attr-defined, unused-ignore]
-    running = kernel.WaitForSingleObject(ctypes.c_void_p(handle), 0) == timeout
-    kernel.CloseHandle(ctypes.c_void_p(handle))
-    return bool(running)
-
-
-def _place() -> str:
-    """Where process numbers mean what they say: machine and container, as folders may be shared between these."""
-    try:
-        namespace = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - names a thing that is no file
-    except OSError:
-        namespace = ""
-    return hashlib.sha256(f"{platform.node()} {namespace}".encode()).hexdigest()[:8]
 
 
 def _disk_folder() -> Path:

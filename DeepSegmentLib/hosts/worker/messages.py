@@ -15,6 +15,20 @@ from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 
 from .arrays import read_array, write_array
+from .case_messages import (
+    CaseJob,
+    CaseResult,
+    FindJob,
+    FindResult,
+    case_from_json,
+    case_to_json,
+    find_from_json,
+    find_to_json,
+    findings_from_json,
+    findings_to_json,
+    settings_from_json,
+    settings_to_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,27 +51,6 @@ class SegmentJob:
     model: str = "brain-mr"
     device: str = "auto"
     settings: PredictSettings = field(default_factory=PredictSettings)
-
-
-@dataclass(frozen=True, eq=False)
-class FilesJob:
-    """Segment a file, a DICOM folder or a folder of volumes, and write the results.
-
-    Attributes:
-        source: Path of the file or folder; a relative one starts where the owner is.
-        target: Path of the segmentation, or the folder of them and of their reports; likewise.
-        model: Name in the catalogue, or a model folder.
-        device: As in `SegmentJob`.
-        settings: What to predict and how thoroughly.
-        skip_existing: Whether cases that have a result are left out.
-    """
-
-    source: str
-    target: str
-    model: str = "brain-mr"
-    device: str = "auto"
-    settings: PredictSettings = field(default_factory=PredictSettings)
-    skip_existing: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +81,7 @@ class MeasureJob:
     label_map: LabelMap
 
 
-Job = SegmentJob | FilesJob | ExportJob | MeasureJob
+Job = SegmentJob | FindJob | CaseJob | ExportJob | MeasureJob
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,17 +106,6 @@ class SegmentResult:
 
 
 @dataclass(frozen=True, eq=False)
-class FilesResult:
-    """What a `FilesJob` gives.
-
-    Attributes:
-        reports: One for each case, see `service.segmenting.segment_folder`.
-    """
-
-    reports: list[dict[str, Any]]
-
-
-@dataclass(frozen=True, eq=False)
 class ExportResult:
     """What an `ExportJob` gives.
 
@@ -145,7 +127,7 @@ class MeasureResult:
     rows: list[dict[str, Any]]
 
 
-Result = SegmentResult | FilesResult | ExportResult | MeasureResult
+Result = SegmentResult | FindResult | CaseResult | ExportResult | MeasureResult
 
 
 @dataclass(frozen=True)
@@ -198,16 +180,17 @@ def _from_job(job: Job, folder: Path) -> dict[str, Any]:
         return {"volume": _from_volume(job.volume, folder), "label_map": _from_label_map(job.label_map, folder)}
     if isinstance(job, ExportJob):
         return _from_export(job, folder)
-    document = {"model": job.model, "device": job.device, "settings": _from_settings(job.settings)}
-    if isinstance(job, SegmentJob):
-        return document | {"volume": _from_volume(job.volume, folder)}
-    paths = {"source": str(Path(job.source).absolute()), "target": str(Path(job.target).absolute())}
-    return document | paths | {"skip_existing": job.skip_existing}
+    if isinstance(job, FindJob):
+        return find_to_json(job)
+    if isinstance(job, CaseJob):
+        return case_to_json(job)
+    document = {"model": job.model, "device": job.device, "settings": settings_to_json(job.settings)}
+    return document | {"volume": _from_volume(job.volume, folder)}
 
 
 def voxel_bytes(job: Job) -> int:
     """Size of the arrays that go with a job."""
-    if isinstance(job, FilesJob):
+    if isinstance(job, FindJob | CaseJob):
         return 0
     place = job.case if isinstance(job, ExportJob) else job
     labels = 0 if isinstance(place, SegmentJob) else place.label_map.layers.nbytes
@@ -220,10 +203,12 @@ def decode_job(document: dict[str, Any], folder: Path) -> Job:
         return MeasureJob(_to_volume(document["volume"], folder), _to_label_map(document["label_map"], folder))
     if document["kind"] == "ExportJob":
         return _to_export(document, folder)
-    model, device, settings = document["model"], document["device"], _to_settings(document["settings"])
-    if document["kind"] == "SegmentJob":
-        return SegmentJob(_to_volume(document["volume"], folder), model, device, settings)
-    return FilesJob(document["source"], document["target"], model, device, settings, document["skip_existing"])
+    if document["kind"] == "FindJob":
+        return find_from_json(document)
+    if document["kind"] == "CaseJob":
+        return case_from_json(document)
+    settings = settings_from_json(document["settings"])
+    return SegmentJob(_to_volume(document["volume"], folder), document["model"], document["device"], settings)
 
 
 def _from_export(job: ExportJob, folder: Path) -> dict[str, Any]:
@@ -307,17 +292,6 @@ def _error(name: str, message: str) -> DeepSegmentError:
     return kind(message) if isinstance(kind, type) and issubclass(kind, DeepSegmentError) else DeepSegmentError(message)
 
 
-def _from_settings(settings: PredictSettings) -> dict[str, Any]:
-    region = None if settings.region_ras is None else np.asarray(settings.region_ras).tolist()
-    return asdict(settings) | {"region_ras": region, "probabilities": list(settings.probabilities)}
-
-
-def _to_settings(document: dict[str, Any]) -> PredictSettings:
-    region = document["region_ras"]
-    fields = {"region_ras": None if region is None else np.array(region, float)}
-    return PredictSettings(**document | fields | {"probabilities": tuple(document["probabilities"])})
-
-
 def _from_geometry(geometry: Geometry) -> dict[str, Any]:
     return {"shape": list(geometry.shape), "affine": geometry.affine.tolist()}
 
@@ -355,8 +329,10 @@ def _to_segment(document: dict[str, Any]) -> Segment:
 
 
 def _from_result(result: Result, folder: Path) -> dict[str, Any]:
-    if isinstance(result, FilesResult):
-        return {"reports": result.reports}
+    if isinstance(result, FindResult):
+        return {"findings": findings_to_json(result.findings)}
+    if isinstance(result, CaseResult):
+        return {"case": result.report}
     if isinstance(result, ExportResult):
         return {"exported": result.report}
     if isinstance(result, MeasureResult):
@@ -372,8 +348,10 @@ def _from_result(result: Result, folder: Path) -> dict[str, Any]:
 
 
 def _to_result(document: dict[str, Any], folder: Path) -> Result:
-    if "reports" in document:
-        return FilesResult(document["reports"])
+    if "findings" in document:
+        return FindResult(findings_from_json(document["findings"]))
+    if "case" in document:
+        return CaseResult(document["case"])
     if "exported" in document:
         return ExportResult(document["exported"])
     if "rows" in document:

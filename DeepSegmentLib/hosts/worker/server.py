@@ -8,7 +8,6 @@ import os
 import sys
 import threading
 import time
-from dataclasses import replace
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Listener, answer_challenge, deliver_challenge
 from pathlib import Path
@@ -17,15 +16,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from DeepSegmentLib.data import Progress
 from DeepSegmentLib.errors import Cancelled
+from DeepSegmentLib.files.leftovers import discard, is_running
 from DeepSegmentLib.hosts.faults import as_error
 
-from .arrays import START_FILE, is_running, remove_arrays, remove_folder
+from .arrays import START_FILE, remove_arrays, remove_folder
+from .case_messages import CaseJob, CaseResult, FindJob, FindResult
 from .messages import (
     ExportJob,
     ExportResult,
     Failed,
-    FilesJob,
-    FilesResult,
     Finished,
     MeasureJob,
     MeasureResult,
@@ -80,6 +79,7 @@ def _serve(folder: Path, *, address: str, key: str, owner: int, idle_s: float) -
 
 def _leave(folder: Path) -> NoReturn:
     """End at once, whatever other threads do, and leave nothing behind."""
+    discard()
     remove_folder(folder)
     os._exit(0)
 
@@ -236,8 +236,10 @@ class Worker:
 
         if isinstance(job, ExportJob | MeasureJob):
             return Finished(_export(job) if isinstance(job, ExportJob) else _measure(job))
+        if isinstance(job, FindJob):
+            return Finished(_find(job, channel))
         self._models = self._models or WarmModels()
-        run = _segment if isinstance(job, SegmentJob) else _segment_files
+        run = _segment if isinstance(job, SegmentJob) else _work_case
         return Finished(run(job, self._models, channel))  # type: ignore[arg-type]
 
 
@@ -269,16 +271,17 @@ def _segment(job: SegmentJob, models: WarmModels, channel: _Channel) -> SegmentR
     )
 
 
-def _segment_files(job: FilesJob, models: WarmModels, channel: _Channel) -> FilesResult:
-    from DeepSegmentLib.service.requests import plan_requests
-    from DeepSegmentLib.service.segmenting import SegmentRequest, segment_folder
+def _find(job: FindJob, channel: _Channel) -> FindResult:
+    from DeepSegmentLib.service.batch.finding import find_inputs
 
-    target = Path(job.target)
-    # Results that are there are left out; what a stopped run left of others may be replaced.
-    request = SegmentRequest(Path(job.source), target, job.model, job.device, job.settings, report=target, replace=True)
-    planned = plan_requests(request)
-    requests = [replace(request, report=None)] if planned == [request] else planned
-    return FilesResult(segment_folder(requests, channel.on_progress, skip_existing=job.skip_existing, load=models.load))
+    source, target = Path(job.source), Path(job.target)
+    return FindResult(find_inputs(source, target, avoid=job.avoid, on_progress=channel.on_progress))
+
+
+def _work_case(job: CaseJob, models: WarmModels, channel: _Channel) -> CaseResult:
+    from DeepSegmentLib.service.batch.working import work_case
+
+    return CaseResult(work_case(job.request, channel.on_progress, skip_existing=job.skip_existing, load=models.load))
 
 
 def _export(job: ExportJob) -> ExportResult:

@@ -65,24 +65,6 @@ def test_the_same_call_gives_the_same_labels(tmp_path, model, head):
     assert np.array_equal(a.layers, b.layers)
 
 
-def test_a_folder_is_done_case_by_case_and_resumed(tmp_path, model, head, capsys):
-    folder, results = tmp_path / "in", tmp_path / "out"
-    folder.mkdir()
-    for name in ("a.nrrd", "b.nrrd"):
-        (folder / name).write_bytes(head.read_bytes())
-    (folder / "c.nrrd").write_bytes(b"no volume")
-    command = ["segment", str(folder), str(results), "--model", model.name, "--skip-existing", "--json"]
-    capsys.readouterr()
-    assert main(command) == 3
-    reports = json.loads(capsys.readouterr().out)
-    assert [bool(report.get("error")) for report in reports] == [False, False, True]
-    assert sorted(path.name for path in results.iterdir()) == ["a.seg.nrrd", "b.seg.nrrd"]
-    (results / "a.seg.nrrd").unlink()
-    assert main(command) == 3
-    reports = json.loads(capsys.readouterr().out)
-    assert ["skipped" in report for report in reports] == [False, True, False]
-
-
 def test_a_region_of_interest_in_ras(tmp_path, model, head):
     region = ["2", "2", "3", "6", "6", "15"]
     command = ["segment", str(head), str(tmp_path / "a.nii.gz"), "--model", model.name, "--roi", *region]
@@ -97,6 +79,7 @@ def test_a_region_of_interest_in_ras(tmp_path, model, head):
     ("source", "target", "options", "code", "message"),
     [
         ("nothing.nrrd", "out.seg.nrrd", [], 3, "does not exist"),
+        ("head.nrrd", "out.seg.nrrd", ["--format", "mha"], 2, "--format is for folders"),
         ("head.nrrd", "head.nrrd/out.seg.nrrd", [], 3, "would have to be a folder"),
         ("head.nrrd", "nowhere/" + "a" * 250 + ".seg.nrrd", [], 3, "too long"),
         ("head.nrrd", "out.txt", [], 3, "unknown suffix"),

@@ -16,13 +16,14 @@ import pytest
 
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.errors import InvalidInputError, ModelError, ResourceError
+from DeepSegmentLib.files.leftovers import is_running
 from DeepSegmentLib.files.volumes import write_volume
-from DeepSegmentLib.hosts.worker.arrays import is_running, remove_folder
+from DeepSegmentLib.hosts.worker.arrays import remove_folder
+from DeepSegmentLib.hosts.worker.case_messages import CaseJob, FindJob
 from DeepSegmentLib.hosts.worker.client import WorkerClient
 from DeepSegmentLib.hosts.worker.messages import (
     Died,
     Failed,
-    FilesJob,
     Finished,
     MeasureJob,
     Progressed,
@@ -32,7 +33,7 @@ from DeepSegmentLib.hosts.worker.messages import (
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.service.catalogue import find_model
 from DeepSegmentLib.service.preflight import estimate
-from DeepSegmentLib.service.segmenting import segment_volume
+from DeepSegmentLib.service.segmenting import SegmentRequest, segment_volume
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PATIENCE_S = 60.0
@@ -156,25 +157,16 @@ class TestJobs:
         assert isinstance(run(shared, SMALL), Finished)
         assert worker in (None, shared.process_id)
 
-    def test_files_are_segmented_and_bad_ones_reported(self, shared, tmp_path):
+    def test_files_are_found_and_segmented(self, shared, tmp_path):
         (tmp_path / "in").mkdir()
         write_volume(SMALL.volume, tmp_path / "in" / "head.nrrd")
-        (tmp_path / "in" / "broken.nrrd").write_text("no volume")
-        job = FilesJob(str(tmp_path / "in"), str(tmp_path / "out"), device="cpu")
-        reports = run(shared, job).result.reports
-        assert {report["input"]["path"].rsplit("/")[-1]: "error" in report for report in reports} == {
-            "broken.nrrd": True,
-            "head.nrrd": False,
-        }
-        assert (tmp_path / "out" / "head.seg.nrrd").is_file()
-        assert (tmp_path / "out" / "head.json").is_file()
-        assert "skipped" in run(shared, job).result.reports[1]
-
-    def test_a_single_file_goes_to_its_target(self, shared, tmp_path):
-        write_volume(SMALL.volume, tmp_path / "head.nrrd")
-        job = FilesJob(str(tmp_path / "head.nrrd"), str(tmp_path / "labels.seg.nrrd"), device="cpu")
-        assert "error" not in run(shared, job).result.reports[0]
-        assert {path.name for path in tmp_path.iterdir()} == {"head.nrrd", "labels.seg.nrrd"}
+        (found,) = run(shared, FindJob(str(tmp_path / "in"), str(tmp_path / "out"))).result.findings.inputs
+        target, report = tmp_path / "out" / "head.seg.nrrd", tmp_path / "out" / "head.json"
+        job = CaseJob(SegmentRequest(found.path, target, device="cpu", report=report), skip_existing=True)
+        assert "skipped" not in run(shared, job).result.report
+        assert target.is_file()
+        assert report.is_file()
+        assert "skipped" in run(shared, job).result.report
 
     def test_segments_are_measured(self, shared):
         labels = run(shared, SMALL).result.label_map

@@ -1,7 +1,8 @@
 """Messages between owner and worker: what is told is heard."""
 
 import json
-from dataclasses import asdict, is_dataclass
+import os
+from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,10 @@ from DeepSegmentLib.data import Geometry, LabelMap, Progress, Volume
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError
 from DeepSegmentLib.files.segmentations.dicom_seg import Algorithm
 from DeepSegmentLib.hosts.worker.arrays import make_folder, remove_folder
+from DeepSegmentLib.hosts.worker.case_messages import CaseJob, CaseResult, FindJob, FindResult
 from DeepSegmentLib.hosts.worker.messages import (
     ExportJob,
     Failed,
-    FilesJob,
-    FilesResult,
     Finished,
     MeasureJob,
     Progressed,
@@ -34,12 +34,16 @@ from DeepSegmentLib.hosts.worker.messages import (
     voxel_bytes,
 )
 from DeepSegmentLib.segmentation.outputs import PredictSettings
+from DeepSegmentLib.service.batch.finding import Findings, Found
 from DeepSegmentLib.service.export import ExportCase, ExportSettings
+from DeepSegmentLib.service.segmenting import SegmentRequest
 
 ALL_ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, DeepSegmentError)]
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 names = st.text(max_size=8)
+# Names of files may be bytes that are no text.
+paths = st.binary(min_size=1, max_size=8).map(lambda name: Path("/", os.fsdecode(name.replace(b"\0", b""))))
 words = st.dictionaries(names, names, max_size=3)
 settings = st.builds(
     PredictSettings,
@@ -111,11 +115,21 @@ class TestLaws:
         assert same(through_job(job), job)
         assert voxel_bytes(job) == volume.voxels.nbytes
 
-    @given(names.filter(lambda name: "\0" not in name), settings, st.booleans())
-    def test_files_jobs(self, name, asked, skip):
-        job = FilesJob(str(Path("/data", name)), str(Path("/out", name)), settings=asked, skip_existing=skip)
-        assert same(through_job(job), job)
-        assert voxel_bytes(job) == 0
+    @given(paths, paths, st.none() | paths, names, settings, st.booleans())
+    def test_jobs_of_a_batch(self, source, target, report, uid, asked, skip):
+        request = SegmentRequest(source, target, settings=asked, channels=(source,), report=report, replace=skip)
+        for job in (
+            CaseJob(replace(request, series=uid), skip),
+            CaseJob(replace(request, preview=report), not skip),
+            FindJob(str(source), str(target), (uid, "a")),
+        ):
+            assert same(through_job(job), job)
+            assert voxel_bytes(job) == 0
+
+    @given(st.lists(st.builds(Found, paths, names, names, st.none() | names, names)), st.lists(names))
+    def test_findings(self, inputs, left_out):
+        findings = Findings(tuple(inputs), tuple(left_out))
+        assert through_event(Finished(FindResult(findings))).result.findings == findings
 
     @given(st.data())
     def test_jobs_with_labels(self, data):
@@ -146,14 +160,16 @@ class TestLaws:
 
 def test_the_other_events():
     assert through_event(Stopped()) == Stopped()
-    reports = [{"input": {"path": "x"}, "error": "y", "exit_code": 2}]
-    assert through_event(Finished(FilesResult(reports))).result.reports == reports
+    report = {"input": {"path": "x"}, "error": "y", "exit_code": 2}
+    assert through_event(Finished(CaseResult(report))).result.report == report
 
 
 def test_relative_paths_start_where_the_owner_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    heard = through_job(FilesJob("in", "out"))
+    heard = through_job(FindJob("in", "out"))
     assert (heard.source, heard.target) == (str(tmp_path / "in"), str(tmp_path / "out"))
+    heard = through_job(CaseJob(SegmentRequest(Path("in"), Path("out"))))
+    assert (heard.request.source, heard.request.target) == (tmp_path / "in", tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["Exception", "annotations", "__doc__", "NoSuchError"])

@@ -18,8 +18,7 @@ from DeepSegmentLib.networks.spec import Channel
 from DeepSegmentLib.networks.unet import UNet
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.service.preflight import estimate
-from DeepSegmentLib.service.requests import plan_requests
-from DeepSegmentLib.service.segmenting import SegmentRequest, segment_file, segment_folder, segment_volume
+from DeepSegmentLib.service.segmenting import SegmentRequest, segment_file, segment_volume
 
 
 @pytest.fixture
@@ -100,18 +99,6 @@ def test_an_unwritable_target_is_refused_before_the_work(tmp_path, folder):
     request = SegmentRequest(tmp_path / "head.nrrd", tmp_path / "head.nrrd" / "a.seg.nrrd", str(folder))
     with pytest.raises(VolumeFileError, match="would have to be a folder"):
         segment_file(request, lambda event: pytest.fail(f"work was begun: {event.stage}"))
-
-
-def test_no_case_of_a_folder_is_written_onto_another(tmp_path, folder):
-    """Not even where its results may be replaced."""
-    write_volume(_volume(), tmp_path / "a.nrrd")
-    write_volume(_volume(), tmp_path / "a_left_probability.nii.gz")
-    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    settings = PredictSettings(probabilities=("left",))
-    request = SegmentRequest(tmp_path, tmp_path, str(folder), settings=settings, replace=True)
-    reports = segment_folder(plan_requests(request))
-    assert ["is an input" in report.get("error", "") for report in reports] == [True, False]
-    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_one_name_for_two_files_is_refused(tmp_path, folder):

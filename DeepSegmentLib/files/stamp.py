@@ -1,0 +1,53 @@
+"""Whether an input is still the one that a result was made from, without reading it."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from typing import TYPE_CHECKING
+
+from DeepSegmentLib.errors import VolumeFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+_DETACHED = (".mhd", ".nhdr")  # their voxels are in other files of the folder
+
+
+def input_stamp(paths: Sequence[Path], series: str | None = None) -> str:
+    """A short text that changes with the sizes and times of an input's files; tells neither names nor times.
+
+    Of DICOM folders, and of headers whose voxels are beside them, all files of the folder count.
+
+    Args:
+        paths: The channels: files or DICOM folders.
+        series: Which DICOM series.
+
+    Raises:
+        VolumeFileError: A path is missing or cannot be read.
+    """
+    try:
+        states = [sorted(_states(path)) for path in paths]
+    except FileNotFoundError as error:
+        raise VolumeFileError(f"{error.filename} does not exist; check the name and the folder") from error
+    except (OSError, ValueError) as error:
+        raise VolumeFileError(f"{paths[0]} cannot be read: {error}; check its rights") from error
+    return hashlib.sha256(f"{states} {series or ''}".encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def _states(path: Path) -> Iterator[tuple[int, int]]:
+    """Size in bytes and time of change in nanoseconds of each file."""
+    if path.is_dir():
+        folder = path
+    elif path.name.lower().endswith(_DETACHED):
+        folder = path.parent
+    else:
+        state = path.stat()
+        yield state.st_size, state.st_mtime_ns
+        return
+    for each in folder.iterdir():
+        if not each.name.startswith("."):
+            state = each.stat() if each.exists() else each.lstat()
+            if stat.S_ISREG(state.st_mode):
+                yield state.st_size, state.st_mtime_ns

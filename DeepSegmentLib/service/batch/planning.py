@@ -1,0 +1,200 @@
+"""From what was found to cases: a request each, and a name of its own for each result."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import TYPE_CHECKING
+
+from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.files.models import read_spec
+from DeepSegmentLib.files.targets import check_no_inputs, inputs_of
+from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES
+from DeepSegmentLib.service.catalogue import find_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from DeepSegmentLib.service.segmenting import SegmentRequest
+
+    from .finding import Findings
+
+FORMATS = ("seg.nrrd", "nii.gz", "nrrd", "mha")
+"""What results can be written as: suffixes without their dot."""
+
+_LONGEST = 160  # bytes of a name before the suffix; file systems take 255 with what maps and tables append
+_LIKE_A_COMPANION = re.compile(r".*(_uncertainty|_probability|\.labels)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One of many.
+
+    Attributes:
+        name: What people read: relative to the input folder, without control characters.
+        request: What to do.
+        error: Why it cannot be done; empty where it may be tried.
+    """
+
+    name: str
+    request: SegmentRequest
+    error: str = ""
+
+
+def is_batch(request: SegmentRequest) -> bool:
+    """Whether a request is one for many: from a folder to a folder."""
+    named = request.target.name.lower().endswith(tuple(f".{each}" for each in (*FORMATS, "nii")))
+    return request.source.is_dir() and (request.target.is_dir() or not named)
+
+
+def check_batch(request: SegmentRequest) -> None:
+    """Check what can be known of a batch before anything is searched.
+
+    Raises:
+        InvalidInputError: An option fits no batch, a setting is out of range, or the folders overlap in a way that
+            would mix results with inputs.
+        ModelError: The model is not there or damaged.
+    """
+    if request.channels or request.series:
+        raise InvalidInputError("further channels or a series cannot be given for a folder of many; name one of them")
+    source = request.source.resolve()
+    if source.is_relative_to(request.target.resolve()):
+        raise InvalidInputError(
+            f"the results would lie among the inputs in {request.target}; name another folder, such as "
+            f"{request.source / 'segmented'}"
+        )
+    for folder in (request.target, request.report, request.preview):
+        if folder is not None and os.path.lexists(folder) and not folder.is_dir():
+            raise InvalidInputError(f"{folder} must be a folder where the input is a folder; it is a file")
+    _check_settings(request)
+
+
+def _check_settings(request: SegmentRequest) -> None:
+    spec = read_spec(find_model(request.model).path)
+    if not 0 <= request.settings.overlap < 1:
+        raise InvalidInputError(f"overlap {request.settings.overlap} is outside [0, 1)")
+    known = [segment.name for segment in spec.segments]
+    for name in request.settings.probabilities:
+        if name not in known:
+            raise InvalidInputError(f"{spec.name} has no segment {name!r}; it has: {', '.join(known)}")
+
+
+def plan_cases(request: SegmentRequest, findings: Findings, suffix: str = "seg.nrrd") -> tuple[Case, ...]:
+    """A case for each input; results mirror the folders of the inputs.
+
+    Args:
+        request: For the whole folder; `report` and `preview` are folders too.
+        findings: What is in it.
+        suffix: Of the results, one of `FORMATS`.
+
+    Raises:
+        InvalidInputError: There is no input, or a result of one would be written onto another.
+        ModelError: The model is not there or damaged.
+    """
+    if not findings.inputs:
+        left = f" beside {len(findings.results)} results" if findings.results else ""
+        raise InvalidInputError(
+            f"{request.source} holds neither DICOM slices nor volumes{left}; known: {', '.join(VOLUME_SUFFIXES)}"
+        )
+    names = unique_names([(found.stem, found.name) for found in findings.inputs])
+    cases = tuple(
+        Case(
+            shown(found.path.name if found.name == "." else found.name),
+            replace(
+                request,
+                source=found.path,
+                series=found.series,
+                target=request.target / f"{name}.{suffix}",
+                report=request.report and request.report / f"{name}.json",
+                preview=request.preview and request.preview / f"{name}.png",
+            ),
+            found.error,
+        )
+        for found, name in zip(findings.inputs, names, strict=True)
+    )
+    _check_inputs_stay(request, [case.request for case in cases if not case.error])
+    return cases
+
+
+def _check_inputs_stay(request: SegmentRequest, requests: Sequence[SegmentRequest]) -> None:
+    from DeepSegmentLib.service.segmenting import request_outputs
+
+    spec = read_spec(find_model(request.model).path)
+    outputs = [output.path for each in requests for output in request_outputs(each, spec)]
+    check_no_inputs(outputs, inputs_of([each.source for each in requests]))
+
+
+def existing_results(cases: Sequence[Case]) -> list[Case]:
+    """The cases whose results are there already."""
+    return [case for case in cases if not case.error and os.path.lexists(case.request.target)]
+
+
+def unique_names(wishes: Sequence[tuple[str, str]]) -> list[str]:
+    """A name for each input, none twice, not even where case or the form of accents does not count.
+
+    Args:
+        wishes: Of each input, the name it gets if no other wants it, and the one from which others are made.
+
+    Example:
+        >>> unique_names([("a", "a.nii.gz"), ("a", "a.nrrd"), ("b", "b.mha"), ("B", "B.mha")])
+        ['a.nii.gz', 'a.nrrd', 'b.mha', 'B.mha-2']
+    """
+    wanted = [(_storable(first), _storable(second)) for first, second in wishes]
+    counts = Counter(_key(first) for first, _ in wanted)
+    taken = {key for key, number in counts.items() if number == 1}
+    names = []
+    for first, second in wanted:
+        if counts[_key(first)] == 1 and not _LIKE_A_COMPANION.fullmatch(first):
+            names.append(first)
+            continue
+        name = next(each for each in _numbered(second) if _key(each) not in taken)
+        taken.add(_key(name))
+        names.append(name)
+    return names
+
+
+def _numbered(name: str) -> Iterator[str]:
+    if not _LIKE_A_COMPANION.fullmatch(name):
+        yield name
+    yield from (f"{name}-{n}" for n in count(2))
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _storable(name: str) -> str:
+    """The name in Unicode and short enough, part by part."""
+    return "/".join(_shortened(_readable(part)) for part in name.split("/"))
+
+
+def _readable(part: str) -> str:
+    """Bytes that are no text, and controls, as %E9 and the like."""
+    codes = {each: ord(each) - (0xDC00 if ord(each) >= 0xDC00 else 0) for each in part if _has_no_letter(each)}
+    return "".join(f"%{codes[each]:02X}" if each in codes else each for each in part)
+
+
+def _has_no_letter(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cs")
+
+
+def _shortened(part: str) -> str:
+    encoded = part.encode("utf-8")
+    if len(encoded) <= _LONGEST:
+        return part
+    return f"{encoded[: _LONGEST - 9].decode('utf-8', 'ignore')}-{hashlib.sha256(encoded).hexdigest()[:8]}"
+
+
+def shown(name: str) -> str:
+    r"""A name for a terminal and for text files: what cannot be printed is escaped.
+
+    Example:
+        >>> shown("a\x1b[2J\udce9")
+        'a\\x1b[2J\\udce9'
+    """
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in name)

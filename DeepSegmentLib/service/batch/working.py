@@ -1,0 +1,74 @@
+"""Work one case of many: segment it, unless its result is complete."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from DeepSegmentLib.data.progress import silent
+from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.files.leftovers import sweep
+from DeepSegmentLib.files.models import load_model
+from DeepSegmentLib.service.segmenting import segment_file
+
+from .results import judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from DeepSegmentLib.data import ProgressCallback
+    from DeepSegmentLib.networks.runtime import Model
+    from DeepSegmentLib.service.segmenting import SegmentRequest
+
+    from .results import Verdict
+
+
+def work_case(
+    request: SegmentRequest,
+    on_progress: ProgressCallback = silent,
+    *,
+    skip_existing: bool = False,
+    load: Callable[[Path, str], Model] = load_model,
+) -> dict[str, Any]:
+    """Segment a case, or leave it out where `skip_existing` and its result is complete or has been corrected.
+
+    Returns:
+        The report of `segment_file`, its `notes` beginning with why an existing result was done again; of a case that
+        is left out `input`, `skipped` (its result), `reason` and `volumes_ml`.
+
+    Raises:
+        InvalidInputError: With `skip_existing`, something of another origin has the name of the result.
+        DeepSegmentError: See `segment_file`.
+    """
+    _sweep_folders(request)
+    notes: list[str] = []
+    if skip_existing:
+        if os.path.lexists(request.target):
+            verdict = judge(request)
+            if verdict.kind == "foreign" and not request.replace:
+                raise InvalidInputError(f"{verdict.reason}; name another folder, or ask to replace it (--replace)")
+            if verdict.kind == "complete" or (verdict.kind == "corrected" and not request.replace):
+                return _left_out(request, verdict)
+            notes = [f"done again: {verdict.reason}"]
+        # What an interrupted run left without its segmentation is done again too.
+        request = replace(request, replace=True)
+    report = segment_file(request, on_progress, load=load)
+    return report | {"notes": [*notes, *report["notes"]]}
+
+
+def _left_out(request: SegmentRequest, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "input": {"path": str(request.source)},
+        "skipped": str(request.target),
+        "reason": verdict.reason,
+        "volumes_ml": verdict.volumes_ml,
+    }
+
+
+def _sweep_folders(request: SegmentRequest) -> None:
+    """Remove what killed runs left half-written where this one is going to write."""
+    for path in (request.target, request.report, request.preview):
+        if path is not None:
+            sweep(path.parent)
