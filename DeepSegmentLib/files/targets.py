@@ -95,8 +95,13 @@ def check_outputs(outputs: Sequence[Output], inputs: Inputs, *, replace: bool = 
     _check_places(paths)
 
 
-def check_new_folder(folder: Path, inputs: Inputs) -> None:
+def check_new_folder(folder: Path, inputs: Inputs, *, instead: str = "") -> None:
     """Check a folder that is going to be made, before any work.
+
+    Args:
+        folder: Where it will be.
+        inputs: What is read.
+        instead: What the user may do where it is there already, besides choosing another name.
 
     Raises:
         InvalidInputError: It lies in a folder that is read as a whole, or holds something already.
@@ -104,7 +109,7 @@ def check_new_folder(folder: Path, inputs: Inputs) -> None:
     """
     _check_no_input(folder, inputs)
     if os.path.lexists(folder) and not (_is_folder(folder) and next(folder.iterdir(), None) is None):
-        raise InvalidInputError(f"{folder} exists; choose another name, or remove it")
+        raise InvalidInputError(f"{folder} is there and not empty; choose another name{instead}")
     _check_places([folder])
 
 
