@@ -61,7 +61,7 @@ def label_table_path(path: Path) -> Path:
         >>> label_table_path(Path("a/ch2.nii.gz")).name
         'ch2.labels.json'
     """
-    return path.with_name(volume_stem(path) + ".labels.json")
+    return path.parent / (volume_stem(path) + ".labels.json")
 
 
 def write_labelmap(label_map: LabelMap, path: Path, provenance: Mapping[str, str] | None = None) -> None:
