@@ -61,8 +61,13 @@ def inputs_of(volumes: Sequence[Path | None], further: Sequence[Path | None] = (
     Args:
         volumes: Volume files, with what they name as their data, and DICOM folders; None for one that is not given.
         further: Other files, and folders that are read as a whole; likewise.
+
+    Raises:
+        VolumeFileError: A name is none that a file can have.
     """
     given = [path for path in (*volumes, *further) if path is not None]
+    for path in given:
+        _check_name(path, "read")
     files = [path for path in given if not _is_folder(path)]
     detached = [data for path in files if path in volumes for data in _detached(path)]
     return Inputs((*files, *detached), tuple(path for path in given if _is_folder(path)))
@@ -113,8 +118,13 @@ def check_no_inputs(paths: Sequence[Path], inputs: Inputs) -> None:
             raise InvalidInputError(f"{written} is an input of this command{told}; write to another name")
 
 
-def check_new_folder(folder: Path, inputs: Inputs) -> None:
+def check_new_folder(folder: Path, inputs: Inputs, *, instead: str = "") -> None:
     """Check a folder that is going to be made, before any work.
+
+    Args:
+        folder: Where it will be.
+        inputs: What is read.
+        instead: What the user may do where it is there already, besides choosing another name.
 
     Raises:
         InvalidInputError: It lies in a folder that is read as a whole, or holds something already.
@@ -122,7 +132,7 @@ def check_new_folder(folder: Path, inputs: Inputs) -> None:
     """
     check_no_inputs([folder], inputs)
     if os.path.lexists(folder) and not (_is_folder(folder) and next(folder.iterdir(), None) is None):
-        raise InvalidInputError(f"{folder} exists; choose another name, or remove it")
+        raise InvalidInputError(f"{folder} is there and not empty; choose another name{instead}")
     _check_places([folder])
 
 
@@ -212,18 +222,18 @@ def _check_places(paths: Sequence[Path]) -> None:
     for path in paths:
         folder = _standing(path)
         for part in (*_resolved(path.parent).relative_to(folder).parts, path.name):
-            _check_length(folder / part)
+            _check_name(folder / part, "written")
     for folder in dict.fromkeys(_standing(path) for path in paths):
         _check_writable(folder)
 
 
-def _check_length(path: Path) -> None:
+def _check_name(path: Path, doing: str) -> None:
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         pass
-    except (OSError, ValueError) as error:
-        raise VolumeFileError(f"{path} cannot be written: {reason(error)}; choose another name") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte, or half a character
+        raise VolumeFileError(f"{path} cannot be {doing}: {reason(error)}; choose another name") from error
 
 
 def _check_writable(folder: Path) -> None:

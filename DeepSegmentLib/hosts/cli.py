@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 _EXIT_CODES = """exit codes:
   0 done   1 other error   2 wrong option or value   3 file cannot be read or written
   4 model missing or damaged   5 package missing   6 memory, disk or device   130 stopped
-  141 nobody reads the output"""
+  141 nobody reads the output
+
+DEEPSEGMENT_TRACEBACK=1 in the environment shows where an unexpected error happened."""
 _READER_GONE = 141  # as shells show a process that ended by SIGPIPE
 
 

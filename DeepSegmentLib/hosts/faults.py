@@ -7,11 +7,15 @@ import os
 import sys
 import traceback
 
-from DeepSegmentLib.errors import DeepSegmentError, ResourceError
+from DeepSegmentLib.errors import DeepSegmentError, ResourceError, VolumeFileError
 
 ISSUES = "https://github.com/DeepSegment/SlicerDeepSegment/issues"
 TRACEBACK = "DEEPSEGMENT_TRACEBACK"
 """The environment variable that shows where in the code something happened."""
+
+
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+_NO_FAULT = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
 
 
 def as_error(error: BaseException, doing: str) -> DeepSegmentError:
@@ -27,11 +31,15 @@ def as_error(error: BaseException, doing: str) -> DeepSegmentError:
         traceback.print_exception(error)
     if isinstance(error, MemoryError):
         return ResourceError(f"memory ran out ({doing}); close other programs, or take a smaller volume or region")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+    if isinstance(error, OSError) and error.errno in _FULL:
         return ResourceError(f"the disk is full ({doing}: {error.filename or ''}); make room, or write to another disk")
+    if isinstance(error, OSError) and error.errno in _NO_FAULT and error.filename:
+        return VolumeFileError(
+            f"{error.filename!s:.300}: {error.strerror} ({doing:.300}); check the name and the rights"
+        )
     told = f"{type(error).__name__}: {_told(error)}".rstrip(": ")
     return DeepSegmentError(
-        f"{doing} failed by a fault of DeepSegment, not of yours ({told}); please report it at {ISSUES} with what "
+        f"{doing:.300} failed by a fault of DeepSegment, not of yours ({told}); please report it at {ISSUES} with what "
         f"`deepsegment diagnose` says ({TRACEBACK}=1 shows where it happened)"
     )
 

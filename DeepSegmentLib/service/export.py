@@ -194,7 +194,7 @@ _ENDINGS: Mapping[ExportFormat, str] = {"seg-nrrd": ".seg.nrrd", "dicom-seg": ".
 
 def _record_path(path: Path) -> Path:
     """Named after the whole name, so that exports of one case to several formats can lie in one folder."""
-    return path.with_name(f"{path.name}.provenance.json")
+    return path.parent / f"{path.name}.provenance.json"
 
 
 def export_case(case: ExportCase, target: Path, settings: ExportSettings) -> dict[str, Any]:

@@ -238,7 +238,7 @@ def map_paths(request: SegmentRequest, spec: ModelSpec) -> dict[str, Path]:
     endings = {name: f"{words[name]}_probability" for name in settings.probabilities if name in words}
     if settings.uncertainty:
         endings[""] = "uncertainty"
-    return {name: request.target.with_name(f"{stem}_{ending}.nii.gz") for name, ending in endings.items()}
+    return {name: request.target.parent / f"{stem}_{ending}.nii.gz" for name, ending in endings.items()}
 
 
 def _write_outputs(request: SegmentRequest, run: Run, volume: Volume, stamp: str) -> dict[str, str]:

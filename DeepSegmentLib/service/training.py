@@ -105,6 +105,8 @@ def train_model(
 
     paths = _label_map_paths(label_maps)
     inputs = inputs_of(paths, [*map(label_table_path, paths), *further])
+    if output.exists():
+        raise InvalidInputError(f"{output} exists; name a folder that does not")
     check_new_folder(output, inputs)
     if checkpoint.name.lower().endswith(VOLUME_SUFFIXES):
         raise InvalidInputError(f"{checkpoint} has the suffix of a volume; name the checkpoint otherwise, such as a.pt")

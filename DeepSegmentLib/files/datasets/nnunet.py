@@ -134,8 +134,9 @@ def free_case(folder: Path) -> str:
     """
     folders = [each for each in (folder, *(folder / name for name in FOLDERS)) if each.is_dir()]
     names = [path.name for each in folders for path in each.iterdir()]
-    with suppress(VolumeFileError):
-        names += read_dataset(folder).cases
+    if (folder / DATASET_FILE).is_file():
+        with suppress(VolumeFileError):  # a damaged one is refused later, by its own message
+            names += read_dataset(folder).cases
     found = [re.match(r"case_([0-9]{1,9})(?![0-9])", name, re.IGNORECASE | re.ASCII) for name in names]
     return f"case_{max((int(each[1]) for each in found if each), default=0) + 1:04d}"
 

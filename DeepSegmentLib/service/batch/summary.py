@@ -6,6 +6,8 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
+from DeepSegmentLib.evaluation.cells import text_cell
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -13,7 +15,6 @@ SUMMARY_FILE = "deepsegment-batch.csv"
 """Its name, in the folder of the results."""
 
 _COLUMNS = ("case", "state", "seconds", "reason")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def case_state(report: Mapping[str, Any]) -> str:
@@ -31,14 +32,14 @@ def summary_text(reports: Sequence[Mapping[str, Any]]) -> str:
     segments = list(dict.fromkeys(name for report in reports for name in report.get("volumes_ml", ())))
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-    writer.writerow([*_COLUMNS, *(_harmless(f"{name} [ml]") for name in segments)])
+    writer.writerow([*_COLUMNS, *(text_cell(f"{name} [ml]") for name in segments)])
     for report in reports:
         volumes = report.get("volumes_ml", {})
         words = (report["case"], case_state(report), report.get("case_seconds", ""), case_reason(report))
-        writer.writerow([*(_harmless(word) for word in words), *(volumes.get(name, "") for name in segments)])
+        writer.writerow(
+            [
+                *(text_cell(word) if isinstance(word, str) else word for word in words),
+                *(volumes.get(name, "") for name in segments),
+            ]
+        )
     return text.getvalue()
-
-
-def _harmless(cell: Any) -> Any:
-    """A text that a spreadsheet takes for text."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell

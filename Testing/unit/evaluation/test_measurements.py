@@ -138,6 +138,10 @@ class TestTable:
         assert float(full["volume [ml]"]) == 0.016
         assert (empty["voxels"], empty["channel 1 mean"]) == ("0", "")
 
+    def test_csv_holds_no_formulas_and_negative_numbers_stay_numbers(self):
+        (row,) = csv.DictReader(io.StringIO(rows_to_csv([{"segment": "=cmd|' /C calc'!A0", "voxels": -3, "x": -0.5}])))
+        assert row == {"segment": "'=cmd|' /C calc'!A0", "voxels": "-3", "x": "-0.5"}
+
     def test_without_a_volume_there_are_no_channels(self):
         (row, _) = measurement_rows(measure(self.label_map))
         assert not [name for name in row if name.startswith("channel")]

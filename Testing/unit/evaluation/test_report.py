@@ -147,6 +147,11 @@ class TestCsv:
         assert lines[3].startswith('"mean","","liver","",2,1,0,0.333333,0.25,1.0,0.25,')
         assert lines[4].startswith('"median","","liver","",2,1,0,0.333333,0.25,1.0,0.25,')
 
+    @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1", "\uff1d1"])
+    def test_names_are_no_formulas(self, name):
+        (row, *_) = rows_of(scores_to_csv([CaseScores(name, liver(4, 4))]))
+        assert row["case"] == f"'{name}"
+
     @pytest.mark.parametrize("name", ["a,b", 'the "left" one', "two\nlines", "a\r", "Läber; links"])
     def test_names_survive(self, name):
         (row, *_) = rows_of(scores_to_csv([CaseScores(name, liver(4, 4))]))

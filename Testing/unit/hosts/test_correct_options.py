@@ -44,9 +44,9 @@ def test_it_records_and_resumes(tmp_path, command, capsys):
     corrected = read_labelmap(tmp_path / "out.seg.nrrd").layers
     assert main(["correct", "--resume", folder, "--output", str(tmp_path / "again.seg.nrrd")]) == 0
     assert np.array_equal(read_labelmap(tmp_path / "again.seg.nrrd").layers, corrected)
-    assert main([command[0], command[1], "--resume", folder, *command[3:]]) == 0
-    assert main([*command, "--journal", folder]) == 2
-    assert "not empty" in capsys.readouterr().err
+    assert main([command[0], command[1], "--resume", folder, *command[3:], "--replace"]) == 0
+    assert main([*command, "--replace", "--journal", folder]) == 2
+    assert "not empty; choose another name, or go on with the journal in it (--resume)" in capsys.readouterr().err
 
 
 def test_prompts_may_leave_the_segment_to_the_command(tmp_path, command, capsys):
@@ -55,7 +55,7 @@ def test_prompts_may_leave_the_segment_to_the_command(tmp_path, command, capsys)
     assert main(command) == 3
     assert "'segment' is missing" in capsys.readouterr().err
     assert main([*command, "--segment", "liver"]) == 0
-    assert main([*command, "--segment", "spleen"]) == 2
+    assert main([*command, "--segment", "spleen", "--replace"]) == 2
     assert "no segment named 'spleen'" in capsys.readouterr().err
 
 
@@ -81,7 +81,7 @@ def test_other_segments_keep_their_voxels_unless_told(tmp_path, command, capsys)
     assert main([*command, "--radius", "9"]) == 0
     assert "other segments have them (--overwrite takes them)" in capsys.readouterr().out
     assert np.array_equal(read_labelmap(tmp_path / "out.seg.nrrd").layers, both)
-    assert main([*command, "--radius", "9", "--overwrite"]) == 0
+    assert main([*command, "--radius", "9", "--overwrite", "--replace"]) == 0
     assert "--overwrite" not in capsys.readouterr().out
     assert (read_labelmap(tmp_path / "out.seg.nrrd").layers[0][4:8, 4:10, 9:12] == 1).mean() > 0.9
 
@@ -89,17 +89,17 @@ def test_other_segments_keep_their_voxels_unless_told(tmp_path, command, capsys)
 def test_eagerness_can_be_chosen(tmp_path, command, capsys):
     changed = []
     for part in ("0", "1"):
-        assert main([*command, "--radius", "9", "--aggressiveness", part, "--json"]) == 0
+        assert main([*command, "--radius", "9", "--aggressiveness", part, "--json", "--replace"]) == 0
         changed.append(json.loads(capsys.readouterr().out)["prompts"][0]["changed_voxels"])
     assert changed[0] < changed[1]
-    assert main([*command, "--aggressiveness", "2"]) == 2
+    assert main([*command, "--aggressiveness", "2", "--replace"]) == 2
     assert "aggressiveness must be in 0..1, got 2.0" in capsys.readouterr().err
 
 
 def test_exit_codes_say_what_is_wrong(tmp_path, command, capsys):
     assert main(["correct", "--output", str(tmp_path / "out.seg.nrrd")]) == 2
     assert "or a journal to resume" in capsys.readouterr().err
-    assert main(["correct", "--resume", str(tmp_path), "--output", str(tmp_path / "out.seg.nrrd")]) == 3
+    assert main(["correct", "--resume", str(tmp_path / "nothing"), "--output", str(tmp_path / "out.seg.nrrd")]) == 3
     assert "holds no journal" in capsys.readouterr().err
     assert main([*command, "--radius", "-1"]) == 2
     assert "edit radius" in capsys.readouterr().err

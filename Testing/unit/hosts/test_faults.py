@@ -1,5 +1,6 @@
 """Whatever happens, the user reads a sentence, on whatever terminal; and the exit code is what it should be."""
 
+import errno
 import json
 import os
 import subprocess
@@ -36,8 +37,10 @@ class _MuteError(Exception):
         (KeyError("x"), 1),
         (RecursionError("deep"), 1),
         (UnicodeEncodeError("ascii", "ä", 0, 1, "no"), 1),
-        (OSError(36, "File name too long", "a" * 5000), 1),
-        (OSError(28, "No space left on device", "a.nrrd"), 6),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 5000), 3),
+        (OSError(errno.EIO, "Input/output error", "a.nrrd"), 3),
+        (OSError(errno.EDEADLK, "Deadlock", "a.nrrd"), 1),
+        (OSError(errno.ENOSPC, "No space left on device", "a.nrrd"), 6),
         (AssertionError(), 1),
         (ZeroDivisionError("a\x1b[31m\nb"), 1),
         (_MuteError(), 1),
@@ -74,6 +77,23 @@ def test_where_it_happened_is_shown_on_demand(monkeypatch, capsys):
     except KeyError as error:
         as_error(error, "segment a.nii")
     assert "test_faults.py" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", ["\ud800.nii", "a\0b.nii", "x" * 300 + ".nii", "/proc/self/mem", "", "\udcff/\ud800.nrrd"]
+)
+@pytest.mark.parametrize("command", [
+    "segment {} out.nrrd", "segment {} {}", "correct {} {} --prompts {} --output {}", "evaluate {} {} --csv {}",
+    "export {} {} --to nifti --output {}", "export {} {} --to nnunet --output {}", "models add {}", "models info {}",
+    "train {} {} {} --checkpoint {}", "correct --resume {} --output out.nrrd", "segment out out.nrrd --model {}",
+])  # fmt: skip
+def test_no_name_is_a_fault(tmp_path, monkeypatch, capsys, command, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DEEPSEGMENT_MODELS", str(tmp_path / "models"))
+    assert main([word.format(name) for word in command.split()]) in (2, 3, 4)
+    said = capsys.readouterr().err
+    assert "by a fault of DeepSegment" not in said
+    assert not list(tmp_path.iterdir())
 
 
 def test_our_errors_stay_what_they_are():

@@ -90,6 +90,18 @@ def test_a_folder_without_label_maps_is_refused(tmp_path):
         train_model(RECIPE, tmp_path, tmp_path / "model", tmp_path / "state.pt", lambda _: None)
 
 
+def test_a_checkpoint_that_is_something_else_is_neither_read_nor_replaced(tmp_path, label_maps):
+    (tmp_path / "notes.txt").write_text("mine")
+    for name, message in (("notes.txt", "no training state"), ("maps/0.nii.gz", "suffix of a volume")):
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(InvalidInputError, match=message):
+            train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / name, print)
+        assert (tmp_path / name).read_bytes() == before
+    with pytest.raises(InvalidInputError, match="is an input"):
+        (tmp_path / "link.pt").symlink_to(label_maps / "0.nii.gz")
+        train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "link.pt", print)
+
+
 def test_an_existing_folder_is_not_overwritten(tmp_path, label_maps):
     with pytest.raises(InvalidInputError, match="exists"):
         train_model(RECIPE, label_maps, label_maps, tmp_path / "state.pt", lambda _: None)
