@@ -151,7 +151,7 @@ def _parse(path: Path, raw: bytes) -> Any:
 
 
 def _check_magic(path: Path, magic: bytes, of_nifti_1: bytes) -> None:
-    if magic in (b"ni1", b"ni2") or of_nifti_1 == b"ni1\0":
+    if magic[:3] in (b"ni1", b"ni2") or of_nifti_1 == b"ni1\0":
         raise VolumeFileError(f"{path} is half of a NIfTI pair (.hdr and .img); save it as one .nii file")
     if magic[:3] not in (b"n+1", b"n+2"):
         raise VolumeFileError(

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
     from .header import VolumeHeader
 
-_PACKED = ("gzip", "zlib", "bzip2")
 _BLOCK = 1 << 18  # numbers that are scaled at once
 _CHUNK = 1 << 20
 # CIFTI has the longest extensions that we know of, some ten million bytes.
 _MOST_SKIPPED = 1 << 26
-_MOST_INFLATION = 1032  # bytes that one byte of deflate can hold at most (zlib, "Technical Details")
+# Bytes that one packed byte can hold at most. Deflate: zlib, "Technical Details". bzip2: 900,000 bytes of runs, five of
+# them for 255, in a block of at least 21 bytes.
+_MOST_INFLATION = {"gzip": 1032, "zlib": 1032, "bzip2": 2_200_000}
 
 
 def check_storage(path: Path, header: VolumeHeader) -> None:
@@ -38,7 +39,7 @@ def check_storage(path: Path, header: VolumeHeader) -> None:
         VolumeFileError: They cannot, or one of them is missing.
     """
     storage = header.storage
-    packed = storage.packing in _PACKED
+    packed = storage.packing in _MOST_INFLATION
     if packed and not 0 <= storage.skip <= _MOST_SKIPPED:
         raise VolumeFileError(
             f"{path} is damaged: its header says that the voxels start at byte {storage.skip} of what is packed; copy "
@@ -48,8 +49,8 @@ def check_storage(path: Path, header: VolumeHeader) -> None:
     for file in storage.files:
         size = _size(file)
         room = size - storage.start if storage.packed_bytes is None else min(size, storage.packed_bytes)
-        room = room * _MOST_INFLATION if packed else room - max(storage.skip, -storage.skip - 1)
-        if least > room and storage.packing != "bzip2":  # which packs zeros by millions to one
+        room = room * _MOST_INFLATION[storage.packing] if packed else room - max(storage.skip, -storage.skip - 1)
+        if least > room:
             raise VolumeFileError(
                 f"{path} is cut off: {size} bytes cannot hold the {least} bytes of voxels that its header claims; "
                 "copy it again from its source"
@@ -116,9 +117,10 @@ def _read(path: Path, stream: _Stream, header: VolumeHeader, shape: tuple[int, .
         block = flat[start : start + _BLOCK]
         stored = np.empty(block.size, header.dtype)
         stream.fill(_bytes_of(stored))
-        block[...] = _native(stored)
-        np.multiply(block, slope, out=block)
-        np.add(block, intercept, out=block)
+        with np.errstate(all="ignore"):  # what is not finite afterwards is refused
+            block[...] = _native(stored)
+            np.multiply(block, slope, out=block)
+            np.add(block, intercept, out=block)
     return scaled
 
 
@@ -189,11 +191,11 @@ class _Stream:
         for _ in range(storage.lines):
             if next(lines, None) is None:
                 raise DamagedError("its voxels would start behind its end")
-        if storage.packing not in _PACKED:
+        if storage.packing not in _MOST_INFLATION:
             file.seek(*((storage.skip, os.SEEK_CUR) if storage.skip >= 0 else (self._from_end(), os.SEEK_END)))
         self._source = _source(file, self._header)
         self._left = self._piece
-        if storage.packing in _PACKED:
+        if storage.packing in _MOST_INFLATION:
             _pass_over(self._source, storage.skip)
 
     def _from_end(self) -> int:

@@ -3,6 +3,7 @@
 HYPOTHESIS_PROFILE=deep flips 5,000 bits of each format.
 """
 
+import bz2
 import gzip
 import os
 import resource
@@ -135,6 +136,17 @@ def test_gzip_of_several_members(tmp_path, name):
     assert np.array_equal(_read(path), sound)
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_standard_library_unpacks_the_same(tmp_path, name, monkeypatch):
+    path, data = FORMATS[name](tmp_path)
+    sound = _read(path)
+    monkeypatch.setattr("DeepSegmentLib.files.volumes.unpacking._inflate", zlib.decompressobj)
+    assert np.array_equal(_read(path), sound)
+    data.write_bytes(data.read_bytes()[:-1])
+    with pytest.raises(VolumeFileError):
+        _read(path)
+
+
 class TestPrice:
     """What a hostile file may cost: in a process of its own that may not have much more than Python needs."""
 
@@ -225,6 +237,15 @@ print((after.ru_maxrss - before.ru_maxrss) // 1024, time.perf_counter() - began)
         began = time.perf_counter()
         assert read_volume(tmp_path / "a.nrrd").voxels.size == 10_000_000
         assert time.perf_counter() - began < 5
+
+    def test_little_bzip2_cannot_claim_much(self, tmp_path):
+        header = b"NRRD0004\ntype: uchar\ndimension: 3\nsizes: 1000 1000 3000\nencoding: bzip2\n\n"
+        (tmp_path / "a.nrrd").write_bytes(header + bz2.compress(bytes(1000)))
+        with pytest.raises(VolumeFileError, match="cut off"):
+            read_volume(tmp_path / "a.nrrd")
+        voxels = bytes(100_000_000)
+        (tmp_path / "a.nrrd").write_bytes(header.replace(b"3000", b"100") + bz2.compress(voxels))
+        assert read_volume(tmp_path / "a.nrrd").voxels.tobytes() == voxels
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps this limit")
     def test_memory_that_is_not_there_is_said(self, tmp_path, monkeypatch):
