@@ -47,13 +47,14 @@ def check_storage(path: Path, header: VolumeHeader) -> None:
         )
     least = _least_bytes(header)
     for file in storage.files:
-        size = _size(file)
-        room = size - storage.start if storage.packed_bytes is None else min(size, storage.packed_bytes)
-        room = room * _MOST_INFLATION[storage.packing] if packed else room - max(storage.skip, -storage.skip - 1)
-        if least > room:
+        left = _size(file) - storage.start
+        if storage.packed_bytes is not None:
+            left = min(left, storage.packed_bytes)
+        left = max(0, left if packed else left - max(storage.skip, -storage.skip - 1))
+        if least > left * _MOST_INFLATION.get(storage.packing, 1):
             raise VolumeFileError(
-                f"{path} is cut off: {size} bytes cannot hold the {least} bytes of voxels that its header claims; "
-                "copy it again from its source"
+                f"{path} is cut off: {left} {'packed ' * packed}bytes of voxels cannot hold the {least} that its "
+                "header claims; copy it again from its source"
             )
 
 
