@@ -79,6 +79,14 @@ def read_frames(path: Path, header: VolumeHeader) -> Iterator[NDArray[Any]]:
             yield _in_order(frame, axes.replace("t", ""))
 
 
+def value_type(dtype: np.dtype[Any], scale: tuple[float, float]) -> np.dtype[Any]:
+    """What stored numbers become; without a scale they stay what they are."""
+    if scale == (1.0, 0.0):
+        return dtype
+    wide = dtype.itemsize > 2 and dtype.newbyteorder("=") != np.float32
+    return np.dtype(np.float64 if wide else np.float32)
+
+
 def _least_bytes(header: VolumeHeader) -> int:
     """What one file must have, unpacked."""
     numbers = _numbers_per_file(header)
@@ -107,13 +115,11 @@ def _in_order(numbers: NDArray[Any], axes: str) -> NDArray[Any]:
 
 
 def _read(path: Path, stream: _Stream, header: VolumeHeader, shape: tuple[int, ...]) -> NDArray[Any]:
+    values = _empty(path, shape, value_type(header.dtype, header.scale))
     if header.scale == (1.0, 0.0):
-        stored = _empty(path, shape, header.dtype)
-        stream.fill(_bytes_of(stored))
-        return _native(stored)
-    wide = header.dtype.itemsize > 2 and header.dtype.newbyteorder("=") != np.float32
-    scaled = _empty(path, shape, np.dtype(np.float64 if wide else np.float32))
-    flat, slope, intercept = scaled.reshape(-1), header.scale[0], header.scale[1]
+        stream.fill(_bytes_of(values))
+        return _native(values)
+    flat, (slope, intercept) = values.reshape(-1), header.scale
     for start in range(0, flat.size, _BLOCK):
         block = flat[start : start + _BLOCK]
         stored = np.empty(block.size, header.dtype)
@@ -122,7 +128,7 @@ def _read(path: Path, stream: _Stream, header: VolumeHeader, shape: tuple[int, .
             block[...] = _native(stored)
             np.multiply(block, slope, out=block)
             np.add(block, intercept, out=block)
-    return scaled
+    return values
 
 
 def _empty(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
