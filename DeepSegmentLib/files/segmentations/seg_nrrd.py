@@ -20,7 +20,7 @@ from scipy import ndimage
 from DeepSegmentLib.data import LabelMap, Segment
 from DeepSegmentLib.errors import VolumeFileError
 from DeepSegmentLib.files.atomic import atomic_path
-from DeepSegmentLib.files.checks import refused_as_file, shortened
+from DeepSegmentLib.files.checks import check_finite, refused_as_file, shortened
 from DeepSegmentLib.files.volumes.header_text import real_number, whole_number
 from DeepSegmentLib.files.volumes.nrrd import read_nrrd_header
 from DeepSegmentLib.files.volumes.voxels import read_frames
@@ -89,6 +89,7 @@ def read_seg_nrrd(path: Path) -> LabelMap:
     if header.channels > _MOST_LAYERS:
         raise VolumeFileError(f"{path} has {header.channels} layers, more than {_MOST_LAYERS}; save it as a volume")
     (voxels,) = read_frames(path, header)
+    check_finite(path, voxels)
     layers = np.ascontiguousarray(as_labels(path, voxels))
     described = any(key.startswith(("Segment0_", "Segmentation_")) for key in header.metadata)
     with refused_as_file(path):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-MOST_FILES = 1 << 16
+MOST_FILES = 1 << 14
 """More slices than any scan has."""
 
 _NUMBER = re.compile(r"%(0?)([0-9]{0,2})d")

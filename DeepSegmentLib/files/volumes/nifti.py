@@ -3,8 +3,8 @@
 ITK's reader (5.4) fills what a truncated file lacks with zeros, takes NaN voxels for 0 and a voxel size of 0 or NaN for
 1 mm, ignores the scale of the sform, takes the voxels of x.nii when asked for x.nii.gz beside it, drops thin axes of
 files with channels, and refuses sheared sforms. A wrong place or wrong voxels must not pass silently, so this reader
-refuses or keeps all of these. Where a file holds two different positions, the
-choice is ITK's, so that 3D Slicer shows the result in the same place.
+refuses or keeps all of these. Where a file holds two different positions, the choice is ITK's, so that 3D Slicer shows
+the result in the same place.
 
 References:
     nifti1.h and nifti2.h of the NIfTI Data Format Working Group (fields, qform, units); itkNiftiImageIO.cxx (sform or
@@ -24,7 +24,7 @@ from DeepSegmentLib.files.opening import open_file
 
 from .header import Storage, VolumeHeader
 from .unpacking import ByteSource, DamagedError, PlainBytes, UnpackedBytes
-from .voxels import check_storage, read_frames
+from .voxels import check_storage, read_frames, value_type
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +75,6 @@ _NIFTI_2 = _layout(
         "units": ("i4", 500),
     },
 )
-_MAGIC_2 = b"n+2\0\r\n\x1a\n".rstrip(b"\0")
 _DTYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 _REFUSED_TYPES = {
     1: "single bits",
@@ -99,7 +98,7 @@ def read_nifti_header(path: Path) -> VolumeHeader:
     fields = _parse(path, raw)
     frames, channels, shape = _extent(path, fields["dim"])
     dtype, scale = _number_type(path, fields), _scale(fields)
-    check_extent(path, (frames, channels, *shape), dtype.itemsize if scale == (1.0, 0.0) else max(4, dtype.itemsize))
+    check_extent(path, (frames, channels, *shape), value_type(dtype, scale).itemsize)
     with refused_as_file(path):
         geometry = Geometry(shape, _affine(path, fields))
     offset = _offset(path, fields)
@@ -151,7 +150,7 @@ def _parse(path: Path, raw: bytes) -> Any:
 
 
 def _check_magic(path: Path, magic: bytes, of_nifti_1: bytes) -> None:
-    if magic in (b"ni1", b"ni2") or of_nifti_1 == b"ni1\0":
+    if magic[:3] in (b"ni1", b"ni2") or of_nifti_1 == b"ni1\0":
         raise VolumeFileError(f"{path} is half of a NIfTI pair (.hdr and .img); save it as one .nii file")
     if magic[:3] not in (b"n+1", b"n+2"):
         raise VolumeFileError(

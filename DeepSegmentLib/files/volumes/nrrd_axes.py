@@ -133,10 +133,10 @@ def read_axes(path: Path, fields: Mapping[str, str]) -> NrrdAxes:
     kinds = [word.lower() for word in _words(fields, "kinds", dimension, default="")]
     domain = [n for n, kind in enumerate(kinds) if kind in _SPATIAL]
     _check_axes(path, [sizes[n] for n in domain], [kinds[n] for n in domain])
-    letters = _letters(path, kinds, domain)
     for n, kind in enumerate(kinds):
         if n not in domain:
             _check_range(path, kind, sizes[n])
+    letters = _letters(path, kinds, domain)
     extents = {"t": 1, "c": 1} | dict(zip(letters, sizes, strict=True))
     steps, origin = _place(path, fields, domain, dimension)
     shape = (extents["k"], extents["j"], extents["i"])

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
     from .header import VolumeHeader
 
-_PACKED = ("gzip", "zlib", "bzip2")
 _BLOCK = 1 << 18  # numbers that are scaled at once
 _CHUNK = 1 << 20
 # CIFTI has the longest extensions that we know of, some ten million bytes.
 _MOST_SKIPPED = 1 << 26
-_MOST_INFLATION = 1032  # bytes that one byte of deflate can hold at most (zlib, "Technical Details")
+# Bytes that one packed byte can hold at most. Deflate: zlib, "Technical Details". bzip2: 900,000 bytes of runs, five of
+# them for 255, in a block of at least 21 bytes.
+_MOST_INFLATION = {"gzip": 1032, "zlib": 1032, "bzip2": 2_200_000}
 
 
 def check_storage(path: Path, header: VolumeHeader) -> None:
@@ -38,7 +39,7 @@ def check_storage(path: Path, header: VolumeHeader) -> None:
         VolumeFileError: They cannot, or one of them is missing.
     """
     storage = header.storage
-    packed = storage.packing in _PACKED
+    packed = storage.packing in _MOST_INFLATION
     if packed and not 0 <= storage.skip <= _MOST_SKIPPED:
         raise VolumeFileError(
             f"{path} is damaged: its header says that the voxels start at byte {storage.skip} of what is packed; copy "
@@ -46,13 +47,14 @@ def check_storage(path: Path, header: VolumeHeader) -> None:
         )
     least = _least_bytes(header)
     for file in storage.files:
-        size = _size(file)
-        room = size - storage.start if storage.packed_bytes is None else min(size, storage.packed_bytes)
-        room = room * _MOST_INFLATION if packed else room - max(storage.skip, -storage.skip - 1)
-        if least > room and storage.packing != "bzip2":  # which packs zeros by millions to one
+        left = _size(file) - storage.start
+        if storage.packed_bytes is not None:
+            left = min(left, storage.packed_bytes)
+        left = max(0, left if packed else left - max(storage.skip, -storage.skip - 1))
+        if least > left * _MOST_INFLATION.get(storage.packing, 1):
             raise VolumeFileError(
-                f"{path} is cut off: {size} bytes cannot hold the {least} bytes of voxels that its header claims; "
-                "copy it again from its source"
+                f"{path} is cut off: {left} {'packed ' * packed}bytes of voxels cannot hold the {least} that its "
+                "header claims; copy it again from its source"
             )
 
 
@@ -75,6 +77,14 @@ def read_frames(path: Path, header: VolumeHeader) -> Iterator[NDArray[Any]]:
         frames = np.moveaxis(numbers, axes.index("t"), 0) if "t" in axes else numbers[None]
         for frame in frames:
             yield _in_order(frame, axes.replace("t", ""))
+
+
+def value_type(dtype: np.dtype[Any], scale: tuple[float, float]) -> np.dtype[Any]:
+    """What stored numbers become; without a scale they stay what they are."""
+    if scale == (1.0, 0.0):
+        return dtype
+    wide = dtype.itemsize > 2 and dtype.newbyteorder("=") != np.float32
+    return np.dtype(np.float64 if wide else np.float32)
 
 
 def _least_bytes(header: VolumeHeader) -> int:
@@ -105,21 +115,20 @@ def _in_order(numbers: NDArray[Any], axes: str) -> NDArray[Any]:
 
 
 def _read(path: Path, stream: _Stream, header: VolumeHeader, shape: tuple[int, ...]) -> NDArray[Any]:
+    values = _empty(path, shape, value_type(header.dtype, header.scale))
     if header.scale == (1.0, 0.0):
-        stored = _empty(path, shape, header.dtype)
-        stream.fill(_bytes_of(stored))
-        return _native(stored)
-    wide = header.dtype.itemsize > 2 and header.dtype.newbyteorder("=") != np.float32
-    scaled = _empty(path, shape, np.dtype(np.float64 if wide else np.float32))
-    flat, slope, intercept = scaled.reshape(-1), header.scale[0], header.scale[1]
+        stream.fill(_bytes_of(values))
+        return _native(values)
+    flat, (slope, intercept) = values.reshape(-1), header.scale
     for start in range(0, flat.size, _BLOCK):
         block = flat[start : start + _BLOCK]
         stored = np.empty(block.size, header.dtype)
         stream.fill(_bytes_of(stored))
-        block[...] = _native(stored)
-        np.multiply(block, slope, out=block)
-        np.add(block, intercept, out=block)
-    return scaled
+        with np.errstate(all="ignore"):  # what is not finite afterwards is refused
+            block[...] = _native(stored)
+            np.multiply(block, slope, out=block)
+            np.add(block, intercept, out=block)
+    return values
 
 
 def _empty(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -189,11 +198,11 @@ class _Stream:
         for _ in range(storage.lines):
             if next(lines, None) is None:
                 raise DamagedError("its voxels would start behind its end")
-        if storage.packing not in _PACKED:
+        if storage.packing not in _MOST_INFLATION:
             file.seek(*((storage.skip, os.SEEK_CUR) if storage.skip >= 0 else (self._from_end(), os.SEEK_END)))
         self._source = _source(file, self._header)
         self._left = self._piece
-        if storage.packing in _PACKED:
+        if storage.packing in _MOST_INFLATION:
             _pass_over(self._source, storage.skip)
 
     def _from_end(self) -> int:

@@ -72,7 +72,8 @@ def _exact(words: list[bytes], dtype: np.dtype[Any]) -> NDArray[Any]:
     if max(map(len, words)) > _LONGEST_NUMBER:
         raise ValueError(f"{max(words, key=len)[:40]!r} is no number")
     if dtype.kind == "f":
-        return np.array([real_number(word.decode("ascii")) for word in words], dtype)
+        with np.errstate(over="ignore"):  # what is not finite is refused later
+            return np.array([real_number(word.decode("ascii")) for word in words], dtype)
     whole = [int(word) if word.lstrip(b"+-").isdigit() else int(real_number(word.decode("ascii"))) for word in words]
     limits = np.iinfo(dtype)
     if min(whole) < limits.min or max(whole) > limits.max:

@@ -1,5 +1,9 @@
 """Labelmaps on disk, as other programs read them."""
 
+import json
+import os
+import time
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -201,3 +205,101 @@ def test_several_layers_do_not_fit_an_image(tmp_path):
     with pytest.raises(VolumeFileError, match=r"\.seg\.nrrd"):
         write_segmentation(LabelMap(layers, Geometry.from_spacing((2, 2, 2), (1, 1, 1))), tmp_path / "a.nii.gz")
     assert not list(tmp_path.iterdir())
+
+
+CODE = {"scheme": "SCT", "value": "1", "meaning": "x"}
+SOUND = {"name": "a", "value": 1, "color": [1, 2, 3], "terminology": {"category": CODE, "type": CODE, "modifier": None}}
+ODD = (None, True, 0, -1, 1.5, 10**30, "x", "\ud800", [], [1], [[]], {}, {"a": 1})
+
+
+def _places(document):
+    """Where something can be put in a JSON document: chains of keys."""
+    yield ()
+    entries = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
+    for key, value in entries:
+        for place in _places(value):
+            yield (key, *place)
+
+
+def _replaced(document, place, value):
+    if not place:
+        return value
+    copy = document.copy()
+    copy[place[0]] = _replaced(document[place[0]], place[1:], value)
+    return copy
+
+
+def test_a_table_of_any_wrong_type_is_read_or_refused(tmp_path):
+    sitk.WriteImage(sitk.Image([2, 2, 2], sitk.sitkUInt8), str(tmp_path / "a.nii.gz"))
+    table = {"segments": [SOUND], "provenance": {"a": "b"}}
+    for place in _places(table):
+        for value in ODD:
+            (tmp_path / "a.labels.json").write_text(json.dumps(_replaced(table, place, value)))
+            for read in (read_labelmap, read_provenance):
+                try:
+                    read(tmp_path / "a.nii.gz")
+                except VolumeFileError as error:
+                    assert "a.labels.json" in str(error)  # noqa: PT017
+                    str(error).encode()
+
+
+def test_half_a_character_in_a_table_becomes_a_whole_one(tmp_path):
+    sitk.WriteImage(sitk.Image([2, 2, 2], sitk.sitkUInt8), str(tmp_path / "a.nii.gz"))
+    names = '"\\ud800 \\\\ud800 \\ud83d\\ude00"'
+    (tmp_path / "a.labels.json").write_text(f'{{"segments": [{{"name": {names}, "value": 1, "color": [1, 2, 3]}}]}}')
+    assert read_labelmap(tmp_path / "a.nii.gz").segments[0].name == "\ufffd \\ud800 \U0001f600"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes as files are POSIX")
+def test_a_table_that_is_a_pipe_is_refused(tmp_path):
+    sitk.WriteImage(sitk.Image([2, 2, 2], sitk.sitkUInt8), str(tmp_path / "a.nii.gz"))
+    os.mkfifo(tmp_path / "a.labels.json")
+    with pytest.raises(VolumeFileError, match="plain file"):
+        read_labelmap(tmp_path / "a.nii.gz")
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        {"Layer": "-1"},
+        {"Layer": "1" + "0" * 30},
+        {"Layer": "9" * 9999},
+        {"LabelValue": "0"},
+        {"LabelValue": "70000"},
+        {"LabelValue": "1e3"},
+        {"Color": "nan 0 0"},
+        {"Color": "inf 0 0"},
+        {"Color": "1e300 0 0"},
+        {"Color": "1 0"},
+        {"Color": "2 0 0"},
+    ],
+)
+def test_absurd_words_of_a_segment_are_refused(tmp_path, pairs):
+    words = {"ID": "a", "Name": "a" * 100_000, "Color": "1 0 0"} | pairs
+    lines = "".join(f"Segment0_{key}:={value}\n" for key, value in words.items())
+    header = "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 2 2 2\nencoding: raw\n"
+    (tmp_path / "a.seg.nrrd").write_bytes(f"{header}{lines}\n".encode() + bytes(8))
+    with pytest.raises(VolumeFileError, match=r"a\.seg\.nrrd") as caught:
+        read_labelmap(tmp_path / "a.seg.nrrd")
+    assert len(str(caught.value)) < 1000
+
+
+def test_very_many_segments_take_time_in_proportion(tmp_path):
+    lines = "".join(
+        f"Segment{n}_ID:=s\nSegment{n}_Name:=s\nSegment{n}_Color:=1 0 0\nSegment{n}_LabelValue:={n % 65535 + 1}\n"
+        f"Segment{n}_Layer:={n // 65535}\n"
+        for n in range(70_000)
+    )
+    header = "NRRD0004\ntype: ushort\ndimension: 4\nsizes: 2 2 2 2\nkinds: list domain domain domain\nencoding: raw\n"
+    (tmp_path / "a.seg.nrrd").write_bytes(f"{header}endian: little\n{lines}\n".encode() + bytes(32))
+    began = time.perf_counter()
+    assert len(read_labelmap(tmp_path / "a.seg.nrrd").segments) == 70_000
+    assert time.perf_counter() - began < 60
+
+
+def test_a_segmentation_of_nan_is_refused(tmp_path):
+    sitk.WriteImage(sitk.GetImageFromArray(np.full((2, 2, 2), np.nan, np.float32)), str(tmp_path / "a.seg.nrrd"))
+    with pytest.raises(VolumeFileError, match="NaN"):
+        read_labelmap(tmp_path / "a.seg.nrrd")

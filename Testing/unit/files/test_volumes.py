@@ -3,6 +3,7 @@
 import struct
 from itertools import product
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -217,3 +218,55 @@ def test_agreement_on_real_files(shared_data):
         corner = [n - 1 for n in image.GetSize()]
         ras = np.array(image.TransformIndexToPhysicalPoint(corner)) * [-1, -1, 1]
         assert np.allclose(volume.geometry.index_to_ras(corner[::-1]), ras, atol=1e-2)
+
+
+@several_files
+@given(
+    volume=volumes(most_channels=1),
+    kind=st.sampled_from([nibabel.Nifti1Image, nibabel.Nifti2Image]),
+    order=st.sampled_from("<>"),
+    suffix=st.sampled_from([".nii", ".nii.gz"]),
+    extension=st.binary(max_size=3000),
+)
+def test_what_nibabel_writes_is_read(tmp_path, volume, kind, order, suffix, extension):
+    """NIfTI-1 and NIfTI-2 in both byte orders, with an extension before the voxels."""
+    voxels = volume.voxels[0].T
+    image = kind(voxels, volume.geometry.affine[:, [2, 1, 0, 3]], kind.header_class(endianness=order))
+    image.set_data_dtype(voxels.dtype)
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", extension))
+    nibabel.save(image, tmp_path / f"a{suffix}")
+    again = read_volume(tmp_path / f"a{suffix}")
+    assert np.array_equal(again.voxels, volume.voxels)
+    assert again.voxels.dtype == volume.voxels.dtype
+    assert again.geometry.is_close(volume.geometry, tolerance_mm=1e-2)
+
+
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+@pytest.mark.parametrize("stored", ["u1", "i2", "i4", "i8", "f4", "f8"])
+def test_scaled_values_are_those_of_nibabel(tmp_path, kind, stored):
+    image = kind(np.arange(24, dtype=stored).reshape(2, 3, 4), np.eye(4), dtype=stored)
+    image.header.set_slope_inter(0.25, -3)
+    image.header["scl_slope"], image.header["scl_inter"] = 0.25, -3
+    raw = tmp_path / "a.nii"
+    nibabel.save(image, raw)
+    content = bytearray(raw.read_bytes())
+    place, word = (112, "<2f") if kind is nibabel.Nifti1Image else (176, "<2d")
+    struct.pack_into(word, content, place, 0.25, -3)
+    raw.write_bytes(content)
+    assert np.allclose(read_volume(raw).voxels[0].T, nibabel.load(raw).get_fdata())
+
+
+def test_a_nifti_2_file_of_channels_and_frames(tmp_path):
+    numbers = np.arange(2 * 3 * 4 * 5, dtype=np.int16).reshape(2, 3, 4, 5)
+    nibabel.save(nibabel.Nifti2Image(numbers, np.eye(4)), tmp_path / "a.nii")
+    frames = list(read_frames(tmp_path / "a.nii"))
+    assert np.array_equal(np.stack([frame.voxels[0].T for frame in frames], axis=-1), numbers)
+    nibabel.save(nibabel.Nifti2Image(numbers[:, :, :, None], np.eye(4)), tmp_path / "b.nii")
+    assert np.array_equal(np.moveaxis(read_volume(tmp_path / "b.nii").voxels.T, -1, 3)[:, :, :], numbers)
+
+
+def test_a_pair_of_nifti_2_is_refused(tmp_path):
+    nibabel.save(nibabel.Nifti2Pair(np.zeros((2, 2, 2), np.int16), np.eye(4)), tmp_path / "a.img")
+    (tmp_path / "a.hdr").rename(tmp_path / "a.nii")
+    with pytest.raises(VolumeFileError, match="half of a NIfTI pair"):
+        read_volume(tmp_path / "a.nii")
