@@ -13,7 +13,7 @@ from DeepSegmentLib.data import Code, LabelMap, Segment, Terminology, Volume
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.atomic import atomic_paths
 from DeepSegmentLib.files.checks import check_file, refused_as_file, shortened
-from DeepSegmentLib.files.opening import open_file, read_json
+from DeepSegmentLib.files.opening import read_json
 from DeepSegmentLib.files.targets import Output
 from DeepSegmentLib.files.volumes import WRITABLE_SUFFIXES, check_suffix, read_volume, volume_stem, write_volume
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _T = TypeVar("_T")
+_TOGETHER_S = 60.0  # labels that are younger than their table by more were changed since
 _LARGEST_TABLE = 1 << 26  # bytes; 65,535 segments with their terms have some thirty million
 
 
@@ -84,9 +85,8 @@ def write_labelmap(label_map: LabelMap, path: Path, provenance: Mapping[str, str
     }
     with atomic_paths([label_table_path(path), path]) as (fresh_table, fresh_image):
         write_volume(Volume(label_map.layers, label_map.geometry), fresh_image)
-        # ASCII, because a name may hold what UTF-8 cannot.
-        text = json.dumps(table | {"file_crc32": _file_checksum(fresh_image)}, indent=2) + "\n"
-        fresh_table.write_text(text, encoding="ascii", newline="\n")
+        # ASCII, because a name may hold what UTF-8 cannot; last, so that the table is no older than the labels.
+        fresh_table.write_text(json.dumps(table, indent=2) + "\n", encoding="ascii", newline="\n")
 
 
 def labels_checksum(layers: NDArray[Any]) -> str:
@@ -117,8 +117,6 @@ class _OtherLabelsError(VolumeFileError):
 
 
 def _read_pair(path: Path) -> LabelMap:
-    check_file(path)
-    before = _state(path)
     volume = read_volume(path)
     if volume.channels > 1:
         raise VolumeFileError(
@@ -126,7 +124,7 @@ def _read_pair(path: Path) -> LabelMap:
         )
     layers = as_labels(path, volume.voxels)
     table = label_table_path(path)
-    segments = _named(table, path, before, layers) if table.exists() else unnamed_segments(layers)
+    segments = _named(table, path, layers) if table.exists() else unnamed_segments(layers)
     with refused_as_file(table):
         return LabelMap(_wide_enough(layers, segments), volume.geometry, segments)
 
@@ -156,44 +154,24 @@ def _to_json(segment: Segment) -> dict[str, Any]:
     return document
 
 
-def _named(table: Path, path: Path, before: tuple[int, ...], layers: NDArray[Any]) -> tuple[Segment, ...]:
+def _named(table: Path, path: Path, layers: NDArray[Any]) -> tuple[Segment, ...]:
     """The segments of a table, which must be that of these labels."""
     document = _load(table)
-    if not _belongs(document, path, before, layers):
+    checksum = document.get("labels_crc32")  # tables of earlier versions have none
+    if checksum and checksum != labels_checksum(layers) and not _edited_since(path, table):
         raise _OtherLabelsError(
-            f"{table} is the table of other labels than those beside it, which another program changed or another run "
-            'left behind; segment again, or remove it to do without names (its line "labels_crc32", if its names are '
-            "right)"
+            f"{table} is the table of other labels than those beside it, which another run left behind; segment again, "
+            'or remove it to do without names (its line "labels_crc32", if its names are right)'
         )
     return _read_table(table, document)
 
 
-def _belongs(document: Mapping[str, Any], path: Path, before: tuple[int, ...], layers: NDArray[Any]) -> bool:
-    """Whether a table is that of these labels, which were read from a file that was in this state before.
+def _edited_since(path: Path, table: Path) -> bool:
+    """Whether labels were changed after they were written with their table, as by a program in which they are mended.
 
-    The sum of the file is asked first: a compressed file is far smaller than its labels. A file in another format has
-    another sum, and the same labels.
+    Two runs that part a table from its labels do so within seconds.
     """
-    known = document.get("labels_crc32")
-    if not known:  # tables of earlier versions have none
-        return True
-    if document.get("file_crc32") == _file_checksum(path) and _state(path) == before:
-        return True
-    return bool(known == labels_checksum(layers))
-
-
-def _state(path: Path) -> tuple[int, ...]:
-    """What changes when a file is replaced."""
-    found = path.stat()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _file_checksum(path: Path) -> str:
-    total = 0
-    with open_file(path) as file:
-        while block := file.read(1 << 20):
-            total = crc32(block, total)
-    return f"{total:08x}"
+    return path.stat().st_mtime > table.stat().st_mtime + _TOGETHER_S
 
 
 def _read_table(path: Path, document: Mapping[str, Any]) -> tuple[Segment, ...]:

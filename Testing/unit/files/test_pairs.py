@@ -6,13 +6,15 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
-from DeepSegmentLib.data import Geometry, LabelMap, Segment
+from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 from DeepSegmentLib.errors import VolumeFileError
 from DeepSegmentLib.files.segmentations.labelmaps import label_table_path, read_labelmap, write_segmentation
+from DeepSegmentLib.files.volumes import write_volume
 
 GRID = Geometry.from_spacing((3, 4, 5), (1, 1, 1))
 
@@ -119,6 +121,17 @@ def test_the_table_of_other_labels_is_refused_until_the_user_says_that_it_is_rig
     del document["labels_crc32"]
     table.write_text(json.dumps(document))
     assert read_labelmap(tmp_path / "a.nrrd").segments[0].name == "of 2"
+
+
+def test_labels_that_another_program_mended_keep_their_names(tmp_path):
+    path, labels = tmp_path / "a.nii.gz", _labels(1)
+    write_segmentation(labels, path)
+    mended = labels.layers.copy()
+    mended[0, 0] = 0
+    write_volume(Volume(mended, GRID), path)
+    os.utime(path, (time.time() + 300, time.time() + 300))
+    assert read_labelmap(path).segments == labels.segments
+    assert np.array_equal(read_labelmap(path).layers, mended)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
