@@ -95,6 +95,9 @@ def _add_segment(commands: _Commands[argparse.ArgumentParser]) -> None:
         metavar=("R0", "A0", "S0", "R1", "A1", "S1"),
         help="only inside this block: two opposite corners in RAS millimetres",
     )
+    parser.add_argument(
+        "--any-spacing", action="store_true", help="the spacing is right although it is under 0.05 or over 30 mm"
+    )
     parser.add_argument("--series", metavar="UID", help="which DICOM series, where the folder holds several")
     parser.add_argument(
         "--save-probabilities", nargs="+", default=[], metavar="SEGMENT", help="write maps of these segments"
@@ -126,6 +129,7 @@ def _segment(options: argparse.Namespace) -> int:
         probabilities=tuple(options.save_probabilities),
         uncertainty=options.save_uncertainty,
         clean_up=not options.raw,
+        any_spacing=options.any_spacing,
     )
     request = SegmentRequest(
         source=options.input,

@@ -64,13 +64,39 @@ def prepare(
     box = content if region is None else region.intersect(content)
     if box.size == 0:
         box = content
-    channels = []
-    for voxels, channel in zip(oriented.crop(content).voxels, spec.channels, strict=True):
+    channels = np.empty((volume.channels, *box.shape), dtype=np.float32)
+    for n, (voxels, channel) in enumerate(zip(oriented.crop(content).voxels, spec.channels, strict=True)):
         on_step()
-        channels.append(normalize(voxels, channel.normalization)[box.shift(_negative(content.start)).to_slices()])
-    normalized = Volume(np.stack(channels), oriented.geometry.crop(box), volume.name)
+        channels[n] = normalize(voxels, channel.normalization)[box.shift(_negative(content.start)).to_slices()]
+    normalized = Volume(channels, oriented.geometry.crop(box), volume.name)
     geometry = normalized.geometry.resampled(spec.spacing_mm or normalized.geometry.spacing_mm)
     return Prepared(resample(normalized, geometry, on_step), box, oriented.geometry)
+
+
+def regions(
+    geometry: Geometry, spec: ModelSpec, region_ras: NDArray[np.float64] | None
+) -> tuple[Box | None, Box | None]:
+    """What to prepare (with half a patch of context around) and where labels may be written, both oriented.
+
+    Args:
+        geometry: Grid of the volume.
+        spec: The model.
+        region_ras: Two opposite corners (2, 3) in RAS mm, or None for the whole volume.
+
+    Raises:
+        InvalidInputError: No voxel of the grid lies in the region.
+    """
+    if region_ras is None:
+        return None, None
+    oriented, _, _ = geometry.oriented(spec.orientation)
+    inside = region_box(oriented, region_ras)
+    return region_box(oriented, region_ras, margin_mm=context_mm(oriented, spec)), inside
+
+
+def context_mm(oriented: Geometry, spec: ModelSpec) -> float:
+    """How far the network looks beyond a region: half a patch along its longest axis."""
+    spacing = spec.spacing_mm or oriented.spacing_mm
+    return max(n * step for n, step in zip(spec.patch_shape, spacing, strict=True)) / 2
 
 
 def content_box(volume: Volume) -> Box:
@@ -103,9 +129,9 @@ def region_box(geometry: Geometry, corners_ras: NDArray[np.float64], *, margin_m
     corners = np.array(np.meshgrid(*zip(low, high, strict=True))).reshape(3, -1).T
     index = geometry.ras_to_index(corners)
     margin = margin_mm / np.asarray(geometry.spacing_mm)
-    start = np.ceil(index.min(axis=0) - margin - 1e-6).astype(int)
-    stop = np.floor(index.max(axis=0) + margin + 1e-6).astype(int) + 1
-    box = Box(as_index(start), as_index(np.maximum(start, stop))).intersect(Box.of_shape(geometry.shape))
+    start = np.clip(np.ceil(index.min(axis=0) - margin - 1e-6), 0, geometry.shape)
+    stop = np.clip(np.floor(index.max(axis=0) + margin + 1e-6) + 1, start, geometry.shape)
+    box = Box(as_index(start), as_index(stop))
     if box.size == 0:
         raise InvalidInputError(f"the region {low.tolist()} to {high.tolist()} (RAS mm) lies outside the volume")
     return box
