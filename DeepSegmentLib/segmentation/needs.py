@@ -78,8 +78,9 @@ def _preparing(spec: ModelSpec, geometry: Geometry, part: Index, grid: Index) ->
     """The normalised part, and beside it what normalising one channel or resampling all of them takes."""
     channels, voxels = len(spec.channels), math.prod(geometry.shape)
     matrices = _MATRIX_BYTES * max(a * b for a, b in zip(part, grid, strict=True))
-    # Values, centred values, and their squares in float64.
-    normalizing = 4 * _FLOAT * voxels
+    # Values; of percentiles, sorted copies of them, too.
+    sorted_copies = any(channel.normalization.kind == "percentile" for channel in spec.channels)
+    normalizing = (3 if sorted_copies else 2) * _FLOAT * voxels
     sizes = [math.prod(part)]
     shape = list(part)
     for axis in sorted(range(3), key=lambda axis: grid[axis] / part[axis]):
