@@ -104,7 +104,11 @@ def inside(folder: Path, name: str) -> Path:
     if not parts.parts or "\0" in name or ":" in name or parts.is_absolute() or ".." in parts.parts:
         raise VolumeFileError(f"{name!r} leads out of the folder {folder}; data must lie beside the file that names it")
     path = folder / parts
-    if not path.resolve().is_relative_to(folder.resolve()):
+    try:
+        is_inside = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError) as error:  # links in a loop, a name that is too long
+        raise VolumeFileError(f"{path} cannot be read: {_reason(error)}; check the links on its way") from error
+    if not is_inside:
         raise VolumeFileError(
             f"{path} is a link out of the folder {folder}; copy the data beside the file that names it"
         )

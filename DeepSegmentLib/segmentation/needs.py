@@ -70,8 +70,15 @@ def needs_of(spec: ModelSpec, geometry: Geometry, settings: PredictSettings, box
         kept + _finishing(spec, geometry, settings),
     )
     features = spec.network.features[0] * _MAPS_ALIVE + spec.network.out_channels
-    network = _FLOAT * features * math.prod(spec.patch_shape)
+    network = _FLOAT * features * _padded_patch(spec)
     return Needs(count_passes(grid.shape, tiles), max(phases) + _SCRATCH_BYTES, network)
+
+
+def _padded_patch(spec: ModelSpec) -> int:
+    """Voxels of a patch as the network sees it: each axis is a multiple of what it is down-sampled by, see `runtime`."""
+    divisor = (1, *spec.network.divisor)[-3:]
+    padded = [-(-n // step) * step for n, step in zip(spec.patch_shape, divisor, strict=True)]
+    return math.prod(padded) * (2 if padded == list(divisor) else 1)
 
 
 def _preparing(spec: ModelSpec, geometry: Geometry, part: Index, grid: Index) -> int:
