@@ -21,7 +21,6 @@ from DeepSegmentLib.files.segmentations.labelmaps import (
 )
 from DeepSegmentLib.files.volumes import read_input
 from DeepSegmentLib.imaging.label_grids import match_grid
-from DeepSegmentLib.refinement.history import unpack
 from DeepSegmentLib.refinement.session import RefinementSession
 from DeepSegmentLib.refinement.settings import RefineSettings
 
@@ -252,17 +251,14 @@ def _radius(session: RefinementSession, prompt: Prompt, request: CorrectRequest)
 
 def _replayed(volume: Volume, journal: Journal, limits: Mapping[str, Any]) -> RefinementSession:
     """A session at the end of a journal, with its history."""
-    start = journal.start()
-    session, layers = RefinementSession(volume, start, **limits), start.layers.copy()
+    session = RefinementSession(volume, journal.start(), **limits)
     for entry in journal.entries():
-        update = unpack(entry.change, layers[entry.change.layer])
-        layers[(update.layer, *update.box.to_slices())] = update.after
         if entry.kind == "undo":
             session.undo()
         elif entry.kind == "redo":
             session.redo()
         else:
-            session.edit(update, entry.prompt)
+            session.replay(entry.change, entry.prompt)
     return session
 
 
