@@ -95,9 +95,7 @@ def _add_segment(commands: _Commands[argparse.ArgumentParser]) -> None:
         metavar=("R0", "A0", "S0", "R1", "A1", "S1"),
         help="only inside this block: two opposite corners in RAS millimetres",
     )
-    parser.add_argument(
-        "--any-spacing", action="store_true", help="the spacing is right although it is under 0.05 or over 30 mm"
-    )
+    parser.add_argument("--any-spacing", action="store_true", help="take voxels under 0.05 or over 30 mm, too")
     parser.add_argument("--series", metavar="UID", help="which DICOM series, where the folder holds several")
     parser.add_argument(
         "--save-probabilities", nargs="+", default=[], metavar="SEGMENT", help="write maps of these segments"

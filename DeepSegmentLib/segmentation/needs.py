@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from DeepSegmentLib.data import Box
@@ -75,7 +76,7 @@ def needs_of(spec: ModelSpec, geometry: Geometry, settings: PredictSettings, box
 
 
 def _padded_patch(spec: ModelSpec) -> int:
-    """Voxels of a patch as the network sees it: each axis is a multiple of what it is down-sampled by, see `runtime`."""
+    """Voxels of a patch as the network sees it: multiples of what it is down-sampled by, see `networks.runtime`."""
     divisor = (1, *spec.network.divisor)[-3:]
     padded = [-(-n // step) * step for n, step in zip(spec.patch_shape, divisor, strict=True)]
     return math.prod(padded) * (2 if padded == list(divisor) else 1)
@@ -93,7 +94,7 @@ def _preparing(spec: ModelSpec, geometry: Geometry, part: Index, grid: Index) ->
     for axis in sorted(range(3), key=lambda axis: grid[axis] / part[axis]):
         shape[axis] = grid[axis]
         sizes.append(math.prod(shape))
-    resampling = _FLOAT * channels * max(a + b for a, b in zip(sizes, sizes[1:], strict=False))
+    resampling = _FLOAT * channels * max(a + b for a, b in pairwise(sizes))
     slab = 3 * _FLOAT * min(SLAB_VOXELS, channels * max(sizes))
     return _FLOAT * channels * math.prod(part) + max(normalizing, resampling + matrices + slab)
 

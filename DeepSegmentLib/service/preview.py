@@ -119,9 +119,7 @@ def _panel(
     return picture
 
 
-def _largest_in(
-    labels: list[NDArray[Any]], segments: tuple[Segment, ...]
-) -> list[tuple[Segment, tuple[slice, slice]]]:
+def _largest_in(labels: list[NDArray[Any]], segments: tuple[Segment, ...]) -> list[tuple[Segment, tuple[slice, slice]]]:
     """The segments that a slice shows, the largest boxes first and no more than can be told apart; and their boxes."""
     boxes = [ndimage.find_objects(plane) for plane in labels]
     found = [

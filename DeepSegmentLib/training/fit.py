@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.errors import InvalidInputError, ModelError
 
 from .losses import deeply_supervised
 
@@ -102,15 +102,28 @@ def fit(
 
     Returns:
         The network with the moving average of the weights, in evaluation mode.
+
+    Raises:
+        ModelError: The checkpoint is damaged, or of another network.
     """
     state = _TrainingState(network, settings, loss)
     if checkpoint.exists():
-        state.restore(torch.load(checkpoint, weights_only=True))
+        _resume(state, checkpoint)
     for image, target in _batches(source, settings, start=state.iteration):
         on_step(StepFinished(state.iteration + 1, state.step(image, target)))
         if state.iteration % settings.checkpoint_every == 0 or state.iteration == settings.iterations:
             _save(state.snapshot(), checkpoint)
     return state.average.eval()
+
+
+def _resume(state: _TrainingState, checkpoint: Path) -> None:
+    try:
+        state.restore(torch.load(checkpoint, weights_only=True))
+    except Exception as error:  # whatever torch's unpickler, which runs no code, says to foreign files
+        raise ModelError(
+            f"{checkpoint} holds no training state of this network ({str(error).strip()[:200]}); name another file, or "
+            "delete it to begin anew"
+        ) from error
 
 
 class _TrainingState:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
-
 from DeepSegmentLib.files.opening import open_file
 
 from .lines import checksum_of, read_entry, read_header

@@ -40,7 +40,7 @@ def unpack_model(archive: Path, folder: Path) -> None:
         ModelError: The archive cannot be read, or holds anything but one model.
     """
     try:
-        with open_file(archive) as file, ZipFile(_ShortReads(file)) as source, new_folder(folder) as fresh:  # type: ignore[call-overload]
+        with open_file(archive) as file, ZipFile(_ShortReads(file)) as source, new_folder(folder) as fresh:
             for info in _model_members(archive, source):
                 with source.open(info) as packed, (fresh / PurePosixPath(info.filename).name).open("wb") as plain:
                     shutil.copyfileobj(packed, plain, _LARGEST_READ >> 1)

@@ -122,7 +122,7 @@ def test_a_line_without_end_is_refused(folder, monkeypatch):
 def test_lines_of_too_many_or_too_deep_values_are_refused(text):
     body = b'{"number":' + text
     line = body + b',"crc":"%08x"}\n' % zlib.crc32(body)
-    with pytest.raises(InvalidInputError, match="nested deeper|more than 2097152 values"):
+    with pytest.raises(InvalidInputError, match=r"nested deeper|more than 2097152 values"):
         read_entry(line, 0, 1, header_of((4, 4, 4)))
 
 

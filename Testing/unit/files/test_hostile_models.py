@@ -1,4 +1,4 @@
-"""Models that want memory, time, or files that are not theirs: refused by name, at once, and before anything is made."""
+"""Models that want memory, time, or files that are not theirs: refused by name, before anything is made."""
 
 import hashlib
 import json
@@ -75,10 +75,12 @@ def test_any_value_anywhere_is_taken_or_refused_at_once_and_in_few_words(saved, 
     folder = tmp_path_factory.mktemp("m")
     (folder / SPEC_FILE).write_text(json.dumps(document))
     start = time.perf_counter()
+    refusal = ""
     try:
         read_spec(folder)
     except ModelError as error:
-        assert len(str(error)) < 1500 + len(str(folder))
+        refusal = str(error)
+    assert len(refusal) < 1500 + len(str(folder))
     assert time.perf_counter() - start < 1
 
 

@@ -45,7 +45,8 @@ settings = st.builds(
     PredictSettings,
     overlap=st.floats(0, 0.9),
     mirror=st.booleans(),
-    region_ras=st.none() | st.lists(st.floats(-1e7, 1e7), min_size=6, max_size=6).map(lambda six: np.reshape(six, (2, 3))),
+    region_ras=st.none()
+    | st.lists(st.floats(-1e7, 1e7), min_size=6, max_size=6).map(lambda six: np.reshape(six, (2, 3))),
     probabilities=st.lists(names, max_size=3).map(tuple),
     uncertainty=st.booleans(),
     clean_up=st.booleans(),

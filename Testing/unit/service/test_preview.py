@@ -9,6 +9,7 @@ from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 from DeepSegmentLib.service.preview import draw_preview
 
 RED = (255, 0, 0)
+RIGHT = (Segment("right", 3, RED),)
 GRID = Geometry.from_spacing((20, 24, 22), (2, 1, 1.5))
 
 
@@ -62,7 +63,7 @@ def test_a_constant_volume_is_drawn():
     assert draw_preview(volume, labels, title="").width > 400
 
 
-def _picture(shape, spacing, labels=None, segments=(Segment("right", 3, RED),), title=""):
+def _picture(shape, spacing, labels=None, segments=RIGHT, title=""):
     grid = Geometry.from_spacing(shape, spacing)
     if labels is None:
         labels = np.zeros(shape, np.uint16)
