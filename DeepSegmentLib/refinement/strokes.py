@@ -31,7 +31,7 @@ _SAMPLES_AT_ONCE = 1 << 18
 _MOST_VISITS = 500_000_000
 """Voxels that the sides of one prompt are compared with, in all. Some ten seconds of work."""
 
-_BYTES_PER_VOXEL = 120
+BYTES_PER_VOXEL = 150
 """Memory that a correction takes for a voxel of its block, at most: indices, places, distances, intensities."""
 
 
@@ -229,7 +229,7 @@ def check_room(box: Box) -> None:
     Raises:
         ResourceError: It does not.
     """
-    available, needed = available_memory_bytes(), _BYTES_PER_VOXEL * box.size
+    available, needed = available_memory_bytes(), BYTES_PER_VOXEL * box.size
     if available is not None and needed > available:
         raise ResourceError(
             f"the prompt reaches {box.size} voxels and needs {needed / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB "

@@ -119,6 +119,31 @@ def test_a_radius_beyond_the_volume_takes_the_volume_and_no_more():
     assert update.box.size <= 30 * 40 * 50
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        Point("Cyst", True, np.full(3, 30.0)),
+        Scribble("Cyst", True, np.array([[5.0, 5, 5], [50, 50, 30]]), 3.0),
+        BoxPrompt("Cyst", True, np.array([[0.0] * 3, [60] * 3])),
+        BoxPrompt("Cyst", False, np.array([[0.0] * 3, [60] * 3])),
+        Lasso("Cyst", True, np.array([[0.0, 0, 20], [60, 0, 20], [60, 60, 20], [0, 60, 20]]), 60.0),
+    ],
+    ids=["point", "scribble", "box", "negative box", "lasso"],
+)
+def test_a_correction_takes_no_more_memory_than_is_asked_for(prompt):
+    grid = Geometry.from_spacing((40, 60, 60), (1, 1, 1))
+    noise = np.random.default_rng(0).normal(size=(1, *grid.shape)).astype(np.float32)
+    labels = LabelMap(np.zeros((1, *grid.shape), np.uint8), grid, (Segment("Cyst", 1),))
+    session = RefinementSession(Volume(noise, grid), labels)
+    session.apply(Point("Cyst", True, np.full(3, 30.0)), RefineSettings(radius_mm=3))  # what is loaded once
+    tracemalloc.start()
+    try:
+        session.preview(prompt, RefineSettings(radius_mm=100))
+        assert tracemalloc.get_traced_memory()[1] < strokes.BYTES_PER_VOXEL * 40 * 60 * 60
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_block_that_does_not_fit_into_memory_is_refused(monkeypatch):
     monkeypatch.setattr(strokes, "available_memory_bytes", lambda: 1 << 20)
     volume = Volume(np.zeros((1, *GRID.shape), np.float32), GRID)
