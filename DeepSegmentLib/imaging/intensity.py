@@ -12,6 +12,9 @@ from DeepSegmentLib.errors import InvalidInputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+LARGEST_INTENSITY = 1e30
+"""Of a volume; differences and quotients of such numbers are still numbers in float32."""
+
 _AT_ONCE = 1 << 20
 
 NormalizationKind = Literal["none", "zscore", "window", "percentile"]
@@ -52,6 +55,9 @@ class Normalization:
             raise InvalidInputError(f"percentiles must be in 0..100, got {self.low} and {self.high}")
         if not self.std > 0:
             raise InvalidInputError(f"normalisation needs std > 0, got {self.std}")
+        numbers = (self.low, self.high, self.mean, self.std, 1 / self.std)
+        if max(map(abs, numbers)) > LARGEST_INTENSITY:
+            raise InvalidInputError(f"normalisation needs numbers that float32 can divide by, got {numbers[:4]}")
 
 
 def normalize(channel: NDArray[Any], normalization: Normalization) -> NDArray[np.float32]:

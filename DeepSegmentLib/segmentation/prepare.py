@@ -11,7 +11,7 @@ from DeepSegmentLib.data import Box, Geometry, Volume
 from DeepSegmentLib.data.geometry import as_index, bounding_box
 from DeepSegmentLib.data.progress import unwatched
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.imaging.intensity import normalize
+from DeepSegmentLib.imaging.intensity import LARGEST_INTENSITY, normalize
 from DeepSegmentLib.imaging.resampling import resample
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def prepare(
         on_step: Called between the steps; may raise `Cancelled`.
 
     Raises:
-        InvalidInputError: Wrong number of channels, or NaN or infinite voxels.
+        InvalidInputError: Wrong number of channels, or NaN, infinite or absurdly large voxels.
     """
     _check(volume, spec)
     on_step()
@@ -143,8 +143,11 @@ def _check(volume: Volume, spec: ModelSpec) -> None:
         raise InvalidInputError(
             f"model {spec.name} needs {len(spec.channels)} channel(s) ({names}), the volume has {volume.channels}"
         )
-    if volume.voxels.dtype.kind == "f" and not np.isfinite(volume.voxels).all():
-        raise InvalidInputError(f"volume {volume.name!r} has NaN or infinite voxels; replace them first")
+    low, high = volume.voxels.min(), volume.voxels.max()
+    if not -LARGEST_INTENSITY <= low <= high <= LARGEST_INTENSITY:  # false for NaN, too
+        raise InvalidInputError(
+            f"volume {volume.name!r} has NaN or infinite voxels, or some beyond {LARGEST_INTENSITY:g}; replace them first"
+        )
 
 
 def _negative(index: tuple[int, int, int]) -> tuple[int, int, int]:

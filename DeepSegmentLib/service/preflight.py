@@ -140,6 +140,8 @@ def _free_bytes() -> int | None:
 
 def _what_fits(spec: ModelSpec, geometry: Geometry, settings: PredictSettings, free: int) -> str:
     """What to do to need no more than the free memory."""
+    if needs_of(spec, geometry, settings).network_bytes > free:
+        return f"take a smaller model or a GPU: one patch of {spec.name} needs more than that"
     without = replace(settings, probabilities=(), uncertainty=False)
     shape = _largest_part(spec, geometry, settings, free) or _largest_part(spec, geometry, without, free)
     if shape is None:

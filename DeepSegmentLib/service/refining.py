@@ -157,6 +157,8 @@ class CorrectRequest:
             raise InvalidInputError("an image, its labels and prompts are needed, or a journal to resume")
         if self.resume and (self.image is None) != (self.prompts is None):
             raise InvalidInputError("to correct on from a journal, the image and prompts are needed, both of them")
+        if self.radius_mm is not None:
+            replace(self.settings, radius_mm=self.radius_mm)  # refuses one that has no sense before files are read
 
 
 def correct_files(request: CorrectRequest) -> dict[str, Any]:

@@ -135,6 +135,15 @@ def test_a_volume_that_fits_in_no_way_is_to_be_cropped(folder, free):
         check(folder, Geometry.from_spacing((100, 100, 100), (1, 1, 1)), PredictSettings())
 
 
+def test_a_patch_that_fits_nowhere_is_the_models_fault(tmp_path, free):
+    unet = UNet(TINY_UNET)
+    save_model(tmp_path / "wide", model_spec(patch_shape=(1000, 1000, 1000)), unet, card="")
+    free(4 << 30)
+    volume = Volume(np.zeros((1, 5, 5, 5), np.float32), Geometry.from_spacing((5, 5, 5), (1, 1, 1)))
+    with pytest.raises(ResourceError, match="take a smaller model or a GPU: one patch of tiny-brain needs more"):
+        segment_volume(volume, str(tmp_path / "wide"), device="cpu")
+
+
 def test_a_system_that_tells_no_memory_refuses_nothing(folder, free):
     free(None)
     check(folder, Geometry.from_spacing((300, 300, 300), (1, 1, 1)), PredictSettings())
