@@ -146,7 +146,8 @@ def _check(volume: Volume, spec: ModelSpec) -> None:
     low, high = volume.voxels.min(), volume.voxels.max()
     if not -LARGEST_INTENSITY <= low <= high <= LARGEST_INTENSITY:  # false for NaN, too
         raise InvalidInputError(
-            f"volume {volume.name!r} has NaN or infinite voxels, or some beyond {LARGEST_INTENSITY:g}; replace them first"
+            f"volume {volume.name!r} has NaN or infinite voxels, or some beyond {LARGEST_INTENSITY:g}; replace them "
+            "first"
         )
 
 
