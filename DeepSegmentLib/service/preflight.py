@@ -126,7 +126,7 @@ def check_spacing(geometry: Geometry, settings: PredictSettings) -> None:
     if settings.any_spacing or _FINEST_MM <= min(spacing) <= max(spacing) <= _COARSEST_MM:
         return
     raise InvalidInputError(
-        f"the volume's spacing is {' x '.join(f'{step:.3g}' for step in reversed(spacing))} mm; under {_FINEST_MM} or "
+        f"the volume's spacing is {' x '.join(f'{step:.4g}' for step in reversed(spacing))} mm; under {_FINEST_MM} or "
         f"over {_COARSEST_MM:g} mm is mostly a wrong unit in its header: correct it there, or say that it is right "
         '(--any-spacing; in the panel: Advanced, "Any spacing")'
     )
@@ -171,7 +171,7 @@ def _largest_part(spec: ModelSpec, geometry: Geometry, settings: PredictSettings
 
 
 def _voxels(geometry: Geometry) -> str:
-    spacing = " x ".join(f"{step:.3g}" for step in reversed(geometry.spacing_mm))
+    spacing = " x ".join(f"{step:.4g}" for step in reversed(geometry.spacing_mm))
     return f"{' x '.join(map(str, reversed(geometry.shape)))} voxels of {spacing} mm"
 
 
