@@ -40,7 +40,7 @@ class Needs:
     Attributes:
         passes: Forward passes of the network, mirrored ones included.
         array_bytes: Arrays beside the volume, at most; always in main memory.
-        network_bytes: Feature maps of the network for one patch; where the network runs.
+        network_bytes: Feature maps of the network for one patch, beyond these arrays; where the network runs.
     """
 
     passes: int
@@ -70,9 +70,20 @@ def needs_of(spec: ModelSpec, geometry: Geometry, settings: PredictSettings, box
         kept + _predicting(spec, part.shape, grid.shape),
         kept + _finishing(spec, geometry, settings),
     )
-    features = spec.network.features[0] * _MAPS_ALIVE + spec.network.out_channels
-    network = _FLOAT * features * _padded_patch(spec)
-    return Needs(count_passes(grid.shape, tiles), max(phases) + _SCRATCH_BYTES, network)
+    return Needs(count_passes(grid.shape, tiles), max(phases) + _SCRATCH_BYTES, _network(spec, grid.shape))
+
+
+def _network(spec: ModelSpec, grid: Index) -> int:
+    """Feature maps at their most, deep in the network or at its head, beyond what the tile's logits take later."""
+    features, classes = spec.network.features[0], spec.network.out_channels
+    maps = max(_MAPS_ALIVE * features, 2 * features + classes)
+    return max(0, _FLOAT * maps * _padded_patch(spec) - _logits(spec, grid))
+
+
+def _logits(spec: ModelSpec, grid: Index) -> int:
+    """A tile's logits twice at the patch's extent (sum and mean of mirror images), once weighted at its own."""
+    tile = 2 * math.prod(spec.patch_shape) + math.prod(tile_shape(grid, spec.patch_shape))
+    return _FLOAT * spec.network.out_channels * tile
 
 
 def _padded_patch(spec: ModelSpec) -> int:
@@ -107,13 +118,13 @@ def _outputs(spec: ModelSpec, geometry: Geometry, settings: PredictSettings) -> 
 
 
 def _predicting(spec: ModelSpec, part: Index, grid: Index) -> int:
-    """The slab, the logits of a tile thrice, planes on their way back, the matrices they are brought back by."""
+    """The slab, a tile and its logits, planes on their way back, the matrices they are brought back by."""
     classes, (depth, *_) = spec.network.out_channels, tile_shape(grid, spec.patch_shape)
     slab = (classes + 1) * depth * grid[1] * grid[2]
-    tile = (3 * classes + 4 * len(spec.channels)) * math.prod(spec.patch_shape)
+    tile = 4 * len(spec.channels) * math.prod(spec.patch_shape)
     planes = classes * (4 * grid[1] * grid[2] + 4 * part[1] * part[2])
     matrices = _MATRIX_BYTES * (part[1] * grid[1] + part[2] * grid[2])
-    return _FLOAT * (slab + tile + planes) + matrices
+    return _FLOAT * (slab + tile + planes) + _logits(spec, grid) + matrices
 
 
 def _finishing(spec: ModelSpec, geometry: Geometry, settings: PredictSettings) -> int:
