@@ -326,16 +326,16 @@ class Panel:
             widget.enabled = not running
 
     def _expectation(self):
-        """What the run will need and what there is."""
+        """What the run will need and what there is, or why it would be refused."""
         from DeepSegmentLib.errors import DeepSegmentError
         from DeepSegmentLib.hosts.mrml.geometry import world_geometry
         from DeepSegmentLib.imaging.memory import available_memory_bytes
-        from DeepSegmentLib.service.preflight import estimate
+        from DeepSegmentLib.service.preflight import check
 
         parameters = self._parameters
         try:
             settings = settingsOf(parameters, parameters.roi)
-            needs = estimate(self.models.entry.path, world_geometry(parameters.volume), settings, parameters.device)
+            needs = check(self.models.entry.path, world_geometry(parameters.volume), settings, parameters.device)
         except DeepSegmentError as error:
             return str(error)
         return expectationText(needs, available_memory_bytes())

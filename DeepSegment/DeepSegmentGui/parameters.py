@@ -29,6 +29,7 @@ class Parameters:
     mirror: bool = False
     cleanUp: bool = True
     uncertainty: bool = True
+    anySpacing: bool = False
     correctRadius: Annotated[float, WithinRange(1.0, 100.0)] = 10.0
     correctAggressiveness: Annotated[float, WithinRange(0.0, 1.0)] = 0.5
     correctOverwrite: bool = False

@@ -41,6 +41,7 @@ def settingsOf(parameters, roi):
         region_ras=None if roi is None else region_of(roi, parameters.volume),
         uncertainty=parameters.uncertainty,
         clean_up=parameters.cleanUp,
+        any_spacing=parameters.anySpacing,
     )
 
 

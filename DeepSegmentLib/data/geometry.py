@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 Index = tuple[int, int, int]
 
+FARTHEST_MM = 1e7
+"""What a user points at lies no farther from the origin: ten kilometres are no place in a patient."""
+
+_LONGEST_AXIS = 1 << 40
+"""Voxels along an axis; a grid of more is a slip of the spacing, and numbers of this size are still exact."""
+
 _LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _AXIS_LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))
 
@@ -235,9 +241,18 @@ class Geometry:
         """A grid of another spacing over the same field of view, its borders kept.
 
         The extent is rounded to whole voxels, at least one; the grid stays centred on this one.
+
+        Raises:
+            InvalidInputError: It would have more than 2^40 voxels along an axis.
         """
-        scale = _checked_spacing(spacing_mm) / np.asarray(self.spacing_mm)
-        shape = np.maximum(1, np.round(np.asarray(self.shape) / scale))
+        with np.errstate(over="ignore", divide="ignore"):
+            scale = _checked_spacing(spacing_mm) / np.asarray(self.spacing_mm)
+            shape = np.maximum(1, np.round(np.asarray(self.shape) / scale))
+        if not (shape <= _LONGEST_AXIS).all():
+            raise InvalidInputError(
+                f"{self.shape} voxels of {self.spacing_mm} mm cannot be brought to {tuple(spacing_mm)} mm: they would "
+                "be too many; check the spacing in the volume's header"
+            )
         affine = self.affine.copy()
         affine[:3, :3] = self.affine[:3, :3] * scale
         centre = self.index_to_ras((np.asarray(self.shape) - 1) / 2)

@@ -9,16 +9,33 @@ import numpy as np
 
 from DeepSegmentLib.errors import InvalidInputError
 
+from .geometry import FARTHEST_MM
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+LONGEST_MM = 1e6
+"""A kilometre: radii and depths of prompts are no longer."""
+
+MOST_CORNERS = 100_000
+"""A pointer that is sampled a hundred times a second gives so many in a quarter of an hour."""
+
 
 def _checked_points(points: NDArray[np.float64], least: int) -> NDArray[np.float64]:
+    if len(points) > MOST_CORNERS:
+        raise InvalidInputError(f"a prompt has at most {MOST_CORNERS} corners, got {len(points)}; draw it in parts")
     array = np.array(points, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] != 3 or len(array) < least or not np.isfinite(array).all():
         raise InvalidInputError(f"expected at least {least} finite RAS points, got an array of shape {array.shape}")
+    if np.abs(array).max() > FARTHEST_MM:
+        raise InvalidInputError(f"points lie within {FARTHEST_MM:g} mm of the origin, got {np.abs(array).max():g} mm")
     array.flags.writeable = False
     return array
+
+
+def _check_length(what: str, length_mm: float) -> None:
+    if not 0 <= length_mm <= LONGEST_MM:
+        raise InvalidInputError(f"{what} must be 0 mm or more and at most {LONGEST_MM:g} mm, got {length_mm}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +75,7 @@ class Scribble:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "points_ras", _checked_points(self.points_ras, 1))
-        if not 0 <= self.radius_mm < np.inf:
-            raise InvalidInputError(f"radius must be 0 mm or more, got {self.radius_mm}")
+        _check_length("radius", self.radius_mm)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +117,7 @@ class Lasso:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "points_ras", _checked_points(self.points_ras, 3))
-        if not 0 <= self.depth_mm < np.inf:
-            raise InvalidInputError(f"depth must be 0 mm or more, got {self.depth_mm}")
+        _check_length("depth", self.depth_mm)
 
 
 Prompt = Point | Scribble | BoxPrompt | Lasso

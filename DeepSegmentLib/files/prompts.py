@@ -12,7 +12,7 @@ from DeepSegmentLib.data import BoxPrompt, Lasso, Point, Scribble
 from DeepSegmentLib.errors import InvalidInputError, ModelError, VolumeFileError
 from DeepSegmentLib.networks.strict_json import from_json, to_json
 
-from .checks import check_file
+from .opening import read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
     Corner = tuple[float, float, float]
 
-_MOST_BYTES = 1 << 26
-"""Larger files of prompts are refused unread: a million corners take less."""
+_MOST_BYTES = 1 << 24
+"""Larger files of prompts are refused unread: a prompt of as many corners as one may have takes less."""
+
+_MOST_PROMPTS = 10_000
+"""More in one file are hours of work; several files can follow each other."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +99,13 @@ def read_prompts(path: Path, segment: str | None = None) -> tuple[Prompt, ...]:
     Raises:
         VolumeFileError: The file is missing, or is no list of prompts; the message says which entry is wrong.
     """
-    check_file(path)
-    if path.stat().st_size > _MOST_BYTES:
-        raise VolumeFileError(f"{path} is larger than {_MOST_BYTES >> 20} MiB; split the prompts over several files")
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise VolumeFileError(f"{path} is no JSON that can be read: {error!r}; mend it") from error
+    entries = read_json(path, largest=_MOST_BYTES)
     if not isinstance(entries, list):
         raise VolumeFileError(f"{path} is no list of prompts; put [ and ] around them")
+    if len(entries) > _MOST_PROMPTS:
+        raise VolumeFileError(
+            f"{path} has {len(entries)} prompts, more than {_MOST_PROMPTS}; split them over several files"
+        )
     defaults = {"size_mm": 0.0} if segment is None else {"size_mm": 0.0, "segment": segment}
     try:
         return tuple(_prompt(entry, defaults, f"prompt {n}") for n, entry in enumerate(entries, start=1))

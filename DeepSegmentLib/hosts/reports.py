@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from DeepSegmentLib.files.models import CARD_FILE, read_spec
-from DeepSegmentLib.files.opening import read_bytes
+from DeepSegmentLib.files.models import read_card, read_spec
 from DeepSegmentLib.networks.spec import spec_to_json
 
 from .terminal import gigabytes, plain, table
@@ -73,8 +72,7 @@ def model_card(entry: ModelEntry) -> str:
     spec = read_spec(entry.path)
     channels = ", ".join(f"{channel.name} ({channel.modality})" for channel in spec.channels)
     segments = table(("segment", "code"), [(each.name, _code(each)) for each in spec.segments])
-    card = entry.path / CARD_FILE
-    text = read_bytes(card, largest=_LARGEST_CARD).decode(errors="replace") if card.is_file() else ""
+    text = read_card(entry.path)
     head = (f"{spec.name} {spec.version}, licence {spec.license}", spec.description, f"input: {channels}")
     return "\n".join([*map(plain, head), "", segments, "", *text.splitlines()]).rstrip()
 

@@ -54,6 +54,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar=("R0", "A0", "S0", "R1", "A1", "S1"),
         help="only inside this block: two opposite corners in RAS millimetres",
     )
+    parser.add_argument("--any-spacing", action="store_true", help="take voxels under 0.05 or over 30 mm, too")
     parser.add_argument(
         "--series",
         metavar="SERIES",
@@ -106,6 +107,7 @@ def _request(options: argparse.Namespace) -> SegmentRequest:
         probabilities=tuple(options.save_probabilities),
         uncertainty=options.save_uncertainty,
         clean_up=not options.raw,
+        any_spacing=options.any_spacing,
     )
     return SegmentRequest(
         source=options.input,

@@ -12,6 +12,11 @@ from DeepSegmentLib.errors import InvalidInputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+LARGEST_INTENSITY = 1e30
+"""Of a volume; differences and quotients of such numbers are still numbers in float32."""
+
+_AT_ONCE = 1 << 20
+
 NormalizationKind = Literal["none", "zscore", "window", "percentile"]
 
 
@@ -50,6 +55,9 @@ class Normalization:
             raise InvalidInputError(f"percentiles must be in 0..100, got {self.low} and {self.high}")
         if not self.std > 0:
             raise InvalidInputError(f"normalisation needs std > 0, got {self.std}")
+        numbers = (self.low, self.high, self.mean, self.std, 1 / self.std)
+        if max(map(abs, numbers)) > LARGEST_INTENSITY:
+            raise InvalidInputError(f"normalisation needs numbers that float32 can divide by, got {numbers[:4]}")
 
 
 def normalize(channel: NDArray[Any], normalization: Normalization) -> NDArray[np.float32]:
@@ -66,15 +74,27 @@ def normalize(channel: NDArray[Any], normalization: Normalization) -> NDArray[np
     """
     values = np.array(channel, dtype=np.float32)
     if normalization.kind == "zscore":
-        centred = values - np.float32(values.mean(dtype=np.float64))
-        return np.asarray(centred / _positive(values.std(dtype=np.float64)))
-    if normalization.kind == "window":
+        mean = values.mean(dtype=np.float64)
+        deviation = _deviation(values, mean)
+        values -= np.float32(mean)
+        values /= _positive(deviation)
+    elif normalization.kind == "window":
         np.clip(values, normalization.low, normalization.high, out=values)
-        return (values - np.float32(normalization.mean)) / np.float32(normalization.std)
-    if normalization.kind == "percentile":
+        values -= np.float32(normalization.mean)
+        values /= np.float32(normalization.std)
+    elif normalization.kind == "percentile":
         low, high = np.percentile(values, [normalization.low, normalization.high])
-        return np.asarray(np.clip((values - np.float32(low)) / _positive(high - low), 0, 1))
+        values -= np.float32(low)
+        values /= _positive(high - low)
+        np.clip(values, 0, 1, out=values)
     return values
+
+
+def _deviation(values: NDArray[np.float32], mean: np.float64) -> float:
+    """The standard deviation in float64, part by part: no copy of all values is made."""
+    flat = values.ravel(order="K")
+    parts = (flat[n : n + _AT_ONCE] for n in range(0, flat.size, _AT_ONCE))
+    return float(np.sqrt(sum(float(((part - mean) ** 2).sum()) for part in parts) / flat.size))
 
 
 def _positive(scale: float) -> np.float32:

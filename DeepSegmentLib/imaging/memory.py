@@ -26,6 +26,15 @@ def total_memory_bytes() -> int | None:
     return _windows_status()[0] if sys.platform == "win32" else _sysconf("SC_PHYS_PAGES")
 
 
+def resident_memory_bytes() -> int | None:
+    """Memory that this process has now, or None where the system does not tell (it does on Linux)."""
+    try:
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError, IndexError):
+        return None
+
+
 def peak_memory_bytes() -> int | None:
     """Largest resident memory of this process so far, or None where the system does not tell."""
     try:
@@ -52,7 +61,16 @@ def _cgroup_left() -> int | None:
         used = int((_CGROUP / "memory.current").read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
-    return max(0, int(limit) - used) if limit.isdecimal() else None
+    return max(0, int(limit) - used + _cgroup_cache()) if limit.isdecimal() else None
+
+
+def _cgroup_cache() -> int:
+    """What of the container's memory holds files that were read and gives way at once (cgroup v2, memory.stat)."""
+    try:
+        lines = (_CGROUP / "memory.stat").read_text(encoding="ascii").splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _sysconf(pages: str) -> int | None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_SLAB_VOXELS = 1 << 23
+SLAB_VOXELS = 1 << 23
+"""Voxels that are resampled at once."""
 
 
 def are_parallel(a: Geometry, b: Geometry) -> bool:
@@ -74,11 +75,19 @@ def resample(volume: Volume, geometry: Geometry, on_step: Callable[[], None] = u
         return Volume(np.stack(channels), geometry, volume.name)
     voxels: NDArray[Any] = volume.voxels
     for axis in _cheapest_first(volume.geometry, geometry):
+        if _same_along(volume.geometry, geometry, axis):
+            on_step()
+            continue
         ratio = geometry.spacing_mm[axis] / volume.geometry.spacing_mm[axis]
         positions = axis_positions(volume.geometry, geometry, axis)
         weights = axis_weights(positions, volume.geometry.shape[axis], support=ratio)
         voxels = _in_slabs(voxels, weights, axis + 1, on_step)
-    return Volume(voxels, geometry, volume.name)
+    return Volume(np.asarray(voxels, dtype=np.float32), geometry, volume.name)
+
+
+def _same_along(a: Geometry, b: Geometry, axis: int) -> bool:
+    """Whether two parallel grids have the same samples along an axis."""
+    return a.shape[axis] == b.shape[axis] and np.array_equal(axis_positions(a, b, axis), np.arange(a.shape[axis]))
 
 
 def _in_slabs(
@@ -89,7 +98,7 @@ def _in_slabs(
     shape = [*voxels.shape]
     shape[axis] = len(weights)
     result = np.empty(shape, dtype=np.float32)
-    step = max(1, _SLAB_VOXELS * voxels.shape[across] // max(1, voxels.size))
+    step = max(1, SLAB_VOXELS * voxels.shape[across] // max(1, voxels.size))
     for start in range(0, voxels.shape[across], step):
         on_step()
         slab = (slice(None),) * across + (slice(start, start + step),)

@@ -10,6 +10,13 @@ from DeepSegmentLib.errors import InvalidInputError
 Size = tuple[int, ...]
 """One number an axis: (k, j, i) in 3D, (j, i) in 2D."""
 
+# Several times what any published U-Net has; far below what costs memory or time before its weights are looked at.
+_MOST_STAGES = 16
+_MOST_BLOCKS = 100
+_MOST_CHANNELS = 1 << 16
+_WIDEST_KERNEL = 31
+_LARGEST_DIVISOR = 1024
+
 
 @dataclass(frozen=True)
 class UNetSpec:
@@ -51,6 +58,7 @@ class UNetSpec:
     def __post_init__(self) -> None:
         self._check_lengths()
         self._check_values()
+        self._check_bounds()
 
     def _check_lengths(self) -> None:
         stages = len(self.features)
@@ -80,6 +88,17 @@ class UNetSpec:
             raise InvalidInputError(f"the stride of the first stage must be 1 along each axis, got {self.strides[0]}")
         if self.encoder not in ("plain", "residual") or self.norm not in ("instance", "batch", "group"):
             raise InvalidInputError(f"unknown encoder {self.encoder!r} or norm {self.norm!r}")
+
+    def _check_bounds(self) -> None:
+        for what, largest, allowed in (
+            ("stages", len(self.features), _MOST_STAGES),
+            ("blocks in a stage", max(*self.encoder_blocks, *self.decoder_blocks), _MOST_BLOCKS),
+            ("channels or features", max(self.in_channels, self.out_channels, *self.features), _MOST_CHANNELS),
+            ("voxels along a kernel", max(edge for size in self.kernel_sizes for edge in size), _WIDEST_KERNEL),
+            ("times down-sampling along an axis", max(self.divisor), _LARGEST_DIVISOR),
+        ):
+            if largest > allowed:
+                raise InvalidInputError(f"a network may have at most {allowed} {what}, this one has {largest}")
 
     @property
     def dimensions(self) -> int:

@@ -25,6 +25,10 @@ FORMAT_VERSION = 1
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._+-]{0,62}[A-Za-z0-9])?", re.ASCII)
 # Device names that Windows reserves, with any extension ("Naming Files, Paths, and Namespaces").
 _RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9])(\..*)?", re.IGNORECASE)
+# Finer and coarser than the grid of any network; larger than any patch (1024 cubed).
+_FINEST_MM, _COARSEST_MM = 1e-3, 1e3
+_LARGEST_PATCH = 1 << 30
+_MOST_SHOWN = 200
 _AXIS_OF_LETTER = str.maketrans("LPI", "RAS")
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
@@ -125,12 +129,18 @@ class ModelSpec:
                 f'orientation must name one of R/L, A/P and S/I each, like "RAS"; got {self.orientation!r}'
             )
         spacing = self.spacing_mm
-        if spacing is not None and [0 < step < math.inf for step in spacing] != [True] * 3:
-            raise InvalidInputError(f"spacing_mm must be three lengths above 0, or none; got {spacing}")
+        if spacing is not None and [_FINEST_MM <= step <= _COARSEST_MM for step in spacing] != [True] * 3:
+            raise InvalidInputError(
+                f"spacing_mm must be three lengths from {_FINEST_MM} to {_COARSEST_MM:g} mm, or none; got {spacing}"
+            )
         if min(self.patch_shape) < 1 or (self.network.dimensions == 2 and self.patch_shape[0] != 1):
             raise InvalidInputError(
                 f"patch_shape must be at least 1 along each axis, and 1 along the first for a 2D network; "
                 f"got {self.patch_shape} for {self.network.dimensions}D"
+            )
+        if math.prod(self.patch_shape) > _LARGEST_PATCH:
+            raise InvalidInputError(
+                f"patch_shape may have at most {_LARGEST_PATCH} voxels in all, got {self.patch_shape}"
             )
         axes = self.mirror_axes
         if list(axes) != sorted({*axes} & {0, 1, 2}):
@@ -161,10 +171,11 @@ class ModelSpec:
         self._check_cleanups()
 
     def _check_cleanups(self) -> None:
-        names = [segment.name for segment in self.segments]
+        names = {segment.name: None for segment in self.segments}
         strangers = [cleanup.segment for cleanup in self.cleanups if cleanup.segment not in names]
         if strangers:
-            raise InvalidInputError(f"clean-up of unknown segment {strangers[0]!r}; there are: {', '.join(names)}")
+            known = ", ".join(list(names)[:_MOST_SHOWN])
+            raise InvalidInputError(f"clean-up of unknown segment {strangers[0]!r}; there are: {known}")
         _check_distinct("clean-ups", (cleanup.segment for cleanup in self.cleanups))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
@@ -13,6 +14,13 @@ from DeepSegmentLib.errors import InvalidInputError, ModelError
 
 # A model's segments get their layers from its kind of output, so the file has no say in them.
 _NOT_STORED: Mapping[type, frozenset[str]] = {Segment: frozenset({"layer"})}
+
+_LARGEST_INT = (1 << 63) - 1
+"""What other readers of JSON take for a whole number, too."""
+
+_SHORTENING = reprlib.Repr()
+_SHORTENING.maxlevel = 3
+_SHORTENING.maxstring = _SHORTENING.maxother = _SHORTENING.maxlong = 60
 
 
 def to_json(value: Any) -> Any:
@@ -45,7 +53,8 @@ def from_json(kind: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         return _tuple(get_args(kind), value, where)
     if origin is Mapping:
-        return {key: from_json(str, entry, f"{where}.{key}") for key, entry in _object(value, where).items()}
+        entries = _object(value, where).items()
+        return {_text(key, where): from_json(str, entry, f"{where}.{key[:60]}") for key, entry in entries}
     if is_dataclass(kind):
         return _dataclass(cast("type", kind), value, where)
     return _scalar(kind, value, where)
@@ -60,7 +69,7 @@ def _dataclass(kind: type, value: Any, where: str) -> Any:
     missing = [name for name in names if name not in entries]
     unknown = [name for name in entries if name not in names]
     if missing or unknown:
-        problem = f"the key {missing[0]!r} is missing" if missing else f"unknown key {unknown[0]!r}"
+        problem = f"the key {missing[0]!r} is missing" if missing else f"unknown key {_short(unknown[0])}"
         raise ModelError(f"{where}: {problem}; its keys are: {', '.join(names)}")
     hints = get_type_hints(kind)
     arguments = {name: from_json(hints[name], entries[name], f"{where}.{name}") for name in names}
@@ -100,7 +109,19 @@ def _scalar(kind: Any, value: Any, where: str) -> Any:
     if type(value) is not kind:
         names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
         raise ModelError(f"{where} must be {names[kind]}, got {_short(value)}")
-    return value
+    if kind is int and not -_LARGEST_INT <= value <= _LARGEST_INT:
+        raise ModelError(f"{where} must be a whole number below 2^63, got {_short(value)}")
+    return _text(value, where) if kind is str else value
+
+
+def _text(value: Any, where: str) -> str:
+    """A text that can be written to a file again."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ModelError(f"{where} holds {value[error.start]!r}, half of a character; write it anew") from error
+    text: str = value
+    return text
 
 
 def _finite(value: float, where: str) -> float:
@@ -114,6 +135,6 @@ def _finite(value: float, where: str) -> float:
 
 
 def _short(value: Any) -> str:
-    """Enough of a value to recognize it."""
-    text = repr(value)
+    """Enough of a value to recognize it, however long or deep it is."""
+    text = _SHORTENING.repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

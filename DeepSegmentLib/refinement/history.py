@@ -72,6 +72,26 @@ def unpack(change: Change, labels: NDArray[Any], *, backward: bool = False) -> L
     return LabelUpdate(change.box, before, after, change.layer)
 
 
+def put(change: Change, labels: NDArray[Any]) -> None:
+    """Do a change to the layer (k, j, i), in place; only voxels that change are touched, however large the box is.
+
+    Args:
+        change: What to do.
+        labels: The whole layer; writable.
+    """
+    values = np.frombuffer(zlib.decompress(change.after), dtype=np.dtype(change.dtype).newbyteorder("<"))
+    places = np.unravel_index(_places(zlib.decompress(change.where)), change.box.shape)
+    labels[change.box.to_slices()][places] = values
+
+
+def _places(bits: bytes) -> NDArray[np.int64]:
+    """Where bits are set, in order; bytes without any cost next to nothing."""
+    packed = np.frombuffer(bits, dtype=np.uint8)
+    filled = np.flatnonzero(packed)
+    row, column = np.nonzero(np.unpackbits(packed[filled][:, None], axis=1))
+    return np.asarray(8 * filled[row] + column, dtype=np.int64)
+
+
 def _plain(labels: NDArray[Any]) -> bytes:
     """Labels as little-endian bytes, the same on every machine."""
     return labels.astype(labels.dtype.newbyteorder("<")).tobytes()

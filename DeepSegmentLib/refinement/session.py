@@ -11,7 +11,7 @@ from DeepSegmentLib.data import Box, LabelMap, LabelUpdate
 from DeepSegmentLib.errors import InvalidInputError
 
 from .correction import Correction, correct, preview, suggest_radius
-from .history import Change, pack, unpack
+from .history import Change, pack, put, unpack
 from .settings import RefineSettings
 
 if TYPE_CHECKING:
@@ -213,6 +213,12 @@ class RefinementSession:
         if not np.array_equal(self._layers[place], update.before):
             raise InvalidInputError(f"the labels in box {update.box} changed since this edit was made; make it anew")
         self._do(_Step(pack(update), prompt), update)
+
+    def replay(self, change: Change, prompt: Prompt | None = None) -> None:
+        """As `edit`, by a change that was recorded earlier for the labels as they are now; nothing is handed out."""
+        put(change, self._layers[change.layer])
+        self._done.append(_Step(change, prompt))
+        self._undone.clear()
 
     def undo(self) -> LabelUpdate | None:
         """Take back the last change; None where there is none."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from DeepSegmentLib.data.prompts import LONGEST_MM
 from DeepSegmentLib.errors import InvalidInputError
 
 Mode = Literal["fix", "grow"]
@@ -32,6 +33,8 @@ class RefineSettings:
     def __post_init__(self) -> None:
         if not 0 < self.radius_mm < np.inf:
             raise InvalidInputError(f"the edit radius must be above 0 mm, got {self.radius_mm}")
+        if self.radius_mm > LONGEST_MM:
+            raise InvalidInputError(f"the edit radius must be at most {LONGEST_MM:g} mm, got {self.radius_mm}")
         if not 0 <= self.aggressiveness <= 1:
             raise InvalidInputError(f"aggressiveness must be in 0..1, got {self.aggressiveness}")
         if self.mode not in ("fix", "grow"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from DeepSegmentLib.errors import InvalidInputError
 
 from .domain import CONTEXT, Domain, block_around, distance_mm, mask_of
-from .strokes import extent_ras, marked_voxels
+from .strokes import check_room, extent_ras, marked_voxels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,11 +64,18 @@ def look(canvas: Canvas, prompt: Prompt, settings: RefineSettings, earlier: Sequ
     Raises:
         InvalidInputError: The prompt marks no voxel of the volume, or the block has NaN or infinite voxels, or
             probabilities outside [0, 1].
+        ResourceError: The block does not fit into memory.
     """
     marks = marked_voxels(prompt, canvas.geometry)
+    settings = replace(settings, radius_mm=min(settings.radius_mm, _diagonal_mm(canvas.geometry)))
     if settings.mode == "grow" and (prompt.positive or any(old.positive for old in earlier)):
         return _grow(canvas, [*_marked(canvas, earlier), (prompt, marks)], settings)
     return _fix(canvas, prompt, marks, settings, earlier)
+
+
+def _diagonal_mm(geometry: Geometry) -> float:
+    """How far voxels of a grid can lie apart; a radius beyond it reaches no more."""
+    return float(np.linalg.norm(np.multiply(geometry.shape, geometry.spacing_mm)))
 
 
 def _fix(canvas: Canvas, prompt: Prompt, marks: Marks, settings: RefineSettings, earlier: Sequence[Prompt]) -> Task:
@@ -79,6 +86,7 @@ def _fix(canvas: Canvas, prompt: Prompt, marks: Marks, settings: RefineSettings,
     reached = stroke if marks.region is None else np.concatenate([stroke, marks.region])
     reach_mm = CONTEXT * radius_mm if marks.region is None else (CONTEXT - 1) * radius_mm
     box = block_around(reached, reach_mm, spacing_mm, canvas.geometry.shape)
+    check_room(box)
     before = canvas.segment(box)
     source = mask_of(stroke, box)
     distance = distance_mm(source, spacing_mm)
@@ -120,6 +128,7 @@ def _grow(canvas: Canvas, marked: Sequence[tuple[Prompt, Marks]], settings: Refi
     )
     newest = marked[-1][1].stroke
     box = block_around(np.concatenate([seeds, newest, *regions]), CONTEXT * radius_mm, spacing_mm, shape)
+    check_room(box)
     before, source = canvas.segment(box), mask_of(seeds, box)
     distance = distance_mm(source, spacing_mm)
     near = mask_of(np.concatenate([newest, *regions]), box)

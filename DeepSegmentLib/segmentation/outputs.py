@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from DeepSegmentLib.data import LabelMap, Volume
+from DeepSegmentLib.data.geometry import FARTHEST_MM
 from DeepSegmentLib.data.progress import unwatched
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.probabilities import entropy, largest_channel, sigmoid, softmax
@@ -23,17 +24,22 @@ if TYPE_CHECKING:
     from DeepSegmentLib.networks.spec import ModelSpec
 
 
+MOST_OVERLAP = 0.95
+"""Above this share tiles become thousands and the result no better."""
+
+
 @dataclass(frozen=True, eq=False)
 class PredictSettings:
     """What to predict and how thoroughly.
 
     Attributes:
-        overlap: Least shared fraction of neighbouring tiles, in [0, 1).
+        overlap: Least shared fraction of neighbouring tiles, from 0 to `MOST_OVERLAP`.
         mirror: Whether to average over mirror images along the axes the model allows (test-time augmentation).
         region_ras: Two opposite corners (2, 3) in RAS mm; only voxels inside get labels. None for everywhere.
         probabilities: Names of the segments whose probability maps are wanted.
         uncertainty: Whether the entropy map is wanted.
         clean_up: Whether the model's post-processing is applied.
+        any_spacing: Whether the volume's spacing is right although hardly any scan has it, see `service.preflight`.
     """
 
     overlap: float = 0.5
@@ -42,6 +48,17 @@ class PredictSettings:
     probabilities: tuple[str, ...] = ()
     uncertainty: bool = False
     clean_up: bool = True
+    any_spacing: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap <= MOST_OVERLAP:
+            raise InvalidInputError(f"overlap must be from 0 to {MOST_OVERLAP}, got {self.overlap}")
+        region = self.region_ras
+        if region is not None and not (np.shape(region) == (2, 3) and (np.abs(region) <= FARTHEST_MM).all()):
+            raise InvalidInputError(
+                f"the region must be two corners (R, A, S) within {FARTHEST_MM:g} mm of the origin, "
+                f"got {np.asarray(region).tolist()}"
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from DeepSegmentLib.imaging.memory import peak_memory_bytes
 from DeepSegmentLib.imaging.resampling import along_axis, axis_positions, axis_weights
 
 from .outputs import Outputs, Prediction, PredictSettings
-from .prepare import Prepared, prepare, region_box
+from .prepare import Prepared, prepare, regions
 from .tiles import TileSettings, blended_planes
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from DeepSegmentLib.data import Box, ProgressCallback, Volume
+    from DeepSegmentLib.data import ProgressCallback, Volume
     from DeepSegmentLib.networks.runtime import Network
     from DeepSegmentLib.networks.spec import ModelSpec
 
@@ -54,7 +54,7 @@ def predict(
     """
     settings = settings or PredictSettings()
     on_progress(Progress("prepare", 0.0))
-    region, inside = _region(volume, spec, settings)
+    region, inside = regions(volume.geometry, spec, settings.region_ras)
     prepared = prepare(volume, spec, region=region, on_step=partial(on_progress, Progress("prepare", 0.0)))
     outputs = Outputs(volume.geometry, spec, settings, inside)
     tile_settings = TileSettings(spec.patch_shape, settings.overlap, spec.mirror_axes if settings.mirror else ())
@@ -67,17 +67,6 @@ def predict(
     prediction = outputs.finish(volume.name, clock.tiles, partial(on_progress, cleaning))
     on_progress(Progress("done", 1.0, 0.0, peak_memory_bytes()))
     return prediction
-
-
-def _region(volume: Volume, spec: ModelSpec, settings: PredictSettings) -> tuple[Box | None, Box | None]:
-    """What to prepare (with half a patch of context around) and where labels may be written, both oriented."""
-    if settings.region_ras is None:
-        return None, None
-    geometry, _, _ = volume.geometry.oriented(spec.orientation)
-    spacing = spec.spacing_mm or geometry.spacing_mm
-    context_mm = max(n * step for n, step in zip(spec.patch_shape, spacing, strict=True)) / 2
-    inside = region_box(geometry, settings.region_ras)
-    return region_box(geometry, settings.region_ras, margin_mm=context_mm), inside
 
 
 class _TileClock:

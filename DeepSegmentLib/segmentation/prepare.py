@@ -11,7 +11,7 @@ from DeepSegmentLib.data import Box, Geometry, Volume
 from DeepSegmentLib.data.geometry import as_index, bounding_box
 from DeepSegmentLib.data.progress import unwatched
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.imaging.intensity import normalize
+from DeepSegmentLib.imaging.intensity import LARGEST_INTENSITY, normalize
 from DeepSegmentLib.imaging.resampling import resample
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def prepare(
         on_step: Called between the steps; may raise `Cancelled`.
 
     Raises:
-        InvalidInputError: Wrong number of channels, or NaN or infinite voxels.
+        InvalidInputError: Wrong number of channels, or NaN, infinite or absurdly large voxels.
     """
     _check(volume, spec)
     on_step()
@@ -64,13 +64,39 @@ def prepare(
     box = content if region is None else region.intersect(content)
     if box.size == 0:
         box = content
-    channels = []
-    for voxels, channel in zip(oriented.crop(content).voxels, spec.channels, strict=True):
+    channels = np.empty((volume.channels, *box.shape), dtype=np.float32)
+    for n, (voxels, channel) in enumerate(zip(oriented.crop(content).voxels, spec.channels, strict=True)):
         on_step()
-        channels.append(normalize(voxels, channel.normalization)[box.shift(_negative(content.start)).to_slices()])
-    normalized = Volume(np.stack(channels), oriented.geometry.crop(box), volume.name)
+        channels[n] = normalize(voxels, channel.normalization)[box.shift(_negative(content.start)).to_slices()]
+    normalized = Volume(channels, oriented.geometry.crop(box), volume.name)
     geometry = normalized.geometry.resampled(spec.spacing_mm or normalized.geometry.spacing_mm)
     return Prepared(resample(normalized, geometry, on_step), box, oriented.geometry)
+
+
+def regions(
+    geometry: Geometry, spec: ModelSpec, region_ras: NDArray[np.float64] | None
+) -> tuple[Box | None, Box | None]:
+    """What to prepare (with half a patch of context around) and where labels may be written, both oriented.
+
+    Args:
+        geometry: Grid of the volume.
+        spec: The model.
+        region_ras: Two opposite corners (2, 3) in RAS mm, or None for the whole volume.
+
+    Raises:
+        InvalidInputError: No voxel of the grid lies in the region.
+    """
+    if region_ras is None:
+        return None, None
+    oriented, _, _ = geometry.oriented(spec.orientation)
+    inside = region_box(oriented, region_ras)
+    return region_box(oriented, region_ras, margin_mm=context_mm(oriented, spec)), inside
+
+
+def context_mm(oriented: Geometry, spec: ModelSpec) -> float:
+    """How far the network looks beyond a region: half a patch along its longest axis."""
+    spacing = spec.spacing_mm or oriented.spacing_mm
+    return max(n * step for n, step in zip(spec.patch_shape, spacing, strict=True)) / 2
 
 
 def content_box(volume: Volume) -> Box:
@@ -103,9 +129,9 @@ def region_box(geometry: Geometry, corners_ras: NDArray[np.float64], *, margin_m
     corners = np.array(np.meshgrid(*zip(low, high, strict=True))).reshape(3, -1).T
     index = geometry.ras_to_index(corners)
     margin = margin_mm / np.asarray(geometry.spacing_mm)
-    start = np.ceil(index.min(axis=0) - margin - 1e-6).astype(int)
-    stop = np.floor(index.max(axis=0) + margin + 1e-6).astype(int) + 1
-    box = Box(as_index(start), as_index(np.maximum(start, stop))).intersect(Box.of_shape(geometry.shape))
+    start = np.clip(np.ceil(index.min(axis=0) - margin - 1e-6), 0, geometry.shape)
+    stop = np.clip(np.floor(index.max(axis=0) + margin + 1e-6) + 1, start, geometry.shape)
+    box = Box(as_index(start), as_index(stop))
     if box.size == 0:
         raise InvalidInputError(f"the region {low.tolist()} to {high.tolist()} (RAS mm) lies outside the volume")
     return box
@@ -117,8 +143,12 @@ def _check(volume: Volume, spec: ModelSpec) -> None:
         raise InvalidInputError(
             f"model {spec.name} needs {len(spec.channels)} channel(s) ({names}), the volume has {volume.channels}"
         )
-    if volume.voxels.dtype.kind == "f" and not np.isfinite(volume.voxels).all():
-        raise InvalidInputError(f"volume {volume.name!r} has NaN or infinite voxels; replace them first")
+    low, high = volume.voxels.min(), volume.voxels.max()
+    if not -LARGEST_INTENSITY <= low <= high <= LARGEST_INTENSITY:  # false for NaN, too
+        raise InvalidInputError(
+            f"volume {volume.name!r} has NaN or infinite voxels, or some beyond {LARGEST_INTENSITY:g}; replace them "
+            "first"
+        )
 
 
 def _negative(index: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.blending import SlabBlender, importance_map
-from DeepSegmentLib.imaging.tiling import plan_tiles
+from DeepSegmentLib.imaging.tiling import count_tiles, plan_tiles, tile_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -59,7 +59,8 @@ def blended_planes(
     """
     shape = voxels.shape[1:]
     tiles = plan_tiles(shape, settings.patch_shape, overlap=settings.overlap)
-    weights = importance_map(tiles[0].shape)
+    total = count_tiles(shape, settings.patch_shape, overlap=settings.overlap)
+    weights = importance_map(tile_shape(shape, settings.patch_shape))
     mirrors = _subsets(settings.mirror_axes)
     blender: SlabBlender | None = None
     done = 0
@@ -71,15 +72,15 @@ def blended_planes(
             blender = blender or SlabBlender(len(logits), shape, tile.shape[0])
             blender.add(tile, logits, weights)
             done += 1
-            on_tile(done, len(tiles))
+            on_tile(done, total)
     if blender is not None:
         yield from blender.release(shape[0])
 
 
-def count_tiles(shape: Index, settings: TileSettings) -> int:
+def count_passes(shape: Index, settings: TileSettings) -> int:
     """Forward passes that `blended_planes` will make for an array (k, j, i), mirrored ones included."""
-    tiles = plan_tiles(shape, settings.patch_shape, overlap=settings.overlap)
-    return len(tiles) * len(_subsets(settings.mirror_axes))
+    mirrored: int = 2 ** len(settings.mirror_axes)
+    return count_tiles(shape, settings.patch_shape, overlap=settings.overlap) * mirrored
 
 
 def _subsets(axes: Sequence[int]) -> list[tuple[int, ...]]:

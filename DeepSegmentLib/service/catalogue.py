@@ -14,11 +14,10 @@ from uuid import uuid4
 import DeepSegmentLib
 from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.files.models import (
-    MODEL_FILES,
     SPEC_FILE,
-    WEIGHTS_FILE,
+    copy_model,
     load_model,
-    new_folder,
+    problem_with_weights,
     read_spec,
     unpack_model,
     verify_model,
@@ -27,6 +26,9 @@ from DeepSegmentLib.files.targets import check_new_folder, inputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_LONGEST_SHOWN = 100
+"""Letters of a wrong name that a message repeats."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def find_model(name_or_path: str | Path) -> ModelEntry:
     """
     entries = list_models()
     matches = [entry for entry in entries if entry.name == str(name_or_path)]
-    if not matches and Path(name_or_path).is_dir():
+    if not matches and _is_folder(Path(name_or_path)):
         matches = [_entry_at(Path(name_or_path), entries)]
     if not matches:
         raise ModelError(_unknown(str(name_or_path), entries))
@@ -159,6 +161,8 @@ def remove_model(name: str) -> None:
     # Out of the list in one step, then gone file by file.
     doomed = matches[0].path.with_name(f".removed-{uuid4().hex[:8]}")
     _move(matches[0].path, doomed)
+    if doomed.is_symlink():
+        doomed.unlink()
     shutil.rmtree(doomed, ignore_errors=True)
 
 
@@ -176,9 +180,18 @@ def verify(name_or_path: str | Path) -> ModelEntry:
 
 def _model_folders(root: Path) -> list[Path]:
     """The visible folders; hidden ones are models on their way in or out."""
-    if not root.is_dir():
+    try:
+        found = sorted(root.iterdir())
+    except OSError:
         return []
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [path for path in found if not path.name.startswith(".") and _is_folder(path)]
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # links in a loop, a folder that is closed, a name that is too long
+        return False
 
 
 def _entry(folder: Path, *, bundled: bool) -> ModelEntry:
@@ -186,37 +199,33 @@ def _entry(folder: Path, *, bundled: bool) -> ModelEntry:
         spec = read_spec(folder)
     except ModelError as error:
         return ModelEntry(folder.name, "", folder, bundled, damage=str(error))
-    missing = not (folder / WEIGHTS_FILE).is_file()
-    damage = f"{folder / WEIGHTS_FILE} is missing; get the model again from its source" if missing else ""
+    damage = problem_with_weights(folder)
     return ModelEntry(spec.name, spec.version, folder, bundled, spec.description, spec.license, damage)
 
 
 def _entry_at(folder: Path, entries: tuple[ModelEntry, ...]) -> ModelEntry:
     """The entry of a folder, listed or elsewhere."""
-    listed = [entry for entry in entries if entry.path.resolve() == folder.resolve()]
+    listed = [entry for entry in entries if entry.path.exists() and entry.path.samefile(folder)]
     return listed[0] if listed else _entry(folder, bundled=False)
 
 
 def _unknown(name: str, entries: tuple[ModelEntry, ...]) -> str:
     names = [entry.name for entry in entries]
     folded = {known.casefold(): known for known in names}
-    close = [folded[match] for match in get_close_matches(name.casefold(), folded, n=3)]
+    close = [folded[match] for match in get_close_matches(name[:_LONGEST_SHOWN].casefold(), folded, n=3)]
     hint = f"did you mean {' or '.join(close)}? " if close else ""
-    return f"no model named {name!r}; {hint}known: {', '.join(names) or 'none'}. Or give a model folder"
+    shown = name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}..."
+    return f"no model named {shown!r}; {hint}known: {', '.join(names) or 'none'}. Or give a model folder"
 
 
 def _bring(source: Path, arrival: Path) -> None:
     """Copy the files of a model, and nothing else, to a new folder."""
-    if source.is_file():
+    if _is_folder(source):
+        copy_model(source, arrival)
+    elif os.path.lexists(source):
         unpack_model(source, arrival)
-        return
-    if not source.is_dir():
+    else:
         raise InvalidInputError(f"{source} is neither a model folder (with {SPEC_FILE}) nor a zip file of one")
-    read_spec(source)
-    with new_folder(arrival) as fresh:
-        for name in MODEL_FILES:
-            if (source / name).is_file():
-                shutil.copyfile(source / name, fresh / name)
 
 
 def _check_free(name: str) -> None:

@@ -1,29 +1,40 @@
-"""What a run will need, before it starts."""
+"""What a run will need, before it starts; a run that cannot go well is refused."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from DeepSegmentLib.data import Box
+from DeepSegmentLib.data.geometry import as_index
+from DeepSegmentLib.errors import InvalidInputError, ResourceError
 from DeepSegmentLib.files.models import read_spec
-from DeepSegmentLib.segmentation.tiles import TileSettings, count_tiles
+from DeepSegmentLib.imaging.memory import available_memory_bytes, resident_memory_bytes
+from DeepSegmentLib.segmentation.needs import needs_of
+from DeepSegmentLib.segmentation.prepare import context_mm, regions
 
 from .speeds import known_speed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from DeepSegmentLib.data import Geometry
+    from DeepSegmentLib.data import Geometry, Index
     from DeepSegmentLib.networks.spec import ModelSpec
+    from DeepSegmentLib.segmentation.needs import Needs
     from DeepSegmentLib.segmentation.outputs import PredictSettings
 
 # Python, NumPy, SciPy, SimpleITK, scikit-image and torch, loaded and idle (measured by Testing/benchmarks/memory.py).
-_LIBRARIES_BYTES = 450 << 20
-# Feature maps of the finest stage that are alive at once: skip connection, up-sampled features, their concatenation,
-# and the output of a convolution and of its norm.
-_MAPS_ALIVE = 6
+_LIBRARIES_BYTES = 350 << 20
+# Estimates are up to so many times what a run takes (Testing/benchmarks/memory.py): only above that is it sure that
+# there is too little memory.
+_MARGIN = 1.4
+_FINEST_MM, _COARSEST_MM = 0.05, 30.0
+"""Micro-CT of specimens and single slices of localisers lie within; beyond it is mostly a slip of the unit."""
+_MOST_PASSES = 1_000_000
+"""Days on a fast GPU, months on a CPU."""
+_PARTS = 64
+"""How finely the largest region that fits is looked for."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +45,17 @@ class Estimate:
         tiles: Forward passes of the network, at most (a crop to the content may save some).
         memory_bytes: Peak memory of the process on a CPU.
         seconds: How long it takes, at most, with the model loaded; None where it has not run on this machine yet.
+        network_bytes: The part of the memory that is on the GPU where the network runs there.
     """
 
     tiles: int
     memory_bytes: int
     seconds: float | None = None
+    network_bytes: int = 0
 
 
 def estimate(folder: Path, geometry: Geometry, settings: PredictSettings, device: str = "auto") -> Estimate:
-    """Estimate tiles, peak memory and time of a run.
+    """Estimate tiles, peak memory and time of a run, by arithmetic alone.
 
     Args:
         folder: Model folder.
@@ -52,22 +65,115 @@ def estimate(folder: Path, geometry: Geometry, settings: PredictSettings, device
 
     Raises:
         ModelError: The model cannot be read.
+        InvalidInputError: The region lies outside the volume, or the grid has too many voxels to count.
     """
     spec = read_spec(folder)
-    oriented, _, _ = geometry.oriented(spec.orientation)
-    grid = oriented.resampled(spec.spacing_mm or oriented.spacing_mm)
-    mirror_axes = spec.mirror_axes if settings.mirror else ()
-    tiles = count_tiles(grid.shape, TileSettings(spec.patch_shape, settings.overlap, mirror_axes))
+    box, _ = regions(geometry, spec, settings.region_ras)
+    return _estimate(spec, needs_of(spec, geometry, settings, box), geometry, device)
+
+
+def _estimate(spec: ModelSpec, needs: Needs, geometry: Geometry, device: str) -> Estimate:
     speed = known_speed(spec, device)
-    memory = _LIBRARIES_BYTES + _arrays_bytes(spec, geometry, grid, settings)
-    return Estimate(tiles, memory, None if speed is None else speed * tiles)
+    seconds = None if speed is None else speed * needs.passes
+    return Estimate(needs.passes, _process_bytes(spec, needs, geometry), seconds, needs.network_bytes)
 
 
-def _arrays_bytes(spec: ModelSpec, geometry: Geometry, grid: Geometry, settings: PredictSettings) -> int:
-    """Float32 copies of the input and of the network's grid, the slab, one patch's feature maps, the outputs."""
-    voxels, inner = np.prod(geometry.shape), np.prod(grid.shape)
-    classes = spec.network.out_channels
-    slab = (classes + 1) * min(spec.patch_shape[0], grid.shape[0]) * grid.shape[1] * grid.shape[2]
-    patch = np.prod(spec.patch_shape) * (_MAPS_ALIVE * spec.network.features[0] + 3 * classes)
-    maps = (len(settings.probabilities) + settings.uncertainty) * voxels
-    return int(4 * (len(spec.channels) * (3 * voxels + 2 * inner) + slab + patch + maps) + 2 * voxels)
+def _process_bytes(spec: ModelSpec, needs: Needs, geometry: Geometry) -> int:
+    volume = 2 * len(spec.channels) * math.prod(geometry.shape)  # as most scanners store it
+    return _LIBRARIES_BYTES + volume + needs.array_bytes + needs.network_bytes
+
+
+def check(folder: Path, geometry: Geometry, settings: PredictSettings, device: str = "auto") -> Estimate:
+    """Refuse a run that cannot go well, before memory or time is spent on it; arguments as in `estimate`.
+
+    Args:
+        folder: Model folder.
+        geometry: Grid of the volume.
+        settings: What to predict.
+        device: As in `estimate`; memory of the network counts where it is "cpu".
+
+    Raises:
+        ModelError: The model cannot be read.
+        InvalidInputError: Hardly any scan has such a spacing, and `settings.any_spacing` does not say that it is
+            right; or see `estimate`.
+        ResourceError: The run needs more memory than is free, or more passes of the network than anybody can wait
+            for; the message says what would fit.
+    """
+    check_spacing(geometry, settings)
+    needs = estimate(folder, geometry, settings, device)
+    if needs.tiles > _MOST_PASSES:
+        raise ResourceError(
+            f"{_voxels(geometry)} would take {needs.tiles} passes of the network, more than the {_MOST_PASSES} that "
+            "are allowed; check the spacing in the volume's header, lower the overlap, or segment a region (--roi)"
+        )
+    free = _free_bytes()
+    elsewhere = 0 if device == "cpu" else needs.network_bytes
+    if free is not None and needs.memory_bytes - elsewhere > _MARGIN * free:
+        raise ResourceError(
+            f"{_voxels(geometry)} need {_gigabytes(needs.memory_bytes - elsewhere)} of memory, {_gigabytes(free)} are "
+            f"free; close other programs, or {_what_fits(read_spec(folder), geometry, settings, free + elsewhere)}"
+        )
+    return needs
+
+
+def check_spacing(geometry: Geometry, settings: PredictSettings) -> None:
+    """Refuse a spacing that is mostly a slip, unless the settings say that it is right.
+
+    Raises:
+        InvalidInputError: It is one.
+    """
+    spacing = geometry.spacing_mm
+    if settings.any_spacing or _FINEST_MM <= min(spacing) <= max(spacing) <= _COARSEST_MM:
+        return
+    raise InvalidInputError(
+        f"the volume's spacing is {' x '.join(f'{step:.4g}' for step in reversed(spacing))} mm; under {_FINEST_MM} or "
+        f"over {_COARSEST_MM:g} mm is mostly a wrong unit in its header: correct it there, or say that it is right "
+        '(--any-spacing; in the panel: Advanced, "Any spacing")'
+    )
+
+
+def _free_bytes() -> int | None:
+    """What this process may have in all: what is free and what it has already."""
+    available = available_memory_bytes()
+    return None if available is None else available + (resident_memory_bytes() or 0)
+
+
+def _what_fits(spec: ModelSpec, geometry: Geometry, settings: PredictSettings, free: int) -> str:
+    """What to do to need no more than the free memory."""
+    if needs_of(spec, geometry, settings).network_bytes > free:
+        return f"take a smaller model or a GPU: one patch of {spec.name} needs more than that"
+    without = replace(settings, probabilities=(), uncertainty=False)
+    shape = _largest_part(spec, geometry, settings, free) or _largest_part(spec, geometry, without, free)
+    if shape is None:
+        return "crop or downsample the volume, or take a computer with more memory"
+    fewer = settings.probabilities or settings.uncertainty
+    maps = " and leave out the maps of probability and uncertainty" if fewer else ""
+    oriented, _, _ = geometry.oriented(spec.orientation)
+    if shape == oriented.shape:
+        return maps.removeprefix(" and ")
+    part, _, _ = oriented.crop(Box.of_shape(shape)).oriented("RAS")
+    sizes = [int(n * step) for n, step in zip(part.shape, part.spacing_mm, strict=True)]
+    where = " x ".join(str(max(1, size)) for size in reversed(sizes))
+    return f"segment a region of at most {where} mm (right-left, back-front, feet-head: --roi){maps}"
+
+
+def _largest_part(spec: ModelSpec, geometry: Geometry, settings: PredictSettings, free: int) -> Index | None:
+    """The largest block (k, j, i) of the oriented grid, of its proportions, that fits with its context; or None."""
+    oriented, _, _ = geometry.oriented(spec.orientation)
+    around = [2 * math.ceil(context_mm(oriented, spec) / step) for step in oriented.spacing_mm]
+    for part in range(_PARTS, 0, -1):
+        shape = as_index([max(1, n * part // _PARTS) for n in oriented.shape])
+        seen = [min(n, have + more) for n, have, more in zip(oriented.shape, shape, around, strict=True)]
+        needs = needs_of(spec, geometry, settings, Box.of_shape(as_index(seen)))
+        if _process_bytes(spec, needs, geometry) <= free:
+            return shape
+    return None
+
+
+def _voxels(geometry: Geometry) -> str:
+    spacing = " x ".join(f"{step:.4g}" for step in reversed(geometry.spacing_mm))
+    return f"{' x '.join(map(str, reversed(geometry.shape)))} voxels of {spacing} mm"
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 10**9:.1f} GB" if size < 10**15 else "more than a million GB"

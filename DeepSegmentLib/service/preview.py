@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
     from DeepSegmentLib.data import LabelMap, Segment, Volume
 
 _PANEL_PX = 520  # height of the slice pictures
+_NARROWEST_PX, _WIDEST_PX = 160, 1040  # width of the slice pictures; longer slices are shown less high
 _LINE_PX = 24  # height of a line of the legend
+_COLUMN_PX = 340
+_MOST_LINES = 120  # of the legend: the largest models we know of have 117 structures
+_MOST_OUTLINES = 150  # in a slice picture, the largest segments first
+_MOST_LETTERS = 100  # of the title; of a name, what its column holds
+_MOST_SAMPLES = 1 << 22  # voxels that the window of grey values is taken from
 _FILL = 0.28  # opacity of the segments
 _INK, _PAPER = (235, 235, 235), (16, 18, 22)
 _VIEWS = (("axial", 0, "RLAP"), ("coronal", 1, "RLSI"), ("sagittal", 2, "APSI"))
@@ -37,21 +44,48 @@ def draw_preview(volume: Volume, label_map: LabelMap, *, title: str) -> Image.Im
     layers = list(label_map.geometry.view(label_map.layers, "RAS"))
     spacing = gray.geometry.spacing_mm
     middle = _middle(layers)
-    window = np.percentile(gray.voxels[0], [0.5, 99.5])
+    window = np.percentile(_sampled(gray.voxels[0]), [0.5, 99.5])
     panels = []
     for name, axis, letters in _VIEWS:
         plane = _seen(np.take(gray.voxels[0], middle[axis], axis))
         labels = [_seen(np.take(layer, middle[axis], axis)) for layer in layers]
         height_mm, width_mm = (step for a, step in enumerate(spacing) if a != axis)
-        size = (_PANEL_PX, max(1, round(_PANEL_PX * plane.shape[1] * width_mm / (plane.shape[0] * height_mm))))
-        panels.append(_panel(_to_bytes(plane, window), labels, label_map.segments, size))
+        size = _picture_size(plane.shape[0] * height_mm, plane.shape[1] * width_mm)
+        panels.append(_framed(_panel(_to_bytes(plane, window), labels, label_map.segments, size)))
         _annotate(panels[-1], name, letters)
-    return _sheet(panels, _legend(label_map), title)
+    return _sheet(panels, _legend(label_map), _plain(title, _MOST_LETTERS))
+
+
+def _sampled(voxels: NDArray[Any]) -> NDArray[Any]:
+    """Every n-th voxel along each axis: few enough to sort at once."""
+    step = math.ceil((voxels.size / _MOST_SAMPLES) ** (1 / 3))
+    return voxels[::step, ::step, ::step]
+
+
+def _picture_size(height_mm: float, width_mm: float) -> tuple[int, int]:
+    """Height and width, in pixels, of a slice in its true proportions, no larger than a panel."""
+    scale = min(_PANEL_PX / height_mm, _WIDEST_PX / width_mm)
+    return max(1, round(scale * height_mm)), max(1, round(scale * width_mm))
+
+
+def _framed(picture: Image.Image) -> Image.Image:
+    """A slice picture in the middle of a panel, which is never narrower or less high than its letters need."""
+    panel = Image.new("RGB", (max(_NARROWEST_PX, picture.width), _PANEL_PX), _PAPER)
+    panel.paste(picture, ((panel.width - picture.width) // 2, (_PANEL_PX - picture.height) // 2))
+    return panel
+
+
+def _plain(text: str, longest: int) -> str:
+    """A text on one line, of characters that can be drawn."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in text[: longest + 1])
+    return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."
 
 
 def _middle(layers: list[NDArray[Any]]) -> tuple[int, int, int]:
     """The middle of the segments; of the volume where there are none."""
-    mask = np.any([layer > 0 for layer in layers], axis=0)
+    mask = layers[0] > 0
+    for layer in layers[1:]:
+        mask |= layer > 0
     box = bounding_box(mask)
     if box.size == 0:
         k, j, i = (n // 2 for n in mask.shape)
@@ -80,24 +114,52 @@ def _panel(
     """One slice, enlarged, with filled and outlined segments."""
     height, width = size
     picture = Image.fromarray(gray).resize((width, height), Image.Resampling.BICUBIC).convert("RGB")
-    outlines = ImageDraw.Draw(picture)
-    for segment in segments:
-        mask = labels[segment.layer] == segment.value
-        if mask.any():
-            smooth = _enlarged(mask, size)
-            tint = Image.new("RGB", picture.size, segment.color)
-            opacity = Image.fromarray(((smooth > 0.5) * (_FILL * 255)).astype(np.uint8))
-            picture.paste(tint, mask=opacity)
-            for contour in find_contours(np.pad(smooth, 1), 0.5):
-                points = [(x - 1, y - 1) for y, x in contour]
-                outlines.line(points, fill=segment.color, width=2)
+    for segment, box in _largest_in(labels, segments):
+        _draw(picture, labels[segment.layer], segment, box)
     return picture
 
 
+def _largest_in(labels: list[NDArray[Any]], segments: tuple[Segment, ...]) -> list[tuple[Segment, tuple[slice, slice]]]:
+    """The segments that a slice shows, the largest boxes first and no more than can be told apart; and their boxes."""
+    boxes = [ndimage.find_objects(plane) for plane in labels]
+    found = [
+        (segment, box)
+        for segment in segments
+        if (box := next(iter(boxes[segment.layer][segment.value - 1 : segment.value]), None)) is not None
+    ]
+    order = {id(segment): n for n, (segment, _) in enumerate(found)}
+    largest = sorted(found, key=lambda pair: -_area(pair[1]))[:_MOST_OUTLINES]
+    return sorted(largest, key=lambda pair: order[id(pair[0])])
+
+
+def _area(box: tuple[slice, slice]) -> int:
+    return math.prod(int(span.stop - span.start) for span in box)
+
+
+def _draw(picture: Image.Image, labels: NDArray[Any], segment: Segment, box: tuple[slice, slice]) -> None:
+    """Fill and outline a segment of a slice (down, right); only the part around it is enlarged."""
+    zoom = (picture.height / labels.shape[0], picture.width / labels.shape[1])
+    part = tuple(slice(max(0, s.start - 2), min(n, s.stop + 2)) for s, n in zip(box, labels.shape, strict=True))
+    top, left = (round(span.start * factor) for span, factor in zip(part, zoom, strict=True))
+    bottom, right = (
+        min(limit, max(first + 1, round(span.stop * factor)))
+        for span, factor, first, limit in zip(part, zoom, (top, left), (picture.height, picture.width), strict=True)
+    )
+    if bottom <= top or right <= left:
+        return
+    smooth = _enlarged(labels[part] == segment.value, (bottom - top, right - left))
+    opacity = Image.fromarray(((smooth > 0.5) * (_FILL * 255)).astype(np.uint8))
+    picture.paste(Image.new("RGB", opacity.size, segment.color), (left, top), opacity)
+    outlines = ImageDraw.Draw(picture)
+    for contour in find_contours(np.pad(smooth, 1), 0.5):
+        outlines.line([(x - 1 + left, y - 1 + top) for y, x in contour], fill=segment.color, width=2)
+
+
 def _enlarged(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.float32]:
+    """A mask at the size of its place in the picture, its steps smoothed; a finer one is made coarser."""
     zoom = [new / old for new, old in zip(size, mask.shape, strict=True)]
-    grown = ndimage.zoom(mask.astype(np.float32), zoom, order=1, grid_mode=True, mode="nearest")
-    return np.asarray(ndimage.gaussian_filter(grown, [0.35 * factor for factor in zoom]))
+    grown = np.asarray(Image.fromarray(mask.astype(np.float32)).resize(size[::-1], Image.Resampling.BILINEAR))
+    return np.asarray(ndimage.gaussian_filter(grown, [min(0.35 * factor, _WIDEST_PX / 8) for factor in zoom]))
 
 
 def _annotate(panel: Image.Image, name: str, letters: str) -> None:
@@ -114,14 +176,20 @@ def _annotate(panel: Image.Image, name: str, letters: str) -> None:
 
 def _legend(label_map: LabelMap) -> list[tuple[tuple[int, int, int], str]]:
     volumes = label_map.volumes_ml()
-    return [(segment.color, f"{segment.name}  {volumes[segment.name]:.1f} ml") for segment in label_map.segments]
+    letters = _COLUMN_PX // 11
+    shown = [
+        (segment.color, f"{_plain(segment.name, letters)}  {volumes[segment.name]:.1f} ml")
+        for segment in label_map.segments[:_MOST_LINES]
+    ]
+    more = len(label_map.segments) - len(shown)
+    return [*shown, (_PAPER, f"and {more} more")] if more else shown
 
 
 def _sheet(panels: list[Image.Image], legend: list[tuple[tuple[int, int, int], str]], title: str) -> Image.Image:
     """Panels side by side, the legend in columns below."""
     gap, top = 8, 36
     width = sum(panel.width for panel in panels) + gap * (len(panels) + 1)
-    columns = max(1, width // 340)
+    columns = max(1, width // _COLUMN_PX)
     rows = -(-len(legend) // columns)
     sheet = Image.new("RGB", (width, top + _PANEL_PX + 2 * gap + rows * _LINE_PX + gap), _PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)

@@ -24,7 +24,6 @@ from DeepSegmentLib.files.segmentations.labelmaps import (
 from DeepSegmentLib.files.targets import check_new_folder, check_outputs, inputs_of
 from DeepSegmentLib.files.volumes import read_input
 from DeepSegmentLib.imaging.label_grids import match_grid
-from DeepSegmentLib.refinement.history import unpack
 from DeepSegmentLib.refinement.session import RefinementSession
 from DeepSegmentLib.refinement.settings import RefineSettings
 
@@ -163,6 +162,8 @@ class CorrectRequest:
             raise InvalidInputError("an image, its labels and prompts are needed, or a journal to resume")
         if self.resume and (self.image is None) != (self.prompts is None):
             raise InvalidInputError("to correct on from a journal, the image and prompts are needed, both of them")
+        if self.radius_mm is not None:
+            replace(self.settings, radius_mm=self.radius_mm)  # refuses one that has no sense before files are read
 
 
 def correct_files(request: CorrectRequest) -> dict[str, Any]:
@@ -270,17 +271,14 @@ def _radius(session: RefinementSession, prompt: Prompt, request: CorrectRequest)
 
 def _replayed(volume: Volume, journal: Journal, limits: Mapping[str, Any]) -> RefinementSession:
     """A session at the end of a journal, with its history."""
-    start = journal.start()
-    session, layers = RefinementSession(volume, start, **limits), start.layers.copy()
+    session = RefinementSession(volume, journal.start(), **limits)
     for entry in journal.entries():
-        update = unpack(entry.change, layers[entry.change.layer])
-        layers[(update.layer, *update.box.to_slices())] = update.after
         if entry.kind == "undo":
             session.undo()
         elif entry.kind == "redo":
             session.redo()
         else:
-            session.edit(update, entry.prompt)
+            session.replay(entry.change, entry.prompt)
     return session
 
 

@@ -26,7 +26,7 @@ from DeepSegmentLib.segmentation.outputs import Prediction, PredictSettings
 from DeepSegmentLib.segmentation.predict import predict
 
 from .catalogue import find_model
-from .preflight import estimate
+from .preflight import check
 from .preview import draw_preview
 
 if TYPE_CHECKING:
@@ -36,6 +36,12 @@ if TYPE_CHECKING:
     from DeepSegmentLib.data import ProgressCallback
     from DeepSegmentLib.networks.runtime import Model
     from DeepSegmentLib.networks.spec import ModelSpec
+
+    from .preflight import Estimate
+
+
+_LONG_HOURS = 2.0
+"""Runs that take longer say so beforehand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +105,8 @@ def segment_volume(
 ) -> Run:
     """Segment a volume with a model of the catalogue.
 
-    A device that runs out of memory is left for the CPU, and the run says so.
+    A device that runs out of memory is left for the CPU, and the run says so. What cannot fit into memory, or has a
+    spacing that hardly any scan has, is refused before the model is loaded: see `preflight.check`.
 
     Args:
         volume: What to segment.
@@ -112,14 +119,15 @@ def segment_volume(
     Raises:
         ModelError: The model is not there or damaged.
         InvalidInputError: The volume does not fit the model, or a setting is out of range.
-        ResourceError: The device is not there, or memory ran out on the CPU too.
+        ResourceError: The device is not there, there is too little memory for this run, or it ran out on the CPU.
         Cancelled: Raised by `on_progress`.
     """
-    folder = find_model(model).path
-    on_progress(Progress("load model", 0.0))
+    folder, settings = find_model(model).path, settings or PredictSettings()
+    needs = check(folder, volume.geometry, settings, device)
+    on_progress(Progress(_announcement(needs), 0.0))
     loaded = load(folder, device)
     used = str(getattr(loaded.network, "device", device))
-    run = partial(_run, volume, settings=settings, on_progress=on_progress)
+    run = partial(_run, volume, folder=folder, settings=settings, on_progress=on_progress)
     try:
         return run(loaded, used)
     except ResourceError as error:
@@ -130,12 +138,26 @@ def segment_volume(
     return replace(run(load(folder, "cpu"), "cpu"), notes=(note,))
 
 
+def _announcement(needs: Estimate) -> str:
+    """What a run will need, for the user."""
+    text = f"{needs.tiles} tiles, about {needs.memory_bytes / (1 << 30):.1f} GB of memory"
+    hours = 0.0 if needs.seconds is None else needs.seconds / 3600
+    return text if hours < _LONG_HOURS else f"{text}, about {hours:.0f} hours"
+
+
 def _run(
-    volume: Volume, model: Model, device: str, *, settings: PredictSettings | None, on_progress: ProgressCallback
+    volume: Volume,
+    model: Model,
+    device: str,
+    *,
+    folder: Path,
+    settings: PredictSettings,
+    on_progress: ProgressCallback,
 ) -> Run:
+    check(folder, volume.geometry, settings, device)  # now that it is known where the network runs
     start = time.monotonic()
     prediction = predict(volume, model.spec, model.network, settings=settings, on_progress=on_progress)
-    mirrors = 2 ** len(model.spec.mirror_axes) if settings is not None and settings.mirror else 1
+    mirrors = 2 ** len(model.spec.mirror_axes) if settings.mirror else 1
     seconds = time.monotonic() - start
     return Run(prediction, model, device, seconds=seconds, passes=prediction.tiles * mirrors)
 
@@ -162,10 +184,9 @@ def segment_file(
     on_progress(Progress("read", 0.0))
     volume = read_channels(request.source, request.channels, request.series)
     clock.lap("read")
-    needs = estimate(find_model(request.model).path, volume.geometry, request.settings)
+    needs = check(find_model(request.model).path, volume.geometry, request.settings, request.device)
     available = available_memory_bytes()
     check_room(_sizes(request, math.prod(volume.geometry.shape)))
-    on_progress(Progress(f"{needs.tiles} tiles, about {needs.memory_bytes / (1 << 30):.1f} GB of memory", 0.0))
     run = segment_volume(
         volume, request.model, device=request.device, settings=request.settings, on_progress=on_progress, load=load
     )
@@ -284,6 +305,7 @@ def parameters(settings: PredictSettings) -> dict[str, Any]:
         "overlap": settings.overlap,
         "mirror": settings.mirror,
         "clean_up": settings.clean_up,
+        "any_spacing": settings.any_spacing,
         "region_ras": region,
     }
 

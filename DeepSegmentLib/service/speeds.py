@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.errors import VolumeFileError
 from DeepSegmentLib.files.atomic import write_text
+from DeepSegmentLib.files.opening import read_bytes
 
 from .catalogue import user_folder
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from DeepSegmentLib.networks.spec import ModelSpec
 
 _MOST_ENTRIES = 200
+_MOST_BYTES = 1 << 20
 
 
 def speeds_file() -> Path:
@@ -63,8 +65,8 @@ def _key(spec: ModelSpec, device: str) -> str:
 def _read() -> dict[str, tuple[float, float]]:
     """Seconds and passes; lines that make no sense are passed over."""
     try:
-        document = json.loads(speeds_file().read_bytes(), parse_int=float)
-    except (OSError, ValueError, RecursionError):
+        document = json.loads(read_bytes(speeds_file(), largest=_MOST_BYTES), parse_int=float)
+    except (OSError, ValueError, RecursionError, VolumeFileError):
         return {}
     lines = document.items() if isinstance(document, dict) else ()
     return {key: (pair[0], pair[1]) for key, pair in lines if _is_speed(pair)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,13 @@ import numpy as np
 
 from DeepSegmentLib.data import Box, LabelMap
 from DeepSegmentLib.data.geometry import bounding_box
-from DeepSegmentLib.errors import InvalidInputError, ModelError, VolumeFileError
+from DeepSegmentLib.errors import InvalidInputError, ModelError, ResourceError, VolumeFileError
 from DeepSegmentLib.files.models import SPEC_FILE, save_model
-from DeepSegmentLib.files.opening import read_json
+from DeepSegmentLib.files.opening import open_file, read_json
 from DeepSegmentLib.files.segmentations.labelmaps import label_table_path, read_labelmap
 from DeepSegmentLib.files.targets import Output, check_new_folder, check_outputs, inputs_of
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES
+from DeepSegmentLib.imaging.memory import available_memory_bytes
 from DeepSegmentLib.networks.spec import ModelSpec  # noqa: TC001 - the JSON reader resolves the annotations
 from DeepSegmentLib.networks.strict_json import from_json
 from DeepSegmentLib.networks.unet import UNet
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 
     import torch
 
-_LARGEST_RECIPE = 4 << 20  # bytes, as of a model's spec
+_LARGEST_RECIPE = 4 << 20
+_WEIGHT_COPIES = 5  # themselves, their average, their gradients, and two moments of AdamW
+_MAPS_KEPT = 6  # feature maps of the finest stage that wait for the way back, at least
 _AIR_MARGIN = 8  # voxels kept around the labels, so that elastic deformation at the border meets air
 
 
@@ -100,6 +104,8 @@ def train_model(
         InvalidInputError: The folder holds no label map, or one without the segments; `output` exists; or an output is
             an input.
         VolumeFileError: A label map cannot be read, or an output cannot be written.
+        ModelError: The checkpoint is damaged, or of another network.
+        ResourceError: The network does not fit into memory.
     """
     import torch
 
@@ -111,10 +117,29 @@ def train_model(
     if checkpoint.name.lower().endswith(VOLUME_SUFFIXES):
         raise InvalidInputError(f"{checkpoint} has the suffix of a volume; name the checkpoint otherwise, such as a.pt")
     check_outputs([Output(checkpoint), Output(output / SPEC_FILE)], inputs, replace=True)  # it goes on where it stood
+    if checkpoint.exists():
+        open_file(checkpoint).close()  # refuses what never ends
+    _check_room(recipe)
     torch.manual_seed(recipe.training.seed)
     source = SynthesisSource(read_cases(label_maps, recipe), recipe)
     network = fit(UNet(recipe.model.network), source, recipe.training, checkpoint, on_step)
     save_model(output, recipe.model, network, card=recipe.card, half=True)
+
+
+def _check_room(recipe: Recipe) -> None:
+    """Refuse to train a network that does not fit into memory; it is counted without being made."""
+    import torch
+
+    with torch.device("meta"):
+        weights = sum(weight.numel() for weight in UNet(recipe.model.network).parameters())
+    voxels = recipe.training.batch_size * math.prod(recipe.synthesis.patch_shape)
+    needed = 4 * (_WEIGHT_COPIES * weights + _MAPS_KEPT * voxels * recipe.model.network.features[0])
+    available = available_memory_bytes()
+    if available is not None and needed > available:
+        raise ResourceError(
+            f"training needs at least {needed / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB are free; lower "
+            "features, patch_shape or batch_size in the recipe"
+        )
 
 
 def read_cases(folder: Path, recipe: Recipe) -> list[SynthesisCase]:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.errors import InvalidInputError, ModelError
 
 from .losses import deeply_supervised
 
@@ -106,16 +105,26 @@ def fit(
         The network with the moving average of the weights, in evaluation mode.
 
     Raises:
-        InvalidInputError: The checkpoint is no training state of this network.
+        ModelError: The checkpoint is damaged, or of another network.
     """
     state = _TrainingState(network, settings, loss)
     if checkpoint.exists():
-        _restore(state, checkpoint)
+        _resume(state, checkpoint)
     for image, target in _batches(source, settings, start=state.iteration):
         on_step(StepFinished(state.iteration + 1, state.step(image, target)))
         if state.iteration % settings.checkpoint_every == 0 or state.iteration == settings.iterations:
             _save(state.snapshot(), checkpoint)
     return state.average.eval()
+
+
+def _resume(state: _TrainingState, checkpoint: Path) -> None:
+    try:
+        state.restore(torch.load(checkpoint, weights_only=True))
+    except Exception as error:  # whatever torch's unpickler, which runs no code, says to foreign files
+        raise ModelError(
+            f"{checkpoint} holds no training state of this network ({str(error).strip()[:200]}); name another file, or "
+            "delete it to begin anew"
+        ) from error
 
 
 class _TrainingState:
@@ -173,16 +182,6 @@ class _TrainingState:
         self.average.load_state_dict(snapshot["average"])
         self.optimizer.load_state_dict(snapshot["optimizer"])
         self.schedule.last_epoch = snapshot["schedule"]["last_epoch"]
-
-
-def _restore(state: _TrainingState, path: Path) -> None:
-    try:
-        state.restore(torch.load(path, weights_only=True))
-    # What torch raises of files that are none of its own, or of another network.
-    except (OSError, EOFError, UnpicklingError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise InvalidInputError(
-            f"{path} is no training state of this model, and is not replaced; name another checkpoint, or remove it"
-        ) from error
 
 
 def _save(snapshot: dict[str, Any], path: Path) -> None:

@@ -1,9 +1,11 @@
 """Peak memory of a run against its estimate and against the array that is never made.
 
-    python Testing/benchmarks/memory.py [--shape 400 512 512] [--classes 117]
+    python Testing/benchmarks/memory.py [--shape 400 512 512] [--classes 117] [--patch 64]
+    python Testing/benchmarks/memory.py --model brain-mr --shape 181 217 181
 
-Segments noise with a tiny random network of many classes in a process of its own, so that memory is what prediction
-itself needs. The last column is what the logits of all classes over the whole volume would take in float32.
+Segments noise in a process of its own, with a tiny random network of many classes or with a model of the catalogue, so
+that memory is what prediction itself needs. Run and estimate exceed each other by the ratio that is printed; the last
+number is what the logits of all classes over the whole volume would take in float32.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ from pathlib import Path
 GIB = 1 << 30
 
 
-def measure(shape: tuple[int, int, int], classes: int, patch: int) -> tuple[int, int, int, float]:
-    """Memory after the imports, peak, estimate (bytes), and seconds of one run."""
+def measure(
+    shape: tuple[int, int, int], classes: int, patch: int, known: str | None
+) -> tuple[int, int, int, int, float]:
+    """Classes, memory after the imports, peak, estimate (bytes), and seconds of one run."""
     import numpy as np
     import torch
 
@@ -31,6 +35,7 @@ def measure(shape: tuple[int, int, int], classes: int, patch: int) -> tuple[int,
     from DeepSegmentLib.networks.unet import UNet
     from DeepSegmentLib.segmentation.outputs import PredictSettings
     from DeepSegmentLib.segmentation.predict import predict
+    from DeepSegmentLib.service.catalogue import find_model
     from DeepSegmentLib.service.preflight import estimate
 
     network = UNetSpec(1, classes, (4, 4), ((1, 1, 1),) * 2, ((1, 1, 1), (2, 2, 2)), (1, 1), (1,))
@@ -48,16 +53,19 @@ def measure(shape: tuple[int, int, int], classes: int, patch: int) -> tuple[int,
     )
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        save_model(Path(folder, "model"), spec, UNet(network), card="")
-        model = load_model(Path(folder, "model"), "cpu")
+        place = find_model(known).path if known else Path(folder, "model")
+        if not known:
+            save_model(place, spec, UNet(network), card="")
+        model = load_model(place, "cpu")
         imported = peak_memory_bytes() or 0
         voxels = np.random.default_rng(0).integers(-1000, 1000, (1, *shape), dtype=np.int16)
         volume = Volume(voxels, Geometry.from_spacing(shape, (1.0, 0.8, 0.8)))
         settings = PredictSettings(overlap=0.25)
-        expected = estimate(Path(folder, "model"), volume.geometry, settings).memory_bytes
+        expected = estimate(place, volume.geometry, settings).memory_bytes
         start = time.perf_counter()
         predict(volume, model.spec, model.network, settings=settings)
-        return imported, peak_memory_bytes() or 0, expected, time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        return model.spec.network.out_channels, imported, peak_memory_bytes() or 0, expected, seconds
 
 
 def main() -> None:
@@ -66,15 +74,17 @@ def main() -> None:
     parser.add_argument("--shape", type=int, nargs=3, default=(400, 512, 512))
     parser.add_argument("--classes", type=int, default=117)
     parser.add_argument("--patch", type=int, default=64)
+    parser.add_argument("--model", help="of the catalogue, instead of a random one")
     options = parser.parse_args()
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        measured = pool.apply(measure, (tuple(options.shape), options.classes, options.patch))
-    imported, peak, expected, seconds = measured
+        measured = pool.apply(measure, (tuple(options.shape), options.classes, options.patch, options.model))
+    classes, imported, peak, expected, seconds = measured
     k, j, i = options.shape
-    never = 4 * options.classes * k * j * i
+    never = 4 * classes * k * j * i
     print(
-        f"{k}x{j}x{i}, {options.classes} classes: libraries {imported / GIB:.2f} GiB, peak {peak / GIB:.2f} GiB, "
-        f"estimated {expected / GIB:.2f} GiB, {seconds:.0f} s; all logits would be {never / GIB:.1f} GiB"
+        f"{k}x{j}x{i}, {classes} classes: libraries {imported / GIB:.2f} GiB, peak {peak / GIB:.2f} GiB, "
+        f"estimated {expected / GIB:.2f} GiB ({expected / peak:.2f} times), {seconds:.0f} s; "
+        f"all logits would be {never / GIB:.1f} GiB"
     )
 
 

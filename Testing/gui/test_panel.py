@@ -79,6 +79,18 @@ def test_the_button_says_why_it_is_disabled(host, module, tmp_path):
     assert ui.preflightLabel.text.split(";")[0] in ui.modelCard.toPlainText()
 
 
+def test_a_spacing_that_no_scan_has_is_told_before_the_run_and_can_be_said_to_be_right(host, module, tmp_path):
+    ui = module[0].panel.ui
+    node = add_volume(host, tmp_path, "head")
+    node.SetSpacing(100, 1, 1)
+    choose(host, module[0], node)
+    assert '"Any spacing"' in ui.preflightLabel.text
+    assert "100 x 1 x 1 mm" in ui.preflightLabel.text
+    ui.anySpacingCheckBox.checked = True
+    host.process_events()
+    assert "GB" in ui.preflightLabel.text
+
+
 def test_a_click_makes_named_segments_in_the_right_place(host, module, head):
     widget = module[0]
     choose(host, widget, head)

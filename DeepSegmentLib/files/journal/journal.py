@@ -22,11 +22,12 @@ from DeepSegmentLib.data import Box, LabelMap
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.atomic import atomic_path
 from DeepSegmentLib.files.lock import exclusive
+from DeepSegmentLib.files.opening import inside, open_file
 from DeepSegmentLib.files.segmentations.seg_nrrd import read_seg_nrrd, write_seg_nrrd
-from DeepSegmentLib.refinement.history import pack, unpack
+from DeepSegmentLib.refinement.history import pack, put
 
 from .lines import Entry, Header, entry_line, header_line
-from .reading import read_entries, read_state
+from .reading import newest_first, read_entries, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 
 START_FILE = "start.seg.nrrd"
 LINES_FILE = "journal.jsonl"
+
+_MOST_INFLATION = 1032
+"""Bytes that one byte of deflate can hold at most (zlib, "Technical Details")."""
 
 
 def volume_checksum(volume: Volume) -> str:
@@ -94,12 +98,13 @@ class Journal:
             VolumeFileError: See `open`.
         """
         self.folder = folder
-        self._lines = folder / LINES_FILE
-        if not self._lines.is_file():
+        if not os.path.lexists(folder / LINES_FILE):
             raise VolumeFileError(f"{folder} holds no journal: there is no {LINES_FILE}; check the name")
+        self._lines, start = inside(folder, LINES_FILE), inside(folder, START_FILE)
         with ExitStack() as stack, _naming(folder):
             stack.enter_context(exclusive(folder))
             self.header, self._state = read_state(self._lines)
+            _check_claim(self.header, start)
             self._file = stack.enter_context(self._lines.open("rb+"))
             self._resources = stack.pop_all()
 
@@ -186,7 +191,7 @@ class Journal:
         Raises:
             VolumeFileError: They are damaged.
         """
-        stored, header = read_seg_nrrd(self.folder / START_FILE).layers, self.header
+        stored, header = read_seg_nrrd(inside(self.folder, START_FILE)).layers, self.header
         layers = np.ascontiguousarray(stored, dtype=header.dtype)
         if layers.shape != (header.layers, *header.shape) or _digest(layers) != header.start_checksum:
             raise VolumeFileError(f"{self.folder / START_FILE} is not the file that the journal began with; restore it")
@@ -201,13 +206,13 @@ class Journal:
         start = self.start()
         layers = start.layers.copy()
         for entry in self.entries():
-            change = entry.change
-            layers[(change.layer, *change.box.to_slices())] = unpack(change, layers[change.layer]).after
+            put(entry.change, layers[entry.change.layer])
         return LabelMap(layers, start.geometry, start.segments)
 
     def prompts(self, segment: str) -> tuple[Prompt, ...]:
         """The prompts for a segment that were not undone, the oldest first."""
-        return tuple(prompt for prompt in self._state.done if prompt is not None and prompt.segment == segment)
+        done = reversed(list(newest_first(self._state.done)))
+        return tuple(prompt for prompt in done if prompt is not None and prompt.segment == segment)
 
     def check_volume(self, volume: Volume) -> None:
         """Refuse a volume that is not the one that was corrected.
@@ -272,6 +277,17 @@ class Journal:
                 f"the update of layer {update.layer}, {update.box}, {update.after.dtype} does not fit the journal's "
                 f"{header.layers} layers, shape {header.shape}, {header.dtype}; begin a new journal"
             )
+
+
+def _check_claim(header: Header, start: Path) -> None:
+    """Refuse a header that claims more labels than the file can hold that everything began with."""
+    with open_file(start) as file:
+        size = os.fstat(file.fileno()).st_size
+    if header.label_bytes > _MOST_INFLATION * size:
+        raise VolumeFileError(
+            f"{start} has {size} bytes, which cannot be {header.layers} layers of {header.shape} labels, as "
+            f"{LINES_FILE} says; restore it"
+        )
 
 
 @contextmanager

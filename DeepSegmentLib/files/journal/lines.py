@@ -16,12 +16,15 @@ import numpy as np
 
 from DeepSegmentLib.data import Box, Geometry, LabelMap, Segment
 from DeepSegmentLib.errors import InvalidInputError, ModelError
+from DeepSegmentLib.files.opening import parse_json
 from DeepSegmentLib.files.prompts import StoredPrompt
 from DeepSegmentLib.networks.strict_json import from_json, to_json
 from DeepSegmentLib.refinement.history import Change
 from DeepSegmentLib.refinement.settings import RefineSettings  # noqa: TC001 - looked up likewise
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from DeepSegmentLib.data import Prompt
 
 FORMAT = 1
@@ -31,8 +34,14 @@ Kind = Literal["correction", "edit", "undo", "redo"]
 
 _TAIL = re.compile(rb',"crc":"([0-9a-f]{8})"}\n')
 _TAIL_BYTES = len(b',"crc":"00000000"}\n')
-_LINE_BYTES = 1 << 26
-"""What a line may hold beside its labels: a scribble with a million corners."""
+_LINE_BYTES = 1 << 24
+"""What a line may hold beside its labels: a scribble of as many corners as one may have."""
+
+_MOST_VALUES = 1 << 21
+"""Values in a line: a few hundred megabytes as Python's, where the labels' text is none of them."""
+
+_AT_ONCE = 1 << 20
+"""Bytes that are unpacked at once to see whether labels are what they must be."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,11 @@ class Header:
     def segments(self) -> tuple[Segment, ...]:
         """The table of segments."""
         return tuple(replace(row.segment, layer=row.layer) for row in self.table)
+
+    @property
+    def label_bytes(self) -> int:
+        """What the labels take in memory."""
+        return self.layers * math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     @property
     def longest_line(self) -> int:
@@ -225,10 +239,12 @@ def _document(line: bytes, crc: int) -> dict[str, Any]:
     """The object of a line whose checksum is right."""
     if checksum_of(line) != zlib.crc32(line[:-_TAIL_BYTES], crc):
         raise InvalidInputError("its checksum differs")
+    if sum(line.count(mark) for mark in (b",", b"[", b"{")) > _MOST_VALUES:
+        raise InvalidInputError(f"it has more than {_MOST_VALUES} values")
     try:
-        document = json.loads(line[:-_TAIL_BYTES] + b"}")
-    except (ValueError, RecursionError) as error:
-        raise InvalidInputError(f"it is no JSON that can be read: {error!r}") from error
+        document = parse_json(line[:-_TAIL_BYTES] + b"}")
+    except ValueError as error:
+        raise InvalidInputError(f"it is no JSON that can be read: {error}") from error
     if not isinstance(document, dict):
         raise InvalidInputError("it is no JSON object")
     return document
@@ -247,10 +263,9 @@ def _change(stored: _StoredChange, header: Header) -> Change:
     if not Box.of_shape(header.shape).contains(box) or not 0 <= stored.layer < header.layers:
         raise InvalidInputError(f"it changes {box} of layer {stored.layer}, outside the labels of {header.shape}")
     parts = tuple(_decoded(text) for text in (stored.where, stored.before, stored.after))
-    bits = _inflated(parts[0], -(-box.size // 8))
-    count = int(np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=box.size).sum())
+    count = _count_bits(parts[0], box.size)
     for part in parts[1:]:
-        _inflated(part, count * np.dtype(header.dtype).itemsize)
+        _count_bytes(part, count * np.dtype(header.dtype).itemsize)
     return Change(box, stored.layer, header.dtype, *parts)
 
 
@@ -261,13 +276,41 @@ def _decoded(text: str) -> bytes:
         raise InvalidInputError(f"its labels are no base64: {error}") from error
 
 
-def _inflated(packed: bytes, size: int) -> bytes:
-    """What deflate unpacks to, if that is exactly so many bytes; never unpacks more."""
-    inflate = zlib.decompressobj()
-    try:
-        plain = inflate.decompress(packed, size + 1)
-    except zlib.error as error:
-        raise InvalidInputError(f"its labels cannot be unpacked: {error}") from error
-    if len(plain) != size or not inflate.eof or inflate.unused_data:
+def _count_bits(packed: bytes, size: int) -> int:
+    """How many of so many bits are set in what deflate unpacks to."""
+    left, count = size, 0
+    for part in _unpacked(packed, -(-size // 8)):
+        bits = np.frombuffer(part, dtype=np.uint8)
+        count += int(_BITS[bits].sum()) if bits.any() else 0
+        left -= 8 * bits.size
+    if left < 0 and bits[-1] & ((1 << -left) - 1):
+        raise InvalidInputError(f"its labels do not unpack to {size} bits")
+    return count
+
+
+def _count_bytes(packed: bytes, size: int) -> None:
+    """Refuse what deflate does not unpack to so many bytes."""
+    for _ in _unpacked(packed, size):
+        pass
+
+
+_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.int64)
+
+
+def _unpacked(packed: bytes, size: int) -> Iterator[bytes]:
+    """What deflate unpacks to, part by part, if that is exactly so many bytes; never unpacks more."""
+    inflate, left = zlib.decompressobj(), size
+    while True:
+        try:
+            part = inflate.decompress(packed, min(left, _AT_ONCE) + 1)
+        except zlib.error as error:
+            raise InvalidInputError(f"its labels cannot be unpacked: {error}") from error
+        packed, left = inflate.unconsumed_tail, left - len(part)
+        if left < 0 or (not part and not inflate.eof):
+            raise InvalidInputError(f"its labels do not unpack to {size} bytes")
+        if part:
+            yield part
+        if inflate.eof:
+            break
+    if left or inflate.unused_data:
         raise InvalidInputError(f"its labels do not unpack to {size} bytes")
-    return plain

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
+from DeepSegmentLib.files.opening import open_file
 
 from .lines import checksum_of, read_entry, read_header
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 _HEADER_BYTES = 1 << 24
 """Longer headers are refused: sixty thousand segments take less."""
 
+Stack = tuple[()] | tuple["Prompt | None", "Stack"]
+"""The newest prompt and those before it: one more costs the same however many there are."""
+
 
 @dataclass(frozen=True, eq=False)
 class State:
@@ -30,15 +34,15 @@ class State:
         end: Bytes up to here are good.
         crc: Checksum of the last line.
         number: How many entries there were.
-        done: The prompts of changes that can be undone, None for edits.
-        undone: Of changes that can be done again, the last one last.
+        done: The prompts of changes that can be undone, None for edits, see `newest_first`.
+        undone: Of changes that can be done again, the one that was undone last first.
     """
 
     end: int
     crc: int
     number: int = 0
-    done: tuple[Prompt | None, ...] = ()
-    undone: tuple[Prompt | None, ...] = ()
+    done: Stack = ()
+    undone: Stack = ()
 
     def after(self, entry: Entry, line: bytes) -> State:
         """Where it stands after one more.
@@ -48,12 +52,19 @@ class State:
         """
         ahead = State(self.end + len(line), checksum_of(line), entry.number)
         if entry.kind in ("correction", "edit"):
-            return replace(ahead, done=(*self.done, entry.prompt))
+            return replace(ahead, done=(entry.prompt, self.done))
         if entry.kind == "undo" and self.done:
-            return replace(ahead, done=self.done[:-1], undone=(*self.undone, self.done[-1]))
+            return replace(ahead, done=self.done[1], undone=(self.done[0], self.undone))
         if entry.kind == "redo" and self.undone:
-            return replace(ahead, done=(*self.done, self.undone[-1]), undone=self.undone[:-1])
+            return replace(ahead, done=(self.undone[0], self.done), undone=self.undone[1])
         raise InvalidInputError(f"there is nothing to {entry.kind}")
+
+
+def newest_first(stack: Stack) -> Iterator[Prompt | None]:
+    """What was put on a stack."""
+    while stack:
+        prompt, stack = stack
+        yield prompt
 
 
 def read_state(path: Path) -> tuple[Header, State]:
@@ -62,7 +73,7 @@ def read_state(path: Path) -> tuple[Header, State]:
     Raises:
         VolumeFileError: It is of another format, or damaged before its end.
     """
-    with path.open("rb") as file:
+    with open_file(path) as file:
         line = file.readline(_HEADER_BYTES)
     try:
         header = read_header(line)
@@ -78,7 +89,7 @@ def read_entries(path: Path, header: Header, end: int | None = None) -> Iterator
     Raises:
         VolumeFileError: A line is damaged and was not merely cut off; the message tells which, and what is good.
     """
-    with path.open("rb") as file:
+    with open_file(path) as file:
         first = file.readline(_HEADER_BYTES)
         state = State(len(first), checksum_of(first))
         while state.end != end and (line := file.readline(header.longest_line)):

@@ -1,15 +1,18 @@
 """Model folders on disk."""
 
+from .archive import unpack_model
 from .folder import (
     CARD_FILE,
     MODEL_FILES,
     SPEC_FILE,
     WEIGHTS_FILE,
+    copy_model,
     load_model,
     new_folder,
+    problem_with_weights,
+    read_card,
     read_spec,
     save_model,
-    unpack_model,
     verify_model,
 )
 
@@ -18,8 +21,11 @@ __all__ = [
     "MODEL_FILES",
     "SPEC_FILE",
     "WEIGHTS_FILE",
+    "copy_model",
     "load_model",
     "new_folder",
+    "problem_with_weights",
+    "read_card",
     "read_spec",
     "save_model",
     "unpack_model",

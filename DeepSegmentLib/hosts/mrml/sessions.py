@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.journal import LINES_FILE, Journal, volume_checksum
 from DeepSegmentLib.files.journal.lines import read_header
+from DeepSegmentLib.files.opening import inside, open_file
 
 from .geometry import local_geometry
 from .journaling import held_by
@@ -74,7 +75,7 @@ def _of_volume(root: Path, volume: Any) -> list[Path]:
     checksum = ""
     for path in root.glob(f"*/{LINES_FILE}"):
         with suppress(OSError, InvalidInputError, VolumeFileError):
-            with path.open("rb") as file:
+            with open_file(inside(path.parent, path.name)) as file:
                 header = read_header(file.readline(_HEADER_BYTES))
             if header.shape == shape and not path.parent.name.endswith(REPLACED):
                 checksum = checksum or volume_checksum(local_volume(volume))
@@ -84,11 +85,13 @@ def _of_volume(root: Path, volume: Any) -> list[Path]:
 
 def _session(folder: Path, held: int) -> Session | None:
     """What a journal has beyond the entries that are held already; None where it is in use or cannot be read."""
-    with suppress(VolumeFileError), Journal.open(folder) as journal:
-        entries = [entry for entry in journal.entries() if entry.number > held]
-        if entries:
-            corrections = sum(entry.kind == "correction" for entry in entries)
-            return Session(folder, datetime.fromisoformat(entries[-1].time), corrections)
+    with suppress(ValueError, VolumeFileError), Journal.open(folder) as journal:  # ValueError: no time
+        time, corrections = "", 0
+        for entry in journal.entries():
+            if entry.number > held:
+                time, corrections = entry.time, corrections + (entry.kind == "correction")
+        if time:
+            return Session(folder, datetime.fromisoformat(time), corrections)
     return None
 
 

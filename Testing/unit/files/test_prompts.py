@@ -1,6 +1,7 @@
 """Laws of prompts as JSON."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -44,20 +45,28 @@ def test_a_file_written_by_hand(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "empty"),
+        ("", "no JSON"),
         ("[", "no JSON"),
         ("{}", "no list"),
         ("[" * 100_000, "no JSON"),
         ("[1]", "prompt 1 must be an object"),
         (json.dumps([CLICK, {**CLICK, "type": "circle"}]), "prompt 2.type must be one of point, scribble, box, lasso"),
         (json.dumps([{**CLICK, "points_ras": [[1, 2]]}]), "must have 3 entries"),
-        (json.dumps([{**CLICK, "points_ras": [[1, 2, float("nan")]]}]), "finite"),
+        (json.dumps([{**CLICK, "points_ras": [[1, 2, float("nan")]]}]), "NaN is no number"),
         (json.dumps([{**CLICK, "points_ras": [[1, 2, 10**400]]}]), "finite"),
         (json.dumps([{**CLICK, "points_ras": [[1, 2, 3]] * 2}]), "a point has one place"),
         (json.dumps([{**CLICK, "points_ras": []}]), "a point has one place"),
         (json.dumps([{**CLICK, "type": "box"}]), "at least 2"),
         (json.dumps([{**CLICK, "type": "scribble", "size_mm": -1}]), "0 mm or more"),
         (json.dumps([{**CLICK, "size_mm": 3}]), "a point has no size_mm"),
+        (json.dumps([{**CLICK, "points_ras": [[1, 2, 1e12]]}]), r"within 1e\+07 mm of the origin, got 1e\+12 mm"),
+        (json.dumps([{**CLICK, "points_ras": [[1, 2, 10**30]]}]), r"within 1e\+07 mm of the origin"),
+        (json.dumps([{**CLICK, "type": "scribble", "size_mm": 1e12}]), r"at most 1e\+06 mm, got 1000000000000"),
+        (json.dumps([{**CLICK, "type": "lasso", "points_ras": [[0, 0, 0]] * 100_001}]), "at most 100000 corners"),
+        (json.dumps([{**CLICK, "segment": "\ud800"}]), r"segment holds '\\ud800'"),
+        (json.dumps([{}] * 10_001), "10001 prompts, more than 10000; split them"),
+        (" " * ((1 << 24) + 1), "bytes, more than"),
+        ('[{"type": "point", "type": "box"}]', "'type' appears twice"),
         (json.dumps([{**CLICK, "radius": 3}]), "unknown key 'radius'"),
         (json.dumps([{key: value for key, value in CLICK.items() if key != "segment"}]), "'segment' is missing"),
     ],
@@ -67,6 +76,13 @@ def test_what_is_no_list_of_prompts_is_refused_by_name(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(VolumeFileError, match=message):
         read_prompts(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes are those of POSIX")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.json")
+    with pytest.raises(VolumeFileError, match="pipe"):
+        read_prompts(tmp_path / "a.json")
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -149,7 +149,7 @@ class TestJobs:
             (SegmentJob(SMALL.volume, "no-such-model"), ModelError),
             (SegmentJob(two), InvalidInputError),
             (SegmentJob(SMALL.volume, device="gpu"), InvalidInputError),
-            (SegmentJob(SMALL.volume, settings=PredictSettings(overlap=2)), InvalidInputError),
+            (SegmentJob(SMALL.volume, settings=PredictSettings(probabilities=("Nobody",))), InvalidInputError),
         ):
             event = run(shared, job)
             assert isinstance(event, Failed)

@@ -49,7 +49,8 @@ settings = st.builds(
     PredictSettings,
     overlap=st.floats(0, 0.9),
     mirror=st.booleans(),
-    region_ras=st.none() | st.lists(numbers, min_size=6, max_size=6).map(lambda six: np.reshape(six, (2, 3))),
+    region_ras=st.none()
+    | st.lists(st.floats(-1e7, 1e7), min_size=6, max_size=6).map(lambda six: np.reshape(six, (2, 3))),
     probabilities=st.lists(names, max_size=3).map(tuple),
     uncertainty=st.booleans(),
     clean_up=st.booleans(),
@@ -189,7 +190,7 @@ def test_what_is_no_event_is_refused(tmp_path, message):
 
 def test_settings_are_told_in_full():
     """A setting that is added and forgotten here would silently be the default in the worker."""
-    for asked in (PredictSettings(), PredictSettings(0.25, True, np.zeros((2, 3)), ("a",), True, False)):
+    for asked in (PredictSettings(), PredictSettings(0.25, True, np.zeros((2, 3)), ("a",), True, False, True)):
         heard = through_job(SegmentJob(Volume(np.zeros((1, 1, 1, 1)), Geometry((1, 1, 1), np.eye(4))), settings=asked))
         assert asdict(heard.settings).keys() == asdict(asked).keys()
         assert same(heard.settings, asked)

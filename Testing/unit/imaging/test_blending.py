@@ -17,7 +17,7 @@ patches = st.tuples(*[st.integers(1, 12)] * 3)
 
 
 def _blend(array, patch, overlap, weights=None):
-    tiles = plan_tiles(array.shape[1:], patch, overlap=overlap)
+    tiles = tuple(plan_tiles(array.shape[1:], patch, overlap=overlap))
     weights = importance_map(tiles[0].shape) if weights is None else weights
     blender = SlabBlender(len(array), array.shape[1:], tiles[0].shape[0])
     planes = []
@@ -44,7 +44,7 @@ def test_every_plane_comes_once_first_to_last(shape, patch, overlap):
 @given(shape=extents, patch=patches, overlap=st.floats(0, 0.8), seed=st.integers(0, 1000))
 def test_planes_equal_the_weighted_mean_over_the_whole_array(shape, patch, overlap, seed):
     rng = np.random.default_rng(seed)
-    tiles = plan_tiles(shape, patch, overlap=overlap)
+    tiles = tuple(plan_tiles(shape, patch, overlap=overlap))
     weights = importance_map(tiles[0].shape)
     total, weight = np.zeros(shape), np.zeros(shape)
     values = [rng.normal(size=tile.shape).astype(np.float32) for tile in tiles]

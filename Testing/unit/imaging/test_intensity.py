@@ -104,3 +104,9 @@ class TestRefusals:
     def test_deviation_not_above_0(self, std):
         with pytest.raises(InvalidInputError, match="needs std > 0"):
             Normalization("window", std=std)
+
+
+@pytest.mark.parametrize("wrong", [{"std": 1e-50}, {"std": 1e300}, {"mean": 1e300}, {"low": -1e300}, {"high": 1e40}])
+def test_numbers_that_float32_cannot_hold_are_refused(wrong):
+    with pytest.raises(InvalidInputError, match="numbers that float32 can divide by"):
+        Normalization("window", **wrong)

@@ -109,7 +109,7 @@ def test_slabs_change_nothing(volume, spacing, voxels):
     straight = resample(volume, geometry).voxels
     steps = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resampling, "_SLAB_VOXELS", voxels)
+        patch.setattr(resampling, "SLAB_VOXELS", voxels)
         in_slabs = resample(volume, geometry, lambda: steps.append(1)).voxels
     assert len(steps) >= 3
     assert np.allclose(in_slabs, straight, rtol=1e-6, atol=1e-5 * np.abs(straight).max())

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from DeepSegmentLib.data import Box
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.imaging.tiling import plan_tiles
+from DeepSegmentLib.imaging.tiling import count_tiles, plan_tiles
 
 extents = st.tuples(*[st.integers(1, 40)] * 3)
 patches = st.tuples(*[st.integers(1, 24)] * 3)
@@ -44,11 +44,23 @@ def test_tiles_come_in_raster_order_without_repetition(shape, patch, overlap):
     assert starts == sorted(set(starts))
 
 
+@given(shape=extents, patch=patches, overlap=overlaps)
+def test_they_are_counted_without_being_made(shape, patch, overlap):
+    assert count_tiles(shape, patch, overlap=overlap) == len(list(plan_tiles(shape, patch, overlap=overlap)))
+
+
+@given(shape=st.tuples(*[st.integers(1, 1 << 40)] * 3), patch=patches, overlap=st.floats(0, 1, exclude_max=True))
+def test_any_number_of_tiles_is_counted_and_the_first_is_there_at_once(shape, patch, overlap):
+    fewest = [-(-n // p) for n, p in zip(shape, patch, strict=True)]
+    assert count_tiles(shape, patch, overlap=overlap) >= fewest[0] * fewest[1] * fewest[2]
+    assert next(plan_tiles(shape, patch, overlap=overlap)).start == (0, 0, 0)
+
+
 def test_tile_count_agrees_with_the_published_rule():
     # nnU-Net: ceil((n - patch) / (patch * step)) + 1 tiles an axis.
     shape, patch = (192, 256, 256), (128, 128, 128)
-    assert len(plan_tiles(shape, patch, overlap=0.5)) == 2 * 3 * 3
-    assert len(plan_tiles((330, 330, 280), patch, overlap=0.2)) == 3 * 3 * 3
+    assert count_tiles(shape, patch, overlap=0.5) == 2 * 3 * 3
+    assert count_tiles((330, 330, 280), patch, overlap=0.2) == 3 * 3 * 3
 
 
 @pytest.mark.parametrize("overlap", [-0.1, 1.0, 2.0, float("nan")])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strategies import label_maps, updates
 
 from DeepSegmentLib.data import Box, LabelUpdate
-from DeepSegmentLib.refinement.history import pack, unpack
+from DeepSegmentLib.refinement.history import pack, put, unpack
 
 
 @given(data=st.data(), labels=label_maps())
@@ -21,6 +21,14 @@ def test_a_change_does_and_takes_back_its_update(data, labels):
     changed = labels.apply(update)
     back = unpack(change, changed.layers[update.layer], backward=True)
     assert np.array_equal(changed.apply(back).layers, labels.layers)
+
+
+@given(data=st.data(), labels=label_maps())
+def test_a_change_in_place_is_the_change(data, labels):
+    update = data.draw(updates(labels))
+    layers = labels.layers.copy()
+    put(pack(update), layers[update.layer])
+    assert np.array_equal(layers, labels.apply(update).layers)
 
 
 @given(data=st.data(), labels=label_maps())

@@ -13,6 +13,11 @@ def test_refuses_a_radius_that_reaches_nothing(radius_mm):
         RefineSettings(radius_mm=radius_mm)
 
 
+def test_refuses_a_radius_that_no_volume_has():
+    with pytest.raises(InvalidInputError, match=r"at most 1e\+06 mm, got 1000000000\.0"):
+        RefineSettings(radius_mm=1e9)
+
+
 @pytest.mark.parametrize("aggressiveness", [-0.01, 1.01, np.nan])
 def test_refuses_aggressiveness_outside_its_range(aggressiveness):
     with pytest.raises(InvalidInputError, match=rf"in 0\.\.1, got {aggressiveness}"):
@@ -25,4 +30,4 @@ def test_refuses_an_unknown_mode():
 
 
 def test_the_ends_of_all_ranges_are_taken():
-    assert RefineSettings(1e-9, 0, "grow", overwrite=True) != RefineSettings(1e9, 1, "fix", overwrite=False)
+    assert RefineSettings(1e-9, 0, "grow", overwrite=True) != RefineSettings(1e6, 1, "fix", overwrite=False)

@@ -291,3 +291,11 @@ def test_the_wish_to_stop_is_looked_for_between_all_steps():
         with pytest.raises(Cancelled):
             predict(_coordinates(geometry), spec, _linear_network, on_progress=stop)
         assert len(seen) == last + 1
+
+
+@pytest.mark.parametrize("value", [1e31, -1e300, np.nan, np.inf])
+def test_voxels_that_are_no_intensities_are_refused(value):
+    voxels = np.zeros((3, 4, 4, 4))
+    voxels[1, 1, 2, 3] = value
+    with pytest.raises(InvalidInputError, match="NaN or infinite voxels, or some beyond"):
+        predict(Volume(voxels, Geometry.from_spacing((4, 4, 4), (1, 1, 1))), _spec(), _linear_network)

@@ -1,6 +1,7 @@
 """The list of models: found, added, removed, verified."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -283,3 +284,51 @@ def test_a_user_folder_that_cannot_be_made_is_named(user: Path, outside: Path) -
     user.write_text("a file")
     with pytest.raises(DeepSegmentError, match="cannot be written"):
         add_model(outside)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and links are those of POSIX")
+def test_one_bad_entry_neither_hangs_nor_hides_the_others(user: Path, tmp_path: Path) -> None:
+    for name in ("a-pipe", "a-weights-pipe", "a-link-out", "a-weights-link-out"):
+        saved(user / name, name)
+    (tmp_path / "secret").write_text("root:x:0:0")
+    for folder, name, make in (
+        ("a-pipe", SPEC_FILE, os.mkfifo),
+        ("a-weights-pipe", WEIGHTS_FILE, os.mkfifo),
+        ("a-link-out", SPEC_FILE, lambda path: path.symlink_to(tmp_path / "secret")),
+        ("a-weights-link-out", WEIGHTS_FILE, lambda path: path.symlink_to(tmp_path / "secret")),
+    ):
+        (user / folder / name).unlink()
+        make(user / folder / name)
+    (user / "a-loop").symlink_to("a-loop")
+    (user / "b-broken").symlink_to("nowhere")
+    os.mkfifo(user / "c-pipe")
+    saved(user / "good", "good")
+    found = {entry.name: entry.damage for entry in list_models()}
+    assert list(found) == ["brain", "a-link-out", "a-pipe", "a-weights-link-out", "a-weights-pipe", "good"]
+    assert [name for name, damage in found.items() if not damage] == ["brain", "good"]
+    assert "root:x" not in "".join(found.values())
+    assert find_model("good").path == user / "good"
+    for name in ("x" * 5000, "a\0b", str(user / "a-loop")):
+        with pytest.raises(ModelError, match="no model named"):
+            find_model(name)
+    remove_model("a-pipe")
+    assert "a-pipe" not in dict(names())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and links are those of POSIX")
+def test_a_linked_model_is_removed_by_its_link(user: Path, outside: Path) -> None:
+    user.mkdir()
+    (user / "linked").symlink_to(outside)
+    remove_model("liver")
+    assert list(user.iterdir()) == []
+    assert verify(outside).name == "liver"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and links are those of POSIX")
+def test_a_folder_with_links_out_is_not_added(user: Path, tmp_path: Path) -> None:
+    source = saved(tmp_path / "download", "liver")
+    (tmp_path / "secret").write_text("secret")
+    (source / "LICENSE").symlink_to(tmp_path / "secret")
+    with pytest.raises(ModelError, match=r"LICENSE cannot be read: .* is a link out of the folder"):
+        add_model(source)
+    assert not user.exists() or list(user.iterdir()) == []

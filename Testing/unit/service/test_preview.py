@@ -1,5 +1,7 @@
 """The picture shows the right side on the left, whatever the storage order."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 from DeepSegmentLib.service.preview import draw_preview
 
 RED = (255, 0, 0)
+RIGHT = (Segment("right", 3, RED),)
 GRID = Geometry.from_spacing((20, 24, 22), (2, 1, 1.5))
 
 
@@ -58,3 +61,62 @@ def test_a_constant_volume_is_drawn():
     volume = Volume(np.zeros((1, *GRID.shape), np.float32), GRID)
     labels = LabelMap(np.zeros((1, *GRID.shape), np.uint8), GRID)
     assert draw_preview(volume, labels, title="").width > 400
+
+
+def _picture(shape, spacing, labels=None, segments=RIGHT, title=""):
+    grid = Geometry.from_spacing(shape, spacing)
+    if labels is None:
+        labels = np.zeros(shape, np.uint16)
+        labels[tuple(slice(n // 4, n // 4 + max(1, n // 2)) for n in shape)] = 3
+    voxels = np.random.default_rng(0).integers(0, 99, (1, *shape)).astype(np.int16)
+    start = time.perf_counter()
+    picture = draw_preview(Volume(voxels, grid), LabelMap(labels[None], grid, segments), title=title)
+    return np.asarray(picture), time.perf_counter() - start
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing"),
+    [
+        ((1, 200, 180), (1, 1, 1)),
+        ((1, 1, 1), (1, 1, 1)),
+        ((1, 1, 3000), (1, 1, 1)),
+        ((3000, 1, 1), (1, 1, 1)),
+        ((40, 40, 40), (1e4, 1, 1e-4)),
+        ((40, 40, 40), (1e-6, 1, 1e6)),
+    ],
+)
+def test_pictures_of_any_volume_fit_on_a_screen(shape, spacing):
+    picture, seconds = _picture(shape, spacing)
+    assert 500 < picture.shape[0] < 800
+    assert 500 < picture.shape[1] < 3300
+    assert seconds < 3
+
+
+def test_slices_keep_their_proportions():
+    labels = np.zeros((30, 40, 60), np.uint16)
+    labels[...] = 3
+    picture, _ = _picture(labels.shape, (4, 1, 1), labels)
+    reddish = picture[36 : 36 + 520].astype(int)
+    columns = np.flatnonzero((reddish[..., 0] - reddish[..., 1] > 30).any(axis=0))
+    panels = np.split(columns, np.flatnonzero(np.diff(columns) > 4) + 1)
+    widths = [panel[-1] - panel[0] + 1 for panel in panels]
+    assert widths == pytest.approx([520 * 60 / 40, 520 * 60 / 120, 520 * 40 / 120], abs=4)
+
+
+@pytest.mark.parametrize("count", [117, 60_000])
+def test_many_segments_are_drawn_and_listed_within_bounds(count):
+    side = int(np.ceil(np.sqrt(count)))
+    labels = np.zeros((3, 2 * side, 2 * side), np.uint16)
+    blocks = np.arange(1, side * side + 1).reshape(side, side)
+    labels[:] = np.where(blocks <= count, blocks, 0).repeat(2, axis=0).repeat(2, axis=1)
+    segments = tuple(Segment(f"segment {n}", n, (n % 256, 99, 0)) for n in range(1, count + 1))
+    picture, seconds = _picture(labels.shape, (1, 1, 1), labels, segments)
+    assert picture.shape[0] < 2000
+    assert seconds < 20
+
+
+def test_long_and_strange_words_are_cut_short():
+    segments = (Segment("x" * 100_000 + "\n\x1b[31m", 3, RED),)
+    picture, seconds = _picture((20, 20, 20), (1, 1, 1), None, segments, title="\n".join("y" * 50_000))
+    assert picture.shape[0] < 700
+    assert seconds < 3

@@ -182,3 +182,10 @@ def test_a_prompt_for_an_unknown_segment_changes_no_file(tmp_path, files):
     with pytest.raises(InvalidInputError, match="no segment named 'Spleen'"):
         correct_files(CorrectRequest(tmp_path / "out.seg.nrrd", **files))
     assert not (tmp_path / "out.seg.nrrd").exists()
+
+
+@pytest.mark.parametrize("radius_mm", [float("nan"), 1e9, 0.0, -1.0])
+def test_a_radius_without_sense_is_refused_before_files_are_read(tmp_path, radius_mm):
+    missing = {name: tmp_path / name for name in ("image", "labels", "prompts")}
+    with pytest.raises(InvalidInputError, match="edit radius"):
+        CorrectRequest(tmp_path / "out.seg.nrrd", **missing, radius_mm=radius_mm)

@@ -121,7 +121,7 @@ def test_the_estimate_counts_the_tiles_that_are_run(folder):
 def test_the_estimate_grows_with_what_is_asked_for(folder):
     geometry = Geometry.from_spacing((100, 100, 100), (1, 1, 1))
     plain = estimate(folder, geometry, PredictSettings()).memory_bytes
-    more = estimate(folder, geometry, PredictSettings(probabilities=("left",), uncertainty=True)).memory_bytes
+    more = estimate(folder, geometry, PredictSettings(probabilities=("left",) * 4, uncertainty=True)).memory_bytes
     larger = estimate(folder, Geometry.from_spacing((200, 100, 100), (1, 1, 1)), PredictSettings()).memory_bytes
     assert plain < more
     assert plain < larger

@@ -1,6 +1,7 @@
 """The record of how fast models were."""
 
 import json
+import os
 
 import pytest
 from hypothesis import given
@@ -68,6 +69,16 @@ def test_a_damaged_record_is_begun_anew(damage):
     record_speed(SPEC, "cpu", seconds=1.0, passes=1)
     (key,) = json.loads(speeds_file().read_text())
     speeds_file().write_bytes(damage.replace(b"KEY", key.encode()))
+    assert known_speed(SPEC, "cpu") is None
+    record_speed(SPEC, "cpu", seconds=1.0, passes=2)
+    assert known_speed(SPEC, "cpu") == 0.5
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes are those of POSIX")
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.write_bytes(b" " * (2 << 20))], ids=["pipe", "large"])
+def test_a_record_that_is_no_small_file_is_begun_anew(make):
+    speeds_file().parent.mkdir()
+    make(speeds_file())
     assert known_speed(SPEC, "cpu") is None
     record_speed(SPEC, "cpu", seconds=1.0, passes=2)
     assert known_speed(SPEC, "cpu") == 0.5

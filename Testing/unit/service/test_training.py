@@ -1,6 +1,8 @@
 """A recipe makes a model that the catalogue runs: label maps in, model folder out."""
 
 import json
+import os
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from model_examples import TINY_UNET, model_spec
 
 from DeepSegmentLib.data import Geometry, LabelMap, Volume
-from DeepSegmentLib.errors import Cancelled, InvalidInputError, ModelError
+from DeepSegmentLib.errors import Cancelled, InvalidInputError, ModelError, ResourceError, VolumeFileError
 from DeepSegmentLib.files.models import read_spec, verify_model
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, write_labelmap
 from DeepSegmentLib.files.volumes import write_volume
@@ -105,6 +107,32 @@ def test_a_checkpoint_that_is_something_else_is_neither_read_nor_replaced(tmp_pa
 def test_an_existing_folder_is_not_overwritten(tmp_path, label_maps):
     with pytest.raises(InvalidInputError, match="exists"):
         train_model(RECIPE, label_maps, label_maps, tmp_path / "state.pt", lambda _: None)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no pickle", pickle.dumps(print, protocol=2), pickle.dumps({"iteration": 1}, protocol=2)],
+    ids=["empty", "text", "code", "pickle"],
+)
+def test_what_is_no_training_state_is_named(tmp_path, label_maps, content):
+    (tmp_path / "state.pt").write_bytes(content)
+    with pytest.raises(ModelError, match=r"state\.pt holds no training state of this network"):
+        train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "state.pt", lambda _: None)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes are those of POSIX")
+def test_pipes_are_not_waited_for(tmp_path, label_maps):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ModelError, match="pipe"):
+        read_recipe(tmp_path / "pipe")
+    with pytest.raises(VolumeFileError, match="pipe"):
+        train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "pipe", lambda _: None)
+
+
+def test_a_network_that_no_memory_holds_is_not_made(tmp_path, label_maps):
+    huge = replace(RECIPE, model=replace(RECIPE.model, network=replace(TINY_UNET, features=(65536, 65536))))
+    with pytest.raises(ResourceError, match="training needs at least"):
+        train_model(huge, label_maps, tmp_path / "model", tmp_path / "state.pt", lambda _: None)
 
 
 def test_the_network_of_the_recipe_is_the_one_of_the_model():
