@@ -23,11 +23,13 @@ class Volume:
         voxels: Array (channel, k, j, i) of real numbers; made read-only.
         geometry: Where the voxels are; its shape equals (k, j, i) of `voxels`.
         name: What the source called it; shown to the user, never interpreted.
+        modality: DICOM modality of all channels, such as "MR"; empty where the source does not tell.
     """
 
     voxels: NDArray[Any]
     geometry: Geometry
     name: str = ""
+    modality: str = ""
 
     def __post_init__(self) -> None:
         if self.voxels.ndim != 4 or self.voxels.shape[0] < 1 or self.voxels.shape[1:] != self.geometry.shape:
@@ -53,9 +55,9 @@ class Volume:
         """
         if not Box.of_shape(self.geometry.shape).contains(box):
             raise InvalidInputError(f"box {box} reaches outside the volume of shape {self.geometry.shape}")
-        return Volume(self.voxels[(slice(None), *box.to_slices())], self.geometry.crop(box), self.name)
+        return Volume(self.voxels[(slice(None), *box.to_slices())], self.geometry.crop(box), self.name, self.modality)
 
     def oriented(self, orientation: str) -> Volume:
         """The same voxels with the axes (i, j, k) pointing as in "RAS"; a view, nothing is resampled."""
         geometry, _, _ = self.geometry.oriented(orientation)
-        return Volume(self.geometry.view(self.voxels, orientation), geometry, self.name)
+        return Volume(self.geometry.view(self.voxels, orientation), geometry, self.name, self.modality)

@@ -18,6 +18,7 @@ from DeepSegmentLib.files.models import load_model
 from DeepSegmentLib.files.segmentations.labelmaps import check_segmentation_path, write_segmentation
 from DeepSegmentLib.files.volumes import read_channels, volume_stem, write_volume
 from DeepSegmentLib.imaging.memory import available_memory_bytes, peak_memory_bytes
+from DeepSegmentLib.segmentation.doubts import doubts_before, notes_after
 from DeepSegmentLib.segmentation.outputs import Prediction, PredictSettings
 from DeepSegmentLib.segmentation.predict import predict
 
@@ -68,7 +69,7 @@ class Run:
         prediction: What came out.
         model: The model that made it.
         device: Where it ran in the end.
-        notes: What had to be changed on the way, for the user.
+        notes: What had to be changed on the way, and what speaks against the result, for the user.
         seconds: How long the prediction took, without loading the model.
         passes: Forward passes of the network, those of mirrored tiles included.
     """
@@ -92,7 +93,8 @@ def segment_volume(
 ) -> Run:
     """Segment a volume with a model of the catalogue.
 
-    A device that runs out of memory is left for the CPU, and the run says so.
+    A device that runs out of memory is left for the CPU, and the run says so. It also says what makes the volume or
+    the result doubtful; that never stops it.
 
     Args:
         volume: What to segment.
@@ -112,7 +114,11 @@ def segment_volume(
     on_progress(Progress("load model", 0.0))
     loaded = load(folder, device)
     used = str(getattr(loaded.network, "device", device))
-    run = partial(_run, volume, settings=settings, on_progress=on_progress)
+    on_progress(Progress("check volume", 0.0))
+    doubts = doubts_before(volume, loaded.spec)
+    if doubts:
+        on_progress(Progress("this model may not suit the volume, see the notes", 0.0))
+    run = partial(_run, volume, doubts=doubts, settings=settings, on_progress=on_progress)
     try:
         return run(loaded, used)
     except ResourceError as error:
@@ -120,17 +126,25 @@ def segment_volume(
             raise
         note = f"{error} Continued on the CPU."
     on_progress(Progress("out of memory, continuing on the CPU", 0.0))
-    return replace(run(load(folder, "cpu"), "cpu"), notes=(note,))
+    slower = run(load(folder, "cpu"), "cpu")
+    return replace(slower, notes=(note, *slower.notes))
 
 
 def _run(
-    volume: Volume, model: Model, device: str, *, settings: PredictSettings | None, on_progress: ProgressCallback
+    volume: Volume,
+    model: Model,
+    device: str,
+    *,
+    doubts: tuple[str, ...],
+    settings: PredictSettings | None,
+    on_progress: ProgressCallback,
 ) -> Run:
     start = time.monotonic()
     prediction = predict(volume, model.spec, model.network, settings=settings, on_progress=on_progress)
     mirrors = 2 ** len(model.spec.mirror_axes) if settings is not None and settings.mirror else 1
     seconds = time.monotonic() - start
-    return Run(prediction, model, device, seconds=seconds, passes=prediction.tiles * mirrors)
+    notes = notes_after(doubts, volume, prediction.label_map, model.spec, settings)
+    return Run(prediction, model, device, notes, seconds, passes=prediction.tiles * mirrors)
 
 
 def segment_file(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,14 +18,17 @@ from DeepSegmentLib.networks.spec import ModelSpec  # noqa: TC001 - the JSON rea
 from DeepSegmentLib.networks.strict_json import from_json
 from DeepSegmentLib.networks.unet import UNet
 from DeepSegmentLib.training.dataset import SynthesisCase, Tissue, make_case
+from DeepSegmentLib.training.expectations import expect
 from DeepSegmentLib.training.fit import StepFinished, TrainSettings, fit
 from DeepSegmentLib.training.synthesis import SynthesisSettings, synthesize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import torch
+
+    from DeepSegmentLib.networks.expectations import Expectations
 
 _AIR_MARGIN = 8  # voxels kept around the labels, so that elastic deformation at the border meets air
 
@@ -82,7 +85,7 @@ def train_model(
     checkpoint: Path,
     on_step: Callable[[StepFinished], None],
 ) -> None:
-    """Train and write a model folder.
+    """Train and write a model folder, with what the segments are like in the label maps.
 
     Args:
         recipe: What to train and how.
@@ -100,9 +103,11 @@ def train_model(
     if output.exists():
         raise InvalidInputError(f"{output} exists; name a folder that does not")
     torch.manual_seed(recipe.training.seed)
-    source = SynthesisSource(read_cases(label_maps, recipe), recipe)
+    cases = read_cases(label_maps, recipe)
+    expectations = expectations_of(cases, recipe)
+    source = SynthesisSource(cases, recipe)
     network = fit(UNet(recipe.model.network), source, recipe.training, checkpoint, on_step)
-    save_model(output, recipe.model, network, card=recipe.card, half=True)
+    save_model(output, replace(recipe.model, expectations=expectations), network, card=recipe.card, half=True)
 
 
 def read_cases(folder: Path, recipe: Recipe) -> list[SynthesisCase]:
@@ -116,6 +121,14 @@ def read_cases(folder: Path, recipe: Recipe) -> list[SynthesisCase]:
     if not paths:
         raise InvalidInputError(f"{folder} holds no label maps; known: {', '.join(VOLUME_SUFFIXES)}")
     return [make_case(_to_ras(read_labelmap(path)), recipe.tissues, hull_mm=recipe.hull_mm) for path in paths]
+
+
+def expectations_of(cases: Sequence[SynthesisCase], recipe: Recipe) -> Expectations:
+    """What a model that learns from these cases will hold results against."""
+    label_maps = (LabelMap(each.targets[None], each.geometry, recipe.model.segments) for each in cases)
+    synthesis = recipe.synthesis
+    thickest = synthesis.thickness_mm[1] if synthesis.thick_slices else 0.0
+    return expect(label_maps, coarsest_mm=max(synthesis.spacing_mm, thickest))
 
 
 def _to_ras(label_map: LabelMap) -> LabelMap:

@@ -102,7 +102,7 @@ def read_series(folder: Path, uid: str | None = None) -> Volume:
     slices = _choose(folder, uid)
     geometry = _sort(slices, folder)
     voxels = _decode(slices, geometry, folder)
-    return Volume(voxels, geometry, slices[0].series[1] or folder.name)
+    return Volume(voxels, geometry, slices[0].series[1] or folder.name, slices[0].series[2])
 
 
 def series_files(folder: Path, uid: str | None = None) -> tuple[Path, ...]:
