@@ -14,7 +14,8 @@ _SAMPLE = 1 << 19
 """Voxels that are looked at along each axis."""
 
 # Air is -1000 HU; what lies outside the scanner's circle is often -1024 or less (DICOM PS3.3 C.11.1.1.2: HU).
-_AIR_HU, _SOFT_HU = -900.0, (-150.0, 150.0)
+AIR_HU, _SOFT_HU = -900.0, (-150.0, 150.0)
+_CORNERS = np.ix_((0, -1), (0, -1), (0, -1))
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Looks:
         steps: Along each axis, the mean squared difference of neighbours, divided by twice the variance: near 0 for
             anatomy, near 1 for noise (von Neumann, Ann Math Statist 1941); 0 for an axis of one voxel.
         equal: The least part, over the axes, of neighbours of one value among those that are not both `usual`.
+        corner: Median of the eight corners: what is around the patient.
         air: Part of the voxels that have the intensity of air in Hounsfield units, or less.
         soft: Part of the others that have that of soft tissue or fat.
     """
@@ -43,6 +45,7 @@ class Looks:
     whole: bool
     steps: tuple[float, float, float]
     equal: float
+    corner: float
     air: float
     soft: float
 
@@ -59,10 +62,10 @@ def look_at(channel: NDArray[Any]) -> Looks:
 
 def _look(channel: NDArray[Any]) -> Looks:
     lines = [_lines(channel, axis) for axis in range(3)]
-    sample = np.concatenate([line.ravel()[:: len(lines)] for line in lines])
+    sample = lines[0].ravel()
     values, counts = np.unique(sample, return_counts=True)
     usual = float(values[counts.argmax()])
-    air = sample <= _AIR_HU
+    air = sample <= AIR_HU
     tissue = sample[~air]
     soft = (tissue >= _SOFT_HU[0]) & (tissue <= _SOFT_HU[1])
     return Looks(
@@ -74,6 +77,7 @@ def _look(channel: NDArray[Any]) -> Looks:
         whole=bool((values == np.round(values)).all()),
         steps=tuple(_step(line) for line in lines),  # type: ignore[arg-type]
         equal=min((_equal(line, usual) for line in lines if line.shape[-1] > 1), default=1.0),
+        corner=float(np.median(channel[_CORNERS])),
         air=float(air.mean()),
         soft=float(soft.mean()) if tissue.size else 0.0,
     )

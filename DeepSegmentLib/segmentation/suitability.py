@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from DeepSegmentLib.imaging.looks import look_at
+from DeepSegmentLib.imaging.looks import AIR_HU, look_at
 
 from .prepare import content_box
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 # Limits from `Testing/benchmarks/doubts.py`; in brackets what heads and nonsense had there.
 _OTHER = 0.002  # [0.02 and more; 0.0001]
 _NOISE = 0.6  # [up to 0.12; 0.95 and more]
-_OUT_OF_ORDER, _IN_PLANE = 0.3, 0.1  # [up to 0.12; 0.59]
+_OUT_OF_ORDER, _IN_PLANE = 0.3, 0.25  # [up to 0.12, and in plane half of it; 0.59, and a twentieth]
 _LABELS, _MOST_LABELS = 0.75, 1000  # [up to 0.61 for heads of 16 grey values; 0.81 and more]
-_AIR, _SOFT = 0.02, 0.55  # [up to 0.36; 0.70 and more]
+_SOFT = 0.55  # [up to 0.36; 0.70 and more]
 _FEW = 8
 """Neighbours along a shorter axis tell nothing."""
 
@@ -57,7 +57,7 @@ def _modality_doubt(volume: Volume, looks: Looks, channel: Channel) -> str:
     wanted, told = channel.modality, volume.modality
     if wanted in _IMAGES and told in (*_IMAGES, *_OTHER_IMAGES):
         return f"is {told} by its DICOM header, but the model was made for {wanted}." if told != wanted else ""
-    if wanted == "MR" and looks.air > _AIR and looks.soft > _SOFT:
+    if wanted == "MR" and looks.corner <= AIR_HU and looks.soft > _SOFT:
         return (
             f"looks like CT in Hounsfield units ({looks.air:.0%} of it is -900 or less, {looks.soft:.0%} of the rest "
             "is -150 to 150), but the model was made for MR."
@@ -89,7 +89,7 @@ def _out_of_order(steps: list[float], geometry: Geometry) -> bool:
     odd = int(np.argmax(steps))
     others = max(step for axis, step in enumerate(steps) if axis != odd)
     thick = geometry.spacing_mm[odd] > _COARSER * min(geometry.spacing_mm)
-    return steps[odd] > _OUT_OF_ORDER and others < _IN_PLANE and not thick
+    return steps[odd] > _OUT_OF_ORDER and others < _IN_PLANE * steps[odd] and not thick
 
 
 def _grid_doubts(volume: Volume, expectations: Expectations) -> Iterator[str]:

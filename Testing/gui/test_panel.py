@@ -313,7 +313,7 @@ def test_a_folder_is_segmented_and_resumed(host, module, tmp_path):
     for expected in ("2 segmented, 0 had a result", "0 segmented, 2 had a result"):
         host.click(ui.batchFolderRunButton)
         host.wait_until(lambda: not module[0].panel.several.batch.running, 60)
-        assert ui.batchTable.item(0, 2).text() == expected
+        assert ui.batchTable.item(0, 2).text().startswith(expected)
     results = tmp_path / "segmented by brain-mr"
     assert sorted(path.name for path in results.iterdir()) == [
         "case0.json", "case0.seg.nrrd", "case1.json", "case1.seg.nrrd",
