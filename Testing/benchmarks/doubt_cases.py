@@ -195,8 +195,8 @@ def nonsense_afterwards(data: Path, colin: Path) -> dict[str, Callable[[], Volum
         "CT of a head, pitched": lambda: read_volume(data / "geometry" / "CT_pitch.nii.gz"),
         "abdominal CT, half resolution": lambda: resampled(read_volume(data / "ct" / "example_ct.nii.gz"), 6.0),
     }
-    hippocampus = sorted((data / "hippocampus" / "images").glob("*.nii.gz"))[25::50]
-    necks = sorted((data / "headneck_ct").glob("*_ct.nii.gz"))[12::25]
+    hippocampus = sorted((data / "hippocampus" / "images").glob("*.nii.gz"))[25::100]
+    necks = sorted((data / "headneck_ct").glob("*_ct.nii.gz"))[12::50]
     maps = sorted((data / "synthseg_label_maps").glob("*.nii.gz"))[10::5]
     for path in (*hippocampus, *necks, *maps):
         cases[path.name.removesuffix(".nii.gz")] = lambda path=path: read_volume(path)
@@ -241,12 +241,9 @@ def _further_variants(volume: Volume) -> dict[str, Callable[[], Volume]]:
         "oblique 28 degrees": lambda: resample(volume, turned(geometry, 28)),
         "5 mm slices, sagittal": lambda: resample(volume, geometry.resampled(tuple(sagittal))),
         "gamma 2": lambda: changed(volume, np.clip(voxels / top, 0, None) ** 2),
-        "gamma 0.5": lambda: changed(volume, np.clip(voxels / top, 0, None) ** 0.5),
-        "saturated": lambda: changed(volume, np.minimum(voxels, np.percentile(voxels, 90))),
         "much noise": lambda: changed(volume, np.hypot(voxels + noise, noise[::-1])),
         "lower third cut off": lambda: volume.crop(_part(volume, ((k // 3, k), (0, j), (0, i)))),
         "back quarter cut off": lambda: volume.crop(_part(volume, ((0, k), (j // 4, j), (0, i)))),
-        "blurred": lambda: changed(volume, ndimage.gaussian_filter(voxels, [2 / s for s in geometry.spacing_mm])),
     }
 
 
