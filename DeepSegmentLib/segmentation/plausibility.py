@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 # How far a segment may leave what was measured in training, and in what part of the segments it must, to be doubted.
 # Margins for patients that training lacks (tumours, children, large ventricles), from `Testing/benchmarks/doubts.py`.
 _VOLUME, _WHOLE_VOLUME = 3.0, 1.6
-_OFF_MM = 20.0
+_OFF_MM, _OFF_PART = 25.0, 0.125
 _PIECES = 2
 _PART = 0.25
 _FRAGMENT = 0.1  # of the least volume: a segment with less says nothing by its place
+_CUT_PART = 0.25  # of the area of a cube of its volume: a segment that meets the border in more is cut
 _CUT_MM2 = 500.0  # of all segments together: more is no chance contact with the border
 _NAMED = 3
 
@@ -39,6 +40,7 @@ class _Found:
 
     expected: SegmentExpectation
     shape: Shape | None
+    border_mm2: float
 
     @property
     def ml(self) -> float:
@@ -50,12 +52,22 @@ class _Found:
         smaller = low / max(self.ml, 1e-3) if whole_in_view else 0.0
         return max(1.0, smaller, self.ml / max(high, 1e-3))
 
-    def off_mm(self, middle: NDArray[np.float64]) -> float:
+    @property
+    def has_place(self) -> bool:
+        """Whether its centroid tells something: it is no fragment, and not cut by the border."""
+        whole = self.border_mm2 < _CUT_PART * (1000 * self.ml) ** (2 / 3)
+        return self.shape is not None and whole and self.ml >= _FRAGMENT * self.expected.ml[0]
+
+    def origin(self) -> NDArray[np.float64]:
+        """Where the centroid of all segments is, by this one."""
+        assert self.shape is not None
+        return np.asarray(self.shape.middle_ras - np.mean(self.expected.offset_mm, axis=1))
+
+    def off_mm(self, origin: NDArray[np.float64]) -> float:
         """How far the centroid is from the block in which it lay in training."""
-        if self.shape is None or self.ml < _FRAGMENT * self.expected.ml[0]:
-            return 0.0
+        assert self.shape is not None
         low, high = np.array(self.expected.offset_mm).T
-        offset = self.shape.middle_ras - middle
+        offset = self.shape.middle_ras - origin
         return float(np.linalg.norm(offset - np.clip(offset, low, high)))
 
     def pieces(self) -> int:
@@ -67,7 +79,7 @@ def doubts_of_result(
 ) -> tuple[str, ...]:
     """What speaks against a result, a sentence each; empty where nothing does.
 
-    Too little of a segment is no doubt where the field of view, or the region, ends inside the organ.
+    Too little of a segment is no doubt where the field of view ends inside the organ, and of a region only too much is.
 
     Args:
         label_map: The result.
@@ -78,13 +90,14 @@ def doubts_of_result(
     shapes = measure_shapes(label_map)
     if shapes.whole is None:
         return () if region else (f"No segment was found; {_of_all(expectations)}.",)
-    in_view = not region and sum(border_mm2(label_map, content_box(volume)).values()) < _CUT_MM2
-    found = [_Found(each, shapes.segments.get(each.segment)) for each in expectations.segments]
-    doubts = (
-        _volume_doubt(found, shapes.whole, expectations, in_view=in_view),
-        _place_doubt(found, shapes.whole, expectations),
-        _pieces_doubt(found, expectations),
-    )
+    border = border_mm2(label_map, content_box(volume))
+    found = [
+        _Found(each, shapes.segments.get(each.segment), border.get(each.segment, 0.0)) for each in expectations.segments
+    ]
+    in_view = not region and sum(border.values()) < _CUT_MM2
+    doubts = [_volume_doubt(found, shapes.whole, expectations, in_view=in_view)]
+    if not region:
+        doubts += [_place_doubt(found, expectations), _pieces_doubt(found, expectations)]
     return tuple(filter(None, doubts))
 
 
@@ -100,10 +113,15 @@ def _volume_doubt(found: Sequence[_Found], whole: Shape, expectations: Expectati
     return f"Unusual volumes: {_some(texts)}; in brackets those of {_cases(expectations)}."
 
 
-def _place_doubt(found: Sequence[_Found], whole: Shape, expectations: Expectations) -> str:
-    off = {each: each.off_mm(whole.middle_ras) for each in found}
-    odd = sorted((each for each in found if off[each] > _OFF_MM), key=lambda each: -off[each])
-    if len(odd) < max(2, _least(found)):
+def _place_doubt(found: Sequence[_Found], expectations: Expectations) -> str:
+    """Places are compared with each other, as the middle of all is not known where the field of view cuts some."""
+    placed = [each for each in found if each.has_place]
+    if not placed:
+        return ""
+    origin = np.median([each.origin() for each in placed], axis=0)
+    off = {each: each.off_mm(origin) for each in placed}
+    odd = sorted((each for each in placed if off[each] > _OFF_MM), key=lambda each: -off[each])
+    if len(odd) < max(2, _least(placed, _OFF_PART)):
         return ""
     names = _some([f"{each.expected.segment} is {off[each]:.0f} mm off" for each in odd])
     return (
@@ -130,9 +148,9 @@ def cut_segments(label_map: LabelMap) -> str:
     return f"Cut by the border of the volume: {_some(names)}."
 
 
-def _least(found: Sequence[_Found]) -> int:
+def _least(found: Sequence[_Found], part: float = _PART) -> int:
     """How many segments must be odd: a part of them, though at least one."""
-    return max(1, int(np.ceil(_PART * len(found))))
+    return max(1, int(np.ceil(part * len(found))))
 
 
 def _some(texts: Sequence[str]) -> str:

@@ -27,7 +27,8 @@ _SOFT = 0.55  # [up to 0.36; 0.70 and more]
 _FEW = 8
 """Neighbours along a shorter axis tell nothing."""
 
-_LEAST_EXTENT, _LARGEST_EXTENT = 0.4, 4.0
+_IN_VIEW = 0.35  # of the block around the segments of the smallest case
+_LARGEST_EXTENT = 4.0
 _COARSER = 1.5
 _SIDES = ("from left to right", "from back to front", "from bottom to top")
 _IMAGES = ("MR", "CT", "PT")
@@ -96,7 +97,8 @@ def _grid_doubts(volume: Volume, expectations: Expectations) -> Iterator[str]:
     """On the field of view, which may not be much smaller than the segments, and on what is in it, not much larger."""
     view, content = _sides_mm(volume.geometry), _sides_mm(volume.geometry.crop(content_box(volume)))
     extents = list(zip(_SIDES, view, content, expectations.extent_mm, strict=True))
-    small = [(side, size, usual) for side, size, _, usual in extents if size < _LEAST_EXTENT * usual[0]]
+    in_view = float(np.prod([min(1.0, size / low) for _, size, _, (low, _) in extents]))
+    small = [(side, size, usual) for side, size, _, usual in extents if in_view < _IN_VIEW and size < usual[0]]
     large = [(side, size, usual) for side, _, size, usual in extents if size > _LARGEST_EXTENT * usual[1]]
     odd = [f"{size:.0f} mm {side} ({low:.0f} to {high:.0f} mm)" for side, size, (low, high) in (*small, *large)]
     if odd:

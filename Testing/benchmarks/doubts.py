@@ -72,9 +72,9 @@ def all_cases(data: Path, colin: Path) -> Iterator[tuple[str, str, dict[str, Cal
     yield "heads", "second", heads_afterwards(data, colin)
     yield "nonsense", "second", nonsense_afterwards(data, colin)
     yield "heads", "first", heads(data, colin)
-    yield "nonsense", "first", nonsense(data, colin)
     for half in (0, 1):
         yield "synthetic heads", ("first", "second")[half], dict(synthetic_heads(maps, RECIPE, half))
+    yield "nonsense", "first", nonsense(data, colin)
 
 
 def main() -> None:
@@ -97,10 +97,11 @@ def main() -> None:
         cases += judged
         doubted = sum(bool(case["doubted"]) for case in judged)
         rates.append({"kind": kind, "half": half, "cases": len(judged), "doubted": doubted})
+        if options.json:
+            document = {"rates": rates, "cases": cases}
+            options.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     for rate in rates:
         print(f"{rate['kind']} ({rate['half']} half): {rate['doubted']} of {rate['cases']} doubted")
-    if options.json:
-        options.json.write_text(json.dumps({"rates": rates, "cases": cases}, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
