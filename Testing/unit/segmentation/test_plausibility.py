@@ -58,7 +58,7 @@ BAD = {
     "one missing": (balls(left=None), r"left has 0.0 ml \(10 to 15\)"),
     "nothing": (np.zeros(SHAPE, np.uint8), "No segment was found"),
     "sides exchanged": (np.array([0, 2, 1], np.uint8)[GOOD], "left is 3. mm off, right is 3. mm off"),
-    "one above the other": (balls(left=(8, 20, 25), right=(32, 20, 25)), "do not lie to each other"),
+    "one above the other": (balls(left=(9, 20, 25), right=(31, 20, 25)), "do not lie to each other"),
     "in pieces": (in_pieces(GOOD), "lie in many pieces: left in"),
     "noise": (RNG.integers(0, 3, SHAPE).astype(np.uint8), "lie in many pieces"),
 }
