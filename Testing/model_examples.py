@@ -12,6 +12,7 @@ from DeepSegmentLib.data import Code, Segment, Terminology
 from DeepSegmentLib.imaging.components import Cleanup
 from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.architecture import UNetSpec
+from DeepSegmentLib.networks.expectations import Expectations, SegmentExpectation
 from DeepSegmentLib.networks.spec import Channel, ModelSpec
 
 if TYPE_CHECKING:
@@ -32,6 +33,19 @@ THALAMUS = Terminology(
     Code("SCT", "42695009", "Thalamus"),
     Code("SCT", "7771000", "Left"),
 )
+
+
+LEFT_AND_RIGHT = Expectations(
+    cases=3,
+    ml=(20.0, 30.0),
+    extent_mm=((40.0, 60.0), (20.0, 30.0), (20.0, 30.0)),
+    coarsest_mm=4.0,
+    segments=(
+        SegmentExpectation("left", (10.0, 15.0), ((-20.0, -15.0), (-1.0, 1.0), (-1.0, 1.0)), 1),
+        SegmentExpectation("right", (10.0, 15.0), ((15.0, 20.0), (-1.0, 1.0), (-1.0, 1.0)), 1),
+    ),
+)
+"""Of `model_spec`: two balls of about 28 mm, side by side."""
 
 
 def model_spec(**changes: Any) -> ModelSpec:

@@ -14,7 +14,7 @@ from DeepSegmentGui.models import ModelList
 from DeepSegmentGui.output import OutputSection
 from DeepSegmentGui.parameters import applyUserSettings, channelReference, storeUserSettings
 from DeepSegmentGui.results import ResultsView
-from DeepSegmentGui.segmenting import ResultWriter, jobOf, settingsOf
+from DeepSegmentGui.segmenting import ResultWriter, jobOf, notesText, settingsOf
 from DeepSegmentGui.several import SeveralCases
 from DeepSegmentGui.worker import Worker
 
@@ -260,8 +260,6 @@ class Panel:
             volumes[segmentID] = result.report["volumes_ml"].get(name, 0.0)
         self.results.show(written.node, volumes, uncertainty, in_scene(result.places_ras, volumeNode))
         self.correct.choose(written.node)
-        for note in result.report["notes"]:
-            self.results.log(note)
         text = _("{count} segments from {model} {version} on {device}.").format(
             count=len(volumes),
             model=result.provenance["model"],
@@ -272,7 +270,9 @@ class Panel:
             text += " " + _("Locked or completed, so left as they are: {names}.").format(
                 names=", ".join(written.skipped)
             )
-        self._showIdle(text)
+        for note in result.report["notes"][1:]:
+            self.results.log(note)
+        self._showIdle(notesText(result.report["notes"]) + text)
 
     def undo(self):
         """Take the last result back."""

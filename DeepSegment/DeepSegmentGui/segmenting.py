@@ -73,6 +73,14 @@ def jobOf(parameters, channels):
     return job, destination
 
 
+def notesText(notes):
+    """What the status line says before all else: the first note of a run, and where the others are."""
+    if not notes:
+        return ""
+    more = _("({count} more in the log)").format(count=len(notes) - 1) if len(notes) > 1 else ""
+    return " ".join(filter(None, (notes[0], more, "")))
+
+
 class ResultWriter:
     """Writes results into the scene and takes the last one back.
 

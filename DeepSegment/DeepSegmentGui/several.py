@@ -73,7 +73,8 @@ class SeveralCases:
 
         def done(result):
             written, _uncertainty = self._panel.writer.write(result, destination)
-            return _("{count} segments in {node}").format(count=len(written.added), node=written.node.GetName())
+            text = _("{count} segments in {node}").format(count=len(written.added), node=written.node.GetName())
+            return "\n".join([text, *result.report["notes"]])
 
         return Case(node.GetName(), model, job, done)
 
@@ -85,7 +86,8 @@ class SeveralCases:
         def done(result):
             labels, words = result.label_map, result.provenance
             write_frame(self._scene, target, sequence, n, label_map=labels, provenance=words)
-            return _("{count} segments").format(count=len(labels.segments))
+            text = _("{count} segments").format(count=len(labels.segments))
+            return "\n".join([text, *result.report["notes"]])
 
         name = _("{name}, frame {n}").format(name=sequence.GetName(), n=n + 1)
         return Case(name, model, lambda: self._job([frame_node(sequence, n)], model), done)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.errors import InvalidInputError
@@ -24,12 +24,14 @@ class Volume:
         geometry: Where the voxels are; its shape equals (k, j, i) of `voxels`.
         name: What the source called it; shown to the user, never interpreted.
         notes: What had to be changed on reading, as sentences for the user.
+        modality: DICOM modality of all channels, such as "MR"; empty where the source does not tell.
     """
 
     voxels: NDArray[Any]
     geometry: Geometry
     name: str = ""
     notes: tuple[str, ...] = ()
+    modality: str = ""
 
     def __post_init__(self) -> None:
         if self.voxels.ndim != 4 or self.voxels.shape[0] < 1 or self.voxels.shape[1:] != self.geometry.shape:
@@ -55,9 +57,9 @@ class Volume:
         """
         if not Box.of_shape(self.geometry.shape).contains(box):
             raise InvalidInputError(f"box {box} reaches outside the volume of shape {self.geometry.shape}")
-        return Volume(self.voxels[(slice(None), *box.to_slices())], self.geometry.crop(box), self.name, self.notes)
+        return replace(self, voxels=self.voxels[(slice(None), *box.to_slices())], geometry=self.geometry.crop(box))
 
     def oriented(self, orientation: str) -> Volume:
         """The same voxels with the axes (i, j, k) pointing as in "RAS"; a view, nothing is resampled."""
         geometry, _, _ = self.geometry.oriented(orientation)
-        return Volume(self.geometry.view(self.voxels, orientation), geometry, self.name, self.notes)
+        return replace(self, voxels=self.geometry.view(self.voxels, orientation), geometry=geometry)

@@ -30,7 +30,7 @@ def describe_run(report: dict[str, Any]) -> str:
         "",
         f"{model['name']} {model['version']} on {report['device']}: {report['tiles']} tiles, {seconds:.1f} s"
         + (f", {gigabytes(peak)} at most" if peak else ""),
-        *map(plain, report["notes"]),
+        *(plain(f"note: {note}") for note in report["notes"]),
         *(plain(f"{what}: {path}") for what, path in report["outputs"].items()),
     ]
     return "\n".join(lines)

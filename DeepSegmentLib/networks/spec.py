@@ -17,6 +17,7 @@ from DeepSegmentLib.imaging.components import Cleanup
 from DeepSegmentLib.imaging.intensity import Normalization
 
 from .architecture import UNetSpec
+from .expectations import Expectations
 from .strict_json import from_json, to_json
 
 FORMAT_VERSION = 1
@@ -73,6 +74,7 @@ class ModelSpec:
         citation: What users are asked to cite.
         provenance: Training data, date, command and the like; shown, never interpreted.
         weights_sha256: Hexadecimal digest of the weights file; empty until it is written.
+        expectations: What the segments were like in training, to doubt results by; None where nobody measured it.
         format_version: Of the JSON.
     """
 
@@ -92,6 +94,7 @@ class ModelSpec:
     citation: str = ""
     provenance: Mapping[str, str] = field(default_factory=dict, hash=False)
     weights_sha256: str = ""
+    expectations: Expectations | None = None
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
@@ -101,6 +104,7 @@ class ModelSpec:
         self._check_grid()
         self._check_channels()
         self._check_segments()
+        self._check_expectations()
 
     @property
     def output_segments(self) -> tuple[Segment, ...]:
@@ -178,6 +182,16 @@ class ModelSpec:
             raise InvalidInputError(f"clean-up of unknown segment {strangers[0]!r}; there are: {known}")
         _check_distinct("clean-ups", (cleanup.segment for cleanup in self.cleanups))
 
+    def _check_expectations(self) -> None:
+        if self.expectations is None:
+            return
+        names = [segment.name for segment in self.segments]
+        expected = [each.segment for each in self.expectations.segments]
+        strangers = [name for name in expected if name not in names]
+        if strangers:
+            raise InvalidInputError(f"expectation of unknown segment {strangers[0]!r}; there are: {', '.join(names)}")
+        _check_distinct("expectations", expected)
+
 
 def _check_distinct(what: str, keys: Iterable[Any]) -> None:
     twice = [key for key, count in Counter(keys).items() if count > 1]
@@ -195,10 +209,12 @@ def spec_from_json(document: Any) -> ModelSpec:
     """The inverse of `spec_to_json`.
 
     Raises:
-        ModelError: The document is of a newer format, a key is missing or unknown, or a value has the wrong type or
-            size; the message names the key.
+        ModelError: The document is of a newer format, a key without a default is missing, one is unknown, or a value
+            has the wrong type or size; the message names the key.
     """
     version = document.get("format_version") if isinstance(document, dict) else None
+    if isinstance(document, dict) and "format_version" not in document:
+        raise ModelError("model: the key 'format_version' is missing; without it nobody knows how to read the others")
     if type(version) is int and version > FORMAT_VERSION:
         raise ModelError(
             f"model format {version} is newer than {FORMAT_VERSION}, the newest known here; update DeepSegment"

@@ -1,11 +1,14 @@
-"""Dataclasses to JSON and back, by their annotations; anything unexpected is refused by name."""
+"""Dataclasses to JSON and back, by their annotations; anything unexpected is refused by name.
+
+A key whose field has a default may be absent, so that files written before the field was added still open.
+"""
 
 from __future__ import annotations
 
 import math
 import reprlib
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
@@ -42,7 +45,7 @@ def from_json(kind: Any, value: Any, where: str) -> Any:
         where: Dotted name of the value, for messages.
 
     Raises:
-        ModelError: A key is missing or unknown, or a value has the wrong type, length or range.
+        ModelError: A key without a default is missing, one is unknown, or a value has the wrong type, length or range.
     """
     origin = get_origin(kind)
     if origin in (Union, UnionType):
@@ -64,15 +67,20 @@ def _stored_fields(kind: type) -> list[str]:
     return [field.name for field in fields(kind) if field.name not in _NOT_STORED.get(kind, ())]
 
 
+def _needed_fields(kind: type) -> list[str]:
+    defaults = {field.name for field in fields(kind) if (field.default, field.default_factory) != (MISSING, MISSING)}
+    return [name for name in _stored_fields(kind) if name not in defaults]
+
+
 def _dataclass(kind: type, value: Any, where: str) -> Any:
     entries, names = _object(value, where), _stored_fields(kind)
-    missing = [name for name in names if name not in entries]
+    missing = [name for name in _needed_fields(kind) if name not in entries]
     unknown = [name for name in entries if name not in names]
     if missing or unknown:
         problem = f"the key {missing[0]!r} is missing" if missing else f"unknown key {_short(unknown[0])}"
         raise ModelError(f"{where}: {problem}; its keys are: {', '.join(names)}")
     hints = get_type_hints(kind)
-    arguments = {name: from_json(hints[name], entries[name], f"{where}.{name}") for name in names}
+    arguments = {name: from_json(hints[name], entry, f"{where}.{name}") for name, entry in entries.items()}
     try:
         return kind(**arguments)
     except InvalidInputError as error:

@@ -22,6 +22,7 @@ from DeepSegmentLib.files.stamp import input_stamp
 from DeepSegmentLib.files.targets import Output, check_outputs, check_room, inputs_of
 from DeepSegmentLib.files.volumes import read_channels, volume_stem, write_volume
 from DeepSegmentLib.imaging.memory import available_memory_bytes, peak_memory_bytes
+from DeepSegmentLib.segmentation.doubts import doubts_before, notes_after
 from DeepSegmentLib.segmentation.outputs import Prediction, PredictSettings
 from DeepSegmentLib.segmentation.predict import predict
 
@@ -81,7 +82,7 @@ class Run:
         prediction: What came out.
         model: The model that made it.
         device: Where it ran in the end.
-        notes: What had to be changed on the way, for the user.
+        notes: What had to be changed on the way, and what speaks against the result, for the user.
         seconds: How long the prediction took, without loading the model.
         passes: Forward passes of the network, those of mirrored tiles included.
     """
@@ -106,7 +107,8 @@ def segment_volume(
     """Segment a volume with a model of the catalogue.
 
     A device that runs out of memory is left for the CPU, and the run says so. What cannot fit into memory, or has a
-    spacing that hardly any scan has, is refused before the model is loaded: see `preflight.check`.
+    spacing that hardly any scan has, is refused before the model is loaded: see `preflight.check`. What makes the
+    volume or the result doubtful is said too; that never stops it.
 
     Args:
         volume: What to segment.
@@ -127,7 +129,11 @@ def segment_volume(
     on_progress(Progress(_announcement(needs), 0.0))
     loaded = load(folder, device)
     used = str(getattr(loaded.network, "device", device))
-    run = partial(_run, volume, folder=folder, settings=settings, on_progress=on_progress)
+    on_progress(Progress("check volume", 0.0))
+    doubts = doubts_before(volume, loaded.spec)
+    if doubts:
+        on_progress(Progress("this model may not suit the volume, see the notes", 0.0))
+    run = partial(_run, volume, folder=folder, doubts=doubts, settings=settings, on_progress=on_progress)
     try:
         return run(loaded, used)
     except ResourceError as error:
@@ -135,7 +141,8 @@ def segment_volume(
             raise
         note = f"{error} Continued on the CPU."
     on_progress(Progress("out of memory, continuing on the CPU", 0.0))
-    return replace(run(load(folder, "cpu"), "cpu"), notes=(note,))
+    slower = run(load(folder, "cpu"), "cpu")
+    return replace(slower, notes=(note, *slower.notes))
 
 
 def _announcement(needs: Estimate) -> str:
@@ -151,6 +158,7 @@ def _run(
     device: str,
     *,
     folder: Path,
+    doubts: tuple[str, ...],
     settings: PredictSettings,
     on_progress: ProgressCallback,
 ) -> Run:
@@ -159,7 +167,8 @@ def _run(
     prediction = predict(volume, model.spec, model.network, settings=settings, on_progress=on_progress)
     mirrors = 2 ** len(model.spec.mirror_axes) if settings.mirror else 1
     seconds = time.monotonic() - start
-    return Run(prediction, model, device, seconds=seconds, passes=prediction.tiles * mirrors)
+    notes = notes_after(doubts, volume, prediction.label_map, model.spec, settings)
+    return Run(prediction, model, device, notes, seconds, passes=prediction.tiles * mirrors)
 
 
 def segment_file(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,7 @@ from DeepSegmentLib.networks.spec import ModelSpec  # noqa: TC001 - the JSON rea
 from DeepSegmentLib.networks.strict_json import from_json
 from DeepSegmentLib.networks.unet import UNet
 from DeepSegmentLib.training.dataset import SynthesisCase, Tissue, make_case
+from DeepSegmentLib.training.expectations import expect
 from DeepSegmentLib.training.fit import StepFinished, TrainSettings, fit
 from DeepSegmentLib.training.synthesis import SynthesisSettings, synthesize
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
+
+    from DeepSegmentLib.networks.expectations import Expectations
 
 _LARGEST_RECIPE = 4 << 20
 _WEIGHT_COPIES = 5  # themselves, their average, their gradients, and two moments of AdamW
@@ -90,7 +93,7 @@ def train_model(
     *,
     further: Sequence[Path] = (),
 ) -> None:
-    """Train and write a model folder.
+    """Train and write a model folder, with what the segments are like in the label maps.
 
     Args:
         recipe: What to train and how.
@@ -121,9 +124,11 @@ def train_model(
         open_file(checkpoint).close()  # refuses what never ends
     _check_room(recipe)
     torch.manual_seed(recipe.training.seed)
-    source = SynthesisSource(read_cases(label_maps, recipe), recipe)
+    cases = read_cases(label_maps, recipe)
+    expectations = expectations_of(cases, recipe)
+    source = SynthesisSource(cases, recipe)
     network = fit(UNet(recipe.model.network), source, recipe.training, checkpoint, on_step)
-    save_model(output, recipe.model, network, card=recipe.card, half=True)
+    save_model(output, replace(recipe.model, expectations=expectations), network, card=recipe.card, half=True)
 
 
 def _check_room(recipe: Recipe) -> None:
@@ -158,6 +163,14 @@ def _label_map_paths(folder: Path) -> list[Path]:
     if not paths:
         raise InvalidInputError(f"{folder} holds no label maps; known: {', '.join(VOLUME_SUFFIXES)}")
     return paths
+
+
+def expectations_of(cases: Sequence[SynthesisCase], recipe: Recipe) -> Expectations:
+    """What a model that learns from these cases will hold results against."""
+    label_maps = (LabelMap(each.targets[None], each.geometry, recipe.model.segments) for each in cases)
+    synthesis = recipe.synthesis
+    thickest = synthesis.thickness_mm[1] if synthesis.thick_slices else 0.0
+    return expect(label_maps, coarsest_mm=max(synthesis.spacing_mm, thickest))
 
 
 def _to_ras(label_map: LabelMap) -> LabelMap:

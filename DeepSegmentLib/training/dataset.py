@@ -14,7 +14,7 @@ from DeepSegmentLib.errors import InvalidInputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from DeepSegmentLib.data import LabelMap
+    from DeepSegmentLib.data import Geometry, LabelMap
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,19 @@ class SynthesisCase:
     Attributes:
         tissues: Array (k, j, i) of uint8: index into the tissue table plus one; 0 is air.
         targets: Array (k, j, i) of uint8: the label value to learn.
-        spacing_mm: Voxel size (k, j, i).
+        geometry: Where the voxels are; axes (i, j, k) to R, A, S.
         centre: Fractional index (k, j, i) of the middle of all targets.
     """
 
     tissues: NDArray[np.uint8]
     targets: NDArray[np.uint8]
-    spacing_mm: tuple[float, float, float]
+    geometry: Geometry
     centre: tuple[float, float, float]
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Voxel size (k, j, i)."""
+        return self.geometry.spacing_mm
 
 
 def make_case(label_map: LabelMap, tissues: tuple[Tissue, ...], *, hull_mm: float = 6.0) -> SynthesisCase:
@@ -79,7 +84,7 @@ def make_case(label_map: LabelMap, tissues: tuple[Tissue, ...], *, hull_mm: floa
         raise InvalidInputError("the label map holds none of the segments to learn; check the tissue table")
     middle = bounding_box(targets > 0)
     k, j, i = ((a + b - 1) / 2 for a, b in zip(middle.start, middle.stop, strict=True))
-    return SynthesisCase(drawn, targets, label_map.geometry.spacing_mm, (k, j, i))
+    return SynthesisCase(drawn, targets, label_map.geometry, (k, j, i))
 
 
 def _look_up(source: NDArray[Any], table: dict[int, int]) -> NDArray[np.uint8]:

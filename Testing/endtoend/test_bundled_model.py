@@ -63,6 +63,7 @@ def test_colin27_through_the_front_door(tmp_path, colin27, capsys):
     """The brain agrees with the published extraction; the whole is repeatable to the voxel."""
     target = tmp_path / "ch2.seg.nrrd"
     assert main(["segment", str(colin27), str(target), "--preview", str(tmp_path / "ch2.png")]) == 0
+    assert "note:" not in capsys.readouterr().out
     found = read_labelmap(target)
     components, _ = ndimage.label(read_volume(colin27.with_name("ch2bet.nii.gz")).voxels[0] > 0)
     largest = components == np.bincount(components.ravel())[1:].argmax() + 1
@@ -70,6 +71,35 @@ def test_colin27_through_the_front_door(tmp_path, colin27, capsys):
     brain = ndimage.binary_fill_holes(ndimage.binary_closing(np.pad(largest, 5), ball)[5:-5, 5:-5, 5:-5])
     assert dice(brain, found.layers[0] > 0) > 0.93
     assert found.volumes_ml()["Thalamus"] > 5
+
+
+def test_nonsense_is_segmented_and_doubted_in_terminal_and_report(tmp_path, capsys):
+    import json
+
+    from DeepSegmentLib.data import Geometry, Volume
+    from DeepSegmentLib.files.volumes import write_volume
+
+    shape = (24, 30, 24)
+    write_volume(
+        Volume(np.zeros((1, *shape), np.uint8), Geometry.from_spacing(shape, (6, 6, 6))), tmp_path / "a.nii.gz"
+    )
+    report = tmp_path / "a.json"
+    assert main(["segment", str(tmp_path / "a.nii.gz"), str(tmp_path / "a.seg.nrrd"), "--report", str(report)]) == 0
+    notes = json.loads(report.read_text())["notes"]
+    assert notes[0] == "The volume holds hardly anything: 100.00% of its voxels are 0."
+    assert notes[-1].startswith("Look at the result before you use it. brain-mr is for: ")
+    told = capsys.readouterr().out
+    assert [note for note in notes if f"note: {note}" not in told] == []
+
+
+def test_the_expectations_are_those_of_the_label_maps():
+    from DeepSegmentLib.files.models import read_spec
+
+    spec = read_spec(bundled_models_folder() / "brain-mr")
+    assert [each.segment for each in spec.expectations.segments] == [segment.name for segment in spec.segments]
+    low, high = (sum(each.ml[end] for each in spec.expectations.segments) for end in (0, 1))
+    assert low < spec.expectations.ml[0] < spec.expectations.ml[1] < high
+    assert spec.expectations.cases == 20
 
 
 def test_an_interrupted_command_says_so_and_leaves_nothing(tmp_path, colin27):

@@ -105,6 +105,16 @@ def test_a_click_makes_named_segments_in_the_right_place(host, module, head):
     assert sum(mask_of(node, name, local_geometry(head)).sum() for name in segment_ids(node)) > 0
 
 
+def test_doubts_are_said_where_the_user_clicked(host, module, tmp_path):
+    empty = Volume(np.zeros((1, *GRID.shape), np.uint8), GRID, "empty")
+    write_volume(empty, tmp_path / "empty.nrrd")
+    choose(host, module[0], host.application.logics["Volumes"].AddArchetypeVolume(str(tmp_path / "empty.nrrd"), "e", 0))
+    text = run(host, module[0])
+    assert text.startswith("The volume holds hardly anything: 100.00% of its voxels are 0. (")
+    assert "segments from brain-mr" in text
+    assert "Look at the result before you use it." in module[0].panel.ui.logText.toPlainText()
+
+
 def test_a_second_click_uses_the_warm_worker(host, module, head):
     widget = module[0]
     choose(host, widget, head)

@@ -116,7 +116,8 @@ def _read(stack: Stack, folder: Path, name: str) -> Volume:
     check_finite(folder, voxels[None])
     if any(stack.lean_mm):
         voxels = straighten(voxels, stack)
-    return Volume(voxels[None], geometry, name, tuple(_notes(stack)))
+    modality = stack.slices[0].image.series.modality
+    return Volume(voxels[None], geometry, name, tuple(_notes(stack)), modality)
 
 
 def _notes(stack: Stack) -> Iterable[str]:

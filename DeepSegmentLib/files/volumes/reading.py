@@ -85,13 +85,17 @@ def read_channels(first: Path, further: Sequence[Path], series: str | None = Non
         ResourceError: It does not fit into memory.
     """
     volume = read_input(first, series)
-    voxels = [volume.voxels]
+    voxels, modalities = [volume.voxels], {volume.modality}
     for path in further:
         channel = read_input(path)
         if not channel.geometry.is_close(volume.geometry):
             raise InvalidInputError(f"{path} is not on the grid of {first}; resample it onto that grid first")
         voxels.append(channel.voxels)
-    return replace(volume, voxels=np.concatenate(voxels)) if further else volume
+        modalities.add(channel.modality)
+    if not further:
+        return volume
+    modality = volume.modality if len(modalities) == 1 else ""
+    return replace(volume, voxels=np.concatenate(voxels), modality=modality)
 
 
 def write_volume(volume: Volume, path: Path) -> None:

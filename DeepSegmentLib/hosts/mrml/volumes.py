@@ -48,7 +48,19 @@ def volume_from_nodes(nodes: Sequence[Any]) -> Volume:
             )
     channels = [voxels_of(node) for node in nodes]
     voxels = channels[0] if len(channels) == 1 else np.concatenate(channels)
-    return Volume(voxels, geometry, str(nodes[0].GetName()))
+    modalities = {modality_of(node) for node in nodes}
+    modality = modalities.pop() if len(modalities) == 1 else ""
+    return Volume(voxels, geometry, str(nodes[0].GetName()), modality=modality)
+
+
+def modality_of(node: Any) -> str:
+    """The DICOM modality of a volume node, as the subject hierarchy has it; empty where it was not read from DICOM."""
+    import slicer
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
+    item = 0 if hierarchy is None else hierarchy.GetItemByDataNode(node)
+    key = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()
+    return str(hierarchy.GetItemAttribute(item, key)) if item else ""
 
 
 def _warp_of(node: Any) -> str | None:

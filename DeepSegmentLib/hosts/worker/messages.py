@@ -302,11 +302,17 @@ def _to_geometry(document: dict[str, Any]) -> Geometry:
 
 def _from_volume(volume: Volume, folder: Path) -> dict[str, Any]:
     voxels = write_array(folder, volume.voxels)
-    return {"name": volume.name, "geometry": _from_geometry(volume.geometry), "voxels": voxels}
+    return {
+        "name": volume.name,
+        "modality": volume.modality,
+        "geometry": _from_geometry(volume.geometry),
+        "voxels": voxels,
+    }
 
 
 def _to_volume(document: dict[str, Any], folder: Path) -> Volume:
-    return Volume(read_array(folder, document["voxels"]), _to_geometry(document["geometry"]), document["name"])
+    voxels, geometry = read_array(folder, document["voxels"]), _to_geometry(document["geometry"])
+    return Volume(voxels, geometry, document["name"], modality=document["modality"])
 
 
 def _from_label_map(label_map: LabelMap, folder: Path) -> dict[str, Any]:

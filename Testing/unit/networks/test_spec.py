@@ -6,13 +6,14 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import MISSING, fields, replace
 from typing import Any
 
 import pytest
 from hypothesis import given
-from model_examples import TINY_UNET, model_spec, model_specs
+from model_examples import LEFT_AND_RIGHT, TINY_UNET, model_spec, model_specs
 
-from DeepSegmentLib.data import Segment
+from DeepSegmentLib.data import Segment, Terminology
 from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.imaging.components import Cleanup
 from DeepSegmentLib.imaging.intensity import Normalization
@@ -24,7 +25,8 @@ CHANNEL = model_spec().channels[0]
 
 
 def document() -> dict[str, Any]:
-    text = json.dumps(spec_to_json(model_spec(cleanups=(Cleanup("left"),), provenance={"date": "2026"})))
+    spec = model_spec(cleanups=(Cleanup("left"),), provenance={"date": "2026"}, expectations=LEFT_AND_RIGHT)
+    text = json.dumps(spec_to_json(spec))
     return dict(json.loads(text))
 
 
@@ -61,14 +63,23 @@ def at(value: Any, path: tuple[Any, ...]) -> Any:
 
 
 ALL_KEYS = [path for path in keys_of(document()) if path[0] != "provenance"]
+OPTIONAL_KEYS = {
+    field.name
+    for kind in (ModelSpec, UNetSpec, Normalization, Segment, Terminology, Cleanup)
+    for field in fields(kind)
+    if field.default is not MISSING or field.default_factory is not MISSING
+} - {"format_version"}
 
 
 @pytest.mark.parametrize("path", ALL_KEYS, ids=lambda path: ".".join(map(str, path)))
-def test_every_key_is_needed_and_its_type_checked(path: tuple[Any, ...]) -> None:
+def test_every_key_without_a_default_is_needed_and_each_type_is_checked(path: tuple[Any, ...]) -> None:
     without = document()
     del at(without, path[:-1])[path[-1]]
-    with pytest.raises(ModelError, match=f"{path[-1]!r} is missing"):
-        spec_from_json(without)
+    if path[-1] in OPTIONAL_KEYS:
+        assert isinstance(spec_from_json(without), ModelSpec)
+    else:
+        with pytest.raises(ModelError, match=f"{path[-1]!r} is missing"):
+            spec_from_json(without)
     wrong = document()
     at(wrong, path[:-1])[path[-1]] = {"a": [object]}
     with pytest.raises(ModelError, match=str(path[-1])):
@@ -99,6 +110,11 @@ def test_unknown_keys_are_refused(path: tuple[Any, ...]) -> None:
         (lambda d: d["network"].update(features=[3]), "model.network: a U-Net needs at least two stages"),
         (lambda d: d["network"].update(kernel_sizes=[]), "model.network"),
         (lambda d: d["segments"][1].update(color=[0, 0, 300]), r"segments\[1\]: .*colour"),
+        (lambda d: d["expectations"].update(ml=[2, 1]), "expectations: ml must be from a smaller to a larger number"),
+        (lambda d: d["expectations"].update(cases=0), "at least one case, got 0"),
+        (lambda d: d["expectations"].update(coarsest_mm=0), "coarsest_mm must be a length above 0"),
+        (lambda d: d["expectations"]["segments"][0].update(segment="tail"), "expectation of unknown segment 'tail'"),
+        (lambda d: d["expectations"]["segments"][0].update(pieces=0), "pieces must be at least 1"),
         (lambda d: d["cleanups"][0].update(keep_largest=1), "keep_largest must be true or false, got 1"),
     ],
 )
@@ -184,3 +200,9 @@ def test_regions_may_share_a_value() -> None:
 def test_a_spec_needs_no_torch() -> None:
     code = "import sys, DeepSegmentLib.networks.spec; sys.exit('torch' in sys.modules or 'SimpleITK' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_model_from_before_there_were_expectations_still_opens():
+    old = document()
+    del old["expectations"]
+    assert spec_from_json(old) == replace(spec_from_json(document()), expectations=None)

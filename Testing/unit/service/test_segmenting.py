@@ -60,8 +60,21 @@ def test_a_full_device_is_left_for_the_cpu_and_the_run_says_so(folder, good):
     straight = segment_volume(_volume(), str(folder), device="cpu")
     assert run.device == "cpu"
     assert "Continued on the CPU" in run.notes[0]
-    assert not straight.notes
+    assert run.notes[1:] == straight.notes
     assert np.array_equal(run.prediction.label_map.layers, straight.prediction.label_map.layers)
+
+
+def test_doubts_are_told_before_and_after_and_stop_nothing(folder):
+    events = []
+    empty = Volume(np.zeros((1, 9, 10, 11), np.float32), _volume().geometry, "", "CT")
+    run = segment_volume(empty, str(folder), device="cpu", on_progress=events.append)
+    assert [note.split(",")[0] for note in run.notes] == [
+        "The volume is CT by its DICOM header",
+        "The volume holds hardly anything: 100.00% of its voxels are 0.",
+        "Look at the result before you use it. tiny-brain is for: Two structures.",
+    ]
+    stages = [event.stage for event in events]
+    assert stages.index("this model may not suit the volume, see the notes") < stages.index("predict")
 
 
 def test_a_full_cpu_is_an_error(folder):

@@ -49,7 +49,11 @@ def test_a_model_is_made_and_runs(tmp_path, label_maps):
     train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "state.pt", steps.append)
     assert [step.iteration for step in steps] == [1, 2, 3, 4]
     verify_model(tmp_path / "model")
-    assert read_spec(tmp_path / "model").segments == RECIPE.model.segments
+    spec = read_spec(tmp_path / "model")
+    assert spec.segments == RECIPE.model.segments
+    assert spec.expectations.cases == 2
+    assert [each.segment for each in spec.expectations.segments] == ["left", "right"]
+    assert spec.expectations.coarsest_mm == RECIPE.synthesis.thickness_mm[1]
     assert (tmp_path / "model" / "MODEL_CARD.md").read_text() == "# tiny\n"
     voxels = np.random.default_rng(0).normal(size=(1, 16, 16, 16)).astype(np.float32)
     write_volume(Volume(voxels, Geometry.from_spacing((16, 16, 16), (1, 1, 1))), tmp_path / "head.nrrd")
