@@ -8,7 +8,12 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
-_IMPORT_NAMES = {"scikit-image": "skimage", "pillow": "PIL"}
+_IMPORT_NAMES = {
+    "scikit-image": "skimage",
+    "pillow": "PIL",
+    "pyjpegls": "jpeg_ls",
+    "pylibjpeg-openjpeg": "openjpeg",
+}
 # Files of torch 2.13 have paths longer than Windows allows by default (light-the-torch issue 176).
 _TORCH_VERSIONS = {"win32": "<2.13"}
 

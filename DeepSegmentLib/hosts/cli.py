@@ -95,11 +95,7 @@ def _add_segment(commands: _Commands[argparse.ArgumentParser]) -> None:
         metavar=("R0", "A0", "S0", "R1", "A1", "S1"),
         help="only inside this block: two opposite corners in RAS millimetres",
     )
-    parser.add_argument(
-        "--series",
-        metavar="SERIES",
-        help="which DICOM series, where the folder holds several: UID, number or description",
-    )
+    parser.add_argument("--series", metavar="SERIES", help="which of several DICOM series: UID, number or description")
     parser.add_argument(
         "--save-probabilities", nargs="+", default=[], metavar="SEGMENT", help="write maps of these segments"
     )

@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "Testing"))
@@ -45,6 +47,22 @@ def write_plain(folder: Path, slices: int, size: int) -> None:
     rng = np.random.default_rng(0)
     pixels = rng.integers(-1000, 2000, (size, size), dtype=np.int16).tobytes()
     write_slices(folder, slices=slices, Rows=size, Columns=size, PixelData=pixels, RescaleIntercept=-1024)
+
+
+def write_lossless(folder: Path, slices: int, size: int) -> None:
+    """A CT series as JPEG lossless, by SimpleITK; noise of about 5 bits."""
+    plain = folder / "plain"
+    plain.mkdir()
+    rng = np.random.default_rng(0)
+    pixels = rng.normal(0, 12, (size, size)).astype(np.int16).tobytes()
+    writer = sitk.ImageFileWriter()
+    writer.UseCompressionOn()
+    writer.SetCompressor("JPEG")
+    writer.KeepOriginalImageUIDOn()
+    for path in write_slices(plain, slices=slices, axes=(1, 0, 0, 0, 1, 0), Rows=size, Columns=size, PixelData=pixels):
+        writer.SetFileName(str(folder / path.name))
+        writer.Execute(sitk.ReadImage(str(path)))
+    shutil.rmtree(plain)
 
 
 def measure(library: Path, folder: Path, rounds: int) -> dict[str, list[float]]:
@@ -91,7 +109,11 @@ def main() -> None:
         for folder, slices, size in series.values():
             folder.mkdir()
             write_plain(folder, slices, size)
+        lossless = Path(temporary) / "lossless"
+        lossless.mkdir()
+        write_lossless(lossless, 20, 512)
         folders = {name: folder for name, (folder, _, _) in series.items()}
+        folders["JPEG lossless, 20 slices of 512 x 512"] = lossless
         if options.shared:
             folders["JPEG 2000, 20 slices of 512 x 512"] = options.shared / "ct_dicom"
         results = {
