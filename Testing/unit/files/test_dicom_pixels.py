@@ -154,8 +154,14 @@ def test_integers_stay_integers_and_fit(tmp_path):
     assert (volume.voxels.dtype, volume.voxels.max()) == (np.int16, 3071)
 
 
-@pytest.mark.parametrize("change", [{"PhotometricInterpretation": "RGB"}, {"PhotometricInterpretation": "PALETTE COLOR"},
-                                    {"SamplesPerPixel": 3, "PixelData": bytes(288)}])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"PhotometricInterpretation": "RGB"},
+        {"PhotometricInterpretation": "PALETTE COLOR"},
+        {"SamplesPerPixel": 3, "PixelData": bytes(288)},
+    ],
+)
 def test_colours_are_refused(tmp_path, change):
     write_slices(tmp_path, **change)
     with pytest.raises(VolumeFileError, match="color image"):
