@@ -50,6 +50,7 @@ NESTED = struct.pack("<HH2sHIHHI", 0x0040, 0x0275, b"SQ", 0, 0xFFFFFFFF, 0xFFFE,
         (_explicit(0x00291010, b"OB", b"", length=0xFFFFFFFF), "sequence|nonsense"),
         (b"\x29\0\x10\x10\x01\x02\x03\x04", "nonsense at byte"),
         (_explicit(0x00281052, b"DS", b"abc "), "twice|numbers belong"),
+        (bytes(8_000_000), "nonsense at byte"),
     ],
 )
 def test_a_hostile_header_is_refused(tmp_path, extra, message):
@@ -99,6 +100,12 @@ def test_absurd_numbers_are_refused(tmp_path, key, value):
         document.save_as(path)
     with pytest.raises(DeepSegmentError):
         read_series(tmp_path)
+
+
+def test_numbers_may_be_written_in_another_way(tmp_path):
+    for path in write_slices(tmp_path, slices=2, RescaleSlope=None):
+        _insert(path, _explicit(0x00281053, b"US", b"\x03\0"))
+    assert read_series(tmp_path).voxels.max() == 3
 
 
 def test_a_deflated_bomb_takes_little(tmp_path):
