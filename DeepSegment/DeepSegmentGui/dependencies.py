@@ -8,7 +8,13 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
-_IMPORT_NAMES = {"scikit-image": "skimage", "pillow": "PIL", "zlib-ng": "zlib_ng"}
+_IMPORT_NAMES = {
+    "scikit-image": "skimage",
+    "pillow": "PIL",
+    "pyjpegls": "jpeg_ls",
+    "pylibjpeg-openjpeg": "openjpeg",
+    "zlib-ng": "zlib_ng",
+}
 # Files of torch 2.13 have paths longer than Windows allows by default (light-the-torch issue 176).
 _TORCH_VERSIONS = {"win32": "<2.13"}
 

@@ -35,11 +35,7 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--channel", type=Path, action="append", default=[], metavar="FILE", help="further channel; may be repeated"
     )
-    parser.add_argument(
-        "--series",
-        metavar="SERIES",
-        help="which DICOM series, where the folder holds several: UID, number or description",
-    )
+    parser.add_argument("--series", metavar="SERIES", help="which of several DICOM series: UID, number or description")
     parser.add_argument("--replace", action="store_true", help="replace files or a case that exist; never an input")
     _add_nnunet_options(parser)
     _add_dicom_options(parser)

@@ -55,11 +55,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         help="only inside this block: two opposite corners in RAS millimetres",
     )
     parser.add_argument("--any-spacing", action="store_true", help="take voxels under 0.05 or over 30 mm, too")
-    parser.add_argument(
-        "--series",
-        metavar="SERIES",
-        help="which DICOM series, where the folder holds several: UID, number or description",
-    )
+    parser.add_argument("--series", metavar="SERIES", help="which of several DICOM series: UID, number or description")
 
 
 def _add_output_options(parser: argparse.ArgumentParser) -> None:

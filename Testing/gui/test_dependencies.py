@@ -1,6 +1,8 @@
 """Missing packages: asked for once, installed the way the Slicer at hand offers, never behind the user's back."""
 
+import re
 import sys
+import tomllib
 import types
 from pathlib import Path
 
@@ -43,6 +45,14 @@ def _file(tmp_path, *lines):
 def test_here_everything_is_there(dependencies):
     assert dependencies.missing(REQUIREMENTS) == []
     assert dependencies.ensure(REQUIREMENTS)
+
+
+def test_the_library_needs_nothing_that_nobody_brings(dependencies):
+    """What Slicer brings, what is installed for the panel and torch are all that pyproject.toml names."""
+    needed = tomllib.loads((MODULE.parent / "pyproject.toml").read_text())["project"]["dependencies"]
+    brought = {"numpy", "scipy", "SimpleITK", "pydicom"}
+    listed = dependencies.requirements(REQUIREMENTS)
+    assert {line for line in needed if re.split("[>=<]", line)[0] not in {*brought, "torch"}} == set(listed)
 
 
 def test_missing_packages_are_named_without_importing_them(dependencies, tmp_path):

@@ -190,7 +190,7 @@ class Elements:
         count, rest = divmod(len(raw), struct.calcsize(kind))
         if rest:
             raise DamagedError(f"its element {_name(tag)} has {len(raw)} bytes, which make no numbers")
-        return struct.unpack(f"{self.syntax.order}{count}{kind}", raw)
+        return tuple(map(float, struct.unpack(f"{self.syntax.order}{count}{kind}", raw)))
 
 
 def looks_explicit(content: Content, start: int) -> bool:
@@ -238,6 +238,8 @@ def _head(content: Content, place: int, syntax: Syntax) -> tuple[int, Element] |
         return None
     group, number, length = struct.unpack_from(syntax.order + "HHI", head)
     tag = group << 16 | number
+    if not group:  # of messages, never of files: the zeros of a damaged one
+        raise DamagedError(f"it has no element but nonsense at byte {place}")
     if syntax.implicit or group == 0xFFFE:
         return tag, Element(b"", place + 8, length)
     vr = head[4:6]

@@ -197,10 +197,7 @@ class _Reader:
 
     def slices(self) -> list[Slice] | None:
         try:
-            place = self._all.scan(self._start)
-            if not tags.PIXEL_TAGS & self._all.found.keys():
-                raise DamagedError("it has no image")
-            image = self._image(place)
+            image = self._image(self._all.scan(self._start))
             return [_nowhere(image)] if image.unfit else self._slices(image)
         except DamagedError:
             if self._is_volume():
@@ -222,7 +219,7 @@ class _Reader:
         allocated = get.whole(tags.BITS_ALLOCATED)
         stored = get.whole(tags.BITS_STORED) or allocated
         high = get.whole(tags.HIGH_BIT) if tags.HIGH_BIT in get else stored - 1
-        if not size[0] * size[1]:
+        if not size[0] * size[1] or not tags.PIXEL_TAGS & get.found.keys():
             raise DamagedError("it has no image")
         if size[0] * size[1] > _MOST_PIXELS or frames > _MOST_FRAMES:
             raise DamagedError(f"its header claims {frames} frames of {size[0]} x {size[1]} pixels")

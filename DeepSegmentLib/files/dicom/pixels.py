@@ -1,7 +1,6 @@
 """Pixels of slices as numbers in the units of their modality; compressed ones by the decoders of pydicom.
 
-A frame is decoded only when its own header claims what the file does. GDCM fills in pixels that a file lacks; nothing is
-filled in here.
+A frame is decoded only when its own header claims what the file does. Nothing is filled in where a file lacks pixels.
 
 References:
     DICOM PS3.5 section 8 (pixel data, unused bits), A.4 (encapsulated pixels); pydicom, "Plugins for pixel data".
@@ -146,9 +145,9 @@ def _used_bits(plane: NDArray[Any], image: Image) -> NDArray[Any]:
     if stored == allocated:
         return plane
     if high == stored - 1 and not image.signed:
-        return plane & np.array((1 << stored) - 1, plane.dtype.newbyteorder("="))
+        return np.asarray(plane & np.array((1 << stored) - 1, plane.dtype.newbyteorder("=")))
     native = plane.astype(plane.dtype.newbyteorder("="))
-    return (native << (allocated - 1 - high)) >> (allocated - stored)
+    return np.asarray((native << (allocated - 1 - high)) >> (allocated - stored))
 
 
 def _pieces(image: Image, content: Content) -> list[tuple[tuple[int, int], ...]]:

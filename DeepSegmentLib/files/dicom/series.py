@@ -1,7 +1,7 @@
 """DICOM series of a folder as volumes.
 
-Files are parsed once, in Python; pydicom knows the character sets and decodes what is compressed. Several volumes in one
-series are told apart where their headers do it.
+Files are parsed once, in Python; pydicom knows the character sets and decodes what is compressed. Several volumes in
+one series are told apart where their headers do it.
 """
 
 from __future__ import annotations

@@ -98,3 +98,8 @@ class TestRefusals:
     def test_crop_outside(self, box):
         with pytest.raises(InvalidInputError, match="reaches outside the volume"):
             Volume(np.zeros((1, 2, 3, 4)), self.grid).crop(box)
+
+
+def test_notes_stay_with_a_volume():
+    volume = Volume(np.zeros((1, 3, 4, 5)), Geometry.from_spacing((3, 4, 5), (1, 1, 1)), "head", ("straightened",))
+    assert volume.crop(Box((0, 0, 0), (2, 2, 2))).notes == volume.oriented("LPS").notes == ("straightened",)

@@ -5,6 +5,7 @@ import random
 import socket
 import struct
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,7 @@ NESTED = struct.pack("<HH2sHIHHI", 0x0040, 0x0275, b"SQ", 0, 0xFFFFFFFF, 0xFFFE,
         (_explicit(0x00291010, b"OB", b"", length=0xFFFFFFFF), "sequence|nonsense"),
         (b"\x29\0\x10\x10\x01\x02\x03\x04", "nonsense at byte"),
         (_explicit(0x00281052, b"DS", b"abc "), "twice|numbers belong"),
+        (bytes(8_000_000), "nonsense at byte"),
     ],
 )
 def test_a_hostile_header_is_refused(tmp_path, extra, message):
@@ -100,6 +102,12 @@ def test_absurd_numbers_are_refused(tmp_path, key, value):
         read_series(tmp_path)
 
 
+def test_numbers_may_be_written_in_another_way(tmp_path):
+    for path in write_slices(tmp_path, slices=2, RescaleSlope=None):
+        _insert(path, _explicit(0x00281053, b"US", b"\x03\0"))
+    assert read_series(tmp_path).voxels.max() == 3
+
+
 def test_a_deflated_bomb_takes_little(tmp_path):
     import tracemalloc
     import zlib
@@ -114,12 +122,12 @@ def test_a_deflated_bomb_takes_little(tmp_path):
     place = plain.index(b"\xe0\x7f\x10\x00")
     bomb = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = bomb.compress(plain[:place] + _explicit(0x00291010, b"OB", b"", length=1 << 30))
-    packed += b"".join(bomb.compress(bytes(1 << 24)) for _ in range(64)) + bomb.flush()
+    packed += b"".join(bomb.compress(bytes(1 << 24)) for _ in range(8)) + bomb.flush()
     path.write_bytes(content[:start] + packed)
     tracemalloc.start()
     with pytest.raises(VolumeFileError, match="deflated content claims"):
         read_series(tmp_path)
-    assert tracemalloc.get_traced_memory()[1] < 1 << 26
+    assert tracemalloc.get_traced_memory()[1] < 1 << 24
     tracemalloc.stop()
 
 
@@ -252,9 +260,7 @@ def test_mutations_are_read_or_refused(tmp_path, make):
     for n in range(MUTATIONS):
         path.write_bytes(_mutate(content, random.Random(n)))
         begun = time.monotonic()
-        try:
+        with suppress(DeepSegmentError):
             read_series(tmp_path)
-        except DeepSegmentError as error:
-            assert str(tmp_path) in str(error)
         slowest = max(slowest, time.monotonic() - begun)
     assert slowest < 10

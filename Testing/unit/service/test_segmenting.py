@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from dicom_series import write_slices
 from model_examples import TINY_UNET, model_spec
+from pydicom import dcmread
 
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.errors import Cancelled, InvalidInputError, ResourceError, VolumeFileError
@@ -160,3 +162,15 @@ def test_a_model_of_several_channels_takes_several_files(tmp_path):
     write_volume(_volume((3, 4, 5)), tmp_path / "small.nrrd")
     with pytest.raises(InvalidInputError, match="not on the grid"):
         segment_file(replace(request, channels=(tmp_path / "small.nrrd",), replace=True))
+
+
+def test_the_report_tells_what_reading_changed(tmp_path, folder):
+    """Here the slices of a tilted gantry, straightened."""
+    (tmp_path / "series").mkdir()
+    for n, path in enumerate(write_slices(tmp_path / "series", slices=6, axes=(1, 0, 0, 0, 1, 0))):
+        document = dcmread(path)
+        document.ImagePositionPatient = [0, 1.0 * n, 2.5 * n]
+        document.save_as(path)
+    report = segment_file(SegmentRequest(tmp_path / "series", tmp_path / "a.seg.nrrd", str(folder)))
+    assert "lean by 21.8 degrees (gantry tilt)" in report["notes"][0]
+    assert read_labelmap(tmp_path / "a.seg.nrrd").geometry.shape == (6, 16, 8)
