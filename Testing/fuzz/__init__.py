@@ -1,4 +1,4 @@
-"""A bounded, seeded fuzzer: bytes and documents go in at each door of the library, only errors a user can act on come out.
+"""A bounded, seeded fuzzer: bytes and documents go in at each door, only errors a user can act on come out.
 
     cases      a small folder of files (also pipes, links, files without end) and the arguments of a command
     mutators   bytes, text and numbers gone wrong; json_mutators, dicom_mutators: the same for documents and elements

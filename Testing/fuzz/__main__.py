@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .cases import Case
 from .results import describe, document, table
-from .runner import REPOSITORY, Tally, fuzz, replay
+from .runner import FLIPS, REPOSITORY, Tally, fuzz, replay
 from .targets import TARGETS
 
 RESULTS = REPOSITORY / "Testing" / "benchmarks" / "results" / "fuzz.json"
@@ -28,23 +28,29 @@ def main() -> int:
     print(table(tallies))
     print("\n".join(describe(tallies)))
     if options.json:
-        options.json.write_text(json.dumps(document(tallies, options.seed, options.cases), indent=1) + "\n")
+        options.json.write_text(json.dumps(document(tallies, options.seed), indent=1) + "\n")
     return int(any(tally.failed for tally in tallies))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
-    parser.add_argument("targets", nargs="*", choices=[*TARGETS, []], metavar="TARGET", help=", ".join(TARGETS))
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
     parser.add_argument("--cases", type=int, default=3000, help="changed cases of each target (default: 3000)")
+    parser.add_argument("--flips", type=int, default=FLIPS, help=f"bits of each format (default: {FLIPS})")
     parser.add_argument("--seed", type=int, default=1, help="of the changes (default: 1)")
     parser.add_argument("--jobs", type=int, default=2, help="targets at a time (default: 2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help=f"write the result, such as {RESULTS.name}")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="open a case that was kept, and leave its files")
-    return parser.parse_args()
+    options = parser.parse_args()
+    unknown = set(options.targets) - set(TARGETS)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(TARGETS)}")
+    return options
 
 
 def _run(name: str, options: argparse.Namespace) -> Tally:
-    tally = fuzz(TARGETS[name], options.cases, options.seed)
+    count = options.flips if name.startswith("flips-") else options.cases
+    tally = fuzz(TARGETS[name], count, options.seed)
     sys.stderr.write(f"{name}: {dict(tally.counts)}\n")
     return tally
 

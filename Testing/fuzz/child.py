@@ -16,12 +16,11 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from .cases import Case
-from .target import Target
+from .target import OtherVoxelsError, Target
 
 ROOM_BYTES = 2 << 30
 """What a case may take beyond what the intact ones need."""
@@ -76,7 +75,9 @@ def _outcome(target: Target, folder: Path, case: Case) -> dict[str, Any]:
         return {"outcome": "memory" if _ran_out(error) else "refused", "error": str(error)[:500]}
     except MemoryError as error:
         return {"outcome": "memory", "error": _where(error)}
-    except Exception as error:  # noqa: BLE001 - whatever comes out is what is looked for
+    except OtherVoxelsError as error:
+        return {"outcome": "other voxels", "error": str(error)}
+    except Exception as error:
         return {"outcome": "memory" if _ran_out(error) else "traceback", "error": _where(error)}
     return {"outcome": "accepted", "error": ""}
 
@@ -140,16 +141,6 @@ def _be_quiet() -> None:
 def _reply(replies: Any, document: dict[str, Any]) -> None:
     replies.write(json.dumps(document) + "\n")
     replies.flush()
-
-
-@contextlib.contextmanager
-def scratch(folder: Path) -> Iterator[None]:
-    """Let temporary files lie in a folder."""
-    tempfile.tempdir = str(folder)
-    try:
-        yield
-    finally:
-        tempfile.tempdir = None
 
 
 if __name__ == "__main__":

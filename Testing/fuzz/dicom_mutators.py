@@ -10,7 +10,24 @@ from .mutators import BYTES, NUMBER_WORDS, NUMBERS, WORDS, mutated
 PREAMBLE = bytes(128) + b"DICM"
 PIXELS = b"\xe0\x7f\x10\x00"
 _LONG = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UR", b"UT", b"UN", b"SV", b"UV")
-_VRS = (*_LONG, b"US", b"SS", b"UL", b"SL", b"FL", b"FD", b"DS", b"IS", b"UI", b"LO", b"PN", b"DA", b"AT", b"XX", b"\0\0")
+_VRS = (
+    *_LONG,
+    b"US",
+    b"SS",
+    b"UL",
+    b"SL",
+    b"FL",
+    b"FD",
+    b"DS",
+    b"IS",
+    b"UI",
+    b"LO",
+    b"PN",
+    b"DA",
+    b"AT",
+    b"XX",
+    b"\0\0",
+)
 _TEXTS = (b"DS", b"IS", b"UI", b"LO", b"SH", b"CS", b"PN", b"DA", b"TM", b"UT", b"ST", b"LT")
 _LENGTHS = (0, 1, 2, 3, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF, 0xFFFF, 0x10000, 999_999)
 _UNDEFINED = 0xFFFFFFFF
@@ -30,7 +47,10 @@ def nested(depth: int, *, closed: bool) -> bytes:
 
 
 ELEMENTS = (
-    *(element(0x00080005, b"CS", text) for text in (b"XYZ ", b"ISO 2022 IR 87\\ISO 2022 IR 13", b"ISO_IR 192", b"\\" * 5000)),
+    *(
+        element(0x00080005, b"CS", text)
+        for text in (b"XYZ ", b"ISO 2022 IR 87\\ISO 2022 IR 13", b"ISO_IR 192", b"\\" * 5000)
+    ),
     *(element(0x00280008, b"IS", text) for text in (b"2 ", b"-1", b"0 ", b"2147483647", b"9" * 400)),
     *(element(0x00280010, b"US", struct.pack("<H", number)) for number in (0, 1, 65535)),
     *(element(0x00280011, b"US", struct.pack("<H", number)) for number in (0, 1, 65535)),
@@ -40,7 +60,10 @@ ELEMENTS = (
     *(element(0x00281053, b"DS", text) for text in (b"nan ", b"1e308 ", b"0 ", b"abc ", b"1\\2 ", b"")),
     *(element(0x00281052, b"DS", text) for text in (b"inf ", b"-1e308", b"1e-400", b"\\\\\\ ")),
     *(element(0x00200032, b"DS", text) for text in (b"nan\\nan\\nan ", b"1e308\\1\\1", b"1\\2 ", b"a\\b\\c ", b"")),
-    *(element(0x00200037, b"DS", text) for text in (b"0\\0\\0\\0\\0\\0 ", b"1\\0\\0\\1\\0\\0 ", b"1\\0\\0 ", b"1e200\\0\\0\\0\\1\\0 ")),
+    *(
+        element(0x00200037, b"DS", text)
+        for text in (b"0\\0\\0\\0\\0\\0 ", b"1\\0\\0\\1\\0\\0 ", b"1\\0\\0 ", b"1e200\\0\\0\\0\\1\\0 ")
+    ),
     *(element(0x00280030, b"DS", text) for text in (b"0\\0 ", b"-1\\-1 ", b"nan\\1 ", b"1e-300\\1e-300 ", b"1 ")),
     *(element(0x0020000E, b"UI", text) for text in (b"", b"1.2.3", b"x" * 5000, b"../..", b"1\\2 ")),
     *(element(0x0008103E, b"LO", text) for text in (b"\x1b[2J", b"%s%n", b"\xff\xfe", b"d" * 5000)),
@@ -68,7 +91,7 @@ ELEMENTS = (
 
 
 def split(content: bytes) -> list[bytes]:
-    """The elements of a file in explicit little endian, the preamble first; what cannot be told apart stays together."""
+    """The elements of a file in explicit little endian, the preamble first; the rest that cannot be split last."""
     start = 132 if content[128:132] == b"DICM" else 0
     parts, at = [content[:start]], start
     while at + 8 <= len(content):

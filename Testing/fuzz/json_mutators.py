@@ -12,7 +12,21 @@ from .mutators import BYTES, NUMBER_WORDS, NUMBERS, TEXT, mutated
 _SURROGATE, _DEEP = "\ud800", 300
 VALUES: tuple[Any, ...] = (
     *(None, True, False, *NUMBERS, 0.5, -0.5, 1e308, 1e-308, float("nan"), float("inf")),
-    *("", "a", "a" * 250, "a" * 5000, _SURROGATE, "\0", "\x1b[31m", "../../x", "/etc/passwd", "%s%n", "con", "á/é", "nan"),
+    *(
+        "",
+        "a",
+        "a" * 250,
+        "a" * 5000,
+        _SURROGATE,
+        "\0",
+        "\x1b[31m",
+        "../../x",
+        "/etc/passwd",
+        "%s%n",
+        "con",
+        "á/é",
+        "nan",
+    ),
     *([], {}, [[]], [None], [0] * 1000, {"a": 1}, {"": None}, {_SURROGATE: 1}),
 )
 """What does not belong where it is put."""
@@ -80,7 +94,9 @@ def _similar(random: Random, value: Any) -> Any:
     if isinstance(value, str):
         return random.choice((value * 100, value[:1], value.upper(), value + _SURROGATE, value + "\n", value + "/../x"))
     if isinstance(value, list):
-        return random.choice((value * 2, value[:1], value[::-1], [*value, None], value * (1000 if len(value) < 100 else 1)))
+        return random.choice(
+            (value * 2, value[:1], value[::-1], [*value, None], value * (1000 if len(value) < 100 else 1))
+        )
     return {**value, "more": None} if isinstance(value, dict) else 0
 
 

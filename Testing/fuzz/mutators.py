@@ -67,7 +67,9 @@ def truncate(random: Random, content: bytes) -> bytes:
 def insert(random: Random, content: bytes) -> bytes:
     """Random bytes or a word more."""
     at = random.randrange(len(content))
-    return content[:at] + random.choice((random.randbytes(random.randrange(1, 64)), random.choice(WORDS))) + content[at:]
+    return (
+        content[:at] + random.choice((random.randbytes(random.randrange(1, 64)), random.choice(WORDS))) + content[at:]
+    )
 
 
 def _slice(random: Random, content: bytes) -> tuple[int, int]:
@@ -152,7 +154,9 @@ def replace_line(*dictionary: bytes) -> Mutator:
     def mutate(random: Random, text: bytes) -> bytes:
         fresh = random.choice(dictionary)
         key = re.split(rb":|=", fresh)[0].strip().lower()
-        return b"\n".join(fresh if re.split(rb":|=", line)[0].strip().lower() == key else line for line in text.split(b"\n"))
+        return b"\n".join(
+            fresh if re.split(rb":|=", line)[0].strip().lower() == key else line for line in text.split(b"\n")
+        )
 
     return mutate
 

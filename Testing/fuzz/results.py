@@ -9,19 +9,19 @@ from typing import Any
 
 from .runner import Tally
 
-_COLUMNS = ("accepted", "refused", "crash", "traceback", "time", "memory", "left behind", "outside")
+_COLUMNS = ("accepted", "refused", "crash", "traceback", "time", "memory", "left behind", "outside", "other voxels")
 _PACKAGES = ("numpy", "pydicom", "pylibjpeg", "pyjpegls", "SimpleITK", "safetensors", "torch")
 
 
 def table(tallies: Sequence[Tally]) -> str:
     """One line a target."""
-    head = f"{'target':12s} {'cases':>6s} " + " ".join(f"{name:>11s}" for name in _COLUMNS) + "  slowest s  above MB"
+    head = f"{'target':14s} {'cases':>6s} " + " ".join(f"{name:>12s}" for name in _COLUMNS) + "  slowest s  above MB"
     return "\n".join([head, *(_row(tally) for tally in tallies), _row(_sum(tallies))])
 
 
 def _row(tally: Tally) -> str:
-    counts = " ".join(f"{tally.counts[name]:11d}" for name in _COLUMNS)
-    return f"{tally.target:12s} {tally.counts.total():6d} {counts} {tally.slowest[0]:10.2f} {tally.largest[0]:9d}"
+    counts = " ".join(f"{tally.counts[name]:12d}" for name in _COLUMNS)
+    return f"{tally.target:14s} {tally.counts.total():6d} {counts} {tally.slowest[0]:10.2f} {tally.largest[0]:9d}"
 
 
 def _sum(tallies: Sequence[Tally]) -> Tally:
@@ -48,19 +48,23 @@ def kinds(tally: Tally) -> Iterator[str]:
     """Each kind of failure once, with how often it came and a case to replay."""
     seen: dict[str, list[dict[str, str]]] = {}
     for failure in tally.failures:
-        kind = failure["error"].rpartition("(")[2] if failure["outcome"] in ("traceback", "memory") else failure["error"][:60]
+        kind = (
+            failure["error"].rpartition("(")[2]
+            if failure["outcome"] in ("traceback", "memory")
+            else failure["error"][:60]
+        )
         seen.setdefault(f"{failure['outcome']} {kind}", []).append(failure)
     for found in seen.values():
         kept = next((failure["case"] for failure in found if failure["case"]), "")
-        yield f"{tally.target}: {len(found)} x {found[0]['outcome']}: {found[0]['note']}: {found[0]['error']}\n    {kept}"
+        first = found[0]
+        yield f"{tally.target}: {len(found)} x {first['outcome']}: {first['note']}: {first['error']}\n    {kept}"
 
 
-def document(tallies: Sequence[Tally], seed: int, cases: int) -> dict[str, Any]:
+def document(tallies: Sequence[Tally], seed: int) -> dict[str, Any]:
     """The record of a run."""
     return {
         "made_by": "make fuzz",
         "seed": seed,
-        "cases_of_each": cases,
         "python": platform.python_version(),
         "system": platform.system(),
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},

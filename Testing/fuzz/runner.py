@@ -37,7 +37,8 @@ class Tally:
 
     Attributes:
         target: Its name.
-        counts: Cases by outcome: accepted, refused, or crash, traceback, time, memory, left behind, outside.
+        counts: Cases by outcome: accepted, refused, or crash, traceback, time, memory, left behind, outside, other
+            voxels.
         intact: Outcomes of the intact cases.
         slowest: Seconds and note of the slowest case that was answered.
         largest: Megabytes of resident memory above the intact cases, and note of the case.
@@ -126,6 +127,10 @@ class Child:
     def _last_words(self) -> str:
         self._errors.seek(0)
         return " | ".join(self._errors.read().decode("utf-8", "replace").split("\n")[:12])[:800]
+
+
+FLIPS = 5000
+"""Bits that are turned over in each format by default."""
 
 
 def cases_of(target: Target, count: int, seed: int) -> Iterator[Case]:

@@ -16,6 +16,10 @@ Mutate = Callable[[Random, Sequence[Case]], Case]
 NINE_GB = 9 << 30
 
 
+class OtherVoxelsError(Exception):
+    """A damaged file was accepted, with other voxels than were packed."""
+
+
 @dataclass(frozen=True)
 class Target:
     """A door of the library.

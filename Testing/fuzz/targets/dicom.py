@@ -179,7 +179,9 @@ def hostile() -> list[Case]:
         "a deflate bomb": _bomb(),
         "a character set of 5,000 names": _with(sound, element(0x00080005, b"CS", b"ISO_IR 100\\" * 5000)),
         "an escape code as description": _with(sound, element(0x0008103E, b"LO", b"\x1b[2J\x1b]0;x\x07 ")),
-        "200,000 private elements": cut + b"".join(element(0x00091000 + n % 200, b"LO", b"x ") for n in range(200_000)) + pixels,
+        "200,000 private elements": cut
+        + b"".join(element(0x00091000 + n % 200, b"LO", b"x ") for n in range(200_000))
+        + pixels,
         **{repr(odd)[:30]: odd for odd in (Pipe(), Link("/dev/zero"), Link("."), Link("nothing"), b"")},
     }
     cases = [changed(seeds()[0], "0.dcm", content, note) for note, content in made.items()]
@@ -217,7 +219,10 @@ def frames_hostile() -> list[Case]:
     sound, rle = frames_file(), frames_file(syntax=RLE)
     cut = sound[: sound.rindex(b"\xe0\x7f\x10\x00")]
     made = {
-        **{f"{n} frames": _with(sound, element(0x00280008, b"IS", str(n).encode())) for n in (0, -1, 2, 4, 2**31, 10**30)},
+        **{
+            f"{n} frames": _with(sound, element(0x00280008, b"IS", str(n).encode()))
+            for n in (0, -1, 2, 4, 2**31, 10**30)
+        },
         **{f"{n} frames of RLE": _with(rle, element(0x00280008, b"IS", str(n).encode())) for n in (2, 4, 10**9)},
         "no shared groups": _with(sound, element(0x52009229, b"SQ", b"")),
         "no groups of frames": _with(sound, element(0x52009230, b"SQ", b"")),

@@ -94,7 +94,11 @@ def plain_hostile() -> list[Case]:
         "9 GB of nothing": Sparse(NINE_GB, sound[:352]),
         "9 GB that are claimed": Sparse(NINE_GB, _patched(sound[:352], 42, "3h", 16500, 16500, 16)),
     }
-    return [*_named(made, "a.nii"), *odd_cases(Case({"a.nii": sound}), "a.nii"), Case({"\udcff.nii": sound}, note="latin")]
+    return [
+        *_named(made, "a.nii"),
+        *odd_cases(Case({"a.nii": sound}), "a.nii"),
+        Case({"\udcff.nii": sound}, note="latin"),
+    ]
 
 
 def packed_hostile() -> list[Case]:
@@ -152,5 +156,11 @@ _WHOLE = head_first(352)
 TARGETS = (
     Target("nii", plain_seeds, by_name({".nii": _WHOLE}), read, plain_hostile),
     Target("nii.gz", packed_seeds, by_name({".nii.gz": packed(_WHOLE)}), read, packed_hostile),
-    Target("nifti-2", second_seeds, by_name({".nii": head_first(544), ".gz": packed(head_first(544))}), read, second_hostile),
+    Target(
+        "nifti-2",
+        second_seeds,
+        by_name({".nii": head_first(544), ".gz": packed(head_first(544))}),
+        read,
+        second_hostile,
+    ),
 )
