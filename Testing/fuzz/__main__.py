@@ -7,11 +7,12 @@ import json
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 from .cases import Case
 from .results import describe, document, table
-from .runner import FLIPS, REPOSITORY, Tally, fuzz, replay
+from .runner import FLIPS, REPOSITORY, Child, Tally, fuzz, replay
 from .targets import TARGETS
 
 RESULTS = REPOSITORY / "Testing" / "benchmarks" / "results" / "fuzz.json"
@@ -50,7 +51,8 @@ def _options() -> argparse.Namespace:
 
 def _run(name: str, options: argparse.Namespace) -> Tally:
     count = options.flips if name.startswith("flips-") else options.cases
-    tally = fuzz(TARGETS[name], count, options.seed)
+    with closing(Child(name)) as child:
+        tally = fuzz(TARGETS[name], count, options.seed, child)
     sys.stderr.write(f"{name}: {dict(tally.counts)}\n")
     return tally
 

@@ -1,4 +1,4 @@
-"""The process that opens cases: one line of JSON in, one out, under a limit of memory.
+"""The process that opens cases: the name of a target and a case in, a line of JSON out, under a limit of memory.
 
 It may die of a case; the runner sees that and starts another.
 """
@@ -16,6 +16,7 @@ import tempfile
 import time
 import traceback
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,17 @@ ROOM_BYTES = 2 << 30
 _LOCK = ".deepsegment.lock"  # stays, by design: files/lock.py
 
 
-def serve(target: Target) -> None:
+def serve(targets: Mapping[str, Target]) -> None:
     """Answer until the input ends; the first line out tells what came of the intact cases."""
     replies = os.fdopen(os.dup(1), "w", encoding="ascii")
     _be_quiet()
     warnings.simplefilter("ignore")
-    intact = [open_case(target, seed) for seed in target.seeds()]
+    intact = {name: [open_case(target, seed) for seed in target.seeds()] for name, target in targets.items()}
     limit_memory(ROOM_BYTES)
     _reply(replies, {"intact": intact, "base_mb": _peak_mb()})
     for line in sys.stdin:
-        _reply(replies, open_case(target, Case.from_json(line)))
+        name, _, text = line.partition(" ")
+        _reply(replies, open_case(targets[name], Case.from_json(text)))
 
 
 def open_case(target: Target, case: Case) -> dict[str, Any]:
@@ -146,4 +148,4 @@ def _reply(replies: Any, document: dict[str, Any]) -> None:
 if __name__ == "__main__":
     from .targets import TARGETS
 
-    serve(TARGETS[sys.argv[1]])
+    serve({name: TARGETS[name] for name in sys.argv[1:]})

@@ -48,16 +48,19 @@ def kinds(tally: Tally) -> Iterator[str]:
     """Each kind of failure once, with how often it came and a case to replay."""
     seen: dict[str, list[dict[str, str]]] = {}
     for failure in tally.failures:
-        kind = (
-            failure["error"].rpartition("(")[2]
-            if failure["outcome"] in ("traceback", "memory")
-            else failure["error"][:60]
-        )
+        kind = _kind(failure)
         seen.setdefault(f"{failure['outcome']} {kind}", []).append(failure)
     for found in seen.values():
         kept = next((failure["case"] for failure in found if failure["case"]), "")
         first = found[0]
         yield f"{tally.target}: {len(found)} x {first['outcome']}: {first['note']}: {first['error']}\n    {kept}"
+
+
+def _kind(failure: dict[str, str]) -> str:
+    """What failures of one cause have in common: the lines they went through, or their first words."""
+    if failure["outcome"] in ("traceback", "memory"):
+        return failure["error"].rpartition("(")[2]
+    return "" if failure["outcome"] in ("other voxels", "time") else failure["error"][:60]
 
 
 def document(tallies: Sequence[Tally], seed: int) -> dict[str, Any]:

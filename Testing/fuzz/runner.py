@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -59,11 +60,11 @@ class Tally:
 
 
 class Child:
-    """A process that opens the cases of a target, started again when it has died."""
+    """A process that opens the cases of some targets, started again when it has died."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, *targets: str) -> None:
         """Start it."""
-        self._target, self._process = target, None
+        self._targets, self._process = targets, None
         self.start()
 
     def start(self) -> None:
@@ -79,7 +80,7 @@ class Child:
             "OPENBLAS_NUM_THREADS": "1",
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "fuzz.child", self._target],
+            [sys.executable, "-m", "fuzz.child", *self._targets],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -88,12 +89,12 @@ class Child:
         )
         self.hello = self._answer(_START_SECONDS)
         if "intact" not in self.hello:
-            raise RuntimeError(f"{self._target} does not open its intact cases: {self.hello}")
+            raise RuntimeError(f"the intact cases are not opened: {self.hello}")
 
-    def open(self, case: Case) -> dict[str, Any]:
+    def open(self, target: str, case: Case) -> dict[str, Any]:
         """What came of a case; a child that died or hung is replaced."""
         try:
-            self._process.stdin.write(case.to_json().encode("ascii") + b"\n")
+            self._process.stdin.write(f"{target} {case.to_json()}\n".encode("ascii"))
             self._process.stdin.flush()
         except BrokenPipeError:
             pass
@@ -141,20 +142,16 @@ def cases_of(target: Target, count: int, seed: int) -> Iterator[Case]:
         yield target.mutate(Random(f"{seed} {target.name} {n}"), seeds)
 
 
-def fuzz(target: Target, count: int, seed: int, *, kept: Path = KEPT) -> Tally:
-    """Open all cases of a target and count what came of them."""
+def fuzz(target: Target, count: int, seed: int, child: Child, *, kept: Path = KEPT) -> Tally:
+    """Open all cases of a target in a child that serves it, and count what came of them."""
     tally = Tally(target.name)
     shutil.rmtree(kept / target.name, ignore_errors=True)
-    child = Child(target.name)
-    try:
-        tally.intact.update(found["outcome"] for found in child.hello["intact"])
-        for n, case in enumerate(cases_of(target, count, seed)):
-            found = child.open(case)
-            _note(tally, case, found, child.hello["base_mb"])
-            if found["outcome"] not in GOOD:
-                _keep(tally, case, found, kept / target.name / f"{n}-{found['outcome'].replace(' ', '-')}.case")
-    finally:
-        child.close()
+    tally.intact.update(found["outcome"] for found in child.hello["intact"][target.name])
+    for n, case in enumerate(cases_of(target, count, seed)):
+        found = child.open(target.name, case)
+        _note(tally, case, found, child.hello["base_mb"])
+        if found["outcome"] not in GOOD:
+            _keep(tally, case, found, kept / target.name / f"{n}-{found['outcome'].replace(' ', '-')}.case")
     return tally
 
 
@@ -176,8 +173,5 @@ def _keep(tally: Tally, case: Case, found: dict[str, Any], path: Path) -> None:
 
 def replay(path: Path, target: Target) -> dict[str, Any]:
     """What comes of a case that was kept."""
-    child = Child(target.name)
-    try:
-        return child.open(Case.from_json(path.read_text(encoding="ascii")))
-    finally:
-        child.close()
+    with closing(Child(target.name)) as child:
+        return child.open(target.name, Case.from_json(path.read_text(encoding="ascii")))
