@@ -26,6 +26,7 @@ from .target import OtherVoxelsError, Target
 ROOM_BYTES = 2 << 30
 """What a case may take beyond what the intact ones need."""
 
+_TAKEN_MB = 500
 _LOCK = ".deepsegment.lock"  # stays, by design: files/lock.py
 
 
@@ -69,10 +70,14 @@ def open_case(target: Target, case: Case) -> dict[str, Any]:
 
 
 def _outcome(target: Target, folder: Path, case: Case) -> dict[str, Any]:
-    from DeepSegmentLib.errors import DeepSegmentError
+    from DeepSegmentLib.errors import DeepSegmentError, ResourceError
 
     try:
         target.use(folder, case)
+    except ResourceError as error:
+        # Files that truly are as large as they claim may be refused by the system, if that was asked at once.
+        taken = _peak_mb() - _resident_mb() > _TAKEN_MB
+        return {"outcome": "memory" if taken and _ran_out(error) else "refused", "error": str(error)[:500]}
     except DeepSegmentError as error:
         return {"outcome": "memory" if _ran_out(error) else "refused", "error": str(error)[:500]}
     except MemoryError as error:
@@ -123,6 +128,10 @@ def _status(key: str) -> int:
 
 def _peak_mb() -> int:
     return (_status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) // 1024
+
+
+def _resident_mb() -> int:
+    return _status("VmRSS") // 1024
 
 
 def _forget_peak() -> None:
