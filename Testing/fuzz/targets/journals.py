@@ -102,15 +102,21 @@ def _mutate_lines(random: Random, documents: list[dict]) -> None:
         documents.insert(at, documents[random.randrange(len(documents))])
     elif action < 0.2 and len(documents) > 1:
         del documents[at]
-    elif action < 0.4 and "change" in documents[at]:
-        part = random.choice(("where", "before", "after"))
-        packed = mutated(random, base64.b64decode(documents[at]["change"][part]) or b"\0", BYTES)
-        documents[at]["change"][part] = base64.b64encode(packed).decode()
+    elif action < 0.4 and at:
+        documents[at] = _of_labels(random, _documents()[min(at, 5)])
     elif action < 0.5:
-        for number, document in enumerate(documents[1:], start=1):
-            document["number"] = number
+        documents[1:] = [
+            {**each, "number": n} if isinstance(each, dict) else each for n, each in enumerate(documents[1:], start=1)
+        ]
     else:
         documents[at] = change(random, documents[at])
+
+
+def _of_labels(random: Random, document: dict) -> dict:
+    """An entry whose packed labels are other bytes."""
+    part = random.choice(("where", "before", "after"))
+    packed = mutated(random, base64.b64decode(document["change"][part]), BYTES)
+    return {**document, "change": {**document["change"], part: base64.b64encode(packed).decode()}}
 
 
 def _packed(size: int) -> str:
