@@ -126,7 +126,7 @@ def seeds() -> list[Case]:
     """A series in each transfer syntax, one without preamble, one beside other files."""
     syntaxes = (EXPLICIT, IMPLICIT, BIG, DEFLATED, RLE, JPEG_LS, JPEG_2000, JPEG)
     made = [_series(lambda n, syntax=syntax: slice_file(n, syntax)) for syntax in syntaxes]
-    return [*made, _series(lambda n: slice_file(n)[132:]), _series(slice_file, b"a note", slice_file(0)[:132])]
+    return [*made, _series(lambda n: slice_file(n)[132:]), _series(slice_file, b"a note")]
 
 
 def frames_seeds() -> list[Case]:
@@ -172,6 +172,7 @@ def hostile() -> list[Case]:
         "2^31 frames of RLE": _with(rle, element(0x00280008, b"IS", b"2147483647")),
         "lengths beyond the file": cut + element(0x00091001, b"OB", b"", 0xFFFFFFFE),
         "no pixels": cut,
+        "a mark and nothing behind": sound[:132],
         "9 GB behind": Sparse(NINE_GB, sound),
         "9 GB of pixels": Sparse(NINE_GB, cut + element(0x7FE00010, b"OW", b"", 0xFFFFFFFE)),
         "9 GB without a mark": Sparse(NINE_GB),
