@@ -104,7 +104,8 @@ _OUTPUTS = ("utf-8", "ascii", "closed")
 
 
 @cache
-def _files() -> dict[str, Content]:
+def files() -> dict[str, Content]:
+    """A volume, a segmentation, prompts, models, a series, a dataset, and what cannot be read."""
     labels = (voxels("u1", *_SHAPE) % 3).tobytes()
     sizes = " ".join(map(str, _SHAPE[::-1]))
     directions = "(-1,0,0) (0,-1,0) (0,0,1.5)"
@@ -134,7 +135,7 @@ def _files() -> dict[str, Content]:
 
 def seeds() -> list[Case]:
     """Each command as it is meant."""
-    return [Case(_files(), ("utf-8", *command.split())) for command in _COMMANDS]
+    return [Case(files(), ("utf-8", *command.split())) for command in _COMMANDS]
 
 
 _CHANGES = {
@@ -153,9 +154,9 @@ def mutate(random: Random, cases: Sequence[Case]) -> Case:
     arguments = list(seed.arguments[1:])
     for _ in range(random.choice((1, 1, 2, 3))):
         _mutate_arguments(random, arguments)
-    files = _mutate_file(random, seed.files) if random.random() < 0.3 else seed.files
+    files_now = _mutate_file(random, seed.files) if random.random() < 0.3 else seed.files
     output = random.choice(_OUTPUTS) if random.random() < 0.2 else "utf-8"
-    return replace(seed, files=files, arguments=(output, *arguments), note=" ".join(arguments)[:120])
+    return replace(seed, files=files_now, arguments=(output, *arguments), note=" ".join(arguments)[:120])
 
 
 def _mutate_arguments(random: Random, arguments: list[str]) -> None:
@@ -205,7 +206,7 @@ def hostile() -> list[Case]:
     )
     odd = {"models/pipe": Pipe(), "models/p/model.json": Pipe(), "models/zero/model.json": Link("/dev/zero")}
     cases = [
-        Case({**_files(), **_far_files(), **(odd if line.startswith("models") else {})}, ("utf-8", *line.split()), line)
+        Case({**files(), **far_files(), **(odd if line.startswith("models") else {})}, ("utf-8", *line.split()), line)
         for line in lines
     ]
     shown = [
@@ -216,7 +217,9 @@ def hostile() -> list[Case]:
     return [*cases, *shown]
 
 
-def _far_files() -> dict[str, Content]:
+def far_files() -> dict[str, Content]:
+    """Volumes of odd spacing, prompts that are far, long or many, and a dataset that names files outside."""
+
     def spaced(*steps: float) -> bytes:
         content = bytearray(nifti1("i2", _SHAPE))
         struct.pack_into("<3f", content, 80, *steps)
@@ -251,6 +254,7 @@ def run(folder: Path, case: Case) -> None:
     from DeepSegmentLib.hosts.cli import main
 
     os.environ["DEEPSEGMENT_MODELS"], os.environ["XDG_DATA_HOME"] = str(folder / "models"), str(folder / "data")
+    os.environ["DEEPSEGMENT_TRACEBACK"] = "1"
     kind, *arguments = case.arguments
     errors = io.StringIO()
     with redirect_stderr(errors), redirect_stdout(_output(kind)):
@@ -259,13 +263,12 @@ def run(folder: Path, case: Case) -> None:
         except SystemExit as ended:
             code = ended.code
     said = errors.getvalue()
-    if _UNEXPECTED in said or "Traceback" in said:
-        raise RuntimeError(f"unexpected: {said[-400:]}")
+    if "memory ran out" in said:
+        raise MemoryError(said[-600:])
+    if "by a fault of DeepSegment" in said or "Traceback" in said:
+        raise RuntimeError(said[-900:-300])
     if code:
         raise DeepSegmentError(said[-400:])
-
-
-_UNEXPECTED = "unexpected"
 
 
 def _output(kind: str) -> io.TextIOBase:

@@ -134,7 +134,7 @@ def frames_seeds() -> list[Case]:
     return [Case({"a.dcm": frames_file(syntax=syntax)}) for syntax in (EXPLICIT, IMPLICIT, RLE, JPEG_2000)]
 
 
-def _with(content: bytes, *fresh: bytes) -> bytes:
+def changed_elements(content: bytes, *fresh: bytes) -> bytes:
     """A file with elements replaced, or put before the pixels."""
     parts = split(content)
     for each in fresh:
@@ -164,12 +164,12 @@ def hostile() -> list[Case]:
         "200,000 nested and closed": cut + nested(200_000, closed=True) + pixels,
         "100,000 pixel tags": cut + pixels * 100_000,
         "a million pixel tags": Repeated(cut, pixels * 1000, 1000),
-        "4 GB out of 1 kB of RLE": _with(rle, *_size(65535, 65535)),
-        "4 GB that are not there": _with(sound, *_size(65535, 65535)),
+        "4 GB out of 1 kB of RLE": changed_elements(rle, *_size(65535, 65535)),
+        "4 GB that are not there": changed_elements(sound, *_size(65535, 65535)),
         "60,000 x 60,000 in JPEG 2000": wide,
-        "the same, and said so": _with(wide, *_size(60_000, 60_000)),
-        "2^31 frames": _with(sound, element(0x00280008, b"IS", b"2147483647")),
-        "2^31 frames of RLE": _with(rle, element(0x00280008, b"IS", b"2147483647")),
+        "the same, and said so": changed_elements(wide, *_size(60_000, 60_000)),
+        "2^31 frames": changed_elements(sound, element(0x00280008, b"IS", b"2147483647")),
+        "2^31 frames of RLE": changed_elements(rle, element(0x00280008, b"IS", b"2147483647")),
         "lengths beyond the file": cut + element(0x00091001, b"OB", b"", 0xFFFFFFFE),
         "no pixels": cut,
         "a mark and nothing behind": sound[:132],
@@ -178,8 +178,8 @@ def hostile() -> list[Case]:
         "9 GB without a mark": Sparse(NINE_GB),
         "9 GB with a mark": Sparse(NINE_GB, PREAMBLE),
         "a deflate bomb": _bomb(),
-        "a character set of 5,000 names": _with(sound, element(0x00080005, b"CS", b"ISO_IR 100\\" * 5000)),
-        "an escape code as description": _with(sound, element(0x0008103E, b"LO", b"\x1b[2J\x1b]0;x\x07 ")),
+        "a character set of 5,000 names": changed_elements(sound, element(0x00080005, b"CS", b"ISO_IR 100\\" * 5000)),
+        "an escape code as description": changed_elements(sound, element(0x0008103E, b"LO", b"\x1b[2J\x1b]0;x\x07 ")),
         "200,000 private elements": cut
         + b"".join(element(0x00091000 + n % 200, b"LO", b"x ") for n in range(200_000))
         + pixels,
@@ -187,7 +187,7 @@ def hostile() -> list[Case]:
     }
     cases = [changed(seeds()[0], "0.dcm", content, note) for note, content in made.items()]
     everywhere = [
-        Case({f"{n}.dcm": _with(slice_file(n), fresh) for n in range(3)}, note=f"everywhere {fresh[:8]!r}")
+        Case({f"{n}.dcm": changed_elements(slice_file(n), fresh) for n in range(3)}, note=f"everywhere {fresh[:8]!r}")
         for fresh in (
             element(0x00280030, b"DS", b"1e-300\\1e-300"),
             element(0x00280030, b"DS", b"1e300\\1e300"),
@@ -221,15 +221,18 @@ def frames_hostile() -> list[Case]:
     cut = sound[: sound.rindex(b"\xe0\x7f\x10\x00")]
     made = {
         **{
-            f"{n} frames": _with(sound, element(0x00280008, b"IS", str(n).encode()))
+            f"{n} frames": changed_elements(sound, element(0x00280008, b"IS", str(n).encode()))
             for n in (0, -1, 2, 4, 2**31, 10**30)
         },
-        **{f"{n} frames of RLE": _with(rle, element(0x00280008, b"IS", str(n).encode())) for n in (2, 4, 10**9)},
-        "no shared groups": _with(sound, element(0x52009229, b"SQ", b"")),
-        "no groups of frames": _with(sound, element(0x52009230, b"SQ", b"")),
+        **{
+            f"{n} frames of RLE": changed_elements(rle, element(0x00280008, b"IS", str(n).encode()))
+            for n in (2, 4, 10**9)
+        },
+        "no shared groups": changed_elements(sound, element(0x52009229, b"SQ", b"")),
+        "no groups of frames": changed_elements(sound, element(0x52009230, b"SQ", b"")),
         "30,000 frames of one pixel": frames_of_nothing(30_000),
         "9 GB of pixels": Sparse(NINE_GB, cut + element(0x7FE00010, b"OW", b"", 0xFFFFFFFE)),
-        "4 GB out of 1 kB of RLE": _with(rle, *_size(65535, 65535)),
+        "4 GB out of 1 kB of RLE": changed_elements(rle, *_size(65535, 65535)),
         "nested": cut + nested(200_000, closed=True),
     }
     return [Case({"a.dcm": content}, note=note) for note, content in made.items()]
@@ -239,7 +242,7 @@ def frames_of_nothing(count: int) -> bytes:
     """Many frames whose groups are empty items."""
     item = b"\xfe\xff\x00\xe0\0\0\0\0"
     groups = element(0x52009230, b"SQ", item * count)
-    return _with(frames_file(), groups, element(0x00280008, b"IS", str(count).encode()))
+    return changed_elements(frames_file(), groups, element(0x00280008, b"IS", str(count).encode()))
 
 
 def mutate(random: Random, cases) -> Case:

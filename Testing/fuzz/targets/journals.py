@@ -128,7 +128,7 @@ def _packed(size: int) -> str:
     return base64.b64encode(packed + deflate.flush()).decode()
 
 
-def _wide(shape: list[int], layers: int = 1, dtype: str = "uint8") -> bytes:
+def wide_journal(shape: list[int], layers: int = 1, dtype: str = "uint8") -> bytes:
     """A journal of large labels with one edit that touches every voxel and changes none."""
     header, edit = {**_documents()[0], "shape": shape, "layers": layers, "dtype": dtype}, _documents()[1]
     size = shape[0] * shape[1] * shape[2]
@@ -178,8 +178,8 @@ def hostile() -> list[Case]:
     }
     made = {note: signed(lines) for note, lines in documents.items()}
     made |= {
-        "2.5 G voxels in 400 kB": _wide([2048, 2048, 600]),
-        "10 G voxels in 1.4 MB": _wide([4096, 4096, 600]),
+        "2.5 G voxels in 400 kB": wide_journal([2048, 2048, 600]),
+        "10 G voxels in 1.4 MB": wide_journal([4096, 4096, 600]),
         "9 GB behind": Sparse(NINE_GB, seed.files[LINES]),
         "a line of 2 GB": Repeated(seed.files[LINES], b"x" * (1 << 20), 2000),
         "brackets": b"[" * 100_000 + b"\n",

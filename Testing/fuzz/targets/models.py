@@ -221,8 +221,8 @@ def zip_hostile() -> list[Case]:
     made = {f"a member {name!r}": zipped({**sound_model(), name: b"x"}) for name in names}
     made |= {
         "70,000 members": zipped({f"{n}": b"" for n in range(70_000)}),
-        "4 GB in 4 MB": _bomb(4_000_000_000),
-        "4 GB that claim 100 bytes": _bomb(4_000_000_000, claimed=100),
+        "4 GB in 4 MB": zip_bomb(4_000_000_000),
+        "4 GB that claim 100 bytes": zip_bomb(4_000_000_000, claimed=100),
         "9 GB of nothing": Sparse(NINE_GB, zipped(sound_model())),
         "empty": zipped({}),
     }
@@ -232,7 +232,7 @@ def zip_hostile() -> list[Case]:
     ]
 
 
-def _bomb(size: int, claimed: int | None = None) -> Repeated:
+def zip_bomb(size: int, claimed: int | None = None) -> Repeated:
     """An archive of model.json and of weights that are zeros without end (PKWARE APPNOTE 4.3)."""
     block = zero_blocks(1 << 24)
     times = size >> 24
