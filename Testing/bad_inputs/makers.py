@@ -108,7 +108,7 @@ def wrong_checksum(path: Path) -> Path:
 
 
 def bytes_at(path: Path, content: bytes) -> Path:
-    path.writebytes_at(content)
+    path.write_bytes(content)
     return path
 
 
