@@ -95,13 +95,10 @@ def _named(name):
     ("write", "name", "message"),
     [
         (lambda path: write_volume(VOLUME, path), "a.png", "unknown suffix"),
-        (lambda path: write_volume(VOLUME, path), "nowhere/a.nrrd", "does not exist"),
         (lambda path: write_volume(VOLUME, path), "folder.nrrd", "is a folder"),
         (lambda path: write_segmentation(LABELS, path), "a.txt", "unknown suffix"),
-        (lambda path: write_segmentation(LABELS, path), "nowhere/a.seg.nrrd", "does not exist"),
         (lambda path: write_segmentation(LABELS, path), "folder.seg.nrrd", "is a folder"),
         (lambda path: write_segmentation(_terminology("a~b"), path), "a.seg.nrrd", "separators"),
-        (lambda path: write_text(path, "x"), "nowhere/a.json", "does not exist"),
         (lambda path: write_text(path, "\udce9"), "a.json", "half a character"),
         (lambda path: write_volume(VOLUME, path), "a.nhdr", "unknown suffix"),
         (lambda path: write_segmentation(_named("a\rb"), path), "a.seg.nrrd", "character"),
