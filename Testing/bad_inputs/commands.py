@@ -13,7 +13,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from unittest import mock
 
 from fuzz.cases import Case
-from fuzz.targets.commands import far_files, files
+from fuzz.targets.commands import files, named_in
 
 from DeepSegmentLib.errors import DeepSegmentError
 
@@ -124,7 +124,7 @@ COMMANDS = {line: (lambda d, line=line: _prepared(d, line), says) for line, says
 
 
 def _prepared(folder, line):
-    Case({**files(), **far_files()}).write(folder)
+    Case({**files(), **named_in(line)}).write(folder)
     return line
 
 

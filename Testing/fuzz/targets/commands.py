@@ -206,7 +206,9 @@ def hostile() -> list[Case]:
     )
     odd = {"models/pipe": Pipe(), "models/p/model.json": Pipe(), "models/zero/model.json": Link("/dev/zero")}
     cases = [
-        Case({**files(), **far_files(), **(odd if line.startswith("models") else {})}, ("utf-8", *line.split()), line)
+        Case(
+            {**files(), **named_in(line), **(odd if line.startswith("models") else {})}, ("utf-8", *line.split()), line
+        )
         for line in lines
     ]
     shown = [
@@ -217,6 +219,7 @@ def hostile() -> list[Case]:
     return [*cases, *shown]
 
 
+@cache
 def far_files() -> dict[str, Content]:
     """Volumes of odd spacing, prompts that are far, long or many, and a dataset that names files outside."""
 
@@ -246,6 +249,11 @@ def far_files() -> dict[str, Content]:
             }
         ),
     }
+
+
+def named_in(line: str) -> dict[str, Content]:
+    """Those of `far_files` that a command names; the dataset comes with its folder."""
+    return {name: content for name, content in far_files().items() if name.partition("/")[0] in line}
 
 
 def run(folder: Path, case: Case) -> None:
