@@ -43,7 +43,6 @@ LINES = {
     "segment pipe.nii out.seg.nrrd --model m": "pipe.nii.*(pipe|plain file)",
     "segment zero.nii out.seg.nrrd --model m": "zero.nii.*(device|plain file)",
     "segment loop.nii out.seg.nrrd --model m": "loop.nii",
-    "segment '' out.seg.nrrd --model m": "",
     "segment prompts.json out.seg.nrrd --model m": "unknown suffix",
     "segment far.nii out.seg.nrrd --model m": "spacing.*1e\\+03.*any-spacing",
     "segment near.nii out.seg.nrrd --model m": "spacing.*0.0001.*any-spacing",
