@@ -85,7 +85,7 @@ LINES = {
     f"{_EXPORT} nnunet --output liver --channel-name CT": "Dataset501_Liver",
     f"{_EXPORT} nnunet --output Dataset502_New": "name its channels",
     f"{_EXPORT} nnunet --output Dataset503_Out --replace": "outside",
-    f"{_EXPORT} dicom-seg --output seg.dcm": "folder of the series",
+    f"{_EXPORT} dicom-seg --output seg.dcm --made-by manual": "folder of the series",
     f"{_EXPORT} paper --output x": "paper",
     # Corrections.
     _FIX + " --radius 0": "radius must be above 0",
