@@ -1,6 +1,7 @@
 # make demo [INPUT=scan.nii.gz]   segment a head MR and show it
 # make test                       the whole test suite
 # make check                      format, lint, types, layers, counts
+# make fuzz [FUZZ=nrrd]           hostile and changed files at every door, 3,000 each (half an hour)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CON
 INPUT ?= $(COLIN27)/ch2.nii.gz
 DEMO = $(firstword $(subst ., ,$(notdir $(INPUT))))
 
-.PHONY: demo test check colin27 dicom3tools clean
+.PHONY: demo test check fuzz colin27 dicom3tools clean
 
 $(VENV)/library: pyproject.toml requirements/ci.txt
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +38,9 @@ check: $(VENV)/developer
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/count_code.py
+
+fuzz: $(VENV)/developer
+	PYTHONPATH=Testing:. $(BIN)/python -m fuzz --json $(if $(FUZZ),$(CACHE)/fuzz.json $(FUZZ),Testing/benchmarks/results/fuzz.json)
 
 colin27: $(COLIN27)/ch2.nii.gz
 

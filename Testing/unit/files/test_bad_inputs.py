@@ -1,49 +1,85 @@
 """Everything that must be refused: with the name of the file, what is wrong, and nothing left behind."""
 
+import signal
+import stat
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from bad_inputs import LABELMAPS, VOLUMES
+from bad_inputs import DOORS
 
 from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 from DeepSegmentLib.data.labels import Code, Terminology
-from DeepSegmentLib.errors import VolumeFileError
+from DeepSegmentLib.errors import DeepSegmentError, VolumeFileError
 from DeepSegmentLib.files.atomic import atomic_path, write_text
-from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, write_segmentation
-from DeepSegmentLib.files.volumes import read_volume, write_volume
+from DeepSegmentLib.files.lock import LOCK_FILE
+from DeepSegmentLib.files.segmentations.labelmaps import write_segmentation
+from DeepSegmentLib.files.volumes import write_volume
 
 GRID = Geometry.from_spacing((2, 2, 2), (1, 1, 1))
 VOLUME = Volume(np.zeros((1, 2, 2, 2), np.uint8), GRID)
 LABELS = LabelMap(np.ones((1, 2, 2, 2), np.uint8), GRID, (Segment("a", 1),))
 
 
-def _check_refused(read, path, message):
-    before = sorted(path.parent.iterdir())
-    with pytest.raises(VolumeFileError, match=message) as caught:
-        read(path)
-    assert path.name.split(".")[0] in str(caught.value)
-    assert "sitk::ERROR" not in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert sorted(path.parent.iterdir()) == before
+_LONGEST_SECONDS = 20
+_LARGE = 1 << 20  # bytes; larger files are told by their size
 
 
-@pytest.mark.parametrize("name", VOLUMES)
-def test_a_bad_volume_is_refused(tmp_path, name):
-    make, message = VOLUMES[name]
-    _check_refused(read_volume, make(tmp_path), message)
+@contextmanager
+def _alarm():
+    """Turn a hang into a failure."""
+
+    def ring(*_):
+        raise TimeoutError(f"no answer in {_LONGEST_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(_LONGEST_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
-@pytest.mark.parametrize("name", LABELMAPS)
-def test_a_bad_labelmap_is_refused(tmp_path, name):
-    make, message = LABELMAPS[name]
-    _check_refused(read_labelmap, make(tmp_path), message)
+def _tree(folder):
+    """What is in a folder and below: kinds, sizes and contents; a lock stays by design."""
+    return {str(path): _content(path) for path in sorted(folder.rglob("*")) if path.name != LOCK_FILE}
+
+
+def _content(path):
+    status = path.lstat()
+    small = stat.S_ISREG(status.st_mode) and status.st_size < _LARGE
+    return stat.S_IFMT(status.st_mode), 0 if path.is_dir() else status.st_size, path.read_bytes() if small else b""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes in folders and no alarm")
+@pytest.mark.parametrize(
+    ("door", "name"),
+    [pytest.param(door, name, id=f"{door.name}: {name!a}"[:90]) for door in DOORS for name in door.entries],
+)
+def test_a_bad_input_is_refused(tmp_path, door, name):
+    """By a sentence that says what is wrong with which file, at once, and nothing is left behind."""
+    make, message = door.entries[name]
+    made = make(tmp_path)
+    before = _tree(tmp_path)
+    with _alarm(), pytest.raises(DeepSegmentError, match=message) as caught:
+        door.use(made, tmp_path)
+    said = str(caught.value)
+    assert "sitk::ERROR" not in said
+    assert "by a fault of DeepSegment" not in said
+    assert "\n" not in said or "series" in said
+    assert len(said) < 2000
+    if isinstance(made, Path) and door.name != "DICOM folders":
+        assert made.name.split(".")[0][:60] in said
+    assert _tree(tmp_path) == before
 
 
 def test_the_tables_hold_enough():
-    assert len(VOLUMES) + len(LABELMAPS) >= 40
+    assert sum(len(door.entries) for door in DOORS) >= 150
+    assert all(len(door.entries) >= 5 for door in DOORS)
 
 
 def _terminology(text):
@@ -112,7 +148,7 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np
 from DeepSegmentLib.data import Geometry, LabelMap, Volume
-from DeepSegmentLib.errors import VolumeFileError
+from DeepSegmentLib.errors import DeepSegmentError, VolumeFileError
 from DeepSegmentLib.files.segmentations.labelmaps import write_segmentation
 from DeepSegmentLib.files.volumes import write_volume
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
