@@ -56,7 +56,7 @@ def check_batch(request: SegmentRequest) -> None:
     """Check what can be known of a batch before anything is searched.
 
     Raises:
-        InvalidInputError: An option fits no batch, a setting is out of range, or the folders overlap in a way that
+        InvalidInputError: An option fits no batch, a segment is unknown, or the folders overlap in a way that
             would mix results with inputs.
         ModelError: The model is not there or damaged.
     """
@@ -76,8 +76,6 @@ def check_batch(request: SegmentRequest) -> None:
 
 def _check_settings(request: SegmentRequest) -> None:
     spec = read_spec(find_model(request.model).path)
-    if not 0 <= request.settings.overlap < 1:
-        raise InvalidInputError(f"overlap {request.settings.overlap} is outside [0, 1)")
     known = [segment.name for segment in spec.segments]
     for name in request.settings.probabilities:
         if name not in known:

@@ -214,7 +214,6 @@ class TestPlan:
             ({"report": "file"}, "must be a folder"),
             ({"channels": (Path("x.nii"),)}, "further channels"),
             ({"series": "1.2"}, "series"),
-            ({"settings": PredictSettings(overlap=1.0)}, "overlap"),
             ({"settings": PredictSettings(probabilities=("Liver",))}, "Liver"),
         ],
     )
