@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def grid(shape: tuple[int, int, int], spacing: float = 1.5) -> Geometry:
-    """A grid about the origin, axes to R, A, S."""
+def grid(shape: tuple[int, int, int], spacing: float = 1.5, orientation: str = "RAS") -> Geometry:
+    """A grid about the origin, its axes (i, j, k) to R, A, S or to S, A, R."""
     affine = np.eye(4)
-    affine[:3, :3] = spacing * np.eye(3)[::-1]
+    affine[:3, :3] = spacing * np.eye(3)[:: -1 if orientation == "RAS" else 1]
     affine[:3, 3] = [-spacing * n / 2 for n in reversed(shape)]
     return Geometry(shape, affine)
 
 
-def drawn(voxels: NDArray, spacing: float = 1.5) -> Volume:
+def drawn(voxels: NDArray, spacing: float = 1.5, orientation: str = "RAS") -> Volume:
     """An array (k, j, i) as a volume."""
-    return Volume(np.asarray(voxels)[None], grid(voxels.shape, spacing))
+    return Volume(np.asarray(voxels)[None], grid(voxels.shape, spacing, orientation))
 
 
 def changed(volume: Volume, voxels: NDArray) -> Volume:
@@ -78,13 +78,15 @@ def nonsense(data: Path, colin: Path) -> dict[str, Callable[[], Volume]]:
 def _drawn_nonsense() -> dict[str, Callable[[], Volume]]:
     rng = np.random.default_rng(1)
     cases = {
-        "empty": lambda: drawn(np.zeros((120, 120, 120), np.uint8)),
-        "constant": lambda: drawn(np.full((120, 120, 120), 100.0)),
-        "4x4x4": lambda: drawn(rng.normal(100, 30, (4, 4, 4))),
+        "empty": lambda: drawn(np.zeros((120, 120, 120), np.uint8), orientation="SAR"),
+        "constant": lambda: drawn(np.full((120, 120, 120), 100.0), orientation="SAR"),
+        "4x4x4": lambda: drawn(rng.normal(100, 30, (4, 4, 4)), orientation="SAR"),
         "photograph": _photograph,
-        "one voxel set": lambda: drawn(np.eye(1, 120**3, 120**3 // 2).reshape(120, 120, 120)),
+        "one voxel set": lambda: drawn(np.eye(1, 120**3, 120**3 // 2).reshape(120, 120, 120), orientation="SAR"),
     }
-    return cases | {name: lambda voxels=voxels: drawn(voxels) for name, voxels in fields_of_noise().items()}
+    return cases | {
+        name: lambda voxels=voxels: drawn(voxels, orientation="SAR") for name, voxels in fields_of_noise().items()
+    }
 
 
 def _photograph() -> Volume:
@@ -92,7 +94,7 @@ def _photograph() -> Volume:
     from skimage import data
 
     picture = data.camera()[::4, ::4]
-    return drawn(np.repeat(picture[None], 100, axis=0))
+    return drawn(np.repeat(picture[None], 100, axis=0), orientation="SAR")
 
 
 def _nonsense_of_files(data: Path) -> dict[str, Callable[[], Volume]]:
@@ -185,7 +187,7 @@ def nonsense_afterwards(data: Path, colin: Path) -> dict[str, Callable[[], Volum
         "head lying, upright by its header": lambda: Volume(
             head.voxels, Geometry(geometry.shape, np.eye(4)[[0, 2, 1, 3]] @ geometry.affine)
         ),
-        "spacing x3": lambda: scaled(head, (3, 3, 3)),
+        "spacing x5": lambda: scaled(head, (5, 5, 5)),
         "spacing x0.3": lambda: scaled(head, (0.3, 0.3, 0.3)),
         "slices x3 too thick": lambda: scaled(head, (1, 1, 3)),
         "an eighth of a head": lambda: head.crop(_part(head, ((0, 60), (0, 70), (0, 60)))),

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 RECIPE = Path(__file__).resolve().parents[2] / "Resources" / "Recipes" / "brain-mr.json"
 SETTINGS = PredictSettings(overlap=0.25)
-TOO_LARGE_MM3 = 1e9  # a cubic metre takes an hour
+TOO_LARGE_MM3 = 1e8  # would take minutes
 
 
 def judge(name: str, volume: Volume, models: WarmModels, keep: Path | None) -> dict[str, object]:
