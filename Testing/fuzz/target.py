@@ -26,7 +26,7 @@ class Target:
 
     Attributes:
         name: Of the door.
-        seeds: Intact cases; each is accepted.
+        seeds: Intact cases; each is accepted, but for commands that are refused on purpose.
         mutate: A changed case of them.
         use: Open a case that lies in a folder; whatever is lazy is made to happen.
         hostile: Cases made by hand, each of which once killed, hung or fooled a reader.

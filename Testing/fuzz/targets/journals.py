@@ -157,13 +157,13 @@ def hostile() -> list[Case]:
         "before": _packed(0),
         "after": _packed(0),
     }
-    many = [{**edit, "number": n, "change": small} for n in range(1, 50_001)]
-    undone = [{**edit, "kind": "undo", "number": n + 50_000, "change": small} for n in range(1, 50_001)]
+    many = [{**edit, "number": n, "change": small} for n in range(1, 10_001)]
+    undone = [{**edit, "kind": "undo", "number": n + 5000, "change": small} for n in range(1, 5001)]
     segment = header["table"][0]["segment"]
     rows = [{"layer": 0, "segment": {**segment, "name": str(n), "value": n + 1}} for n in range(60_000)]
     documents = {
-        "50,000 edits": [header, *many],
-        "50,000 edits undone": [header, *many, *undone],
+        "10,000 edits": [header, *many],
+        "5,000 edits undone": [header, *many[:5000], *undone],
         "60,000 segments": [{**header, "table": rows, "dtype": "uint16"}],
         "300,000 corners": [
             header,
@@ -199,8 +199,6 @@ def read(folder: Path, _: Case) -> None:
 
     with Journal.open(folder / "j") as journal:
         journal.labels()
-        for _entry in journal.entries():
-            pass
         for segment in journal.header.segments[:9]:
             journal.prompts(segment.name)
 
