@@ -6,18 +6,20 @@ read here.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import stat
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from DeepSegmentLib.errors import VolumeFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _DEEPEST_JSON = 100
 # Escapes of JSON: two halves of a character, one half of one, any other.
@@ -33,7 +35,7 @@ def open_file(path: Path) -> IO[bytes]:
     # A pipe blocks whoever opens it until there is a writer, unless told otherwise (open(2)).
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
     try:
-        if path.is_dir():  # Windows cannot open folders, and says that rights are missing
+        if is_folder(path):  # Windows cannot open folders, and says that rights are missing
             raise VolumeFileError(f"{path} is a folder; name a file in it")
         handle = os.open(path, flags)
     except FileNotFoundError as error:
@@ -43,7 +45,39 @@ def open_file(path: Path) -> IO[bytes]:
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise VolumeFileError(f"{path} is no plain file but a pipe, socket or device; name a file")
-    return os.fdopen(handle, "rb")
+    return io.BufferedReader(_NamedFile(handle, path))
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a name is that of a folder; names that cannot be asked about are none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name that is too long, or holds a zero byte
+        return False
+
+
+class _NamedFile(io.FileIO):
+    """A file whose failing disk or network drive is told with its name."""
+
+    def __init__(self, handle: int, path: Path) -> None:
+        super().__init__(handle, "rb")
+        self._path = path
+
+    def readinto(self, buffer: Any) -> int | None:
+        with _told(self._path):
+            return super().readinto(buffer)
+
+    def readall(self) -> bytes:
+        with _told(self._path):
+            return super().readall()
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise VolumeFileError(f"{path} cannot be read: {_reason(error)}; copy it again") from error
 
 
 def read_bytes(path: Path, *, largest: int) -> bytes:
@@ -60,10 +94,7 @@ def read_bytes(path: Path, *, largest: int) -> bytes:
         size = os.fstat(file.fileno()).st_size
         if size > largest:
             raise VolumeFileError(f"{path} has {size} bytes, more than the {largest} that are read of such a file")
-        try:
-            return file.read(largest + 1)[:largest]
-        except OSError as error:
-            raise VolumeFileError(f"{path} cannot be read: {_reason(error)}; copy it again") from error
+        return file.read(largest + 1)[:largest]
 
 
 def read_json(path: Path, *, largest: int) -> Any:

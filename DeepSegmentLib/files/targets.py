@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import unicodedata
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ from uuid import uuid4
 from DeepSegmentLib.errors import InvalidInputError, ResourceError, VolumeFileError
 
 from .atomic import check_target, reason
-from .opening import open_file
+from .opening import is_folder, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,9 +67,9 @@ def inputs_of(volumes: Sequence[Path | None], further: Sequence[Path | None] = (
     given = [path for path in (*volumes, *further) if path is not None]
     for path in given:
         _check_name(path, "read")
-    files = [path for path in given if not _is_folder(path)]
+    files = [path for path in given if not is_folder(path)]
     detached = [data for path in files if path in volumes for data in _detached(path)]
-    return Inputs((*files, *detached), tuple(path for path in given if _is_folder(path)))
+    return Inputs((*files, *detached), tuple(path for path in given if is_folder(path)))
 
 
 def check_outputs(outputs: Sequence[Output], inputs: Inputs, *, replace: bool = False) -> None:
@@ -131,7 +130,7 @@ def check_new_folder(folder: Path, inputs: Inputs, *, instead: str = "") -> None
         VolumeFileError: It is no folder, or cannot be made.
     """
     check_no_inputs([folder], inputs)
-    if os.path.lexists(folder) and not (_is_folder(folder) and next(folder.iterdir(), None) is None):
+    if os.path.lexists(folder) and not (is_folder(folder) and next(folder.iterdir(), None) is None):
         raise InvalidInputError(f"{folder} is there and not empty; choose another name{instead}")
     _check_places([folder])
 
@@ -201,12 +200,6 @@ def _resolved(path: Path) -> Path:
         return path.absolute()
 
 
-def _is_folder(path: Path) -> bool:
-    with suppress(OSError, ValueError):
-        return path.is_dir()
-    return False
-
-
 def _files_in(folder: Path) -> Iterator[Path]:
     for where, _, names in os.walk(folder):
         yield from (Path(where, name) for name in names)
@@ -238,7 +231,7 @@ def _check_name(path: Path, doing: str) -> None:
 
 def _check_writable(folder: Path) -> None:
     """Make a file and remove it: rights, read-only disks and the like show only so."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise VolumeFileError(
             f"{folder} cannot be written: it is a file, and would have to be a folder; choose another"
         )

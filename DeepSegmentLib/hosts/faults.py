@@ -33,9 +33,9 @@ def as_error(error: BaseException, doing: str) -> DeepSegmentError:
         return ResourceError(f"memory ran out ({doing}); close other programs, or take a smaller volume or region")
     if isinstance(error, OSError) and error.errno in _FULL:
         return ResourceError(f"the disk is full ({doing}: {error.filename or ''}); make room, or write to another disk")
-    if isinstance(error, OSError) and error.errno in _NO_FAULT and error.filename:
+    if isinstance(error, OSError) and error.errno in _NO_FAULT:
         return VolumeFileError(
-            f"{error.filename!s:.300}: {error.strerror} ({doing:.300}); check the name and the rights"
+            f"{error.filename or 'a file'!s:.300}: {error.strerror} ({doing:.300}); check the name and the rights"
         )
     told = f"{type(error).__name__}: {_told(error)}".rstrip(": ")
     return DeepSegmentError(

@@ -22,6 +22,7 @@ from DeepSegmentLib.files.models import (
     unpack_model,
     verify_model,
 )
+from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.targets import check_new_folder, inputs_of
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def find_model(name_or_path: str | Path) -> ModelEntry:
     """
     entries = list_models()
     matches = [entry for entry in entries if entry.name == str(name_or_path)]
-    if not matches and _is_folder(Path(name_or_path)):
+    if not matches and is_folder(Path(name_or_path)):
         matches = [_entry_at(Path(name_or_path), entries)]
     if not matches:
         raise ModelError(_unknown(str(name_or_path), entries))
@@ -184,14 +185,7 @@ def _model_folders(root: Path) -> list[Path]:
         found = sorted(root.iterdir())
     except OSError:
         return []
-    return [path for path in found if not path.name.startswith(".") and _is_folder(path)]
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # links in a loop, a folder that is closed, a name that is too long
-        return False
+    return [path for path in found if not path.name.startswith(".") and is_folder(path)]
 
 
 def _entry(folder: Path, *, bundled: bool) -> ModelEntry:
@@ -220,7 +214,7 @@ def _unknown(name: str, entries: tuple[ModelEntry, ...]) -> str:
 
 def _bring(source: Path, arrival: Path) -> None:
     """Copy the files of a model, and nothing else, to a new folder."""
-    if _is_folder(source):
+    if is_folder(source):
         copy_model(source, arrival)
     elif os.path.lexists(source):
         unpack_model(source, arrival)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.evaluation import CaseScores, evaluate, scores_to_csv, scores_to_json
 from DeepSegmentLib.files.atomic import write_text
+from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.segmentations.labelmaps import label_table_path, read_labelmap
 from DeepSegmentLib.files.targets import Output, check_outputs, inputs_of
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES, volume_stem
@@ -55,9 +56,9 @@ def evaluate_files(
 
 
 def _pairs(reference: Path, prediction: Path) -> list[tuple[str, Path, Path]]:
-    if not reference.is_dir():
+    if not is_folder(reference):
         return [(volume_stem(reference), reference, prediction)]
-    if not prediction.is_dir():
+    if not is_folder(prediction):
         raise InvalidInputError(f"{prediction} must be a folder, because {reference} is one")
     predictions = _labelmaps(prediction)
     missing = [name for name in _labelmaps(reference) if name not in predictions]

@@ -26,7 +26,7 @@ from DeepSegmentLib.files.datasets.nnunet import (
     free_case,
 )
 from DeepSegmentLib.files.dicom import series_files
-from DeepSegmentLib.files.opening import open_file
+from DeepSegmentLib.files.opening import is_folder, open_file
 from DeepSegmentLib.files.segmentations.dicom_seg import Algorithm, AlgorithmType, write_dicom_seg
 from DeepSegmentLib.files.segmentations.labelmaps import (
     label_table_path,
@@ -139,14 +139,14 @@ def export_files(
     inputs = (volume, *channels, segmentation, label_table_path(segmentation))
     name = _named(name or "", target, settings)
     _check_outputs(target, name, settings, inputs=inputs, channels=len(channels) + 1)
-    slices = series_files(volume, series) if volume.is_dir() else ()
+    slices = series_files(volume, series) if is_folder(volume) else ()
     case = ExportCase(
         name,
         read_channels(volume, channels, series),
         read_labelmap(segmentation),
         read_provenance(segmentation),
         slices,
-        tuple(_checksum(path) for path in (volume, *channels, segmentation) if not path.is_dir()),
+        tuple(_checksum(path) for path in (volume, *channels, segmentation) if not is_folder(path)),
         inputs,
     )
     return export_case(case, target, settings)

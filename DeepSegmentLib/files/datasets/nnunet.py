@@ -35,6 +35,7 @@ from DeepSegmentLib.imaging.label_grids import empty_segments
 from .nnunet_json import (
     DATASET_FILE,
     FOLDERS,
+    MOST_LABELS,
     ListedCase,
     RawDataset,
     dataset_text,
@@ -274,6 +275,11 @@ def _labels(dataset: RawDataset, label_map: LabelMap, rules: DatasetRules) -> di
         raise InvalidInputError(
             f"{', '.join(map(repr, new))} cannot be a new label: 'ignore' means something to nnU-Net and must stay the "
             "last; rename or remove the segments"
+        )
+    if len(dataset.labels) + len(new) > MOST_LABELS:
+        raise InvalidInputError(
+            f"the dataset has {len(dataset.labels)} labels, the case brings {len(new)} more, and files "
+            f"hold at most {MOST_LABELS}; remove some"
         )
     return {**dataset.labels, **{name: n for n, name in enumerate(new, start=len(dataset.labels))}}
 

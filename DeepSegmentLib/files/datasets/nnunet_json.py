@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from DeepSegmentLib.errors import VolumeFileError
+from DeepSegmentLib.files.checks import shortened
 from DeepSegmentLib.files.opening import inside, read_json
 from DeepSegmentLib.files.volumes import WRITABLE_SUFFIXES
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 DATASET_FILE = "dataset.json"
 FOLDERS = ("imagesTr", "labelsTr", "provenance")
 """The folders of a dataset that are written to."""
+
+MOST_LABELS = 1 << 16
+"""Labels of a dataset, the background included: voxels are written with 16 bits."""
 
 _LARGEST = 64 << 20  # bytes; a hundred thousand cases have a quarter of that
 
@@ -116,7 +120,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _refuse(path: Path, problem: str) -> NoReturn:
-    raise VolumeFileError(f"{path}: {problem}; mend it, or choose another dataset")
+    raise VolumeFileError(f"{path}: {shortened(problem)}; mend it, or choose another dataset")
 
 
 def _object(path: Path, document: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -141,6 +145,8 @@ def _labels(path: Path, document: Mapping[str, Any]) -> dict[str, int]:
     regions = [name for name, value in labels.items() if isinstance(value, list)]
     if regions:
         _refuse(path, f"it has regions ({', '.join(regions[:3])}), and cases are added to datasets of labels only")
+    if len(labels) > MOST_LABELS:
+        _refuse(path, f"it has {len(labels)} labels, and files hold at most {MOST_LABELS}")
     numbers = [value for value in labels.values() if type(value) is int]
     if labels.get("background") != 0 or len(numbers) < len(labels) or sorted(numbers) != list(range(len(labels))):
         _refuse(path, f"'labels' must be background 0 and then 1, 2, ..., got {labels!r}")

@@ -15,6 +15,7 @@ import numpy as np
 from DeepSegmentLib.data import Volume
 from DeepSegmentLib.errors import VolumeFileError
 from DeepSegmentLib.files.checks import check_extent, check_finite
+from DeepSegmentLib.files.opening import is_folder
 
 from .choosing import SeriesInfo, choose
 from .grid import Stack, stack_slices
@@ -157,7 +158,7 @@ def _scan(folder: Path) -> tuple[list[tuple[SeriesInfo, list[Slice]]], list[Slic
 
 
 def _slices(folder: Path) -> Iterable[Slice]:
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise VolumeFileError(f"the folder {folder} does not exist; check the name")
     try:
         for path in sorted(folder.iterdir()):

@@ -11,6 +11,7 @@ from DeepSegmentLib.data import Volume
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.checks import check_file, check_finite
 from DeepSegmentLib.files.dicom import read_series
+from DeepSegmentLib.files.opening import is_folder
 
 from . import voxels as stored
 from .metaimage import read_metaimage_header
@@ -73,7 +74,7 @@ def read_input(path: Path, series: str | None = None) -> Volume:
         VolumeFileError: See `read_volume` and `read_series`.
         ResourceError: It does not fit into memory.
     """
-    return read_series(path, series) if path.is_dir() else read_volume(path)
+    return read_series(path, series) if is_folder(path) else read_volume(path)
 
 
 def read_channels(first: Path, further: Sequence[Path], series: str | None = None) -> Volume:

@@ -11,6 +11,7 @@ from DeepSegmentLib.data import Progress
 from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import Cancelled, DeepSegmentError, VolumeFileError
 from DeepSegmentLib.files.dicom import list_series
+from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES, volume_stem
 
 from .results import results_among
@@ -75,7 +76,7 @@ def find_inputs(
     Raises:
         VolumeFileError: `source` is no folder, or cannot be read.
     """
-    if not source.is_dir():
+    if not is_folder(source):
         raise VolumeFileError(f"the folder {source} does not exist; check the name")
     return _Search(source, target, frozenset(avoid), on_progress).run()
 

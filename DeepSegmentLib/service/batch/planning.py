@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.models import read_spec
+from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.targets import check_no_inputs, inputs_of
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES
 from DeepSegmentLib.service.catalogue import find_model
@@ -49,7 +50,7 @@ class Case:
 def is_batch(request: SegmentRequest) -> bool:
     """Whether a request is one for many: from a folder to a folder."""
     named = request.target.name.lower().endswith(tuple(f".{each}" for each in (*FORMATS, "nii")))
-    return request.source.is_dir() and (request.target.is_dir() or not named)
+    return is_folder(request.source) and (is_folder(request.target) or not named)
 
 
 def check_batch(request: SegmentRequest) -> None:
@@ -69,7 +70,7 @@ def check_batch(request: SegmentRequest) -> None:
             f"{request.source / 'segmented'}"
         )
     for folder in (request.target, request.report, request.preview):
-        if folder is not None and os.path.lexists(folder) and not folder.is_dir():
+        if folder is not None and os.path.lexists(folder) and not is_folder(folder):
             raise InvalidInputError(f"{folder} must be a folder where the input is a folder; it is a file")
     _check_settings(request)
 

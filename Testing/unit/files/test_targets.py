@@ -72,7 +72,7 @@ def test_nothing_is_put_into_a_folder_that_is_read_as_a_whole(tmp_path):
     os.link(series / "1.dcm", tmp_path / "a.dcm")
     (tmp_path / "way in").symlink_to(series / "deeper")
     for path in (series / "a.nrrd", series / "new" / "a.nrrd", tmp_path / "way in" / "a.nrrd", tmp_path / "a.dcm"):
-        with pytest.raises(InvalidInputError, match=r"read as a whole|is a file of"):
+        with pytest.raises(InvalidInputError, match=r"read as a whole|is an input of"):
             check_outputs([Output(path)], inputs_of([series]), replace=True)
     with pytest.raises(InvalidInputError, match="read as a whole"):
         check_new_folder(series / "journal", inputs_of([series]))

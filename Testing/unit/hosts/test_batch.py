@@ -72,7 +72,7 @@ def test_each_case_has_its_line_and_the_next_call_goes_on(tmp_path, command, cap
     write_head(tmp_path / "in" / "case 2.nrrd")
     assert main([*command, "--report", str(tmp_path / "reports"), "--preview", str(tmp_path / "out")]) == 3
     told = capsys.readouterr()
-    lines = told.out.splitlines()
+    lines = [line for line in told.out.splitlines() if not line.startswith("    ")]  # below a case are its notes
     assert lines[0] == "1 of 8  caf\\udce9.nii.gz  ok, " + lines[0].partition("ok, ")[2]
     assert [line.split("  ")[0] for line in lines[:8]] == [f"{n} of 8" for n in range(1, 9)]
     assert lines[8:10] == ["5 of 8 done", "3 of 8 failed:"]

@@ -112,7 +112,7 @@ def through_event(event, number=3):
 class TestLaws:
     @given(volumes(), names, names, settings, names)
     def test_segment_jobs(self, volume, name, model, asked, device):
-        job = SegmentJob(Volume(volume.voxels, volume.geometry, name, "MR"), model, device, asked)
+        job = SegmentJob(Volume(volume.voxels, volume.geometry, name, modality="MR"), model, device, asked)
         assert same(through_job(job), job)
         assert voxel_bytes(job) == volume.voxels.nbytes
 

@@ -19,7 +19,7 @@ SHAPE = (60, 70, 60)
 
 
 def volume(voxels, spacing=(3.0, 3.0, 3.0), modality=""):
-    return Volume(np.asarray(voxels)[None], Geometry.from_spacing(np.shape(voxels), spacing), "", modality)
+    return Volume(np.asarray(voxels)[None], Geometry.from_spacing(np.shape(voxels), spacing), modality=modality)
 
 
 def head():

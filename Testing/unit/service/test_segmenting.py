@@ -68,7 +68,7 @@ def test_a_full_device_is_left_for_the_cpu_and_the_run_says_so(folder, good):
 
 def test_doubts_are_told_before_and_after_and_stop_nothing(folder):
     events = []
-    empty = Volume(np.zeros((1, 9, 10, 11), np.float32), _volume().geometry, "", "CT")
+    empty = Volume(np.zeros((1, 9, 10, 11), np.float32), _volume().geometry, modality="CT")
     run = segment_volume(empty, str(folder), device="cpu", on_progress=events.append)
     assert [note.split(",")[0] for note in run.notes] == [
         "The volume is CT by its DICOM header",
