@@ -74,11 +74,9 @@ def jobOf(parameters, channels):
 
 
 def notesText(notes):
-    """What the status line says before all else: the first note of a run, and where the others are."""
-    if not notes:
-        return ""
-    more = _("({count} more in the log)").format(count=len(notes) - 1) if len(notes) > 1 else ""
-    return " ".join(filter(None, (notes[0], more, "")))
+    """What the status line says before all else: the first note of a run, and where the others are; a line, or none."""
+    more = [_("({count} more in the log)").format(count=len(notes) - 1)] if len(notes) > 1 else []
+    return " ".join([*notes[:1], *more]) + "\n" if notes else ""
 
 
 class ResultWriter:

@@ -40,7 +40,7 @@ def desk(tmp_path, monkeypatch):
     write_slices(desk / "dicom_folder", SeriesInstanceUID="1.2.840.113619.2.55")
     labels = np.ones((1, *grid.shape), np.uint8)
     write_segmentation(LabelMap(labels, grid, spec.segments), Path("reference.seg.nrrd"))
-    Path("clicks.json").write_text(re.search(r"^\(`(\[\{.+\}\])`\)", README, re.MULTILINE)[1])
+    Path("clicks.json").write_text(re.search(r"\(`(\[\{.+\}\])`\)", README)[1])
     return desk
 
 

@@ -111,6 +111,7 @@ def test_doubts_are_said_where_the_user_clicked(host, module, tmp_path):
     choose(host, module[0], host.application.logics["Volumes"].AddArchetypeVolume(str(tmp_path / "empty.nrrd"), "e", 0))
     text = run(host, module[0])
     assert text.startswith("The volume holds hardly anything: 100.00% of its voxels are 0. (")
+    assert "more in the log)\n" in text
     assert "segments from brain-mr" in text
     assert "Look at the result before you use it." in module[0].panel.ui.logText.toPlainText()
 

@@ -57,7 +57,8 @@ def modality_of(node: Any) -> str:
     """The DICOM modality of a volume node, as the subject hierarchy has it; empty where it was not read from DICOM."""
     import slicer
 
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
+    # Not GetSubjectHierarchyNode, which adds one to a scene that has none: asking changes nothing.
+    hierarchy = node.GetScene().GetFirstNodeByClass("vtkMRMLSubjectHierarchyNode") if node.GetScene() else None
     item = 0 if hierarchy is None else hierarchy.GetItemByDataNode(node)
     key = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()
     return str(hierarchy.GetItemAttribute(item, key)) if item else ""
