@@ -1,7 +1,7 @@
 # make demo [INPUT=scan.nii.gz]   segment a head MR and show it
 # make test                       the whole test suite
 # make check                      format, lint, types, layers, counts
-# make fuzz [FUZZ=nrrd]           hostile and changed files at every door, 3,000 each (half an hour)
+# make fuzz [FUZZ=nrrd]           hostile and changed files at every door, 3,000 each (some minutes)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
