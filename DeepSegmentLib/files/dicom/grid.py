@@ -98,8 +98,8 @@ def _check_alike(slices: Sequence[Slice], folder: Path) -> None:
 def _check_slice(each: Slice) -> None:
     """Refuse what is no plain slice with a place."""
     path = each.image.path
-    if each.image.samples != 1 or not each.image.photometric.startswith("MONOCHROME"):
-        kind = each.image.photometric or f"{each.image.samples} samples"
+    kind = each.image.photometric or ("MONOCHROME2" if each.image.samples == 1 else f"{each.image.samples} samples")
+    if each.image.samples != 1 or not kind.startswith("MONOCHROME"):
         raise VolumeFileError(f"{path} is a color image ({kind}); only gray values can be segmented")
     if each.image.table:
         raise VolumeFileError(f"{path} gives its units by a table (Modality LUT), which is not read; convert it first")

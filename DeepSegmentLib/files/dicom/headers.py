@@ -321,6 +321,10 @@ def _slice(image: Image, frame: int, groups: Mapping[int, Elements], keys: Mappi
     values = groups.get(tags.PIXEL_VALUES)
     slope = values.number(tags.SLOPE) if values else None
     intercept = values.number(tags.INTERCEPT) if values else None
+    if slope == 0:
+        raise ForeignError(
+            "its rescale slope is 0, which makes all its pixels the same; correct it or convert it first"
+        )
     return Slice(image, frame, position, orientation, pixel_mm, 1.0 if slope is None else slope, intercept or 0.0, keys)
 
 

@@ -84,6 +84,7 @@ _REFUSED_TYPES = {
     2304: "RGBA colors",
 }
 _SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
+_LEAST_SQUARE = 1e-7  # of nifti1_io: less is what rounding to float32 leaves of a half turn
 _UNITS_MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # metre, millimetre, micrometre; 0 (unknown) counts as mm, as in ITK
 
 
@@ -231,7 +232,8 @@ def _qform(fields: Any, sizes: NDArray[np.float64]) -> NDArray[np.float64]:
     if fields["qform_code"] <= 0:
         return np.column_stack([np.diag(sizes * (-1, -1, 1)), np.zeros(3)])
     b, c, d = fields["quaternion"].astype(np.float64)
-    a = np.sqrt(max(0.0, 1 - b * b - c * c - d * d))
+    square = 1 - b * b - c * c - d * d
+    a = np.sqrt(square) if square >= _LEAST_SQUARE else 0.0
     a, b, c, d = np.array([a, b, c, d]) / np.linalg.norm([a, b, c, d])
     rotation = np.array(
         [

@@ -162,6 +162,14 @@ def test_nifti_lies_where_itk_puts_it(tmp_path, order, codes, sform, turn):
         assert np.allclose(volume.geometry.index_to_ras(index[::-1]), ras, atol=1e-4)
 
 
+@pytest.mark.parametrize("quaternion", [(0, 0.70710677, 0.70710677), (0.5, 0.5, 0.70710677), (1, 0, 0)])
+def test_half_turns_are_whole(tmp_path, quaternion):
+    """What float32 leaves of the root of 1 - b^2 - c^2 - d^2 is no turn, as nifti1_io has it."""
+    path = _nifti(tmp_path / "a.nii", codes=(1, 0), quaternion=quaternion, pixdim=(1, 2, 3, 4))
+    direction = np.reshape(sitk.ReadImage(str(path)).GetDirection(), (3, 3))
+    assert np.allclose(np.reshape(read_volume(path).geometry.to_itk()[2], (3, 3)), direction, atol=1e-6)
+
+
 def test_a_sheared_sform_is_kept_where_it_is_the_only_one(tmp_path):
     sheared = STRAIGHT.copy()
     sheared[0, 2] = 0.5
