@@ -84,6 +84,7 @@ _REFUSED_TYPES = {
     2304: "RGBA colors",
 }
 _SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
+_FLAGS = 4  # bytes behind the header, which tell whether there are extensions
 _LEAST_SQUARE = 1e-7  # of nifti1_io: less is what rounding to float32 leaves of a half turn
 _UNITS_MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # metre, millimetre, micrometre; 0 (unknown) counts as mm, as in ITK
 
@@ -166,7 +167,8 @@ def _extent(path: Path, dim: NDArray[Any]) -> tuple[int, int, Index]:
         raise VolumeFileError(f"{path} is damaged: its header says {axes} dimensions")
     if axes < 3:
         raise VolumeFileError(f"{path} is {axes}D, a volume is 3D; stack its slices into one volume")
-    i, j, k, frames, channels, *more = (int(n) for n in [*dim[1 : axes + 1], *[1] * (7 - axes)])
+    i, j, k, *rest = (int(n) for n in [*dim[1 : axes + 1], *[1] * (7 - axes)])
+    frames, channels, *more = (n or 1 for n in rest)  # 0 is 1 there, as in nifti1_io
     if max(more) > 1 or (frames > 1 and channels > 1):
         raise VolumeFileError(
             f"{path} is {axes}D {dim[1 : axes + 1].tolist()}, a volume is 3D; save its parts one by one"
@@ -185,9 +187,15 @@ def _number_type(path: Path, fields: Any) -> np.dtype[Any]:
 
 def _offset(path: Path, fields: Any) -> int:
     offset = float(fields["vox_offset"])
+    least = int(fields["size"]) + _FLAGS
     if not 0 <= offset <= 1 << 62:
         raise VolumeFileError(f"{path} is damaged: its header says that the voxels start at byte {offset}")
-    return max(int(fields["size"]), int(offset))
+    if offset < least:
+        raise VolumeFileError(
+            f"{path} says that its voxels start at byte {offset:g}, within its header, and programs read it in "
+            f"different ways; set vox_offset to {least}, or export it again"
+        )
+    return int(offset)
 
 
 def _scale(fields: Any) -> tuple[float, float]:

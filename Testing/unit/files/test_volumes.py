@@ -170,6 +170,26 @@ def test_half_turns_are_whole(tmp_path, quaternion):
     assert np.allclose(np.reshape(read_volume(path).geometry.to_itk()[2], (3, 3)), direction, atol=1e-6)
 
 
+@pytest.mark.parametrize("offset", [0, 348, 351.5])
+def test_voxels_within_the_header_are_refused(tmp_path, offset):
+    """ITK takes the flags of extensions for voxels, nibabel the header or nothing."""
+    path = _nifti(tmp_path / "a.nii")
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<f", content, 108, offset)
+    path.write_bytes(content)
+    with pytest.raises(VolumeFileError, match="vox_offset to 352"):
+        read_volume(path)
+
+
+def test_an_axis_beyond_space_may_be_0_long(tmp_path):
+    path = _nifti(tmp_path / "a.nii")
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<h", content, 40, 4)
+    struct.pack_into("<h", content, 48, 0)
+    path.write_bytes(content)
+    assert np.array_equal(read_volume(path).voxels[0], sitk.GetArrayFromImage(sitk.ReadImage(str(path))))
+
+
 def test_a_sheared_sform_is_kept_where_it_is_the_only_one(tmp_path):
     sheared = STRAIGHT.copy()
     sheared[0, 2] = 0.5
