@@ -6,6 +6,7 @@ one series are told apart where their headers do it.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,12 +20,12 @@ from DeepSegmentLib.files.opening import is_folder
 
 from .choosing import SeriesInfo, choose
 from .grid import Stack, stack_slices
-from .headers import read_header
+from .headers import is_dicom, read_header
 from .pixels import number_type, read_pixels
 from .tilt import straight_grid, straighten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from DeepSegmentLib.data import Geometry
 
@@ -66,7 +67,7 @@ def read_series(folder: Path, series: str | None = None) -> Volume:
     slices = _choose(folder, series)
     stack = stack_slices(slices, folder)
     name = slices[0].image.series.description or folder.name.encode("utf-8", "replace").decode()
-    return _read(stack, folder, name)
+    return _read(stack, folder, name, tuple(_notes_on_others(slices, folder)))
 
 
 def series_files(folder: Path, series: str | None = None) -> tuple[Path, ...]:
@@ -108,7 +109,7 @@ def slice_grid(files: Sequence[Path]) -> tuple[Geometry, tuple[Path, ...]]:
     return stack.geometry, tuple(each.image.path for each in stack.slices)
 
 
-def _read(stack: Stack, folder: Path, name: str) -> Volume:
+def _read(stack: Stack, folder: Path, name: str, notes: tuple[str, ...]) -> Volume:
     geometry = straight_grid(stack) if any(stack.lean_mm) else stack.geometry
     dtype = number_type(stack.slices)
     check_extent(folder, geometry.shape, dtype.itemsize * (2 if any(stack.lean_mm) else 1))
@@ -118,7 +119,7 @@ def _read(stack: Stack, folder: Path, name: str) -> Volume:
     if any(stack.lean_mm):
         voxels = straighten(voxels, stack)
     modality = stack.slices[0].image.series.modality
-    return Volume(voxels[None], geometry, name, tuple(_notes(stack)), modality)
+    return Volume(voxels[None], geometry, name, (*_notes(stack), *notes), modality)
 
 
 def _notes(stack: Stack) -> Iterable[str]:
@@ -129,6 +130,23 @@ def _notes(stack: Stack) -> Iterable[str]:
         )
     if any(each.image.photometric == "MONOCHROME1" for each in stack.slices):
         yield "The slices are stored for display with inverted brightness (MONOCHROME1); their values were not changed."
+
+
+def _notes_on_others(slices: Sequence[Slice], folder: Path) -> Iterable[str]:
+    """What is named like the slices but has lost all that makes a DICOM file may be a slice at the end that is missing.
+
+    Programs hide what begins with a point.
+    """
+    suffixes = {each.image.path.suffix.lower() for each in slices}
+    with _reading(folder):
+        others = [
+            path.name
+            for path in sorted(folder.iterdir())
+            if path.suffix.lower() in suffixes and path.name[0] != "." and path.is_file() and not is_dicom(path)
+        ]
+    if others:
+        shown = ", ".join(others[:_UNFIT_SHOWN]) + (" and others" if len(others) > _UNFIT_SHOWN else "")
+        yield f"Some files are named like the slices but are not DICOM, and were left out ({len(others)}: {shown})."
 
 
 def _choose(folder: Path, series: str | None) -> list[Slice]:
@@ -160,10 +178,16 @@ def _scan(folder: Path) -> tuple[list[tuple[SeriesInfo, list[Slice]]], list[Slic
 def _slices(folder: Path) -> Iterable[Slice]:
     if not is_folder(folder):
         raise VolumeFileError(f"the folder {folder} does not exist; check the name")
-    try:
+    with _reading(folder):
         for path in sorted(folder.iterdir()):
             if path.is_file():
                 yield from read_header(path) or ()
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise VolumeFileError(f"{folder} cannot be read: {error}; check its rights") from error
 

@@ -231,6 +231,17 @@ def test_a_segmentation_beside_its_series_is_passed_over(tmp_path, shared_data):
     assert (series.modality, series.slices, series.size) == ("CT", 3, (512, 512))
 
 
+def test_a_slice_at_the_end_that_is_no_dicom_any_more_is_told(tmp_path):
+    _series(tmp_path, [0.0, 3.0, 6.0, 9.0])
+    (tmp_path / "003.dcm").write_bytes(b"")
+    (tmp_path / "._002.dcm").write_bytes(b"what macOS writes beside it")
+    (tmp_path / "read.me").write_bytes(b"hello")
+    volume = read_series(tmp_path)
+    assert len(volume.voxels[0]) == 3
+    (note,) = volume.notes
+    assert "(1: 003.dcm)" in note
+
+
 def test_descriptions_are_read_in_their_character_set(tmp_path):
     _series(tmp_path, [0, 1], SpecificCharacterSet="ISO_IR 100", SeriesDescription="Sch\xe4del")
     assert list_series(tmp_path)[0].description == "Sch\xe4del"
