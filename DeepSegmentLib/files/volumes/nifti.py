@@ -13,6 +13,7 @@ References:
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,11 +103,13 @@ def read_nifti_header(path: Path) -> VolumeHeader:
     dtype, scale = _number_type(path, fields), _scale(fields)
     check_extent(path, (frames, channels, *shape), value_type(dtype, scale).itemsize)
     with refused_as_file(path):
-        geometry = Geometry(shape, _affine(path, fields))
+        sizes = _sizes(path, fields)
+        geometry = Geometry(shape, _affine(path, fields, sizes))
+        notes = _notes(path, fields, sizes, shape)
     offset = _offset(path, fields)
     start, skip = (0, offset) if packed else (offset, 0)
     storage = Storage((path,), "gzip" if packed else "raw", "tkji" if channels == 1 else "ckji", start, skip=skip)
-    header = VolumeHeader(geometry, frames, channels, dtype, storage, scale)
+    header = VolumeHeader(geometry, frames, channels, dtype, storage, scale, notes=notes)
     check_storage(path, header)
     return header
 
@@ -203,15 +206,39 @@ def _scale(fields: Any) -> tuple[float, float]:
     return (slope, intercept) if np.isfinite(slope) and slope != 0 and np.isfinite(intercept) else (1.0, 0.0)
 
 
-def _affine(path: Path, fields: Any) -> NDArray[np.float64]:
-    """Index (k, j, i) to RAS mm."""
+def _sizes(path: Path, fields: Any) -> NDArray[np.float64]:
     sizes = fields["pixdim"][1:4].astype(np.float64)
     if not (np.isfinite(sizes) & (sizes > 0)).all():
         raise VolumeFileError(f"{path} has the voxel size {sizes.tolist()} mm; correct pixdim in its header")
+    return np.asarray(sizes)
+
+
+def _affine(path: Path, fields: Any, sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Index (k, j, i) to RAS mm."""
     affine = np.eye(4)
     affine[:3] = _sform(path, fields, sizes) if _prefers_sform(fields) else _qform(fields, sizes)
-    affine[:3] *= _UNITS_MM.get(int(fields["units"]) & 7, 1.0)
+    affine[:3] *= _unit_mm(fields)
     return affine[:, [2, 1, 0, 3]]
+
+
+def _unit_mm(fields: Any) -> float:
+    return _UNITS_MM.get(int(fields["units"]) & 7, 1.0)
+
+
+def _notes(path: Path, fields: Any, sizes: NDArray[np.float64], shape: Index) -> tuple[str, ...]:
+    """Which place was taken, where the file holds two that differ by more than half a voxel somewhere."""
+    if fields["sform_code"] <= 0 or fields["qform_code"] <= 0:
+        return ()
+    corners = np.array([[*corner, 1] for corner in product(*((0, extent - 1) for extent in shape[::-1]))])
+    with np.errstate(all="ignore"):
+        apart = np.linalg.norm(corners @ (fields["sform"].astype(np.float64) - _qform(fields, sizes)).T, axis=1).max()
+    if not np.isfinite(apart) or apart <= sizes.min() / 2:
+        return ()
+    taken, other = ("sform", "qform") if _prefers_sform(fields) else ("qform", "sform")
+    return (
+        f"{path.name} holds two positions that are up to {apart * _unit_mm(fields):.1f} mm apart: that of its {taken} was taken, as 3D "
+        f"Slicer does, and not that of its {other}.",
+    )
 
 
 def _prefers_sform(fields: Any) -> bool:

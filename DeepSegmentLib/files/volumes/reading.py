@@ -48,7 +48,7 @@ def read_volume(path: Path) -> Volume:
             f"{path} is a sequence of {header.frames} frames, a volume has one; save the frame you need as a file"
         )
     (voxels,) = _voxels(path, header)
-    return Volume(voxels, header.geometry, volume_stem(path))
+    return Volume(voxels, header.geometry, volume_stem(path), header.notes)
 
 
 def read_frames(path: Path) -> Iterator[Volume]:
@@ -86,17 +86,18 @@ def read_channels(first: Path, further: Sequence[Path], series: str | None = Non
         ResourceError: It does not fit into memory.
     """
     volume = read_input(first, series)
-    voxels, modalities = [volume.voxels], {volume.modality}
+    voxels, modalities, notes = [volume.voxels], {volume.modality}, volume.notes
     for path in further:
         channel = read_input(path)
         if not channel.geometry.is_close(volume.geometry):
             raise InvalidInputError(f"{path} is not on the grid of {first}; resample it onto that grid first")
         voxels.append(channel.voxels)
         modalities.add(channel.modality)
+        notes += channel.notes
     if not further:
         return volume
     modality = volume.modality if len(modalities) == 1 else ""
-    return replace(volume, voxels=np.concatenate(voxels), modality=modality)
+    return replace(volume, voxels=np.concatenate(voxels), modality=modality, notes=notes)
 
 
 def write_volume(volume: Volume, path: Path) -> None:

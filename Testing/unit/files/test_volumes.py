@@ -170,6 +170,17 @@ def test_half_turns_are_whole(tmp_path, quaternion):
     assert np.allclose(np.reshape(read_volume(path).geometry.to_itk()[2], (3, 3)), direction, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("codes", "moved", "told"),
+    [((1, 1), 0.9, ()), ((1, 1), 3.0, "its sform was taken"), ((1, 2), 3.0, "its qform was taken"), ((0, 2), 3.0, ())],
+)
+def test_two_places_are_told_of(tmp_path, codes, moved, told):
+    """Codes are those of qform and sform; nibabel takes the sform whatever its code."""
+    sform = np.column_stack([np.diag([2.0, 3, 4]), [7 + moved, 8, 9]])
+    notes = read_volume(_nifti(tmp_path / "a.nii", codes=codes, sform=sform)).notes
+    assert told in notes[0] if told else notes == ()
+
+
 @pytest.mark.parametrize("offset", [0, 348, 351.5])
 def test_voxels_within_the_header_are_refused(tmp_path, offset):
     """ITK takes the flags of extensions for voxels, nibabel the header or nothing."""
