@@ -91,6 +91,11 @@ def _check_alike(slices: Sequence[Slice], folder: Path) -> None:
     other = np.flatnonzero(np.abs(pixels - pixels[0]).max(axis=1) > _SAME)
     if other.size:
         raise VolumeFileError(f"{folder}: {_name(slices[other[0]])} has another pixel spacing than the other slices")
+    if len({each.rescaled for each in slices}) > 1:
+        bare = min(slices, key=lambda each: each.rescaled)
+        raise VolumeFileError(
+            f"{folder}: {_name(bare)} lacks the rescale slope or intercept of other slices; remove it"
+        )
     if len(slices) < 2:
         raise VolumeFileError(f"{folder} holds a single slice; a volume has at least two")
 

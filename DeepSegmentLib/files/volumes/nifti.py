@@ -236,8 +236,8 @@ def _notes(path: Path, fields: Any, sizes: NDArray[np.float64], shape: Index) ->
         return ()
     taken, other = ("sform", "qform") if _prefers_sform(fields) else ("qform", "sform")
     return (
-        f"{path.name} holds two positions that are up to {apart * _unit_mm(fields):.1f} mm apart: that of its {taken} was taken, as 3D "
-        f"Slicer does, and not that of its {other}.",
+        f"{path.name} holds two positions that are up to {apart * _unit_mm(fields):.1f} mm apart: that of its {taken} "
+        f"was taken, as 3D Slicer does, and not that of its {other}.",
     )
 
 

@@ -204,6 +204,14 @@ def test_each_slice_has_its_own_slope(tmp_path):
     assert volume.voxels.dtype == np.float32
 
 
+@pytest.mark.parametrize("lost", ["RescaleSlope", "RescaleIntercept"])
+def test_a_slice_without_the_units_of_the_others_is_refused(tmp_path, lost):
+    _series(tmp_path, [0.0, 3.0, 6.0])
+    _write_slice(tmp_path / "last.dcm", z=9.0, **{lost: None})
+    with pytest.raises(VolumeFileError, match=r"last\.dcm lacks the rescale"):
+        read_series(tmp_path)
+
+
 def test_positions_rounded_to_a_tenth_are_even(tmp_path):
     _series(tmp_path, [round(n * 0.625, 1) for n in range(40)])
     assert read_series(tmp_path).geometry.spacing_mm[0] == pytest.approx(0.625, abs=0.002)
