@@ -48,7 +48,7 @@ def read_volume(path: Path) -> Volume:
             f"{path} is a sequence of {header.frames} frames, a volume has one; save the frame you need as a file"
         )
     (voxels,) = _voxels(path, header)
-    return Volume(voxels, header.geometry, volume_stem(path), header.notes)
+    return Volume(voxels, header.geometry, volume_stem(path), (*header.notes, *_notes(path, header)))
 
 
 def read_frames(path: Path) -> Iterator[Volume]:
@@ -149,6 +149,12 @@ def read_header(path: Path) -> VolumeHeader:
     if name.endswith((".nii", ".nii.gz")):
         return read_nifti_header(path)
     return read_nrrd_header(path) if name.endswith((".nrrd", ".nhdr")) else read_metaimage_header(path)
+
+
+def _notes(path: Path, header: VolumeHeader) -> Iterator[str]:
+    left = stored.bytes_left(header)
+    if left:
+        yield f"{path.name}: {left} bytes follow the voxels; if slices are missing, its header claims too few."
 
 
 def _voxels(path: Path, header: VolumeHeader) -> Iterator[NDArray[Any]]:
