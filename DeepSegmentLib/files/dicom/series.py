@@ -15,7 +15,7 @@ import numpy as np
 
 from DeepSegmentLib.data import Volume
 from DeepSegmentLib.errors import VolumeFileError
-from DeepSegmentLib.files.checks import check_extent, check_finite
+from DeepSegmentLib.files.checks import check_extent, check_finite, shortened
 from DeepSegmentLib.files.opening import is_folder
 
 from .choosing import SeriesInfo, choose
@@ -55,8 +55,8 @@ def read_series(folder: Path, series: str | None = None) -> Volume:
 
     Args:
         folder: Folder with the slices, or with enhanced multi-frame images.
-        series: Which, where the folder holds several: its UID or the beginning of it, its number, or its description;
-            with "#2" behind it the second volume of that series.
+        series: Which, where the folder holds several volumes: its UID or the beginning of it, its number, or its
+            description; with "#2" behind it the second volume of that series.
 
     Raises:
         VolumeFileError: There is no series or no such series, or several and none chosen; slices are missing, doubled,
@@ -64,10 +64,10 @@ def read_series(folder: Path, series: str | None = None) -> Volume:
         MissingPackageError: A decoder is not installed.
         ResourceError: The series does not fit into memory.
     """
-    slices = _choose(folder, series)
+    slices, notes = _choose(folder, series)
     stack = stack_slices(slices, folder)
     name = slices[0].image.series.description or folder.name.encode("utf-8", "replace").decode()
-    return _read(stack, folder, name, tuple(_notes_on_others(slices, folder)))
+    return _read(stack, folder, name, (*notes, *_notes_on_others(slices, folder)))
 
 
 def series_files(folder: Path, series: str | None = None) -> tuple[Path, ...]:
@@ -76,7 +76,7 @@ def series_files(folder: Path, series: str | None = None) -> tuple[Path, ...]:
     Raises:
         VolumeFileError: There is no series or no such series, or several and none chosen; a slice is damaged.
     """
-    return tuple(dict.fromkeys(each.image.path for each in _choose(folder, series)))
+    return tuple(dict.fromkeys(each.image.path for each in _choose(folder, series)[0]))
 
 
 def slice_grid(files: Sequence[Path]) -> tuple[Geometry, tuple[Path, ...]]:
@@ -149,14 +149,25 @@ def _notes_on_others(slices: Sequence[Slice], folder: Path) -> Iterable[str]:
         yield f"Some files are named like the slices but are not DICOM, and were left out ({len(others)}: {shown})."
 
 
-def _choose(folder: Path, series: str | None) -> list[Slice]:
+def _choose(folder: Path, series: str | None) -> tuple[list[Slice], tuple[str, ...]]:
+    """The slices that are meant, and what to tell the user of others; overviews and single slices make no volume."""
     found, unfit = _scan(folder)
     if not found:
         reasons = "".join(f"\n  {each.image.path.name} is {each.image.unfit}" for each in unfit[:_UNFIT_SHOWN])
         raise VolumeFileError(
             f"{folder} holds no DICOM image series; name the folder that holds the slices themselves{reasons}"
         )
-    return choose(folder, found, series)
+    volumes = [(info, slices) for info, slices in found if len(slices) > 1 and not _is_overview(slices)]
+    if series is None and len(volumes) == 1 < len(found):
+        others = ", ".join(info.description or info.uid for info, _ in found if info != volumes[0][0])
+        return volumes[0][1], (
+            f"Further series are overviews or single slices and were left out: {shortened(others)}.",
+        )
+    return choose(folder, found, series), ()
+
+
+def _is_overview(slices: Sequence[Slice]) -> bool:
+    return all(each.image.localizer for each in slices)
 
 
 def _scan(folder: Path) -> tuple[list[tuple[SeriesInfo, list[Slice]]], list[Slice]]:

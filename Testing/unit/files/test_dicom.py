@@ -204,6 +204,19 @@ def test_each_slice_has_its_own_slope(tmp_path):
     assert volume.voxels.dtype == np.float32
 
 
+@pytest.mark.parametrize("overviews", [1, 2])
+def test_series_that_make_no_volume_need_no_choice(tmp_path, overviews):
+    _series(tmp_path, [0.0, 3.0, 6.0])
+    for n in range(overviews):
+        _write_slice(
+            tmp_path / f"scout{n}", z=n, uid="5.5", axes=(1, 0, 0, 0, 0, -1), ImageType=["A", "B", "LOCALIZER"]
+        )
+    volume = read_series(tmp_path)
+    assert volume.geometry.shape == (3, 8, 8)
+    assert "series 5.5" in volume.notes[0]
+    assert {path.name for path in series_files(tmp_path)} == {"000.dcm", "001.dcm", "002.dcm"}
+
+
 @pytest.mark.parametrize("lost", ["RescaleSlope", "RescaleIntercept"])
 def test_a_slice_without_the_units_of_the_others_is_refused(tmp_path, lost):
     _series(tmp_path, [0.0, 3.0, 6.0])
