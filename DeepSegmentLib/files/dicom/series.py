@@ -157,17 +157,13 @@ def _choose(folder: Path, series: str | None) -> tuple[list[Slice], tuple[str, .
         raise VolumeFileError(
             f"{folder} holds no DICOM image series; name the folder that holds the slices themselves{reasons}"
         )
-    volumes = [(info, slices) for info, slices in found if len(slices) > 1 and not _is_overview(slices)]
+    volumes = [(info, slices) for info, slices in found if info.makes_volume]
     if series is None and len(volumes) == 1 < len(found):
         others = ", ".join(info.description or info.uid for info, _ in found if info != volumes[0][0])
         return volumes[0][1], (
             f"Further series are overviews or single slices and were left out: {shortened(others)}.",
         )
     return choose(folder, found, series), ()
-
-
-def _is_overview(slices: Sequence[Slice]) -> bool:
-    return all(each.image.localizer for each in slices)
 
 
 def _scan(folder: Path) -> tuple[list[tuple[SeriesInfo, list[Slice]]], list[Slice]]:
@@ -270,6 +266,15 @@ def _is_regular(slices: Sequence[Slice], folder: Path) -> bool:
 def _info(slices: Sequence[Slice], part: int, difference: str) -> SeriesInfo:
     first = slices[0].image
     series = first.series
+    overview = all(each.image.localizer for each in slices)
     return SeriesInfo(
-        series.uid, series.description, series.modality, len(slices), first.size, series.number, part, difference
+        series.uid,
+        series.description,
+        series.modality,
+        len(slices),
+        first.size,
+        series.number,
+        part,
+        difference,
+        overview,
     )
