@@ -112,13 +112,14 @@ def read_json(path: Path, *, largest: int) -> Any:
 def parse_json(content: bytes | str) -> Any:
     """The document of a JSON text: UTF-8, each key once in its object, no NaN, nested no deeper than 100.
 
-    Halves of characters, which JSON can hold and nothing can show, become replacement characters.
+    A mark of the byte order, which editors of Windows leave, is passed over. Halves of characters, which JSON can hold
+    and nothing can show, become replacement characters.
 
     Raises:
         ValueError: It is not such a document; the message tells why.
     """
     try:
-        text = content.decode("utf-8") if isinstance(content, bytes) else content
+        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
         document = json.loads(_ESCAPE.sub(_whole, text), object_pairs_hook=_distinct_keys, parse_constant=_no_number)
     except RecursionError as error:
         raise ValueError(f"it is nested deeper than {_DEEPEST_JSON}") from error

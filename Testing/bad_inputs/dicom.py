@@ -61,7 +61,7 @@ DICOM = {
     ),
     "a slice twice": (
         lambda d: (Case({"a": slice_file(0), "b": slice_file(0), "c": slice_file(1)}).write(d), d)[1],
-        "two slices lie at",
+        "two slices lie at.*: a and b;",
     ),
     "a slice of another size": (lambda d: series(d, _us(0x00280010, 8), which=(1,)), "(several sizes|damaged|claims)"),
     "a slice that is turned": (lambda d: series(d, _ds(0x00200037, b"0\\1\\0\\1\\0\\0"), which=(1,)), "turned"),
@@ -98,6 +98,8 @@ DICOM = {
         lambda d: series(d, element(0x00020010, b"UI", b"1.2.3.4.5.6.7.8.90\0\0\0")),
         r"\.dcm is (cut off|damaged)",
     ),
+    "a slope of 0": (lambda d: series(d, _ds(0x00281053, b"0")), "slope is 0"),
+    "a slice without a slope": (lambda d: series(d, element(0x00281053, b"DS", b""), which=(1,)), "lacks the rescale"),
     "a slope of NaN": (lambda d: series(d, _ds(0x00281053, b"nan")), "finite"),
     "200,000 nested sequences": (
         lambda d: with_first(d, without_pixels() + nested(200_000, closed=False)),

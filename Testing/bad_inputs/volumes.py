@@ -78,6 +78,7 @@ VOLUMES = {
     "nifti without voxels": (lambda d: patched_nifti(d / "a.nii", 42, struct.pack("<h", 0)), "no voxels"),
     "nifti of negative size": (lambda d: patched_nifti(d / "a.nii", 42, struct.pack("<h", -4)), "no voxels"),
     "voxels start nowhere": (lambda d: patched_nifti(d / "a.nii", 108, struct.pack("<f", np.inf)), "byte inf"),
+    "voxels start in the header": (lambda d: patched_nifti(d / "a.nii", 108, struct.pack("<f", 0)), "set vox_offset"),
     "voxels start late": (lambda d: patched_nifti(d / "a.nii", 108, struct.pack("<f", 400)), "cut off"),
     "two-dimensional nifti": (lambda d: image(d / "a.nii", noise((8, 8))), "2D"),
     "last voxel is NaN": (lambda d: image(d / "a.nii", last_voxel(np.nan)), r"1 voxels.*\(2, 2, 2\)"),

@@ -29,6 +29,7 @@ class SeriesInfo:
         number: Series Number, or "".
         part: Which volume of several in the series, from 1; 0 where it is the only one.
         difference: What tells it from the others of the series.
+        overview: Whether it is for planning (localizers).
     """
 
     uid: str
@@ -39,6 +40,12 @@ class SeriesInfo:
     number: str = ""
     part: int = 0
     difference: str = ""
+    overview: bool = False
+
+    @property
+    def makes_volume(self) -> bool:
+        """Whether it is more than a single slice or an overview."""
+        return self.slices > 1 and not self.overview
 
 
 def choose(folder: Path, found: Sequence[tuple[SeriesInfo, list[Slice]]], wanted: str | None) -> list[Slice]:

@@ -63,7 +63,7 @@ def stack_slices(slices: Sequence[Slice], folder: Path) -> Stack:
     places = np.array([each.position for each in slices]) @ normal
     order = np.argsort(places, kind="stable")
     ordered = tuple(slices[n] for n in order)
-    gap = _gap(places[order], folder)
+    gap = _gap(places[order], ordered, folder)
     lean = _lean(ordered, axes, normal, folder)
     columns, rows = ordered[0].image.size
     between_rows, between_columns = ordered[0].pixel_mm
@@ -91,6 +91,11 @@ def _check_alike(slices: Sequence[Slice], folder: Path) -> None:
     other = np.flatnonzero(np.abs(pixels - pixels[0]).max(axis=1) > _SAME)
     if other.size:
         raise VolumeFileError(f"{folder}: {_name(slices[other[0]])} has another pixel spacing than the other slices")
+    if len({each.rescaled for each in slices}) > 1:
+        bare = min(slices, key=lambda each: each.rescaled)
+        raise VolumeFileError(
+            f"{folder}: {_name(bare)} lacks the rescale slope or intercept of other slices; remove it"
+        )
     if len(slices) < 2:
         raise VolumeFileError(f"{folder} holds a single slice; a volume has at least two")
 
@@ -98,8 +103,8 @@ def _check_alike(slices: Sequence[Slice], folder: Path) -> None:
 def _check_slice(each: Slice) -> None:
     """Refuse what is no plain slice with a place."""
     path = each.image.path
-    if each.image.samples != 1 or not each.image.photometric.startswith("MONOCHROME"):
-        kind = each.image.photometric or f"{each.image.samples} samples"
+    kind = each.image.photometric or ("MONOCHROME2" if each.image.samples == 1 else f"{each.image.samples} samples")
+    if each.image.samples != 1 or not kind.startswith("MONOCHROME"):
         raise VolumeFileError(f"{path} is a color image ({kind}); only gray values can be segmented")
     if each.image.table:
         raise VolumeFileError(f"{path} gives its units by a table (Modality LUT), which is not read; convert it first")
@@ -112,15 +117,16 @@ def _check_slice(each: Slice) -> None:
         raise VolumeFileError(f"{path} has directions that are not at right angles: {each.axes.tolist()}")
 
 
-def _gap(places: NDArray[np.float64], folder: Path) -> float:
+def _gap(places: NDArray[np.float64], slices: Sequence[Slice], folder: Path) -> float:
     """Distance of neighbouring slices along the normal, which must be the same for all."""
     gaps = np.diff(places)
     twice = np.flatnonzero(gaps < _SAME)
     if twice.size:
         different = int((gaps >= _SAME).sum()) + 1
+        names = " and ".join(_name(each) for each in slices[twice[0] : twice[0] + 2])
         raise VolumeFileError(
-            f"{folder}: two slices lie at {places[twice[0]]:.2f} mm ({len(places)} slices at {different} places); "
-            "remove the doubled ones, or split a sequence into volumes"
+            f"{folder}: two slices lie at {places[twice[0]]:.2f} mm ({len(places)} slices at {different} places): "
+            f"{names}; remove the doubled ones, or split a sequence into volumes"
         )
     step = float(places[-1] - places[0]) / (len(places) - 1)
     tolerance = max(_ALONG * step, min(_ROUNDING_MM, 0.4 * step))

@@ -139,8 +139,9 @@ class Slice:
         position: Centre of its first pixel in LPS mm.
         axes: Directions of rows and columns in LPS, six numbers.
         pixel_mm: Between rows, between columns.
-        slope: Of the pixels in the units of the modality.
-        intercept: Likewise.
+        slope: Of the pixels in the units of the modality; 1 where the file has none.
+        intercept: Likewise; 0 where the file has none.
+        rescaled: Whether the file has a slope and whether an intercept.
         keys: What tells volumes of one series apart, by name.
     """
 
@@ -151,6 +152,7 @@ class Slice:
     pixel_mm: NDArray[np.float64]
     slope: float
     intercept: float
+    rescaled: tuple[bool, bool]
     keys: Mapping[str, str]
 
 
@@ -321,12 +323,18 @@ def _slice(image: Image, frame: int, groups: Mapping[int, Elements], keys: Mappi
     values = groups.get(tags.PIXEL_VALUES)
     slope = values.number(tags.SLOPE) if values else None
     intercept = values.number(tags.INTERCEPT) if values else None
-    return Slice(image, frame, position, orientation, pixel_mm, 1.0 if slope is None else slope, intercept or 0.0, keys)
+    if slope == 0:
+        raise ForeignError(
+            "its rescale slope is 0, which makes all its pixels the same; correct it or convert it first"
+        )
+    rescaled = slope is not None, intercept is not None
+    slope = 1.0 if slope is None else slope
+    return Slice(image, frame, position, orientation, pixel_mm, slope, intercept or 0.0, rescaled, keys)
 
 
 def _nowhere(image: Image) -> Slice:
     nothing: NDArray[np.float64] = np.zeros(0)
-    return Slice(image, 0, nothing, nothing, nothing, 1.0, 0.0, {})
+    return Slice(image, 0, nothing, nothing, nothing, 1.0, 0.0, (False, False), {})
 
 
 def _key(elements: Elements, tag: int) -> str:

@@ -6,6 +6,7 @@ one series are told apart where their headers do it.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,17 +15,17 @@ import numpy as np
 
 from DeepSegmentLib.data import Volume
 from DeepSegmentLib.errors import VolumeFileError
-from DeepSegmentLib.files.checks import check_extent, check_finite
+from DeepSegmentLib.files.checks import check_extent, check_finite, shortened
 from DeepSegmentLib.files.opening import is_folder
 
 from .choosing import SeriesInfo, choose
 from .grid import Stack, stack_slices
-from .headers import read_header
+from .headers import is_dicom, read_header
 from .pixels import number_type, read_pixels
 from .tilt import straight_grid, straighten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from DeepSegmentLib.data import Geometry
 
@@ -54,8 +55,8 @@ def read_series(folder: Path, series: str | None = None) -> Volume:
 
     Args:
         folder: Folder with the slices, or with enhanced multi-frame images.
-        series: Which, where the folder holds several: its UID or the beginning of it, its number, or its description;
-            with "#2" behind it the second volume of that series.
+        series: Which, where the folder holds several volumes: its UID or the beginning of it, its number, or its
+            description; with "#2" behind it the second volume of that series.
 
     Raises:
         VolumeFileError: There is no series or no such series, or several and none chosen; slices are missing, doubled,
@@ -63,10 +64,10 @@ def read_series(folder: Path, series: str | None = None) -> Volume:
         MissingPackageError: A decoder is not installed.
         ResourceError: The series does not fit into memory.
     """
-    slices = _choose(folder, series)
+    slices, notes = _choose(folder, series)
     stack = stack_slices(slices, folder)
     name = slices[0].image.series.description or folder.name.encode("utf-8", "replace").decode()
-    return _read(stack, folder, name)
+    return _read(stack, folder, name, (*notes, *_notes_on_others(slices, folder)))
 
 
 def series_files(folder: Path, series: str | None = None) -> tuple[Path, ...]:
@@ -75,7 +76,7 @@ def series_files(folder: Path, series: str | None = None) -> tuple[Path, ...]:
     Raises:
         VolumeFileError: There is no series or no such series, or several and none chosen; a slice is damaged.
     """
-    return tuple(dict.fromkeys(each.image.path for each in _choose(folder, series)))
+    return tuple(dict.fromkeys(each.image.path for each in _choose(folder, series)[0]))
 
 
 def slice_grid(files: Sequence[Path]) -> tuple[Geometry, tuple[Path, ...]]:
@@ -108,7 +109,7 @@ def slice_grid(files: Sequence[Path]) -> tuple[Geometry, tuple[Path, ...]]:
     return stack.geometry, tuple(each.image.path for each in stack.slices)
 
 
-def _read(stack: Stack, folder: Path, name: str) -> Volume:
+def _read(stack: Stack, folder: Path, name: str, notes: tuple[str, ...]) -> Volume:
     geometry = straight_grid(stack) if any(stack.lean_mm) else stack.geometry
     dtype = number_type(stack.slices)
     check_extent(folder, geometry.shape, dtype.itemsize * (2 if any(stack.lean_mm) else 1))
@@ -118,7 +119,7 @@ def _read(stack: Stack, folder: Path, name: str) -> Volume:
     if any(stack.lean_mm):
         voxels = straighten(voxels, stack)
     modality = stack.slices[0].image.series.modality
-    return Volume(voxels[None], geometry, name, tuple(_notes(stack)), modality)
+    return Volume(voxels[None], geometry, name, (*_notes(stack), *notes), modality)
 
 
 def _notes(stack: Stack) -> Iterable[str]:
@@ -131,14 +132,38 @@ def _notes(stack: Stack) -> Iterable[str]:
         yield "The slices are stored for display with inverted brightness (MONOCHROME1); their values were not changed."
 
 
-def _choose(folder: Path, series: str | None) -> list[Slice]:
+def _notes_on_others(slices: Sequence[Slice], folder: Path) -> Iterable[str]:
+    """What is named like the slices but has lost all that makes a DICOM file may be a slice at the end that is missing.
+
+    Programs hide what begins with a point.
+    """
+    suffixes = {each.image.path.suffix.lower() for each in slices}
+    with _reading(folder):
+        others = [
+            path.name
+            for path in sorted(folder.iterdir())
+            if path.suffix.lower() in suffixes and path.name[0] != "." and path.is_file() and not is_dicom(path)
+        ]
+    if others:
+        shown = ", ".join(others[:_UNFIT_SHOWN]) + (" and others" if len(others) > _UNFIT_SHOWN else "")
+        yield f"Some files are named like the slices but are not DICOM, and were left out ({len(others)}: {shown})."
+
+
+def _choose(folder: Path, series: str | None) -> tuple[list[Slice], tuple[str, ...]]:
+    """The slices that are meant, and what to tell the user of others; overviews and single slices make no volume."""
     found, unfit = _scan(folder)
     if not found:
         reasons = "".join(f"\n  {each.image.path.name} is {each.image.unfit}" for each in unfit[:_UNFIT_SHOWN])
         raise VolumeFileError(
             f"{folder} holds no DICOM image series; name the folder that holds the slices themselves{reasons}"
         )
-    return choose(folder, found, series)
+    volumes = [(info, slices) for info, slices in found if info.makes_volume]
+    if series is None and len(volumes) == 1 < len(found):
+        others = ", ".join(info.description or info.uid for info, _ in found if info != volumes[0][0])
+        return volumes[0][1], (
+            f"Further series are overviews or single slices and were left out: {shortened(others)}.",
+        )
+    return choose(folder, found, series), ()
 
 
 def _scan(folder: Path) -> tuple[list[tuple[SeriesInfo, list[Slice]]], list[Slice]]:
@@ -160,10 +185,16 @@ def _scan(folder: Path) -> tuple[list[tuple[SeriesInfo, list[Slice]]], list[Slic
 def _slices(folder: Path) -> Iterable[Slice]:
     if not is_folder(folder):
         raise VolumeFileError(f"the folder {folder} does not exist; check the name")
-    try:
+    with _reading(folder):
         for path in sorted(folder.iterdir()):
             if path.is_file():
                 yield from read_header(path) or ()
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise VolumeFileError(f"{folder} cannot be read: {error}; check its rights") from error
 
@@ -235,6 +266,15 @@ def _is_regular(slices: Sequence[Slice], folder: Path) -> bool:
 def _info(slices: Sequence[Slice], part: int, difference: str) -> SeriesInfo:
     first = slices[0].image
     series = first.series
+    overview = all(each.image.localizer for each in slices)
     return SeriesInfo(
-        series.uid, series.description, series.modality, len(slices), first.size, series.number, part, difference
+        series.uid,
+        series.description,
+        series.modality,
+        len(slices),
+        first.size,
+        series.number,
+        part,
+        difference,
+        overview,
     )

@@ -15,26 +15,37 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+# 16 bits, scaled to the 2,035 labels of FreeSurfer, are off by at most 0.0156.
+_ALMOST = 0.02
 _GOLDEN_RATIO = 0.6180339887  # steps of it around the color circle never come close to an earlier one
 
 
 def as_labels(path: Path, voxels: NDArray[Any]) -> NDArray[Any]:
     """Voxels as uint8 or uint16, the smallest that holds them; uint16 stays. Floats that are whole numbers count.
 
+    So do floats that are almost whole: NIfTI writers that store labels as scaled integers leave 5.99985 of a 6.
+
     Raises:
         VolumeFileError: There is a fraction, a negative number or one above 65535.
     """
     low, high = voxels.min(), voxels.max()
-    if low < 0 or high > 65535:
+    if low < -_ALMOST or high > 65535 + _ALMOST:
         raise VolumeFileError(f"{path} holds values from {low} to {high}; labels are whole numbers from 0 to 65535")
-    kind = np.uint8 if high < 256 and voxels.dtype != np.uint16 else np.uint16
-    labels: NDArray[Any] = voxels.astype(kind, copy=False)
-    if voxels.dtype.kind == "f" and not np.array_equal(labels, voxels):
-        odd = voxels[labels != voxels][0]
+    kind = np.uint8 if high < 255.5 and voxels.dtype != np.uint16 else np.uint16
+    if voxels.dtype.kind != "f":
+        return voxels.astype(kind, copy=False)
+    labels: NDArray[Any] = np.rint(voxels).astype(kind)
+    odd = np.abs(voxels - labels) > _ALMOST
+    if odd.any():
         raise VolumeFileError(
-            f"{path} holds fractions such as {odd}; labels are whole numbers (are these probabilities?)"
+            f"{path} holds fractions such as {voxels[odd][0]}; labels are whole numbers (are these probabilities?)"
         )
     return labels
+
+
+def wide_enough(layers: NDArray[Any], segments: tuple[Segment, ...]) -> NDArray[Any]:
+    """The labels in a type that holds the values of all segments, also of those without voxels."""
+    return layers.astype(np.uint16) if any(segment.value > 255 for segment in segments) else layers
 
 
 def unnamed_segments(layers: NDArray[Any]) -> tuple[Segment, ...]:

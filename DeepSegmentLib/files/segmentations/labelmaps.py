@@ -17,7 +17,7 @@ from DeepSegmentLib.files.opening import read_json
 from DeepSegmentLib.files.targets import Output
 from DeepSegmentLib.files.volumes import WRITABLE_SUFFIXES, check_suffix, read_volume, volume_stem, write_volume
 
-from .label_values import as_labels, unnamed_segments
+from .label_values import as_labels, unnamed_segments, wide_enough
 from .seg_nrrd import read_seg_nrrd, read_seg_provenance, write_seg_nrrd
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _read_pair(path: Path) -> LabelMap:
     table = label_table_path(path)
     segments = _named(table, path, layers) if table.exists() else unnamed_segments(layers)
     with refused_as_file(table):
-        return LabelMap(_wide_enough(layers, segments), volume.geometry, segments)
+        return LabelMap(wide_enough(layers, segments), volume.geometry, segments)
 
 
 def read_provenance(path: Path) -> dict[str, str]:
@@ -141,11 +141,6 @@ def read_provenance(path: Path) -> dict[str, str]:
     check_file(path)
     words = _load(table).get("provenance", {}) if table.exists() else {}
     return {key: str(value) for key, value in words.items()}
-
-
-def _wide_enough(layers: NDArray[Any], segments: tuple[Segment, ...]) -> NDArray[Any]:
-    """The labels in a type that holds all values of the table."""
-    return layers.astype(np.uint16) if any(segment.value > 255 for segment in segments) else layers
 
 
 def _to_json(segment: Segment) -> dict[str, Any]:

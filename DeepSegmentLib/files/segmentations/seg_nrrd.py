@@ -25,7 +25,7 @@ from DeepSegmentLib.files.volumes.header_text import real_number, whole_number
 from DeepSegmentLib.files.volumes.nrrd import read_nrrd_header
 from DeepSegmentLib.files.volumes.voxels import read_frames
 
-from .label_values import as_labels, unnamed_segments
+from .label_values import as_labels, unnamed_segments, wide_enough
 from .terminology import PROVENANCE_TAG, SEPARATORS, from_entry, to_entry
 
 if TYPE_CHECKING:
@@ -91,10 +91,10 @@ def read_seg_nrrd(path: Path) -> LabelMap:
     (voxels,) = read_frames(path, header)
     check_finite(path, voxels)
     layers = np.ascontiguousarray(as_labels(path, voxels))
-    described = any(key.startswith(("Segment0_", "Segmentation_")) for key in header.metadata)
+    described = any(key.startswith("Segmentation_") or _ID_KEY.fullmatch(key) for key in header.metadata)
     with refused_as_file(path):
         segments = _segments(path, header.metadata, len(layers)) if described else unnamed_segments(layers)
-        return LabelMap(layers, header.geometry, segments)
+        return LabelMap(wide_enough(layers, segments), header.geometry, segments)
 
 
 def read_seg_provenance(path: Path) -> dict[str, str]:

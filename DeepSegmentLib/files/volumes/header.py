@@ -52,6 +52,7 @@ class VolumeHeader:
         storage: How the voxels are stored.
         scale: Slope and intercept of the real values; (1, 0) where the file has none.
         metadata: Further words of the header, such as the key/value pairs of NRRD.
+        notes: What was chosen on reading, as sentences for the user.
     """
 
     geometry: Geometry
@@ -61,6 +62,7 @@ class VolumeHeader:
     storage: Storage
     scale: tuple[float, float] = (1.0, 0.0)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def stored_shape(self) -> tuple[int, ...]:

@@ -97,7 +97,7 @@ def _read_text(path: Path, file: IO[bytes]) -> _Text:
         name, separator, value = _split(line)
         if separator:
             fields[name] = value
-        elif line.strip():
+        elif line.strip() and not line.startswith("#"):
             break
         if name == "ElementDataFile":
             return _Text(fields, _listed(value, lines), file.tell())

@@ -13,6 +13,7 @@ References:
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,6 +85,8 @@ _REFUSED_TYPES = {
     2304: "RGBA colors",
 }
 _SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
+_FLAGS = 4  # bytes behind the header, which tell whether there are extensions
+_LEAST_SQUARE = 1e-7  # of nifti1_io: less is what rounding to float32 leaves of a half turn
 _UNITS_MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # metre, millimetre, micrometre; 0 (unknown) counts as mm, as in ITK
 
 
@@ -100,11 +103,13 @@ def read_nifti_header(path: Path) -> VolumeHeader:
     dtype, scale = _number_type(path, fields), _scale(fields)
     check_extent(path, (frames, channels, *shape), value_type(dtype, scale).itemsize)
     with refused_as_file(path):
-        geometry = Geometry(shape, _affine(path, fields))
+        sizes = _sizes(path, fields)
+        geometry = Geometry(shape, _affine(path, fields, sizes))
+        notes = _notes(path, fields, sizes, shape)
     offset = _offset(path, fields)
     start, skip = (0, offset) if packed else (offset, 0)
     storage = Storage((path,), "gzip" if packed else "raw", "tkji" if channels == 1 else "ckji", start, skip=skip)
-    header = VolumeHeader(geometry, frames, channels, dtype, storage, scale)
+    header = VolumeHeader(geometry, frames, channels, dtype, storage, scale, notes=notes)
     check_storage(path, header)
     return header
 
@@ -165,7 +170,8 @@ def _extent(path: Path, dim: NDArray[Any]) -> tuple[int, int, Index]:
         raise VolumeFileError(f"{path} is damaged: its header says {axes} dimensions")
     if axes < 3:
         raise VolumeFileError(f"{path} is {axes}D, a volume is 3D; stack its slices into one volume")
-    i, j, k, frames, channels, *more = (int(n) for n in [*dim[1 : axes + 1], *[1] * (7 - axes)])
+    i, j, k, *rest = (int(n) for n in [*dim[1 : axes + 1], *[1] * (7 - axes)])
+    frames, channels, *more = (n or 1 for n in rest)  # 0 is 1 there, as in nifti1_io
     if max(more) > 1 or (frames > 1 and channels > 1):
         raise VolumeFileError(
             f"{path} is {axes}D {dim[1 : axes + 1].tolist()}, a volume is 3D; save its parts one by one"
@@ -184,9 +190,15 @@ def _number_type(path: Path, fields: Any) -> np.dtype[Any]:
 
 def _offset(path: Path, fields: Any) -> int:
     offset = float(fields["vox_offset"])
+    least = int(fields["size"]) + _FLAGS
     if not 0 <= offset <= 1 << 62:
         raise VolumeFileError(f"{path} is damaged: its header says that the voxels start at byte {offset}")
-    return max(int(fields["size"]), int(offset))
+    if offset < least:
+        raise VolumeFileError(
+            f"{path} says that its voxels start at byte {offset:g}, within its header, and programs read it in "
+            f"different ways; set vox_offset to {least}, or export it again"
+        )
+    return int(offset)
 
 
 def _scale(fields: Any) -> tuple[float, float]:
@@ -194,15 +206,39 @@ def _scale(fields: Any) -> tuple[float, float]:
     return (slope, intercept) if np.isfinite(slope) and slope != 0 and np.isfinite(intercept) else (1.0, 0.0)
 
 
-def _affine(path: Path, fields: Any) -> NDArray[np.float64]:
-    """Index (k, j, i) to RAS mm."""
+def _sizes(path: Path, fields: Any) -> NDArray[np.float64]:
     sizes = fields["pixdim"][1:4].astype(np.float64)
     if not (np.isfinite(sizes) & (sizes > 0)).all():
         raise VolumeFileError(f"{path} has the voxel size {sizes.tolist()} mm; correct pixdim in its header")
+    return np.asarray(sizes)
+
+
+def _affine(path: Path, fields: Any, sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Index (k, j, i) to RAS mm."""
     affine = np.eye(4)
     affine[:3] = _sform(path, fields, sizes) if _prefers_sform(fields) else _qform(fields, sizes)
-    affine[:3] *= _UNITS_MM.get(int(fields["units"]) & 7, 1.0)
+    affine[:3] *= _unit_mm(fields)
     return affine[:, [2, 1, 0, 3]]
+
+
+def _unit_mm(fields: Any) -> float:
+    return _UNITS_MM.get(int(fields["units"]) & 7, 1.0)
+
+
+def _notes(path: Path, fields: Any, sizes: NDArray[np.float64], shape: Index) -> tuple[str, ...]:
+    """Which place was taken, where the file holds two that differ by more than half a voxel somewhere."""
+    if fields["sform_code"] <= 0 or fields["qform_code"] <= 0:
+        return ()
+    corners = np.array([[*corner, 1] for corner in product(*((0, extent - 1) for extent in shape[::-1]))])
+    with np.errstate(all="ignore"):
+        apart = np.linalg.norm(corners @ (fields["sform"].astype(np.float64) - _qform(fields, sizes)).T, axis=1).max()
+    if not np.isfinite(apart) or apart <= sizes.min() / 2:
+        return ()
+    taken, other = ("sform", "qform") if _prefers_sform(fields) else ("qform", "sform")
+    return (
+        f"{path.name} holds two positions that are up to {apart * _unit_mm(fields):.1f} mm apart: that of its {taken} "
+        f"was taken, as 3D Slicer does, and not that of its {other}.",
+    )
 
 
 def _prefers_sform(fields: Any) -> bool:
@@ -231,7 +267,8 @@ def _qform(fields: Any, sizes: NDArray[np.float64]) -> NDArray[np.float64]:
     if fields["qform_code"] <= 0:
         return np.column_stack([np.diag(sizes * (-1, -1, 1)), np.zeros(3)])
     b, c, d = fields["quaternion"].astype(np.float64)
-    a = np.sqrt(max(0.0, 1 - b * b - c * c - d * d))
+    square = 1 - b * b - c * c - d * d
+    a = np.sqrt(square) if square >= _LEAST_SQUARE else 0.0
     a, b, c, d = np.array([a, b, c, d]) / np.linalg.norm([a, b, c, d])
     rotation = np.array(
         [

@@ -48,7 +48,7 @@ def read_volume(path: Path) -> Volume:
             f"{path} is a sequence of {header.frames} frames, a volume has one; save the frame you need as a file"
         )
     (voxels,) = _voxels(path, header)
-    return Volume(voxels, header.geometry, volume_stem(path))
+    return Volume(voxels, header.geometry, volume_stem(path), (*header.notes, *_notes(path, header)))
 
 
 def read_frames(path: Path) -> Iterator[Volume]:
@@ -86,17 +86,18 @@ def read_channels(first: Path, further: Sequence[Path], series: str | None = Non
         ResourceError: It does not fit into memory.
     """
     volume = read_input(first, series)
-    voxels, modalities = [volume.voxels], {volume.modality}
+    voxels, modalities, notes = [volume.voxels], {volume.modality}, volume.notes
     for path in further:
         channel = read_input(path)
         if not channel.geometry.is_close(volume.geometry):
             raise InvalidInputError(f"{path} is not on the grid of {first}; resample it onto that grid first")
         voxels.append(channel.voxels)
         modalities.add(channel.modality)
+        notes += channel.notes
     if not further:
         return volume
     modality = volume.modality if len(modalities) == 1 else ""
-    return replace(volume, voxels=np.concatenate(voxels), modality=modality)
+    return replace(volume, voxels=np.concatenate(voxels), modality=modality, notes=notes)
 
 
 def write_volume(volume: Volume, path: Path) -> None:
@@ -148,6 +149,12 @@ def read_header(path: Path) -> VolumeHeader:
     if name.endswith((".nii", ".nii.gz")):
         return read_nifti_header(path)
     return read_nrrd_header(path) if name.endswith((".nrrd", ".nhdr")) else read_metaimage_header(path)
+
+
+def _notes(path: Path, header: VolumeHeader) -> Iterator[str]:
+    left = stored.bytes_left(header)
+    if left:
+        yield f"{path.name}: {left} bytes follow the voxels; if slices are missing, its header claims too few."
 
 
 def _voxels(path: Path, header: VolumeHeader) -> Iterator[NDArray[Any]]:

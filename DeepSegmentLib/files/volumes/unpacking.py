@@ -25,7 +25,6 @@ except ModuleNotFoundError:  # 3D Slicer before its packages are installed
 
 _PACKED = 1 << 18
 _UNPACKED = 1 << 20
-_MOST_SPARE = 1 << 20  # bytes behind the voxels, which writers that fill blocks leave
 _MOST_IDLE = 1 << 21  # packed bytes that give nothing: names, comments and empty members
 
 
@@ -74,12 +73,14 @@ class UnpackedBytes:
         file: At the first packed byte; not closed here.
         packing: `gzip`, `bzip2`, or `zlib`, which may be gzip too and of which nothing may be left.
         packed_bytes: Length of the packed bytes, where it is known.
+        spare: Unpacked bytes that may be left at most.
     """
 
-    def __init__(self, file: IO[bytes], packing: str, packed_bytes: int | None = None) -> None:
+    def __init__(self, file: IO[bytes], packing: str, packed_bytes: int | None = None, spare: int = 0) -> None:
         self._file = file
         self._packing = packing
         self._left = packed_bytes
+        self._most_spare = spare
         self._member = self._new_member()
         self._rest = b""
         self._idle = 0
@@ -108,7 +109,7 @@ class UnpackedBytes:
         spare = 0
         while part := self._next(_PACKED):
             spare += len(part)
-            if spare > _MOST_SPARE or self._packing == "zlib":
+            if spare > self._most_spare or self._packing == "zlib":
                 raise DamagedError("more bytes follow than its voxels need")
         if self._packing == "zlib" and (self._rest or self._left or self._file.read(1)):
             raise DamagedError("more bytes follow than its voxels need")

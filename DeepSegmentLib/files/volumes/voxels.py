@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .header import VolumeHeader
 
+_SPARE = 512  # bytes behind the voxels, which writers that fill blocks leave
 _BLOCK = 1 << 18  # numbers that are scaled at once
 _CHUNK = 1 << 20
 # CIFTI has the longest extensions that we know of, some ten million bytes.
@@ -56,6 +57,22 @@ def check_storage(path: Path, header: VolumeHeader) -> None:
                 f"{path} is cut off: {left} {'packed ' * packed}bytes of voxels cannot hold the {least} that its "
                 "header claims; copy it again from its source"
             )
+
+
+def bytes_left(header: VolumeHeader) -> int:
+    """How many bytes follow the voxels of plain files, where they may be slices that the header does not claim; else 0.
+
+    Packed files are checked when they are read.
+
+    Raises:
+        VolumeFileError: A file is missing.
+    """
+    storage = header.storage
+    if storage.packing != "raw" or storage.skip < 0 or storage.lines:
+        return 0
+    needed = storage.start + storage.skip + _least_bytes(header)
+    left = max(_size(file) - needed for file in storage.files)
+    return left if left > _most_spare(header) else 0
 
 
 def read_frames(path: Path, header: VolumeHeader) -> Iterator[NDArray[Any]]:
@@ -218,7 +235,17 @@ def _source(file: IO[bytes], header: VolumeHeader) -> ByteSource:
         return TextNumbers(file, header.dtype)
     if storage.packing == "hex":
         return HexBytes(file)
-    return UnpackedBytes(file, storage.packing, storage.packed_bytes)
+    return UnpackedBytes(file, storage.packing, storage.packed_bytes, _most_spare(header))
+
+
+def _most_spare(header: VolumeHeader) -> int:
+    """Bytes that may follow the voxels; whole slices show that the header claims too few."""
+    return max(_SPARE, _slice_bytes(header) - 1)
+
+
+def _slice_bytes(header: VolumeHeader) -> int:
+    _, rows, columns = header.geometry.shape
+    return rows * columns * header.channels * header.dtype.itemsize
 
 
 def _pass_over(source: ByteSource, count: int) -> None:

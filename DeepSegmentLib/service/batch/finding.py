@@ -144,7 +144,7 @@ class _Search:
 
     def _add_series(self, folder: Path, series: Sequence[SeriesInfo]) -> None:
         name = self._name(folder)
-        if len(series) == 1:
+        if len(series) == 1 or sum(each.makes_volume for each in series) == 1:  # which is then chosen on reading
             stem = volume_stem(self._source.absolute()) if name == "." else name
             self._inputs.append(Found(folder, name, stem))
             return

@@ -204,6 +204,27 @@ def test_each_slice_has_its_own_slope(tmp_path):
     assert volume.voxels.dtype == np.float32
 
 
+@pytest.mark.parametrize("overviews", [1, 2])
+def test_series_that_make_no_volume_need_no_choice(tmp_path, overviews):
+    _series(tmp_path, [0.0, 3.0, 6.0])
+    for n in range(overviews):
+        _write_slice(
+            tmp_path / f"scout{n}", z=n, uid="5.5", axes=(1, 0, 0, 0, 0, -1), ImageType=["A", "B", "LOCALIZER"]
+        )
+    volume = read_series(tmp_path)
+    assert volume.geometry.shape == (3, 8, 8)
+    assert "series 5.5" in volume.notes[0]
+    assert {path.name for path in series_files(tmp_path)} == {"000.dcm", "001.dcm", "002.dcm"}
+
+
+@pytest.mark.parametrize("lost", ["RescaleSlope", "RescaleIntercept"])
+def test_a_slice_without_the_units_of_the_others_is_refused(tmp_path, lost):
+    _series(tmp_path, [0.0, 3.0, 6.0])
+    _write_slice(tmp_path / "last.dcm", z=9.0, **{lost: None})
+    with pytest.raises(VolumeFileError, match=r"last\.dcm lacks the rescale"):
+        read_series(tmp_path)
+
+
 def test_positions_rounded_to_a_tenth_are_even(tmp_path):
     _series(tmp_path, [round(n * 0.625, 1) for n in range(40)])
     assert read_series(tmp_path).geometry.spacing_mm[0] == pytest.approx(0.625, abs=0.002)
@@ -229,6 +250,17 @@ def test_a_segmentation_beside_its_series_is_passed_over(tmp_path, shared_data):
     shutil.copy(shared_data / "dicom_seg" / "liver.dcm", tmp_path)
     (series,) = list_series(tmp_path)
     assert (series.modality, series.slices, series.size) == ("CT", 3, (512, 512))
+
+
+def test_a_slice_at_the_end_that_is_no_dicom_any_more_is_told(tmp_path):
+    _series(tmp_path, [0.0, 3.0, 6.0, 9.0])
+    (tmp_path / "003.dcm").write_bytes(b"")
+    (tmp_path / "._002.dcm").write_bytes(b"what macOS writes beside it")
+    (tmp_path / "read.me").write_bytes(b"hello")
+    volume = read_series(tmp_path)
+    assert len(volume.voxels[0]) == 3
+    (note,) = volume.notes
+    assert "(1: 003.dcm)" in note
 
 
 def test_descriptions_are_read_in_their_character_set(tmp_path):

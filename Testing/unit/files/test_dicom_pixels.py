@@ -168,6 +168,17 @@ def test_colours_are_refused(tmp_path, change):
         read_series(tmp_path)
 
 
+def test_one_number_a_pixel_is_gray_where_nothing_else_is_said(tmp_path):
+    write_slices(tmp_path, PhotometricInterpretation=None)
+    assert read_series(tmp_path).voxels[0, :, 0, 0].tolist() == [0, 1, 2, 3]
+
+
+def test_a_slope_of_0_is_refused(tmp_path):
+    write_slices(tmp_path, RescaleSlope=0)
+    with pytest.raises(VolumeFileError, match="slope is 0"):
+        read_series(tmp_path)
+
+
 def _compressed(path, stream, syntax, **more):
     """A slice whose pixels are a given codestream."""
     document = dcmread(path)

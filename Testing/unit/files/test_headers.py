@@ -118,6 +118,14 @@ def test_written_numbers_of_metaimage(tmp_path):
     assert read_volume(path).voxels.tobytes() == VOXELS
 
 
+def test_comments_of_metaimage_are_passed_over(tmp_path):
+    path = tmp_path / "a.mha"
+    path.write_bytes(
+        f"# made by hand\n{META}ElementType = MET_UCHAR\n# here: x\nElementDataFile = LOCAL\n".encode() + VOXELS
+    )
+    assert read_volume(path).voxels.tobytes() == VOXELS
+
+
 def test_texts_that_are_no_utf_8_become_replacement_characters(tmp_path):
     path = _nrrd(tmp_path, "caf\udce9:=\udcff\0\\n\\\\n\nb:=1\nb:=2\n")
     metadata = read_nrrd_header(path).metadata

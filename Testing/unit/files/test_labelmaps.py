@@ -4,6 +4,7 @@ import json
 import os
 import time
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -152,6 +153,47 @@ def test_whole_floats_are_labels(tmp_path):
     label_map = read_labelmap(tmp_path / "a.nii.gz")
     assert label_map.layers.dtype == np.uint8
     assert [(each.name, each.value) for each in label_map.segments] == [("label 3", 3)]
+
+
+@pytest.mark.parametrize(("kind", "most"), [("i2", 100), ("u2", 2035), ("u1", 7)])
+def test_labels_that_nibabel_scaled_are_whole_again(tmp_path, kind, most):
+    """Of floats saved as integers, nibabel makes a slope and an intercept, which leave 5.99985 of a 6."""
+    labels = np.random.default_rng(0).integers(0, most + 1, (6, 7, 8)).astype(float)
+    labels[0, 0, :2] = 0, most
+    image = nibabel.Nifti1Image(labels, np.eye(4))
+    image.set_data_dtype(kind)
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    assert not np.array_equal(nibabel.load(tmp_path / "a.nii.gz").get_fdata(), labels)
+    assert np.array_equal(read_labelmap(tmp_path / "a.nii.gz").layers[0].T, labels)
+
+
+@pytest.mark.parametrize("wrong", [0.97, 2.5, -0.03, 65535.03])
+def test_fractions_are_no_labels(tmp_path, wrong):
+    voxels = np.full((2, 2, 2), 3.0)
+    voxels[1, 1, 1] = wrong
+    sitk.WriteImage(sitk.GetImageFromArray(voxels), str(tmp_path / "a.nii.gz"))
+    with pytest.raises(VolumeFileError, match="labels are whole numbers"):
+        read_labelmap(tmp_path / "a.nii.gz")
+
+
+def _described(path, pairs):
+    """A `.seg.nrrd` of shorts with the values 0, 1, 0 and words of segments."""
+    header = "NRRD0004\ntype: short\ndimension: 3\nsizes: 1 1 3\nendian: little\nencoding: raw\n"
+    words = "".join(f"{key}:={value}\n" for key, value in pairs.items())
+    path.write_bytes(f"{header}{words}\n".encode() + np.array([0, 1, 0], "<i2").tobytes())
+    return path
+
+
+def test_segments_may_be_numbered_from_anywhere(tmp_path):
+    pairs = {"Segment3_ID": "x", "Segment3_Name": "liver", "Segment3_Color": "1 0 0", "Segment3_LabelValue": "1"}
+    assert [each.name for each in read_labelmap(_described(tmp_path / "a.seg.nrrd", pairs)).segments] == ["liver"]
+
+
+def test_an_empty_segment_may_have_a_value_that_needs_16_bits(tmp_path):
+    pairs = {"Segment0_ID": "x", "Segment0_Name": "liver", "Segment0_Color": "1 0 0", "Segment0_LabelValue": "820"}
+    label_map = read_labelmap(_described(tmp_path / "a.seg.nrrd", pairs))
+    assert label_map.segments[0].value == 820
+    assert label_map.layers.dtype == np.uint16
 
 
 def test_unnamed_segments_differ_in_color(tmp_path):

@@ -66,6 +66,7 @@ class TestJson:
 
     def test_what_is_read(self):
         assert parse_json('{"a": [1, 2.5, null], "b": {"ä": true}}') == {"a": [1, 2.5, None], "b": {"ä": True}}
+        assert parse_json(b"\xef\xbb\xbf[1]") == [1]
         assert parse_json("[" * 100 + "]" * 100)
 
 

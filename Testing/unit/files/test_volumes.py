@@ -162,6 +162,45 @@ def test_nifti_lies_where_itk_puts_it(tmp_path, order, codes, sform, turn):
         assert np.allclose(volume.geometry.index_to_ras(index[::-1]), ras, atol=1e-4)
 
 
+@pytest.mark.parametrize("quaternion", [(0, 0.70710677, 0.70710677), (0.5, 0.5, 0.70710677), (1, 0, 0)])
+def test_half_turns_are_whole(tmp_path, quaternion):
+    """What float32 leaves of the root of 1 - b^2 - c^2 - d^2 is no turn, as nifti1_io has it."""
+    path = _nifti(tmp_path / "a.nii", codes=(1, 0), quaternion=quaternion, pixdim=(1, 2, 3, 4))
+    direction = np.reshape(sitk.ReadImage(str(path)).GetDirection(), (3, 3))
+    assert np.allclose(np.reshape(read_volume(path).geometry.to_itk()[2], (3, 3)), direction, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("codes", "moved", "told"),
+    [((1, 1), 0.9, ()), ((1, 1), 3.0, "its sform was taken"), ((1, 2), 3.0, "its qform was taken"), ((0, 2), 3.0, ())],
+)
+def test_two_places_are_told_of(tmp_path, codes, moved, told):
+    """Codes are those of qform and sform; nibabel takes the sform whatever its code."""
+    sform = np.column_stack([np.diag([2.0, 3, 4]), [7 + moved, 8, 9]])
+    notes = read_volume(_nifti(tmp_path / "a.nii", codes=codes, sform=sform)).notes
+    assert told in notes[0] if told else notes == ()
+
+
+@pytest.mark.parametrize("offset", [0, 348, 351.5])
+def test_voxels_within_the_header_are_refused(tmp_path, offset):
+    """ITK takes the flags of extensions for voxels, nibabel the header or nothing."""
+    path = _nifti(tmp_path / "a.nii")
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<f", content, 108, offset)
+    path.write_bytes(content)
+    with pytest.raises(VolumeFileError, match="vox_offset to 352"):
+        read_volume(path)
+
+
+def test_an_axis_beyond_space_may_be_0_long(tmp_path):
+    path = _nifti(tmp_path / "a.nii")
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<h", content, 40, 4)
+    struct.pack_into("<h", content, 48, 0)
+    path.write_bytes(content)
+    assert np.array_equal(read_volume(path).voxels[0], sitk.GetArrayFromImage(sitk.ReadImage(str(path))))
+
+
 def test_a_sheared_sform_is_kept_where_it_is_the_only_one(tmp_path):
     sheared = STRAIGHT.copy()
     sheared[0, 2] = 0.5

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 from DeepSegmentLib.errors import Cancelled, InvalidInputError, VolumeFileError
+from DeepSegmentLib.files.dicom import series_files
 from DeepSegmentLib.files.leftovers import hidden_beside, sweep
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, read_provenance, write_segmentation
 from DeepSegmentLib.files.stamp import input_stamp
@@ -107,6 +108,14 @@ class TestFinding:
         assert inputs["two/series-1"].series != inputs["two/series-2"].series
         assert not any(each.error for each in inputs.values())
         assert [each.stem for each in inputs.values()] == ["a", "s/b", "s/one", "s/t/c", "two/series-1", "two/series-2"]
+
+    def test_overviews_are_no_cases_of_their_own(self, tmp_path):
+        (tmp_path / "one").mkdir()
+        slices = [path.rename(path.with_suffix(".slice")) for path in write_slices(tmp_path / "one")]
+        write_slices(tmp_path / "one", slices=2, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+        (only,) = found(tmp_path).values()
+        assert (only.name, only.stem, only.series) == ("one", "one", None)
+        assert set(series_files(only.path)) == set(slices)
 
     def test_results_are_no_inputs(self, tmp_path, model):
         write_head(tmp_path / "a.nii.gz")
