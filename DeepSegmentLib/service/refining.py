@@ -198,11 +198,13 @@ def _check_request(request: CorrectRequest) -> None:
     table = request.labels and label_table_path(request.labels)
     resumed = request.journal if request.resume else None
     inputs = inputs_of([request.image, request.labels], [table, request.prompts, resumed])
-    check_outputs(segmentation_outputs(request.output), inputs, replace=request.replace)
+    outputs = segmentation_outputs(request.output)
+    check_outputs(outputs, inputs, replace=request.replace)
     if request.journal is not None and not request.resume:
-        check_new_folder(request.journal, inputs, instead=", or go on with the journal in it (--resume)")
         if request.journal.resolve() in (request.output.resolve(), *request.output.resolve().parents):
             raise InvalidInputError(f"{request.output} lies in the journal {request.journal}; write it beside")
+        told = ", or go on with the journal in it (--resume)"
+        check_new_folder(request.journal, inputs, beside=outputs, instead=told)
 
 
 _Outcome = tuple["LabelMap", "Mapping[str, str]", list[dict[str, Any]]]
