@@ -42,14 +42,17 @@ def evaluate_files(
         Cases and summary, see `scores_to_json`.
 
     Raises:
-        InvalidInputError: A prediction is missing, there are several of one name, grids differ, or an output is an input or exists.
+        InvalidInputError: A prediction is missing, there are several of one name, grids differ, or an output is an
+            input or exists.
         VolumeFileError: A file cannot be read or written.
     """
     pairs = _pairs(reference, prediction)
     outputs = [Output(path, (ending,)) for path, ending in ((csv, ".csv"), (report, ".json")) if path]
-    check_outputs(outputs, inputs_of([path for _, *both in pairs for path in both], _tables(pairs)), replace=replace)
+    inputs = inputs_of([path for _, *both in pairs for path in both], _tables(pairs))
+    check_outputs(outputs, inputs, replace=replace)
     cases = [CaseScores(name, evaluate(read_labelmap(a), read_labelmap(b), tolerance_mm)) for name, a, b in pairs]
     scores = scores_to_json(cases)
+    check_outputs(outputs, inputs, replace=replace)  # again: it took a while, and others work too
     if csv is not None:
         write_text(csv, scores_to_csv(cases))
     if report is not None:

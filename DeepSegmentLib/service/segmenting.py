@@ -201,6 +201,7 @@ def segment_file(
     )
     run = replace(run, notes=(*volume.notes, *run.notes))
     clock.lap("segment")
+    check_request(request)  # again: it took a while, and others work too
     outputs = _write_outputs(request, run, volume, stamp)
     clock.lap("write")
     report = _report(request, run, volume) | {

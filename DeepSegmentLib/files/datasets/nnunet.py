@@ -23,7 +23,7 @@ import numpy as np
 
 from DeepSegmentLib.data import Volume
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
-from DeepSegmentLib.files.atomic import folder_of, write_text
+from DeepSegmentLib.files.atomic import called, folder_of, write_text
 from DeepSegmentLib.files.checks import check_finite
 from DeepSegmentLib.files.leftovers import hidden_folder
 from DeepSegmentLib.files.lock import exclusive
@@ -205,7 +205,8 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     try:
         with folder_of(folder), hidden_folder(folder) as fresh:
             fresh.mkdir()
-            yield fresh
+            with called(fresh, folder):
+                yield fresh
             if folder.is_dir():
                 folder.rmdir()  # an empty one; Windows does not rename over it
             fresh.rename(folder)

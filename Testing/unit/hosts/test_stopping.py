@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from batch_examples import Command, leftovers, write_head, write_model
@@ -70,7 +71,7 @@ def test_a_command_that_is_terminated_leaves_nothing_half_written(tmp_path):
     assert not leftovers(tmp_path / "out")
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("streams", ["2>/dev/full", "2>&-", ">&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("many", [True, False])
 def test_streams_that_cannot_be_written_lose_no_result(tmp_path, streams, many):
