@@ -70,15 +70,19 @@ class Command:
     def start(self) -> subprocess.Popen[str]:
         """The running command, whose lines can be read from its standard output."""
         paths = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
-        command = [sys.executable, "-m", "DeepSegmentLib.hosts.cli", "segment", self.source, self.target]
         return subprocess.Popen(
-            [*command, "--model", self.model, "--skip-existing", "--device", "cpu"],
+            self.arguments(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
         )
+
+    def arguments(self) -> list[str | Path]:
+        """Of the process."""
+        command = [sys.executable, "-m", "DeepSegmentLib.hosts.cli", "segment", self.source, self.target]
+        return [*command, "--model", self.model, "--skip-existing", "--device", "cpu"]
 
     def run(self) -> tuple[int, str]:
         """Exit code and lines of an undisturbed run."""

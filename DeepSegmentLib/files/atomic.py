@@ -114,6 +114,15 @@ def _named(error: VolumeFileError, fresh: Sequence[Path], paths: Sequence[Path])
     return VolumeFileError(text)
 
 
+@contextmanager
+def called(fresh: Path, path: Path) -> Iterator[None]:
+    """Let errors of the block name `path`, which the user knows, instead of the hidden `fresh`."""
+    try:
+        yield
+    except VolumeFileError as error:
+        raise _named(error, [fresh], [path]) from error
+
+
 def reason(error: Exception) -> str:
     """What the system says is wrong, without its number and file name."""
     return getattr(error, "strerror", None) or getattr(error, "reason", None) or str(error)

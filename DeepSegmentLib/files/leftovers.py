@@ -1,4 +1,4 @@
-"""Hidden names of files that are not finished, and their removal when their writer is gone."""
+"""Hidden names of files and folders that are not finished, and their removal when their writer is gone."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import hashlib
 import os
 import platform
 import re
+import shutil
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _HIDDEN = re.compile(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}(\..*)?")
@@ -26,6 +28,17 @@ def hidden_beside(path: Path, ending: str) -> Path:
     return fresh
 
 
+@contextmanager
+def hidden_folder(path: Path) -> Iterator[Path]:
+    """A hidden name beside `path` for a folder, to fill and rename; what has the name at the end is removed."""
+    fresh = hidden_beside(path, "")
+    try:
+        yield fresh
+    finally:
+        _remove(fresh)
+        forget(fresh)
+
+
 def forget(path: Path) -> None:
     """A hidden name of this process is no more."""
     _made.discard(path)
@@ -34,8 +47,7 @@ def forget(path: Path) -> None:
 def discard() -> None:
     """Remove what this process left half-written, before it ends in the middle of its work."""
     for path in tuple(_made):
-        with suppress(OSError):
-            path.unlink()
+        _remove(path)
 
 
 def sweep(folder: Path) -> None:
@@ -44,8 +56,16 @@ def sweep(folder: Path) -> None:
         for entry in entries:
             found = _HIDDEN.fullmatch(entry.name)
             if found and found[1] == place() and not is_running(int(found[2])):
-                with suppress(OSError):
-                    os.unlink(entry.path)  # noqa: PTH108 - an entry is no Path
+                _remove(folder / entry.name)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; a link alone."""
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
 
 
 def place() -> str:

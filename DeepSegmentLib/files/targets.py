@@ -18,6 +18,7 @@ from uuid import uuid4
 from DeepSegmentLib.errors import InvalidInputError, ResourceError, VolumeFileError
 
 from .atomic import check_target, reason
+from .leftovers import sweep
 from .opening import is_folder, open_file
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def inputs_of(volumes: Sequence[Path | None], further: Sequence[Path | None] = (
     for path in given:
         _check_name(path, "read")
     files = [path for path in given if not is_folder(path)]
-    detached = [data for path in files if path in volumes for data in _detached(path)]
+    images = set(volumes)
+    detached = [data for path in files if path in images for data in _detached(path)]
     return Inputs((*files, *detached), tuple(path for path in given if is_folder(path)))
 
 
@@ -117,19 +119,21 @@ def check_no_inputs(paths: Sequence[Path], inputs: Inputs) -> None:
             raise InvalidInputError(f"{written} is an input of this command{told}; write to another name")
 
 
-def check_new_folder(folder: Path, inputs: Inputs, *, instead: str = "") -> None:
+def check_new_folder(folder: Path, inputs: Inputs, *, beside: Sequence[Output] = (), instead: str = "") -> None:
     """Check a folder that is going to be made, before any work.
 
     Args:
         folder: Where it will be.
         inputs: What is read.
+        beside: Files that the same command is going to write; none of them may have its name, or lie in it.
         instead: What the user may do where it is there already, besides choosing another name.
 
     Raises:
-        InvalidInputError: It lies in a folder that is read as a whole, or holds something already.
+        InvalidInputError: It lies in a folder that is read as a whole, holds something already, or is an output.
         VolumeFileError: It is no folder, or cannot be made.
     """
     check_no_inputs([folder], inputs)
+    _check_distinct([folder, *(output.path for output in beside)])
     if os.path.lexists(folder) and not (is_folder(folder) and next(folder.iterdir(), None) is None):
         raise InvalidInputError(f"{folder} is there and not empty; choose another name{instead}")
     _check_places([folder])
@@ -211,13 +215,17 @@ def _standing(path: Path) -> Path:
 
 
 def _check_places(paths: Sequence[Path]) -> None:
-    """Check that names are not too long and that their folders can be made and written."""
+    """Check that names are not too long and that their folders can be made and written.
+
+    What killed runs left half-written there goes.
+    """
     for path in paths:
         folder = _standing(path)
         for part in (*_resolved(path.parent).relative_to(folder).parts, path.name):
             _check_name(folder / part, "written")
     for folder in dict.fromkeys(_standing(path) for path in paths):
         _check_writable(folder)
+        sweep(folder)
 
 
 def _check_name(path: Path, doing: str) -> None:

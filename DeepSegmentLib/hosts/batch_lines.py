@@ -22,17 +22,17 @@ class BatchLines:
     """Writes the lines; a pipe that is closed at the other end, or a full disk, silences them and stops nothing.
 
     Args:
-        stream: Gets the lines.
+        stream: Gets the lines; None where it is closed.
         bar: Is shown between them, on a terminal only: elsewhere the lines tell the progress.
     """
 
-    def __init__(self, stream: TextIO, bar: ProgressBar) -> None:
+    def __init__(self, stream: TextIO | None, bar: ProgressBar) -> None:
         self._stream, self._bar = stream, bar
         self._total, self._told = 0, 0
 
     def show(self, event: Progress) -> None:
         """Move the bar."""
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             self._bar(event)
 
     def begin(self, total: int, results: int) -> None:
@@ -61,6 +61,8 @@ class BatchLines:
 
     def _write(self, line: str) -> None:
         self._bar.clear()
+        if self._stream is None:
+            return
         encoding = self._stream.encoding or "utf-8"
         try:
             self._stream.write(plain(line).encode(encoding, "backslashreplace").decode(encoding) + "\n")

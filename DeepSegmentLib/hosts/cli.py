@@ -17,6 +17,7 @@ from .correct_options import add_correct_options, correct, describe
 from .export_options import add_export_options, export
 from .faults import as_error
 from .segment_options import add_segment_options, segment
+from .stopping import StopSignal, stoppable
 from .terminal import Parser, complain, finish, plain, say
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 _EXIT_CODES = """exit codes:
   0 done   1 other error   2 wrong option or value   3 file cannot be read or written
-  4 model missing or damaged   5 package missing   6 memory, disk or device   130 stopped
-  141 nobody reads the output
+  4 model missing or damaged   5 package missing   6 memory, disk or device
+  130 stopped (Ctrl-C; 143 by SIGTERM, 129 by SIGHUP)   141 nobody reads the output
 
 DEEPSEGMENT_TRACEBACK=1 in the environment shows where an unexpected error happened."""
 _READER_GONE = 141  # as shells show a process that ended by SIGPIPE
@@ -52,15 +53,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        code: int = options.run(options)
-    except KeyboardInterrupt:
+        with stoppable():
+            code: int = options.run(options)
+    except KeyboardInterrupt as stop:
         complain("\ndeepsegment: stopped; nothing half-written is left\n")
-        return Cancelled.exit_code
+        return stop.exit_code if isinstance(stop, StopSignal) else Cancelled.exit_code
     except BrokenPipeError:
         raise
     except Exception as error:
         told = as_error(error, _doing(options))
-        complain(f"\ndeepsegment: {plain(str(told))}\n")
+        # Lists, as of the series of a folder, have lines of their own; a line break in a name is shown.
+        complain("\ndeepsegment: " + "\n  ".join(map(plain, str(told).split("\n  "))) + "\n")
         return told.exit_code
     return code
 

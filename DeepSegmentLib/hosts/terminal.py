@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import unicodedata
 from argparse import ArgumentParser
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from DeepSegmentLib.errors import ResourceError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from DeepSegmentLib.data import Progress
 
 _BAR = 28
+_COLUMNS = 200  # where the terminal does not say how wide it is
 
 
 _SHOWN = "\u200c\u200d"  # joiners, which some scripts need; they move nothing
@@ -47,8 +49,9 @@ def say(text: str) -> None:
 
 
 def complain(text: str) -> None:
-    """As `say`, to the standard error stream."""
-    _write(text, sys.stderr)
+    """As `say`, to the standard error stream; that nobody can read it stops nothing, the exit code tells it too."""
+    with suppress(OSError, ResourceError):
+        _write(text, sys.stderr)
 
 
 def finish() -> None:
@@ -88,13 +91,13 @@ class Parser(ArgumentParser):
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if message:
-            _write(message, file or sys.stderr)
+            (complain if file in (None, sys.stderr) else say)(message)
 
 
 class ProgressBar:
     """One line that is rewritten on a terminal; one line a stage elsewhere.
 
-    Usable as a progress callback. `close` ends the line.
+    Usable as a progress callback; a stream that cannot be written stops no work. `close` ends the line.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -113,14 +116,24 @@ class ProgressBar:
             self._write(f"{plain(event.stage)} ...\n")
 
     def _draw(self, line: str) -> None:
+        line = line[: self._columns() - 1]  # one that goes on in the next row could not be rewritten
         self._write("\r" + line.ljust(self._width))
         self._width = len(line)
+
+    def _columns(self) -> int:
+        try:
+            return max(2, os.get_terminal_size(self._stream.fileno()).columns) if self._stream else _COLUMNS
+        except (OSError, ValueError, AttributeError):  # a stream that only says that it is a terminal
+            return _COLUMNS
 
     def _write(self, text: str) -> None:
         if self._stream is not None:
             encoding = self._stream.encoding or "utf-8"
-            self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-            self._stream.flush()
+            try:
+                self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+                self._stream.flush()
+            except OSError:
+                self._stream = None
 
     def clear(self) -> None:
         """Wipe the line, to write others in its place."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import DeepSegmentLib
 from DeepSegmentLib.errors import InvalidInputError, ModelError
+from DeepSegmentLib.files.leftovers import hidden_folder
 from DeepSegmentLib.files.models import (
     SPEC_FILE,
     copy_model,
@@ -133,15 +132,12 @@ def add_model(source: Path) -> ModelEntry:
         MissingPackageError: torch is not installed.
     """
     root = user_models_folder()
-    arrival = root / f".arrival-{uuid4().hex[:8]}"
-    check_new_folder(arrival, inputs_of([], [source]))
-    try:
+    with hidden_folder(root / "arrival") as arrival:
+        check_new_folder(arrival, inputs_of([], [source]))
         _bring(source, arrival)
         name = load_model(arrival, "cpu").spec.name
         _check_free(name)
         _move(arrival, root / name)
-    finally:
-        shutil.rmtree(arrival, ignore_errors=True)
     return _entry(root / name, bundled=False)
 
 
@@ -160,11 +156,8 @@ def remove_model(name: str) -> None:
         bundled = any(entry.name == name for entry in entries)
         raise ModelError(f"model {name!r} came with DeepSegment and stays" if bundled else _unknown(name, entries))
     # Out of the list in one step, then gone file by file.
-    doomed = matches[0].path.with_name(f".removed-{uuid4().hex[:8]}")
-    _move(matches[0].path, doomed)
-    if doomed.is_symlink():
-        doomed.unlink()
-    shutil.rmtree(doomed, ignore_errors=True)
+    with hidden_folder(matches[0].path) as doomed:
+        _move(matches[0].path, doomed)
 
 
 def verify(name_or_path: str | Path) -> ModelEntry:

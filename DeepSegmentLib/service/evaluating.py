@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.evaluation import CaseScores, evaluate, scores_to_csv, scores_to_json
 from DeepSegmentLib.files.atomic import write_text
 from DeepSegmentLib.files.opening import is_folder
@@ -14,7 +16,7 @@ from DeepSegmentLib.files.targets import Output, check_outputs, inputs_of
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES, volume_stem
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 
 def evaluate_files(
@@ -30,7 +32,7 @@ def evaluate_files(
 
     Args:
         reference: Labelmap or .seg.nrrd, or a folder of them.
-        prediction: Likewise; in folders, files of one name (without the suffix) belong together.
+        prediction: Likewise; in folders and below, files of one name (without the suffix) belong together.
         tolerance_mm: Of the normalised surface Dice.
         csv: Where to write the scores as CSV, or None.
         report: Where to write them as JSON, or None.
@@ -40,14 +42,17 @@ def evaluate_files(
         Cases and summary, see `scores_to_json`.
 
     Raises:
-        InvalidInputError: A prediction is missing, grids differ, or an output is an input or exists.
+        InvalidInputError: A prediction is missing, there are several of one name, grids differ, or an output is an
+            input or exists.
         VolumeFileError: A file cannot be read or written.
     """
     pairs = _pairs(reference, prediction)
     outputs = [Output(path, (ending,)) for path, ending in ((csv, ".csv"), (report, ".json")) if path]
-    check_outputs(outputs, inputs_of([path for _, *both in pairs for path in both], _tables(pairs)), replace=replace)
+    inputs = inputs_of([path for _, *both in pairs for path in both], _tables(pairs))
+    check_outputs(outputs, inputs, replace=replace)
     cases = [CaseScores(name, evaluate(read_labelmap(a), read_labelmap(b), tolerance_mm)) for name, a, b in pairs]
     scores = scores_to_json(cases)
+    check_outputs(outputs, inputs, replace=replace)  # again: it took a while, and others work too
     if csv is not None:
         write_text(csv, scores_to_csv(cases))
     if report is not None:
@@ -60,20 +65,41 @@ def _pairs(reference: Path, prediction: Path) -> list[tuple[str, Path, Path]]:
         return [(volume_stem(reference), reference, prediction)]
     if not is_folder(prediction):
         raise InvalidInputError(f"{prediction} must be a folder, because {reference} is one")
-    predictions = _labelmaps(prediction)
-    missing = [name for name in _labelmaps(reference) if name not in predictions]
-    if missing:
-        raise InvalidInputError(f"{prediction} holds no prediction for {', '.join(missing[:5])}")
-    pairs = [(name, path, predictions[name]) for name, path in _labelmaps(reference).items()]
-    if not pairs:
+    references, predictions = _labelmaps(reference), _labelmaps(prediction)
+    if not references:
         raise InvalidInputError(f"{reference} holds no labelmaps; known: {', '.join(VOLUME_SUFFIXES)}")
-    return pairs
+    missing = [name for name in references if name not in predictions]
+    if missing:
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise InvalidInputError(f"{prediction} holds no prediction for {', '.join(missing[:5])}{more}")
+    return [(name, _only(references[name]), _only(predictions[name])) for name in references]
 
 
 def _tables(pairs: list[tuple[str, Path, Path]]) -> list[Path]:
     return [label_table_path(path) for _, *both in pairs for path in both]
 
 
-def _labelmaps(folder: Path) -> dict[str, Path]:
-    paths = sorted(path for path in folder.iterdir() if path.name.lower().endswith(VOLUME_SUFFIXES))
-    return {volume_stem(path): path for path in paths}
+def _labelmaps(folder: Path) -> dict[str, list[Path]]:
+    """The volume files in a folder and below by their names without suffix, as batches name results; none hidden."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(_visible_files(folder), key=lambda path: path.relative_to(folder).parts):
+        if path.name.lower().endswith(VOLUME_SUFFIXES):
+            found.setdefault((path.parent.relative_to(folder) / volume_stem(path)).as_posix(), []).append(path)
+    return found
+
+
+def _visible_files(folder: Path) -> Iterator[Path]:
+    for where, below, names in os.walk(folder, onerror=_raise):
+        below[:] = [name for name in below if not name.startswith(".")]
+        yield from (Path(where, name) for name in names if not name.startswith("."))
+
+
+def _raise(error: OSError) -> None:
+    raise VolumeFileError(f"{error.filename} cannot be read: {error.strerror or error}; check its rights") from error
+
+
+def _only(paths: list[Path]) -> Path:
+    if len(paths) > 1:
+        told = ", ".join(path.name for path in paths)
+        raise InvalidInputError(f"{paths[0].parent} holds several labelmaps of one name: {told}; keep one of them")
+    return paths[0]

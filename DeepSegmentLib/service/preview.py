@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 from scipy import ndimage
 from skimage.measure import find_contours
 
 from DeepSegmentLib.data.geometry import bounding_box
+from DeepSegmentLib.errors import DeepSegmentError
+from DeepSegmentLib.files.opening import open_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from DeepSegmentLib.data import LabelMap, Segment, Volume
@@ -27,6 +32,7 @@ _MOST_LETTERS = 100  # of the title; of a name, what its column holds
 _MOST_SAMPLES = 1 << 22  # voxels that the window of grey values is taken from
 _FILL = 0.28  # opacity of the segments
 _INK, _PAPER = (235, 235, 235), (16, 18, 22)
+_ORIGIN = ("Software", "DeepSegment")
 _VIEWS = (("axial", 0, "RLAP"), ("coronal", 1, "RLSI"), ("sagittal", 2, "APSI"))
 
 
@@ -54,6 +60,22 @@ def draw_preview(volume: Volume, label_map: LabelMap, *, title: str) -> Image.Im
         panels.append(_framed(_panel(_to_bytes(plane, window), labels, label_map.segments, size)))
         _annotate(panels[-1], name, letters)
     return _sheet(panels, _legend(label_map), _plain(title, _MOST_LETTERS))
+
+
+def mark_of_origin() -> PngInfo:
+    """Says in a picture's file what made it, and nothing of what it shows; see `is_preview`."""
+    info = PngInfo()
+    info.add_text(*_ORIGIN)
+    return info
+
+
+def is_preview(path: Path) -> bool:
+    """Whether a file is a picture that was written with `mark_of_origin`."""
+    try:
+        with open_file(path) as file, Image.open(file, formats=["PNG"]) as picture:
+            return picture.info.get(_ORIGIN[0]) == _ORIGIN[1]
+    except (OSError, ValueError, SyntaxError, DeepSegmentError):  # Pillow raises all of them for damaged files
+        return False
 
 
 def _sampled(voxels: NDArray[Any]) -> NDArray[Any]:

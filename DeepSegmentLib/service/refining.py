@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from DeepSegmentLib.data import LabelMap, LabelUpdate, Prompt, Volume
+    from DeepSegmentLib.files.targets import Inputs
 
 
 class RecordedSession:
@@ -185,6 +186,7 @@ def correct_files(request: CorrectRequest) -> dict[str, Any]:
         "corrected_by": f"DeepSegment {__version__}",
         "corrected": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    _check_output(request)  # again: it took a while, and others work too
     write_segmentation(labels, request.output, words)
     return {
         "output": str(request.output),
@@ -194,15 +196,22 @@ def correct_files(request: CorrectRequest) -> dict[str, Any]:
     }
 
 
-def _check_request(request: CorrectRequest) -> None:
+def _check_output(request: CorrectRequest) -> Inputs:
+    """Check the output; what it may not be."""
     table = request.labels and label_table_path(request.labels)
     resumed = request.journal if request.resume else None
     inputs = inputs_of([request.image, request.labels], [table, request.prompts, resumed])
     check_outputs(segmentation_outputs(request.output), inputs, replace=request.replace)
+    return inputs
+
+
+def _check_request(request: CorrectRequest) -> None:
+    inputs = _check_output(request)
     if request.journal is not None and not request.resume:
-        check_new_folder(request.journal, inputs, instead=", or go on with the journal in it (--resume)")
         if request.journal.resolve() in (request.output.resolve(), *request.output.resolve().parents):
             raise InvalidInputError(f"{request.output} lies in the journal {request.journal}; write it beside")
+        told = ", or go on with the journal in it (--resume)"
+        check_new_folder(request.journal, inputs, beside=segmentation_outputs(request.output), instead=told)
 
 
 _Outcome = tuple["LabelMap", "Mapping[str, str]", list[dict[str, Any]]]

@@ -28,7 +28,7 @@ from DeepSegmentLib.segmentation.predict import predict
 
 from .catalogue import find_model
 from .preflight import check
-from .preview import draw_preview
+from .preview import draw_preview, mark_of_origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,6 +201,7 @@ def segment_file(
     )
     run = replace(run, notes=(*volume.notes, *run.notes))
     clock.lap("segment")
+    check_request(request)  # again: it took a while, and others work too
     outputs = _write_outputs(request, run, volume, stamp)
     clock.lap("write")
     report = _report(request, run, volume) | {
@@ -286,7 +287,7 @@ def _write_outputs(request: SegmentRequest, run: Run, volume: Volume, stamp: str
         # Without the volume's name, which may be a patient's: pictures are passed on.
         picture = draw_preview(volume, prediction.label_map, title=f"{spec.name} {spec.version}")
         with atomic_path(request.preview) as path:
-            picture.save(path)
+            picture.save(path, pnginfo=mark_of_origin())
         outputs["preview"] = str(request.preview)
     words = provenance(run, request.settings) | {"input": stamp}
     write_segmentation(prediction.label_map, target, words)

@@ -159,7 +159,7 @@ def read_cases(folder: Path, recipe: Recipe) -> list[SynthesisCase]:
 
 
 def _label_map_paths(folder: Path) -> list[Path]:
-    paths = sorted(path for path in folder.glob("*") if path.name.lower().endswith(VOLUME_SUFFIXES))
+    paths = sorted(path for path in folder.glob("[!.]*") if path.name.lower().endswith(VOLUME_SUFFIXES))
     if not paths:
         raise InvalidInputError(f"{folder} holds no label maps; known: {', '.join(VOLUME_SUFFIXES)}")
     return paths

@@ -12,21 +12,20 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import unicodedata
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import numpy as np
 
 from DeepSegmentLib.data import Volume
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
-from DeepSegmentLib.files.atomic import folder_of, write_text
+from DeepSegmentLib.files.atomic import called, folder_of, write_text
 from DeepSegmentLib.files.checks import check_finite
+from DeepSegmentLib.files.leftovers import hidden_folder
 from DeepSegmentLib.files.lock import exclusive
 from DeepSegmentLib.files.opening import inside
 from DeepSegmentLib.files.volumes import volume_stem, write_volume
@@ -203,18 +202,16 @@ def check_dataset_name(folder: Path) -> None:
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
     """A folder to fill, hidden beside `folder`; renamed to it when the block ends well, deleted otherwise."""
-    fresh = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
     try:
-        with folder_of(folder):
+        with folder_of(folder), hidden_folder(folder) as fresh:
             fresh.mkdir()
-            yield fresh
+            with called(fresh, folder):
+                yield fresh
             if folder.is_dir():
                 folder.rmdir()  # an empty one; Windows does not rename over it
             fresh.rename(folder)
     except OSError as error:
         raise VolumeFileError(f"{folder} cannot be written: {error.strerror or error}; check its rights") from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _add(folder: Path, dataset: RawDataset, case: TrainingCase, rules: DatasetRules) -> AddedCase:

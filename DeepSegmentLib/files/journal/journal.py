@@ -8,12 +8,10 @@ hold.
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Self
-from uuid import uuid4
 
 import numpy as np
 
@@ -21,6 +19,7 @@ from DeepSegmentLib import __version__
 from DeepSegmentLib.data import Box, LabelMap
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.atomic import atomic_path
+from DeepSegmentLib.files.leftovers import hidden_folder
 from DeepSegmentLib.files.lock import exclusive
 from DeepSegmentLib.files.opening import inside, open_file
 from DeepSegmentLib.files.segmentations.seg_nrrd import read_seg_nrrd, write_seg_nrrd
@@ -134,16 +133,12 @@ class Journal:
             start_checksum=_digest(labels.layers),
             model=dict(model or {}),
         )
-        staged = folder.with_name(f".{uuid4().hex[:12]}")
-        try:
-            with _naming(folder):
-                staged.mkdir()
-                write_seg_nrrd(labels, staged / START_FILE, level=1)
-                with atomic_path(staged / LINES_FILE) as fresh:
-                    fresh.write_bytes(header_line(header))
-                _put_in_place(staged, folder)
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
+        with _naming(folder), hidden_folder(folder) as staged:
+            staged.mkdir()
+            write_seg_nrrd(labels, staged / START_FILE, level=1)
+            with atomic_path(staged / LINES_FILE) as fresh:
+                fresh.write_bytes(header_line(header))
+            _put_in_place(staged, folder)
         return cls(folder)
 
     @classmethod

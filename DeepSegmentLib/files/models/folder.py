@@ -13,11 +13,11 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
-from uuid import uuid4
 
 import numpy as np
 
 from DeepSegmentLib.errors import InvalidInputError, MissingPackageError, ModelError, VolumeFileError
+from DeepSegmentLib.files.leftovers import hidden_folder
 from DeepSegmentLib.files.opening import inside, open_file, parse_json
 from DeepSegmentLib.networks.spec import spec_from_json, spec_to_json
 
@@ -166,15 +166,13 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """
     if folder.exists():
         raise InvalidInputError(f"{folder} exists; remove it or choose another name")
-    fresh = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
     try:
-        fresh.mkdir(parents=True)
-        yield fresh
-        fresh.rename(folder)
+        with hidden_folder(folder) as fresh:
+            fresh.mkdir(parents=True)
+            yield fresh
+            fresh.rename(folder)
     except OSError as error:
         raise ModelError(f"{folder} cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _runtime() -> ModuleType:

@@ -18,6 +18,8 @@ from DeepSegmentLib.files.targets import check_no_inputs, inputs_of
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES
 from DeepSegmentLib.service.catalogue import find_model
 
+from .summary import SUMMARY_FILE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -123,9 +125,11 @@ def plan_cases(request: SegmentRequest, findings: Findings, suffix: str = "seg.n
 def _check_inputs_stay(request: SegmentRequest, requests: Sequence[SegmentRequest]) -> None:
     from DeepSegmentLib.service.segmenting import request_outputs
 
-    spec = read_spec(find_model(request.model).path)
+    model = find_model(request.model).path
+    spec = read_spec(model)
     outputs = [output.path for each in requests for output in request_outputs(each, spec)]
-    check_no_inputs(outputs, inputs_of([each.source for each in requests]))
+    # The table of the batch stands for all that is written beside the results.
+    check_no_inputs([request.target / SUMMARY_FILE, *outputs], inputs_of([each.source for each in requests], [model]))
 
 
 def existing_results(cases: Sequence[Case]) -> list[Case]:

@@ -15,6 +15,7 @@ from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, read_pro
 from DeepSegmentLib.files.stamp import input_stamp
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES, read_volume, volume_stem
 from DeepSegmentLib.service.catalogue import find_model
+from DeepSegmentLib.service.preview import is_preview
 from DeepSegmentLib.service.segmenting import map_paths, parameters
 
 if TYPE_CHECKING:
@@ -155,6 +156,23 @@ def _missing(request: SegmentRequest) -> str:
         except DeepSegmentError as error:
             return f"{path.name} is damaged: {error}"
     return ""
+
+
+def strange_companion(request: SegmentRequest) -> Path | None:
+    """A report or picture that is there already and that no run of ours wrote; None where there is none.
+
+    Asked where there is no segmentation: beside one of a model, its companions are of the same run.
+    """
+    kinds = ((request.report, _is_report), (request.preview, is_preview))
+    return next((path for path, is_ours in kinds if path and os.path.lexists(path) and not is_ours(path)), None)
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        document = read_json(path, largest=_LARGEST_JSON)
+    except DeepSegmentError:
+        return False
+    return isinstance(document, dict) and str(document.get("library", "")).startswith("DeepSegment ")
 
 
 def _companions(request: SegmentRequest) -> list[Path]:

@@ -12,7 +12,7 @@ from DeepSegmentLib.files.leftovers import sweep
 from DeepSegmentLib.files.models import load_model
 from DeepSegmentLib.service.segmenting import segment_file
 
-from .results import judge
+from .results import judge, strange_companion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +52,8 @@ def work_case(
             if verdict.kind == "complete" or (verdict.kind == "corrected" and not request.replace):
                 return _left_out(request, verdict)
             notes = [f"done again: {verdict.reason}"]
+        elif not request.replace and (path := strange_companion(request)):
+            raise InvalidInputError(f"{path} exists and is from no run; name another folder, or --replace it")
         # What an interrupted run left without its segmentation is done again too.
         request = replace(request, replace=True)
     report = segment_file(request, on_progress, load=load)

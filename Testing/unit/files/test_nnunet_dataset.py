@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
-from DeepSegmentLib.files.datasets.nnunet import DatasetRules, TrainingCase, add_case, case_name, free_case
+from DeepSegmentLib.files.datasets.nnunet import (
+    DatasetRules,
+    TrainingCase,
+    _new_folder,
+    add_case,
+    case_name,
+    free_case,
+)
 from DeepSegmentLib.files.lock import exclusive
 from DeepSegmentLib.files.volumes import read_volume, write_volume
 
@@ -500,3 +507,11 @@ class TestNumbers:
         assert free_case(folder) == "case_0121"
         (tmp_path / "case_0003_seg.nii.gz").write_bytes(b"")
         assert free_case(tmp_path) == "case_0004"
+
+
+def test_errors_name_the_dataset_and_not_its_hidden_name(tmp_path):
+    folder = tmp_path / "Dataset001_a"
+    with pytest.raises(VolumeFileError, match=r"Dataset001_a/imagesTr") as error, _new_folder(folder) as fresh:
+        raise VolumeFileError(f"{fresh}/imagesTr cannot be written")
+    assert str(error.value) == f"{folder}/imagesTr cannot be written"
+    assert not list(tmp_path.iterdir())

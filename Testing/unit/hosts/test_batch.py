@@ -111,6 +111,18 @@ def test_existing_results_are_replaced_only_when_asked(tmp_path, command, capsys
     assert result.stat().st_ino != before
 
 
+@pytest.mark.parametrize("option", [None, "--report", "--preview"])
+def test_nothing_is_put_into_the_folder_of_the_model(tmp_path, command, model, capsys, option):
+    write_head(tmp_path / "in" / "a.nii.gz")
+    before = sorted(model.iterdir())
+    more = [option, str(model)] if option else []
+    asked = [*command, *more] if option else [*command[:2], str(model), *command[3:]]
+    assert main(asked) == 2
+    assert "is read as a whole" in capsys.readouterr().err
+    assert sorted(model.iterdir()) == before
+    assert not (tmp_path / "out").exists()
+
+
 def test_results_inside_the_inputs_are_no_inputs(tmp_path, command, capsys):
     write_head(tmp_path / "in" / "a.nii.gz")
     inside = [*command[:2], str(tmp_path / "in" / "done"), *command[3:]]

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from dicom_series import write_slices
 from model_examples import TINY_UNET, model_spec
 from PIL import Image
 
@@ -154,3 +155,12 @@ def test_help_is_there_for_every_command(capsys):
             main([*command, "--help"])
         assert stop.value.code == 0
         assert "usage: deepsegment" in capsys.readouterr().out
+
+
+def test_a_list_in_a_message_has_lines_of_its_own(tmp_path, capsys):
+    (tmp_path / "scan").mkdir()
+    write_slices(tmp_path / "scan")
+    assert main(["segment", str(tmp_path / "scan"), str(tmp_path / "a.seg.nrrd"), "--series", "9"]) == 3
+    assert "holds no series 9; it holds:\n  number 3" in capsys.readouterr().err
+    assert main(["segment", str(tmp_path / "a\nb.nii.gz"), str(tmp_path / "a.seg.nrrd")]) == 3
+    assert "a\\nb.nii.gz" in capsys.readouterr().err

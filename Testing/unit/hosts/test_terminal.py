@@ -1,6 +1,7 @@
 """What is shown on a terminal, and what in a log file."""
 
 import io
+import os
 
 from DeepSegmentLib.data import Progress
 from DeepSegmentLib.hosts.terminal import ProgressBar, progress_line, table
@@ -48,3 +49,12 @@ def test_unknown_times_are_left_out():
 
 def test_a_table_without_rows_is_its_header():
     assert table(("a", "b"), []) == "a  b"
+
+
+def test_a_narrow_terminal_gets_no_line_that_it_would_break(monkeypatch):
+    stream = _Terminal()
+    stream.fileno = lambda: 1
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((20, 5)))
+    bar = ProgressBar(stream)
+    bar(Progress("a long name of a case: predict", 0.5, 9.0))
+    assert len(stream.getvalue().strip()) < 20

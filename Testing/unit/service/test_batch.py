@@ -324,12 +324,26 @@ class TestTrust:
         assert written(request_of.target) == state
         assert "corrected" in work_case(replace(request_of, replace=True), skip_existing=True)["notes"][0]
 
+    @pytest.mark.parametrize(("kind", "content"), [("report", b"{}"), ("preview", b"a picture")])
+    def test_reports_and_pictures_of_another_origin_stay(self, tmp_path, request_of, kind, content):
+        path = tmp_path / ("head.json" if kind == "report" else "head.png")
+        asked = replace(request_of, **{kind: path})
+        path.write_bytes(content)
+        with pytest.raises(InvalidInputError, match="is from no run"):
+            work_case(asked, skip_existing=True)
+        assert path.read_bytes() == content
+        work_case(replace(asked, replace=True), skip_existing=True)
+        request_of.target.unlink()  # as after a kill: what the run had written before is its own
+        work_case(asked, skip_existing=True)
+
     def test_what_a_killed_run_left_half_written_goes(self, request_of):
         request_of.target.parent.mkdir()
         fresh = hidden_beside(request_of.target, ".seg.nrrd")
         fresh.touch()
         dead = fresh.with_name(fresh.name.replace(f"-{os.getpid()}-", "-4194305-"))  # above any number of a process
         dead.touch()
+        folder = dead.with_name(dead.name.replace(".seg.nrrd", ""))
+        (folder / "imagesTr").mkdir(parents=True)
         sweep(request_of.target.parent)
         assert [path.name for path in request_of.target.parent.iterdir()] == [fresh.name]
 

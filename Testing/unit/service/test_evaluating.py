@@ -54,3 +54,20 @@ def test_other_grids_are_refused(tmp_path):
     write_segmentation(small, tmp_path / "b.nii.gz")
     with pytest.raises(InvalidInputError, match="resample"):
         evaluate_files(tmp_path / "a" / "a.nii.gz", tmp_path / "b.nii.gz")
+
+
+def test_folders_are_searched_with_all_below_but_nothing_hidden(tmp_path):
+    for folder in (tmp_path / "reference", tmp_path / "prediction"):
+        _write(folder / "a.nii.gz", 4)
+        _write(folder / "ward" / "a.nii.gz", 4)
+        (folder / "._a.nii.gz").write_bytes(b"what macOS leaves on other disks")
+    scores = evaluate_files(tmp_path / "reference", tmp_path / "prediction")
+    assert [case["case"] for case in scores["cases"]] == ["a", "ward/a"]
+
+
+def test_which_of_several_of_one_name_is_meant_is_not_guessed(tmp_path):
+    _write(tmp_path / "reference" / "a.nii.gz", 4)
+    _write(tmp_path / "prediction" / "a.nii.gz", 4)
+    _write(tmp_path / "prediction" / "a.seg.nrrd", 3)
+    with pytest.raises(InvalidInputError, match=r"a\.nii\.gz, a\.seg\.nrrd; keep one"):
+        evaluate_files(tmp_path / "reference", tmp_path / "prediction")

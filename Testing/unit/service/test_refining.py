@@ -189,3 +189,14 @@ def test_a_radius_without_sense_is_refused_before_files_are_read(tmp_path, radiu
     missing = {name: tmp_path / name for name in ("image", "labels", "prompts")}
     with pytest.raises(InvalidInputError, match="edit radius"):
         CorrectRequest(tmp_path / "out.seg.nrrd", **missing, radius_mm=radius_mm)
+
+
+@pytest.mark.parametrize(
+    ("output", "journal"),
+    [("o.seg.nrrd", "o.seg.nrrd/j"), ("o.nii.gz", "o.labels.json"), ("o.seg.nrrd", "O.SEG.NRRD"), ("j/o.nrrd", "j")],
+)
+def test_a_journal_in_the_way_of_the_output_is_refused_before_the_work(tmp_path, files, output, journal):
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InvalidInputError):
+        correct_files(CorrectRequest(tmp_path / output, **files, journal=tmp_path / journal))
+    assert sorted(tmp_path.rglob("*")) == before

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from batch_examples import write_head, write_model
 from dicom_series import write_slices
 from model_examples import TINY_UNET, model_spec
 from pydicom import dcmread
@@ -174,3 +175,17 @@ def test_the_report_tells_what_reading_changed(tmp_path, folder):
     report = segment_file(SegmentRequest(tmp_path / "series", tmp_path / "a.seg.nrrd", str(folder)))
     assert "lean by 21.8 degrees (gantry tilt)" in report["notes"][0]
     assert read_labelmap(tmp_path / "a.seg.nrrd").geometry.shape == (6, 16, 8)
+
+
+def test_what_came_up_during_the_run_is_not_replaced(tmp_path):
+    head, folder = write_head(tmp_path / "in" / "head.nii.gz"), tmp_path / "out"
+    before = head.read_bytes()
+
+    def to_the_input(_):
+        if not folder.exists():
+            folder.symlink_to(head.parent)
+
+    request = SegmentRequest(head, folder / "head.nii.gz", str(write_model(tmp_path)), "cpu", replace=True)
+    with pytest.raises(InvalidInputError, match="is an input"):
+        segment_file(request, to_the_input)
+    assert head.read_bytes() == before
