@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from .architecture import UNetSpec
 
 # Feature maps of a stage that are alive at once: skip connection, up-sampled features, their concatenation, the output
-# of a convolution and of its norm, and what the convolution lays out anew.
-_MAPS_ALIVE = 9
+# of a convolution and of its norm, and what the convolution lays out anew; in the coarsest stage the last three.
+_MAPS_ALIVE, _COARSEST_ALIVE = 9, 5
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ def count_operations(spec: UNetSpec, voxels: int) -> int:
 def peak_features(spec: UNetSpec, voxels: int) -> int:
     """Numbers in the feature maps that are alive at once, at most: those of a stage and the skips of finer ones."""
     maps = [features * n for features, n in zip(spec.features, stage_voxels(spec, voxels), strict=True)]
-    deep = max(sum(maps[:stage]) + _MAPS_ALIVE * each for stage, each in enumerate(maps))
+    alive = [_MAPS_ALIVE] * (len(maps) - 1) + [_COARSEST_ALIVE]
+    deep = max(sum(maps[:stage]) + times * each for stage, (times, each) in enumerate(zip(alive, maps, strict=True)))
     head = (2 * spec.features[0] + spec.out_channels) * voxels
     return max(deep, head, (spec.in_channels + 2 * spec.features[0]) * voxels)
 

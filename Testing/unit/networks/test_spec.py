@@ -18,6 +18,7 @@ from DeepSegmentLib.data import Segment, Terminology
 from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.imaging.components import Cleanup
 from DeepSegmentLib.imaging.intensity import Normalization
+from DeepSegmentLib.networks import strict_json
 from DeepSegmentLib.networks.architecture import UNetSpec
 from DeepSegmentLib.networks.spec import Channel, ModelSpec, spec_from_json, spec_to_json
 
@@ -217,3 +218,10 @@ def test_many_expectations_are_checked_at_once():
     start = time.perf_counter()
     model_spec(segments=segments, network=replace(TINY_UNET, out_channels=many + 1), expectations=expected)
     assert time.perf_counter() - start < 1
+
+
+def test_reading_a_spec_again_works_nothing_out_anew(monkeypatch):
+    stored = document()
+    spec_from_json(stored)
+    monkeypatch.setattr(strict_json, "get_type_hints", None)
+    assert spec_from_json(stored).name == "tiny-brain"
