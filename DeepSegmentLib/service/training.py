@@ -40,6 +40,10 @@ _MAPS_KEPT = 6  # feature maps of the largest stage that wait for the way back, 
 _AIR_MARGIN = 8  # voxels kept around the labels, so that elastic deformation at the border meets air
 
 
+_LARGEST_HULL_MM = 100.0
+_SPACING_MM = 0.05, 30.0  # as of volumes, see `service.preflight`
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that makes a model from label maps.
@@ -69,6 +73,20 @@ class Recipe:
                 f"a recipe needs labels 1 to {len(expected)}, each with a segment and a tissue; "
                 f"segments have {sorted(values)}, tissues {sorted(targets)}"
             )
+        self._check_grid()
+
+    def _check_grid(self) -> None:
+        """Refuse lengths that would make images without end, and patches that the network cannot halve."""
+        if not 0 <= self.hull_mm <= _LARGEST_HULL_MM:
+            raise InvalidInputError(f"hull_mm must be from 0 to {_LARGEST_HULL_MM:g} mm, got {self.hull_mm}")
+        finest, coarsest = _SPACING_MM
+        if not finest <= self.synthesis.spacing_mm <= coarsest:
+            raise InvalidInputError(
+                f"spacing_mm of the synthesis must be from {finest} to {coarsest:g} mm, got {self.synthesis.spacing_mm}"
+            )
+        patch, divisor = self.synthesis.patch_shape, (1, *self.model.network.divisor)[-3:]
+        if any(n < 1 or n % step for n, step in zip(patch, divisor, strict=True)):
+            raise InvalidInputError(f"patch_shape of the synthesis must be multiples of {divisor}, got {patch}")
 
 
 def read_recipe(path: Path) -> Recipe:
