@@ -12,6 +12,7 @@ from pathlib import Path
 from bad_inputs import DOORS
 
 from DeepSegmentLib.errors import DeepSegmentError
+from DeepSegmentLib.hosts.terminal import plain
 
 
 def main() -> None:
@@ -32,8 +33,8 @@ def main() -> None:
 
 
 def _cell(text: str) -> str:
-    plain = " ".join(text.split()).replace("|", "\\|").replace("*", "\\*")
-    return plain.encode("utf-8", "replace").decode() if len(plain) < 400 else plain[:300] + " ..."
+    shown = plain(" ".join(text.split())).replace("|", "\\|").replace("*", "\\*")
+    return shown.encode("utf-8", "replace").decode() if len(shown) < 400 else shown[:300] + " ..."
 
 
 if __name__ == "__main__":

@@ -128,9 +128,10 @@ def _checked_affine(affine: ArrayLike) -> NDArray[np.float64]:
         raise InvalidInputError(f"affine must be a finite 4x4 matrix, got {np.array2string(matrix)}")
     if not np.array_equal(matrix[3], [0, 0, 0, 1]):
         raise InvalidInputError(f"the last row of the affine must be 0 0 0 1, got {matrix[3]}")
-    lengths = np.linalg.norm(matrix[:3, :3], axis=0)
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(matrix[:3, :3], axis=0)
     if lengths.min() <= 0 or abs(np.linalg.det(matrix[:3, :3] / lengths)) < 1e-6:
-        raise InvalidInputError(f"affine must have three independent axes, got spacing {tuple(lengths)} mm")
+        raise InvalidInputError(f"affine must have three independent axes, got spacing {tuple(lengths.tolist())} mm")
     matrix.flags.writeable = False
     return matrix
 

@@ -15,6 +15,7 @@ TRACEBACK = "DEEPSEGMENT_TRACEBACK"
 
 
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+_NO_MEMORY = ("failed to map segment", "allocate memory", "not enough memory", "out of memory", "paging file")
 _NO_FAULT = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
 
 
@@ -29,7 +30,7 @@ def as_error(error: BaseException, doing: str) -> DeepSegmentError:
         return error
     if os.environ.get(TRACEBACK) and sys.stderr is not None:
         traceback.print_exception(error)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or _tells_of_memory(error):
         return ResourceError(f"memory ran out ({doing}); close other programs, or take a smaller volume or region")
     if isinstance(error, OSError) and error.errno in _FULL:
         return ResourceError(f"the disk is full ({doing}: {error.filename or ''}); make room, or write to another disk")
@@ -42,6 +43,12 @@ def as_error(error: BaseException, doing: str) -> DeepSegmentError:
         f"{doing:.300} failed by a fault of DeepSegment, not of yours ({told}); please report it at {ISSUES} with what "
         f"`deepsegment diagnose` says ({TRACEBACK}=1 shows where it happened)"
     )
+
+
+def _tells_of_memory(error: BaseException) -> bool:
+    """Whether a library says that memory ran out, such as one that cannot be loaded any more."""
+    text = _told(error).lower()
+    return isinstance(error, ImportError | RuntimeError | OSError) and any(phrase in text for phrase in _NO_MEMORY)
 
 
 def _told(error: BaseException) -> str:

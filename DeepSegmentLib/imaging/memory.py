@@ -6,18 +6,27 @@ import ctypes
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-_CGROUP = Path("/sys/fs/cgroup")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CGROUP, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+# Limit, use, and the line of memory.stat that tells what holds files that were read and gives way at once.
+_CGROUP_FILES = (
+    ("memory.max", "memory.current", "inactive_file "),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file "),
+)
 
 
 def available_memory_bytes() -> int | None:
     """Memory that can be had without swapping, or None where the system does not tell.
 
-    On Linux a container's own limit counts.
+    On Linux the limits of a container, a service and the shell (ulimit -v) count.
     """
     if sys.platform == "win32":
         return _windows_available()
-    known = [size for size in (_linux_available(), _cgroup_left()) if size is not None]
+    known = [size for size in (_linux_available(), _cgroup_left(), _limit_left()) if size is not None]
     return min(known) if known else _sysconf("SC_AVPHYS_PAGES")
 
 
@@ -28,8 +37,13 @@ def total_memory_bytes() -> int | None:
 
 def resident_memory_bytes() -> int | None:
     """Memory that this process has now, or None where the system does not tell (it does on Linux)."""
+    return _own_memory(1)
+
+
+def _own_memory(column: int) -> int | None:
+    """A column of /proc/self/statm in bytes: 0 all addresses, 1 what is in memory."""
     try:
-        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[column]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError, IndexError):
         return None
@@ -54,21 +68,52 @@ def _linux_available() -> int | None:
     return sizes[0] if sizes else None
 
 
-def _cgroup_left() -> int | None:
-    """What the container's limit (cgroup v2) leaves; None without a limit."""
+def _limit_left() -> int | None:
+    """What the shell's limit of addresses leaves; None without a limit."""
     try:
-        limit = (_CGROUP / "memory.max").read_text(encoding="ascii").strip()
-        used = int((_CGROUP / "memory.current").read_text(encoding="ascii"))
+        import resource
+    except ImportError:  # Windows
+        return None
+    limit, used = resource.getrlimit(resource.RLIMIT_AS)[0], _own_memory(0)
+    return None if limit == resource.RLIM_INFINITY or used is None else max(0, limit - used)
+
+
+def _cgroup_left() -> int | None:
+    """What the limits of this process's control groups leave (cgroup v1 and v2); None without a limit."""
+    left = [_left_in(group, *names) for group in {*_groups()} for names in _CGROUP_FILES]
+    return min((size for size in left if size is not None), default=None)
+
+
+def _groups() -> Iterator[Path]:
+    """The folders of the groups that this process is in, and those around them."""
+    yield from (_CGROUP, _CGROUP / "memory")
+    try:
+        lines = _OWN_GROUPS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if not controllers or "memory" in controllers.split(","):
+            root = _CGROUP / controllers if controllers else _CGROUP
+            group = Path(path.lstrip("/"))
+            yield from (root / part for part in (group, *group.parents))
+
+
+def _left_in(group: Path, limit_file: str, used_file: str, cache: str) -> int | None:
+    """What the limit of a group leaves; None without one."""
+    try:
+        limit = (group / limit_file).read_text(encoding="ascii").strip()
+        used = int((group / used_file).read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
-    return max(0, int(limit) - used + _cgroup_cache()) if limit.isdecimal() else None
+    return max(0, int(limit) - used + _given_way(group, cache)) if limit.isdecimal() else None
 
 
-def _cgroup_cache() -> int:
-    """What of the container's memory holds files that were read and gives way at once (cgroup v2, memory.stat)."""
+def _given_way(group: Path, cache: str) -> int:
+    """What of a group's memory holds files that were read and gives way at once."""
     try:
-        lines = (_CGROUP / "memory.stat").read_text(encoding="ascii").splitlines()
-        return sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+        lines = (group / "memory.stat").read_text(encoding="ascii").splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith(cache))
     except (OSError, ValueError, IndexError):
         return 0
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -172,25 +172,21 @@ class ModelSpec:
         layers = [segment.name for segment in self.segments if segment.layer != 0]
         if layers:
             raise InvalidInputError(f"segment {layers[0]!r}: layer must be 0, the output decides where it goes")
-        self._check_cleanups()
-
-    def _check_cleanups(self) -> None:
-        names = {segment.name: None for segment in self.segments}
-        strangers = [cleanup.segment for cleanup in self.cleanups if cleanup.segment not in names]
-        if strangers:
-            known = ", ".join(list(names)[:_MOST_SHOWN])
-            raise InvalidInputError(f"clean-up of unknown segment {strangers[0]!r}; there are: {known}")
-        _check_distinct("clean-ups", (cleanup.segment for cleanup in self.cleanups))
+        self._check_known("clean-up", [cleanup.segment for cleanup in self.cleanups])
 
     def _check_expectations(self) -> None:
         if self.expectations is None:
             return
-        names = [segment.name for segment in self.segments]
-        expected = [each.segment for each in self.expectations.segments]
-        strangers = [name for name in expected if name not in names]
+        self._check_known("expectation", [each.segment for each in self.expectations.segments])
+
+    def _check_known(self, what: str, named: Sequence[str]) -> None:
+        """Refuse what names a segment that is not there, or one twice."""
+        names = {segment.name: None for segment in self.segments}
+        strangers = [name for name in named if name not in names]
         if strangers:
-            raise InvalidInputError(f"expectation of unknown segment {strangers[0]!r}; there are: {', '.join(names)}")
-        _check_distinct("expectations", expected)
+            known = ", ".join(list(names)[:_MOST_SHOWN])
+            raise InvalidInputError(f"{what} of unknown segment {strangers[0]!r}; there are: {known}")
+        _check_distinct(f"{what}s", named)
 
 
 def _check_distinct(what: str, keys: Iterable[Any]) -> None:

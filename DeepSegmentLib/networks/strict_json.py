@@ -9,6 +9,7 @@ import math
 import reprlib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
@@ -63,10 +64,18 @@ def from_json(kind: Any, value: Any, where: str) -> Any:
     return _scalar(kind, value, where)
 
 
+@lru_cache(maxsize=64)
+def _hints(kind: type) -> dict[str, Any]:
+    """The annotations of a dataclass. Working them out takes far longer than reading a value by them."""
+    return get_type_hints(kind)
+
+
+@lru_cache(maxsize=64)
 def _stored_fields(kind: type) -> list[str]:
     return [field.name for field in fields(kind) if field.name not in _NOT_STORED.get(kind, ())]
 
 
+@lru_cache(maxsize=64)
 def _needed_fields(kind: type) -> list[str]:
     defaults = {field.name for field in fields(kind) if (field.default, field.default_factory) != (MISSING, MISSING)}
     return [name for name in _stored_fields(kind) if name not in defaults]
@@ -79,7 +88,7 @@ def _dataclass(kind: type, value: Any, where: str) -> Any:
     if missing or unknown:
         problem = f"the key {missing[0]!r} is missing" if missing else f"unknown key {_short(unknown[0])}"
         raise ModelError(f"{where}: {problem}; its keys are: {', '.join(names)}")
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     arguments = {name: from_json(hints[name], entry, f"{where}.{name}") for name, entry in entries.items()}
     try:
         return kind(**arguments)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from DeepSegmentLib.data import Box
 from DeepSegmentLib.imaging.resampling import SLAB_VOXELS
 from DeepSegmentLib.imaging.tiling import tile_shape
+from DeepSegmentLib.networks.costs import count_operations, count_weights, peak_features
 
 from .tiles import TileSettings, count_passes
 
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from .outputs import PredictSettings
 
 _FLOAT = 4
-# Feature maps of the finest stage that are alive at once: skip connection, up-sampled features, their concatenation,
-# the output of a convolution and of its norm, and what the convolution lays out anew.
-_MAPS_ALIVE = 9
 # Scratch memory of torch, NumPy and their threads.
 _SCRATCH_BYTES = 64 << 20
 # An interpolation matrix while it is made: distances, weights and quotient in float64, the result in float32.
@@ -40,12 +38,14 @@ class Needs:
     Attributes:
         passes: Forward passes of the network, mirrored ones included.
         array_bytes: Arrays beside the volume, at most; always in main memory.
-        network_bytes: Feature maps of the network for one patch, beyond these arrays; where the network runs.
+        network_bytes: The network's weights, and its feature maps for one patch, beyond these arrays; where it runs.
+        operations: Multiplications of one pass.
     """
 
     passes: int
     array_bytes: int
     network_bytes: int
+    operations: int
 
 
 def needs_of(spec: ModelSpec, geometry: Geometry, settings: PredictSettings, box: Box | None = None) -> Needs:
@@ -70,14 +70,15 @@ def needs_of(spec: ModelSpec, geometry: Geometry, settings: PredictSettings, box
         kept + _predicting(spec, part.shape, grid.shape),
         kept + _finishing(spec, geometry, settings),
     )
-    return Needs(count_passes(grid.shape, tiles), max(phases) + _SCRATCH_BYTES, _network(spec, grid.shape))
+    operations = count_operations(spec.network, _padded_patch(spec))
+    passes = count_passes(grid.shape, tiles)
+    return Needs(passes, max(phases) + _SCRATCH_BYTES, _network(spec, grid.shape), operations)
 
 
 def _network(spec: ModelSpec, grid: Index) -> int:
-    """Feature maps at their most, deep in the network or at its head, beyond what the tile's logits take later."""
-    features, classes = spec.network.features[0], spec.network.out_channels
-    maps = max(_MAPS_ALIVE * features, 2 * features + classes)
-    return max(0, _FLOAT * maps * _padded_patch(spec) - _logits(spec, grid))
+    """Weights, and feature maps at their most, deep in the network or at its head, beyond a tile's logits later."""
+    maps = _FLOAT * peak_features(spec.network, _padded_patch(spec))
+    return _FLOAT * count_weights(spec.network) + max(0, maps - _logits(spec, grid))
 
 
 def _logits(spec: ModelSpec, grid: Index) -> int:

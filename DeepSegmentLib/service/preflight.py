@@ -33,6 +33,9 @@ _FINEST_MM, _COARSEST_MM = 0.05, 30.0
 """Micro-CT of specimens and single slices of localisers lie within; beyond it is mostly a slip of the unit."""
 _MOST_PASSES = 1_000_000
 """Days on a fast GPU, months on a CPU."""
+# Multiplications: ten times what the largest published U-Nets take for a patch, and for a whole body with mirroring. A
+# CPU makes some 1e10 a second and no pass can be stopped before its end.
+_MOST_OPERATIONS, _MOST_OPERATIONS_IN_ALL = 10**14, 10**17
 _PARTS = 64
 """How finely the largest region that fits is looked for."""
 
@@ -46,12 +49,14 @@ class Estimate:
         memory_bytes: Peak memory of the process on a CPU.
         seconds: How long it takes, at most, with the model loaded; None where it has not run on this machine yet.
         network_bytes: The part of the memory that is on the GPU where the network runs there.
+        operations: Multiplications of one pass.
     """
 
     tiles: int
     memory_bytes: int
     seconds: float | None = None
     network_bytes: int = 0
+    operations: int = 0
 
 
 def estimate(folder: Path, geometry: Geometry, settings: PredictSettings, device: str = "auto") -> Estimate:
@@ -75,7 +80,7 @@ def estimate(folder: Path, geometry: Geometry, settings: PredictSettings, device
 def _estimate(spec: ModelSpec, needs: Needs, geometry: Geometry, device: str) -> Estimate:
     speed = known_speed(spec, device)
     seconds = None if speed is None else speed * needs.passes
-    return Estimate(needs.passes, _process_bytes(spec, needs, geometry), seconds, needs.network_bytes)
+    return Estimate(needs.passes, _process_bytes(spec, needs, geometry), seconds, needs.network_bytes, needs.operations)
 
 
 def _process_bytes(spec: ModelSpec, needs: Needs, geometry: Geometry) -> int:
@@ -106,6 +111,7 @@ def check(folder: Path, geometry: Geometry, settings: PredictSettings, device: s
             f"{_voxels(geometry)} would take {needs.tiles} passes of the network, more than the {_MOST_PASSES} that "
             "are allowed; check the spacing in the volume's header, lower the overlap, or segment a region (--roi)"
         )
+    _check_work(geometry, needs)
     free = _free_bytes()
     elsewhere = 0 if device == "cpu" else needs.network_bytes
     if free is not None and needs.memory_bytes - elsewhere > _MARGIN * free:
@@ -114,6 +120,21 @@ def check(folder: Path, geometry: Geometry, settings: PredictSettings, device: s
             f"free; close other programs, or {_what_fits(read_spec(folder), geometry, settings, free + elsewhere)}"
         )
     return needs
+
+
+def _check_work(geometry: Geometry, needs: Estimate) -> None:
+    """Refuse a network that computes for days."""
+    if needs.operations > _MOST_OPERATIONS:
+        raise ResourceError(
+            f"one pass of the network would take {needs.operations:.1e} multiplications, more than the "
+            f"{_MOST_OPERATIONS:.0e} that are allowed; take a model with smaller patches, kernels or features"
+        )
+    if needs.operations * needs.tiles > _MOST_OPERATIONS_IN_ALL:
+        raise ResourceError(
+            f"{_voxels(geometry)} would take {needs.operations * needs.tiles:.1e} multiplications, more than the "
+            f"{_MOST_OPERATIONS_IN_ALL:.0e} that are allowed; take a smaller model, lower the overlap, or segment a "
+            "region (--roi)"
+        )
 
 
 def check_spacing(geometry: Geometry, settings: PredictSettings) -> None:

@@ -17,6 +17,7 @@ from DeepSegmentLib.files.segmentations.labelmaps import label_table_path, read_
 from DeepSegmentLib.files.targets import Output, check_new_folder, check_outputs, inputs_of
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES
 from DeepSegmentLib.imaging.memory import available_memory_bytes
+from DeepSegmentLib.networks.costs import count_weights, stage_voxels
 from DeepSegmentLib.networks.spec import ModelSpec  # noqa: TC001 - the JSON reader resolves the annotations
 from DeepSegmentLib.networks.strict_json import from_json
 from DeepSegmentLib.networks.unet import UNet
@@ -35,8 +36,12 @@ if TYPE_CHECKING:
 
 _LARGEST_RECIPE = 4 << 20
 _WEIGHT_COPIES = 5  # themselves, their average, their gradients, and two moments of AdamW
-_MAPS_KEPT = 6  # feature maps of the finest stage that wait for the way back, at least
+_MAPS_KEPT = 6  # feature maps of the largest stage that wait for the way back, at least
 _AIR_MARGIN = 8  # voxels kept around the labels, so that elastic deformation at the border meets air
+
+
+_LARGEST_HULL_MM = 100.0
+_SPACING_MM = 0.05, 30.0  # as of volumes, see `service.preflight`
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,20 @@ class Recipe:
                 f"a recipe needs labels 1 to {len(expected)}, each with a segment and a tissue; "
                 f"segments have {sorted(values)}, tissues {sorted(targets)}"
             )
+        self._check_grid()
+
+    def _check_grid(self) -> None:
+        """Refuse lengths that would make images without end, and patches that the network cannot halve."""
+        if not 0 <= self.hull_mm <= _LARGEST_HULL_MM:
+            raise InvalidInputError(f"hull_mm must be from 0 to {_LARGEST_HULL_MM:g} mm, got {self.hull_mm}")
+        finest, coarsest = _SPACING_MM
+        if not finest <= self.synthesis.spacing_mm <= coarsest:
+            raise InvalidInputError(
+                f"spacing_mm of the synthesis must be from {finest} to {coarsest:g} mm, got {self.synthesis.spacing_mm}"
+            )
+        patch, divisor = self.synthesis.patch_shape, (1, *self.model.network.divisor)[-3:]
+        if any(n < 1 or n % step for n, step in zip(patch, divisor, strict=True)):
+            raise InvalidInputError(f"patch_shape of the synthesis must be multiples of {divisor}, got {patch}")
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -133,12 +152,10 @@ def train_model(
 
 def _check_room(recipe: Recipe) -> None:
     """Refuse to train a network that does not fit into memory; it is counted without being made."""
-    import torch
-
-    with torch.device("meta"):
-        weights = sum(weight.numel() for weight in UNet(recipe.model.network).parameters())
+    network = recipe.model.network
     voxels = recipe.training.batch_size * math.prod(recipe.synthesis.patch_shape)
-    needed = 4 * (_WEIGHT_COPIES * weights + _MAPS_KEPT * voxels * recipe.model.network.features[0])
+    kept = max(features * n for features, n in zip(network.features, stage_voxels(network, voxels), strict=True))
+    needed = 4 * (_WEIGHT_COPIES * count_weights(network) + _MAPS_KEPT * kept)
     available = available_memory_bytes()
     if available is not None and needed > available:
         raise ResourceError(

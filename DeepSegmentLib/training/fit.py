@@ -34,6 +34,9 @@ Loss = Callable[[list[Tensor], Tensor], Tensor]
 """From the logits of each resolution, finest first, and a batch of targets to a number."""
 
 
+_MOST_WORKERS = 256
+
+
 @dataclass(frozen=True)
 class TrainSettings:
     """How to train.
@@ -67,6 +70,10 @@ class TrainSettings:
             raise InvalidInputError("iterations, batch size and checkpoint interval must be at least 1")
         if not 0 <= self.average < 1:
             raise InvalidInputError(f"decay of the average must be in [0, 1), got {self.average}")
+        if not 0 <= self.workers <= _MOST_WORKERS:
+            raise InvalidInputError(f"workers must be from 0 to {_MOST_WORKERS}, got {self.workers}")
+        if not 0 <= self.seed < 1 << 63:
+            raise InvalidInputError(f"the seed must be 0 or more and below 2^63, got {self.seed}")
 
 
 @dataclass(frozen=True)
@@ -117,12 +124,18 @@ def fit(
     return state.average.eval()
 
 
+def _first_line(error: Exception) -> str:
+    """What went wrong, without torch's advice on how to trust the file nevertheless."""
+    line, *_ = [*str(error).strip().splitlines(), type(error).__name__]
+    return "it is damaged, or more than numbers" if "weights_only" in line or "Weights only" in line else line[:200]
+
+
 def _resume(state: _TrainingState, checkpoint: Path) -> None:
     try:
         state.restore(torch.load(checkpoint, weights_only=True))
     except Exception as error:  # whatever torch's unpickler, which runs no code, says to foreign files
         raise ModelError(
-            f"{checkpoint} holds no training state of this network ({str(error).strip()[:200]}); name another file, or "
+            f"{checkpoint} holds no training state of this network ({_first_line(error)}); name another file, or "
             "delete it to begin anew"
         ) from error
 

@@ -59,7 +59,9 @@ def modality_of(node: Any) -> str:
 
     # Not GetSubjectHierarchyNode, which adds one to a scene that has none: asking changes nothing.
     hierarchy = node.GetScene().GetFirstNodeByClass("vtkMRMLSubjectHierarchyNode") if node.GetScene() else None
-    item = 0 if hierarchy is None else hierarchy.GetItemByDataNode(node)
+    if hierarchy is None:
+        return ""
+    item = hierarchy.GetItemByDataNode(node)
     key = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()
     return str(hierarchy.GetItemAttribute(item, key)) if item else ""
 

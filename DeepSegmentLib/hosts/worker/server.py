@@ -152,12 +152,22 @@ class _Inbox:
     def _read(self) -> None:
         with contextlib.suppress(EOFError, OSError):
             while True:
-                message = json.loads(self._connection.recv_bytes())
-                if message["kind"] == "cancel":
-                    self._cancelled = message["number"]
-                else:
-                    self._jobs.put(message)
+                self._take(self._connection.recv_bytes())
         _leave(self._folder)
+
+    def _take(self, content: bytes) -> None:
+        """Sort a message; one that cannot be read ends the process, as its owner would wait for an answer for ever."""
+        try:
+            message = json.loads(content)
+            kind, number = message["kind"], message["number"]
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            sys.stderr.write(f"the owner's message cannot be read: {error!r:.200}\n")
+            sys.stderr.flush()
+            raise EOFError from error
+        if kind == "cancel":
+            self._cancelled = number
+        else:
+            self._jobs.put(message)
 
 
 class _Channel:

@@ -35,6 +35,8 @@ class _MuteError(Exception):
     ("error", "code"),
     [
         (KeyError("x"), 1),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), 6),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 6),
         (RecursionError("deep"), 1),
         (UnicodeEncodeError("ascii", "ä", 0, 1, "no"), 1),
         (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 5000), 3),

@@ -426,3 +426,14 @@ class TestStart:
         assert isinstance(run(shared, SMALL), Finished)
         assert int(Path(f"/proc/{shared.process_id}/oom_score_adj").read_text()) >= 800
         assert os.getpriority(os.PRIO_PROCESS, shared.process_id) > os.getpriority(os.PRIO_PROCESS, 0)
+
+
+@pytest.mark.parametrize(
+    "message", [b"\xff", b"[]", b"{}", b'{"kind": "FindJob"}', b'{"kind": "cancel"}', b"[" * 100_000]
+)
+def test_a_message_that_cannot_be_read_ends_the_worker_instead_of_making_it_deaf(client, message):
+    client.submit(FindJob(".", "."))
+    client._message = message
+    *_, last = finish(client)
+    assert isinstance(last, Died)
+    assert isinstance(run(client, FindJob(str(Path(__file__).parent), "nowhere")), Finished)

@@ -1,6 +1,10 @@
 """Memory figures are plausible, and a container's limit counts."""
 
+import subprocess
+import sys
+
 import numpy as np
+import pytest
 
 from DeepSegmentLib.imaging import memory
 
@@ -25,3 +29,28 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
     assert memory.available_memory_bytes() == 600_000
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.available_memory_bytes() > 600_000
+
+
+def test_the_limit_of_a_group_around_this_one_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "_OWN_GROUPS", tmp_path / "own")
+    (tmp_path / "own").write_text("4:cpu,memory:/old/job\n1:cpu:/other\n0::/user/app\n")
+    for folder, (limit, used, cache) in {
+        "cpu,memory/old": memory._CGROUP_FILES[1],
+        "user": memory._CGROUP_FILES[0],
+    }.items():
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / limit).write_text("900000\n")
+        (tmp_path / folder / used).write_text("400000\n")
+        (tmp_path / folder / "memory.stat").write_text(f"anon 5\n{cache}50000\n")
+    assert memory.available_memory_bytes() == 550_000
+    (tmp_path / "user" / "memory.max").write_text("800000\n")
+    assert memory.available_memory_bytes() == 450_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux tells how many addresses a process has.")
+def test_the_limit_of_the_shell_counts():
+    code = "from DeepSegmentLib.imaging.memory import available_memory_bytes as left; print(left())"
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31)); {code}"
+    left = int(subprocess.run([sys.executable, "-c", limited], capture_output=True, check=True, text=True).stdout)
+    assert 0 < left < 1 << 31

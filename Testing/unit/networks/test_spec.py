@@ -5,6 +5,7 @@ import json
 import pickle
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import MISSING, fields, replace
 from typing import Any
@@ -17,6 +18,7 @@ from DeepSegmentLib.data import Segment, Terminology
 from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.imaging.components import Cleanup
 from DeepSegmentLib.imaging.intensity import Normalization
+from DeepSegmentLib.networks import strict_json
 from DeepSegmentLib.networks.architecture import UNetSpec
 from DeepSegmentLib.networks.spec import Channel, ModelSpec, spec_from_json, spec_to_json
 
@@ -206,3 +208,20 @@ def test_a_model_from_before_there_were_expectations_still_opens():
     old = document()
     del old["expectations"]
     assert spec_from_json(old) == replace(spec_from_json(document()), expectations=None)
+
+
+def test_many_expectations_are_checked_at_once():
+    many = 20_000
+    segments = tuple(Segment(f"s{n}", n) for n in range(1, many + 1))
+    one = LEFT_AND_RIGHT.segments[0]
+    expected = replace(LEFT_AND_RIGHT, segments=tuple(replace(one, segment=each.name) for each in segments))
+    start = time.perf_counter()
+    model_spec(segments=segments, network=replace(TINY_UNET, out_channels=many + 1), expectations=expected)
+    assert time.perf_counter() - start < 1
+
+
+def test_reading_a_spec_again_works_nothing_out_anew(monkeypatch):
+    stored = document()
+    spec_from_json(stored)
+    monkeypatch.setattr(strict_json, "get_type_hints", None)
+    assert spec_from_json(stored).name == "tiny-brain"

@@ -1,5 +1,6 @@
 """What a run needs is told without building anything, and a run that cannot go well is refused."""
 
+import json
 import re
 import time
 from contextlib import suppress
@@ -15,6 +16,7 @@ from model_examples import TINY_UNET, model_spec, model_specs
 from DeepSegmentLib.data import Box, Geometry, Volume
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, ResourceError
 from DeepSegmentLib.files.models import save_model
+from DeepSegmentLib.networks.spec import spec_to_json
 from DeepSegmentLib.networks.unet import UNet
 from DeepSegmentLib.segmentation.needs import needs_of
 from DeepSegmentLib.segmentation.outputs import PredictSettings
@@ -162,3 +164,35 @@ def test_a_system_that_tells_no_memory_refuses_nothing(folder, free):
 def test_settings_without_sense_are_refused(wrong):
     with pytest.raises(InvalidInputError, match=r"overlap must be from 0 to 0\.95|region must be two corners"):
         PredictSettings(**wrong)
+
+
+DEEP = replace(TINY_UNET, features=(1, 60_000), strides=((1, 1, 1),) * 2, kernel_sizes=((1, 1, 1),) * 2)
+SLOW = replace(TINY_UNET, features=(64, 64), kernel_sizes=((31, 31, 31),) * 2)
+
+
+@pytest.mark.parametrize(
+    ("network", "patch", "text"),
+    [(DEEP, (128, 128, 128), "one patch of .* needs more than that"), (SLOW, (128, 128, 128), "one pass .* multiplic")],
+)
+def test_a_network_that_fills_the_memory_or_computes_for_days_is_refused(tmp_path, free, network, patch, text):
+    free(200 << 30)
+    (tmp_path / "model.json").write_text(json.dumps(spec_to_json(model_spec(network=network, patch_shape=patch))))
+    with pytest.raises(ResourceError, match=text):
+        check(tmp_path, Geometry.from_spacing((64, 64, 64), (1, 1, 1)), PredictSettings(), "cpu")
+
+
+def test_many_passes_of_a_slow_network_are_refused(tmp_path):
+    slow = model_spec(network=replace(SLOW, features=(16, 16)), patch_shape=(128, 128, 128))
+    (tmp_path / "model.json").write_text(json.dumps(spec_to_json(slow)))
+    small, large = (Geometry.from_spacing((n,) * 3, (1, 1, 1)) for n in (64, 1000))
+    assert check(tmp_path, small, PredictSettings()).tiles == 1
+    with pytest.raises(ResourceError, match=r"multiplications.*--roi"):
+        check(tmp_path, large, PredictSettings(overlap=0.9))
+
+
+def test_the_weights_count(tmp_path, folder):
+    wide = replace(TINY_UNET, features=(3, 4000))
+    (tmp_path / "model.json").write_text(json.dumps(spec_to_json(model_spec(network=wide))))
+    grid = Geometry.from_spacing((8, 8, 8), (1, 1, 1))
+    more = estimate(tmp_path, grid, PredictSettings()).memory_bytes
+    assert more - estimate(folder, grid, PredictSettings()).memory_bytes >= 4 * 27 * 4000 * 3

@@ -141,3 +141,18 @@ def test_a_network_that_no_memory_holds_is_not_made(tmp_path, label_maps):
 
 def test_the_network_of_the_recipe_is_the_one_of_the_model():
     assert RECIPE.model.network == TINY_UNET
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "message"),
+    [
+        ("training", {"seed": -1}, "seed"),
+        ("training", {"workers": 10**6}, "workers"),
+        ("synthesis", {"patch_shape": (1, 1, 100_000)}, "multiples of"),
+        ("synthesis", {"spacing_mm": 1e-9}, "spacing_mm"),
+        (None, {"hull_mm": 1e9}, "hull_mm"),
+    ],
+)
+def test_a_recipe_without_sense_is_refused_before_anything_is_read(part, changes, message):
+    with pytest.raises(InvalidInputError, match=message):
+        replace(RECIPE, **({part: replace(getattr(RECIPE, part), **changes)} if part else changes))

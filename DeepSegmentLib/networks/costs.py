@@ -1,0 +1,92 @@
+"""What a U-Net costs, by arithmetic on its spec: weights, multiplications, feature maps. Nothing is built for it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from .architecture import UNetSpec
+
+# Feature maps of a stage that are alive at once: skip connection, up-sampled features, their concatenation, the output
+# of a convolution and of its norm, and what the convolution lays out anew; in the coarsest stage the last three.
+_MAPS_ALIVE, _COARSEST_ALIVE = 9, 5
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution of a U-Net.
+
+    Attributes:
+        stage: Of its output, 0 is the finest.
+        weights: How many it has.
+        per_voxel: Multiplications for each voxel of its output.
+    """
+
+    stage: int
+    weights: int
+    per_voxel: int
+
+
+def convolutions(spec: UNetSpec) -> Iterator[Convolution]:
+    """The convolutions of a network; norms, projections and attention gates cost little beside them."""
+    inputs = (spec.in_channels, *spec.features[:-1])
+    per_block = 2 if spec.encoder == "residual" else 1
+    if per_block == 2:
+        yield _convolution(spec, 0, spec.in_channels, spec.features[0])
+        inputs = (spec.features[0], *spec.features[:-1])
+    for stage, n_in in enumerate(inputs):
+        yield _convolution(spec, stage, n_in, spec.features[stage])
+        for _ in range(per_block * spec.encoder_blocks[stage] - 1):
+            yield _convolution(spec, stage, spec.features[stage], spec.features[stage])
+    for stage, blocks in enumerate(reversed(spec.decoder_blocks)):
+        features, stride = spec.features[stage], math.prod(spec.strides[stage + 1])
+        up = spec.features[stage + 1] * features
+        yield Convolution(stage, up * stride, up)
+        yield _convolution(spec, stage, 2 * features, features)
+        for _ in range(blocks - 1):
+            yield _convolution(spec, stage, features, features)
+        head = features * spec.out_channels
+        yield Convolution(stage, head, 0 if stage else head)  # those of coarser stages are for training
+
+
+def _convolution(spec: UNetSpec, stage: int, n_in: int, n_out: int) -> Convolution:
+    weights = n_in * n_out * math.prod(spec.kernel_sizes[stage])
+    return Convolution(stage, weights, weights)
+
+
+def count_weights(spec: UNetSpec) -> int:
+    """Weights of the convolutions: nearly all that there are."""
+    return sum(each.weights for each in convolutions(spec))
+
+
+def count_operations(spec: UNetSpec, voxels: int) -> int:
+    """Multiplications of one forward pass.
+
+    Args:
+        spec: The network.
+        voxels: Of the patch as the network sees it, a multiple of its divisor.
+    """
+    extents = stage_voxels(spec, voxels)
+    return sum(each.per_voxel * extents[each.stage] for each in convolutions(spec))
+
+
+def peak_features(spec: UNetSpec, voxels: int) -> int:
+    """Numbers in the feature maps that are alive at once, at most: those of a stage and the skips of finer ones."""
+    maps = [features * n for features, n in zip(spec.features, stage_voxels(spec, voxels), strict=True)]
+    alive = [_MAPS_ALIVE] * (len(maps) - 1) + [_COARSEST_ALIVE]
+    deep = max(sum(maps[:stage]) + times * each for stage, (times, each) in enumerate(zip(alive, maps, strict=True)))
+    head = (2 * spec.features[0] + spec.out_channels) * voxels
+    return max(deep, head, (spec.in_channels + 2 * spec.features[0]) * voxels)
+
+
+def stage_voxels(spec: UNetSpec, voxels: int) -> Sequence[int]:
+    """Voxels of each stage's feature maps, for a patch of so many."""
+    extents = []
+    for stride in spec.strides:
+        voxels = -(-voxels // math.prod(stride))
+        extents.append(voxels)
+    return extents
