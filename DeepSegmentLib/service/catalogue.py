@@ -22,7 +22,7 @@ from DeepSegmentLib.files.models import (
     verify_model,
 )
 from DeepSegmentLib.files.opening import is_folder
-from DeepSegmentLib.files.targets import check_new_folder, inputs_of
+from DeepSegmentLib.files.targets import check_new_folder, check_no_inputs, inputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,8 +132,10 @@ def add_model(source: Path) -> ModelEntry:
         MissingPackageError: torch is not installed.
     """
     root = user_models_folder()
+    inputs = inputs_of([], [source])
+    check_no_inputs([root], inputs)
     with hidden_folder(root / "arrival") as arrival:
-        check_new_folder(arrival, inputs_of([], [source]))
+        check_new_folder(arrival, inputs)
         _bring(source, arrival)
         name = load_model(arrival, "cpu").spec.name
         _check_free(name)
