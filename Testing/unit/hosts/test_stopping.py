@@ -16,6 +16,16 @@ from DeepSegmentLib.hosts.stopping import StopSignal, stoppable
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 
 
+@pytest.fixture(autouse=True)
+def heeded():
+    """Whoever runs the tests may ignore signals, as nohup and the background of shells do."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_each_signal_unwinds_with_its_exit_code_and_handlers_come_back(name, code):
     number = getattr(signal, name)
