@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from DeepSegmentLib.errors import VolumeFileError
 
 from .leftovers import forget, hidden_beside
+from .opening import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -121,11 +122,6 @@ def called(fresh: Path, path: Path) -> Iterator[None]:
         yield
     except VolumeFileError as error:
         raise _named(error, [fresh], [path]) from error
-
-
-def reason(error: Exception) -> str:
-    """What the system says is wrong, without its number and file name."""
-    return getattr(error, "strerror", None) or getattr(error, "reason", None) or str(error)
 
 
 @contextmanager

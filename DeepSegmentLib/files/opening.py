@@ -41,7 +41,7 @@ def open_file(path: Path) -> IO[bytes]:
     except FileNotFoundError as error:
         raise VolumeFileError(f"{path} does not exist; check the name and the folder") from error
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        raise VolumeFileError(f"{path} cannot be read: {_reason(error)}; check its rights") from error
+        raise VolumeFileError(f"{path} cannot be read: {reason(error)}; check its rights") from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise VolumeFileError(f"{path} is no plain file but a pipe, socket or device; name a file")
@@ -77,7 +77,7 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise VolumeFileError(f"{path} cannot be read: {_reason(error)}; copy it again") from error
+        raise VolumeFileError(f"{path} cannot be read: {reason(error)}; copy it again") from error
 
 
 def read_bytes(path: Path, *, largest: int) -> bytes:
@@ -156,8 +156,9 @@ def _leads_inside(folder: Path, path: Path) -> bool:
         return False
 
 
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+def reason(error: Exception) -> str:
+    """What the system says is wrong, without its number and file name."""
+    return getattr(error, "strerror", None) or getattr(error, "reason", None) or str(error)
 
 
 def _whole(escape: re.Match[str]) -> str:

@@ -17,9 +17,9 @@ from uuid import uuid4
 
 from DeepSegmentLib.errors import InvalidInputError, ResourceError, VolumeFileError
 
-from .atomic import check_target, reason
+from .atomic import check_target
 from .leftovers import sweep
-from .opening import is_folder, open_file
+from .opening import is_folder, open_file, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

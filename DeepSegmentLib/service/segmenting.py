@@ -187,21 +187,23 @@ def segment_file(
     Raises:
         DeepSegmentError: See `segment_volume`; VolumeFileError where a file cannot be read or written.
     """
-    check_request(request)
+    folder = find_model(request.model).path
+    spec = read_spec(folder)
+    _check_request(request, folder, spec)
     clock = _Stopwatch()
     stamp = input_stamp((request.source, *request.channels), request.series)  # before it is read
     on_progress(Progress("read", 0.0))
     volume = read_channels(request.source, request.channels, request.series)
     clock.lap("read")
-    needs = check(find_model(request.model).path, volume.geometry, request.settings, request.device)
+    needs = check(folder, volume.geometry, request.settings, request.device)
     available = available_memory_bytes()
-    check_room(_sizes(request, math.prod(volume.geometry.shape)))
+    check_room(_sizes(request, spec, math.prod(volume.geometry.shape)))
     run = segment_volume(
         volume, request.model, device=request.device, settings=request.settings, on_progress=on_progress, load=load
     )
     run = replace(run, notes=(*volume.notes, *run.notes))
     clock.lap("segment")
-    check_request(request)  # again: it took a while, and others work too
+    _check_request(request, folder, spec)  # again: it took a while, and others work too
     outputs = _write_outputs(request, run, volume, stamp)
     clock.lap("write")
     report = _report(request, run, volume) | {
@@ -234,17 +236,10 @@ class _Stopwatch:
         self._last = now
 
 
-def check_request(request: SegmentRequest) -> None:
-    """Check before any work that everything a request asks for can be written, and that nothing is lost by it.
-
-    Raises:
-        ModelError: The model is not there or damaged.
-        InvalidInputError: See `check_outputs`.
-        VolumeFileError: See `check_outputs`.
-    """
-    model = find_model(request.model).path
-    inputs = inputs_of([request.source, *request.channels], [model])
-    check_outputs(request_outputs(request, read_spec(model)), inputs, replace=request.replace)
+def _check_request(request: SegmentRequest, folder: Path, spec: ModelSpec) -> None:
+    """Check that everything a request asks for can be written, and that nothing is lost by it."""
+    inputs = inputs_of([request.source, *request.channels], [folder])
+    check_outputs(request_outputs(request, spec), inputs, replace=request.replace)
 
 
 def request_outputs(request: SegmentRequest, spec: ModelSpec) -> list[Output]:
@@ -256,9 +251,9 @@ def request_outputs(request: SegmentRequest, spec: ModelSpec) -> list[Output]:
     return [*segmentation_outputs(request.target), *maps, *beside]
 
 
-def _sizes(request: SegmentRequest, voxels: int) -> dict[Path, int]:
+def _sizes(request: SegmentRequest, spec: ModelSpec, voxels: int) -> dict[Path, int]:
     """About how large the results will be: labels compress well, probabilities (4 bytes a voxel) hardly."""
-    maps = map_paths(request, read_spec(find_model(request.model).path)).values()
+    maps = map_paths(request, spec).values()
     return {request.target: voxels // 8, **dict.fromkeys(maps, 4 * voxels)}
 
 
