@@ -193,7 +193,7 @@ class DeepSegmentTest(ScriptedLoadableModuleTest):
         self.assertEqual(panel.reasonNotToSegment(), "")
         panel.segmentOrCancel()
         for _step in range(600):
-            if not panel.worker.busy:
+            if not panel.jobs.busy:
                 break
             self.delayDisplay("Segmenting", 100)
         segmentation = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")[0].GetSegmentation()

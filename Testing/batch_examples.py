@@ -81,7 +81,7 @@ class Command:
 
     def arguments(self) -> list[str | Path]:
         """Of the process."""
-        command = [sys.executable, "-m", "DeepSegmentLib.hosts.cli", "segment", self.source, self.target]
+        command = [sys.executable, "-m", "DeepSegmentLib.hosts.command.main", "segment", self.source, self.target]
         return [*command, "--model", self.model, "--skip-existing", "--device", "cpu"]
 
     def run(self) -> tuple[int, str]:

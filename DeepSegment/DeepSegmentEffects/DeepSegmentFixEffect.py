@@ -8,8 +8,8 @@ from pathlib import Path
 
 import qt
 import slicer
-from DeepSegmentGui.fix_options import FixOptions
-from DeepSegmentGui.fix_pointer import FixPointer
+from DeepSegmentGui.correction.effect_options import EffectOptions
+from DeepSegmentGui.correction.effect_pointer import EffectPointer
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
 
@@ -25,8 +25,8 @@ class DeepSegmentFixEffect(AbstractScriptedSegmentEditorEffect):
         scriptedEffect.perSegment = True
         scriptedEffect.requireSegments = True
         AbstractScriptedSegmentEditorEffect.__init__(self, scriptedEffect)
-        self.options = FixOptions(scriptedEffect)
-        self.pointer = FixPointer(scriptedEffect, self.options)
+        self.options = EffectOptions(scriptedEffect)
+        self.pointer = EffectPointer(scriptedEffect, self.options)
 
     def clone(self):
         """A new effect for another editor."""

@@ -4,19 +4,19 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from DeepSegmentGui import dependencies
-from DeepSegmentGui.advanced import AdvancedSection
-from DeepSegmentGui.batch import endText, progressText
-from DeepSegmentGui.channels import ChannelSelectors, assignChannels
-from DeepSegmentGui.correct import CorrectSection
-from DeepSegmentGui.export import Exporter
-from DeepSegmentGui.models import ModelList
-from DeepSegmentGui.output import OutputSection
 from DeepSegmentGui.parameters import applyUserSettings, channelReference, storeUserSettings
-from DeepSegmentGui.results import ResultsView
-from DeepSegmentGui.segmenting import ResultWriter, jobOf, notesText, settingsOf
-from DeepSegmentGui.several import SeveralCases
-from DeepSegmentGui.worker import Worker
+from DeepSegmentGui.running import dependencies
+from DeepSegmentGui.running.batch_queue import endText, progressText
+from DeepSegmentGui.running.job_runner import JobRunner
+from DeepSegmentGui.running.segment_run import ResultWriter, jobOf, notesText, settingsOf
+from DeepSegmentGui.sections.advanced import AdvancedSection
+from DeepSegmentGui.sections.batch import BatchSection
+from DeepSegmentGui.sections.channels import ChannelSelectors, assignChannels
+from DeepSegmentGui.sections.correct import CorrectSection
+from DeepSegmentGui.sections.export import ExportSection
+from DeepSegmentGui.sections.models import ModelList
+from DeepSegmentGui.sections.output import OutputSection
+from DeepSegmentGui.sections.results import ResultsSection
 
 
 class Panel:
@@ -35,14 +35,14 @@ class Panel:
         self._guiTag = None
         self._destination = self._onResult = None
         self._refreshing = False
-        self.worker = Worker()
+        self.jobs = JobRunner()
         self.writer = ResultWriter(scene)
-        self.results = ResultsView(ui, scene)
+        self.results = ResultsSection(ui, scene)
         self.channels = ChannelSelectors(ui.channelsFrame, self.refresh)
         self.models = ModelList(ui.modelSearchBox, ui.modelList, ui.modelCard, self._modelChosen)
-        self.several = SeveralCases(ui, scene, self)
+        self.several = BatchSection(ui, scene, self)
         self.correct = CorrectSection(ui, scene, self)
-        self.exporter = Exporter(ui, scene, self)
+        self.exporter = ExportSection(ui, scene, self)
         self.advanced = AdvancedSection(ui, parent, self)
         self.output = OutputSection(ui, self)
         self._shortcuts = []
@@ -96,7 +96,7 @@ class Panel:
         """Forget every node: the run, the results, the settings."""
         self._destination = None
         self.several.batch.forget()
-        self.worker.close()
+        self.jobs.close()
         self.setParameters(None)
         self.results.clear()
         self.correct.forget()
@@ -108,7 +108,7 @@ class Panel:
         """Stop what cannot go on without a node that is about to be removed."""
         if self._destination is not None and self._destination.uses(node):
             self._destination = None
-            self.worker.cancel()
+            self.jobs.cancel()
         if node is self.results.segmentation:
             self.results.clear()
 
@@ -117,7 +117,7 @@ class Panel:
         self.exit()
         self.correct.close()
         self.setParameters(None)
-        self.worker.close()
+        self.jobs.close()
 
     @property
     def parameters(self):
@@ -153,8 +153,8 @@ class Panel:
         """The one button: start, or stop what is under way."""
         if self.several.batch.running:
             self.several.batch.cancel()
-        elif self.worker.busy:
-            self.worker.cancel()
+        elif self.jobs.busy:
+            self.jobs.cancel()
             self.ui.statusLabel.text = _("Stopping...")
         elif not self.reasonNotToSegment():
             self._segment()
@@ -182,7 +182,7 @@ class Panel:
             return
         try:
             job, self._destination = jobOf(self._parameters, self.channels.nodes())
-            self.worker.submit(job, self._onEvent)
+            self.jobs.submit(job, self._onEvent)
         except DeepSegmentError as error:
             self._showIdle(str(error))
             return
@@ -192,11 +192,11 @@ class Panel:
         """Run a job other than Segment; `onResult` takes its result and returns what to say."""
         from DeepSegmentLib.errors import DeepSegmentError
 
-        if self.worker.busy:
+        if self.jobs.busy:
             return
         self._onResult = onResult
         try:
-            self.worker.submit(makeJob(), self._onJobEvent)
+            self.jobs.submit(makeJob(), self._onJobEvent)
         except DeepSegmentError as error:
             self._showIdle(str(error))
             return
@@ -310,7 +310,7 @@ class Panel:
                 node.SetNodeReferenceID(channelReference(n), volumes[chosen].GetID())
 
     def _refreshRun(self):
-        running = self.worker.busy or self.several.batch.running
+        running = self.jobs.busy or self.several.batch.running
         reason = "" if running else self.reasonNotToSegment()
         button = self.ui.segmentButton
         button.text = _("Cancel") if running else _("Segment")

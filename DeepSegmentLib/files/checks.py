@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from DeepSegmentLib.errors import InvalidInputError, ResourceError, VolumeFileError
-from DeepSegmentLib.files.opening import open_file
 from DeepSegmentLib.imaging.memory import available_memory_bytes
+
+from .opening import open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

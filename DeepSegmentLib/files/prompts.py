@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from DeepSegmentLib.data import BoxPrompt, Lasso, Point, Scribble
+from DeepSegmentLib.data.dataclass_json import from_json, to_json
 from DeepSegmentLib.errors import InvalidInputError, ModelError, VolumeFileError
-from DeepSegmentLib.networks.strict_json import from_json, to_json
 
 from .opening import read_json
 

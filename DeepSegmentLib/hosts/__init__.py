@@ -1,1 +1,1 @@
-"""Shells over the use cases: the command line (`cli`) and what it shows on a terminal (`terminal`)."""
+"""Shells over the use cases: the command (`command`), MRML nodes (`mrml`), the worker process (`worker`)."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from DeepSegmentLib.data import Index, Segment
+from DeepSegmentLib.data.dataclass_json import from_json, to_json
 from DeepSegmentLib.data.geometry import as_index
 from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.imaging.components import Cleanup
@@ -18,7 +19,6 @@ from DeepSegmentLib.imaging.intensity import Normalization
 
 from .architecture import UNetSpec
 from .expectations import Expectations
-from .strict_json import from_json, to_json
 
 FORMAT_VERSION = 1
 """Of the JSON; one more whenever an older reader would misunderstand it."""

@@ -28,6 +28,12 @@ from DeepSegmentLib.files.datasets.nnunet import (
 from DeepSegmentLib.files.dicom import series_files
 from DeepSegmentLib.files.opening import is_folder, open_file
 from DeepSegmentLib.files.segmentations.dicom_seg import Algorithm, AlgorithmType, write_dicom_seg
+from DeepSegmentLib.files.segmentations.grids_and_layers import (
+    empty_segments,
+    flatten,
+    labels_without_segment,
+    match_grid,
+)
 from DeepSegmentLib.files.segmentations.labelmaps import (
     label_table_path,
     read_labelmap,
@@ -37,7 +43,6 @@ from DeepSegmentLib.files.segmentations.labelmaps import (
 )
 from DeepSegmentLib.files.targets import Output, check_outputs, check_room, inputs_of
 from DeepSegmentLib.files.volumes import read_channels, volume_stem, write_volume
-from DeepSegmentLib.imaging.label_grids import empty_segments, flatten, labels_without_segment, match_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

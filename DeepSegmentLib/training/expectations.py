@@ -8,14 +8,14 @@ import numpy as np
 
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.networks.expectations import Expectations, SegmentExpectation
-from DeepSegmentLib.segmentation.shapes import measure_shapes
+from DeepSegmentLib.segmentation.doubts.sizes_and_places import measure_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from DeepSegmentLib.data import LabelMap
     from DeepSegmentLib.networks.expectations import Range
-    from DeepSegmentLib.segmentation.shapes import Shape
+    from DeepSegmentLib.segmentation.doubts.sizes_and_places import Shape
 
 
 def expect(label_maps: Iterable[LabelMap], *, coarsest_mm: float) -> Expectations:

@@ -133,7 +133,7 @@ def use(line, folder):
     Raises:
         DeepSegmentError: It ended with a code other than 0; with what was printed as message.
     """
-    from DeepSegmentLib.hosts.cli import main
+    from DeepSegmentLib.hosts.command.main import main
 
     errors, home = io.StringIO(), os.getcwd()  # noqa: PTH109 - for chdir
     words = {"DEEPSEGMENT_MODELS": str(folder / "models"), "XDG_DATA_HOME": str(folder / "data"), "COLUMNS": "500"}

@@ -25,7 +25,7 @@ from DeepSegmentLib.evaluation.metrics import dice
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
 from DeepSegmentLib.files.volumes import read_volume, write_volume
 from DeepSegmentLib.imaging.resampling import resample, resample_labels
-from DeepSegmentLib.service.segmenting import SegmentRequest, segment_file
+from DeepSegmentLib.service.segment import SegmentRequest, segment_file
 
 # Values of the AAL atlas (Tzourio-Mazoyer et al., NeuroImage 2002), left and right.
 AAL = {

@@ -60,7 +60,7 @@ class Bench:
         with BlockProbe() as probe:
             self.host.process_events(0.05)
             self.host.click(self.panel.ui.segmentButton)
-            self.host.wait_until(lambda: not self.panel.worker.busy, 600)
+            self.host.wait_until(lambda: not self.panel.jobs.busy, 600)
             running = len(probe.gaps_ms)  # the turn that takes the result has not ended yet
             self.host.process_events(0.3)
             gaps, shown = probe.gaps_ms[:running], probe.gaps_ms[running:]
@@ -84,13 +84,13 @@ class Bench:
             before = self._nodes()
             self.host.click(self.panel.ui.segmentButton)
             self.host.process_events(float(rng.uniform(0.0, 4.0)))
-            if not self.panel.worker.busy:
+            if not self.panel.jobs.busy:
                 late += 1
                 self.panel.undo()
             else:
                 began = time.perf_counter()
                 how()
-                self.host.wait_until(lambda: not self.panel.worker.busy, 30)
+                self.host.wait_until(lambda: not self.panel.jobs.busy, 30)
                 seconds.append(time.perf_counter() - began)
                 unchanged += self._nodes() == before
         return {
@@ -107,7 +107,7 @@ class Bench:
 
     def kill(self):
         """Kill the worker."""
-        process = self.panel.worker.processID
+        process = self.panel.jobs.processID
         if process is not None:
             os.kill(process, signal.SIGKILL)
 

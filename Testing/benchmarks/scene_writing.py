@@ -20,7 +20,7 @@ from host.headless import make_application
 from nodes import add_volume
 
 from DeepSegmentLib.data import Geometry, LabelMap, Segment
-from DeepSegmentLib.hosts.mrml.writing import MergePolicy, make_editor, write_label_map
+from DeepSegmentLib.hosts.mrml.segmentations.writing import MergePolicy, make_editor, write_label_map
 
 
 def main():

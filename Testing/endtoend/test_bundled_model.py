@@ -14,9 +14,9 @@ from scipy import ndimage
 from DeepSegmentLib.evaluation.metrics import dice
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
 from DeepSegmentLib.files.volumes import read_volume
-from DeepSegmentLib.hosts.cli import build_parser, main
+from DeepSegmentLib.hosts.command.main import build_parser, main
 from DeepSegmentLib.service.catalogue import bundled_models_folder, list_models
-from DeepSegmentLib.service.training import read_recipe
+from DeepSegmentLib.service.train import read_recipe
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -105,7 +105,7 @@ def test_the_expectations_are_those_of_the_label_maps():
 def test_an_interrupted_command_says_so_and_leaves_nothing(tmp_path, colin27):
     # What a shell starts in the background ignores SIGINT, and so would its children.
     listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"{listen}; import sys; from DeepSegmentLib.hosts.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = f"{listen}; import sys; from DeepSegmentLib.hosts.command.main import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "segment", str(colin27), str(tmp_path / "a.seg.nrrd")]
     with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:

@@ -14,7 +14,7 @@ from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 from DeepSegmentLib.files.models import save_model
 from DeepSegmentLib.files.segmentations.labelmaps import write_segmentation
 from DeepSegmentLib.files.volumes import write_volume
-from DeepSegmentLib.hosts.cli import main
+from DeepSegmentLib.hosts.command.main import main
 from DeepSegmentLib.networks.unet import UNet
 from DeepSegmentLib.service import catalogue
 

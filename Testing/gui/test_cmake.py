@@ -99,7 +99,7 @@ def test_the_installed_tree_passes_the_panel_s_tests(installed):
         "widget.panel.ui.volumeSelector.setCurrentNode(volume)\n"
         "host.process_events()\n"
         "host.click(widget.panel.ui.segmentButton)\n"
-        "host.wait_until(lambda: not widget.panel.worker.busy)\n"
+        "host.wait_until(lambda: not widget.panel.jobs.busy)\n"
         "host.process_events()\n"
         "print(widget.panel.ui.statusLabel.text)\n"
         "widget.cleanup()\n"

@@ -10,7 +10,7 @@ import slicer
 from host.case import BITE, GRID, LEAK, add_case, masks, same
 from host.mouse import Mouse, place_of
 
-from DeepSegmentLib.hosts.mrml.segments import is_protected, set_locked
+from DeepSegmentLib.hosts.mrml.segmentations.segments import is_protected, set_locked
 
 
 @pytest.fixture
@@ -116,8 +116,8 @@ def test_undo_and_redo_are_exact(host, ui, segmentation):
 def test_undo_leaves_what_others_painted_since(host, ui, segmentation):
     """A brush elsewhere is kept; one over the correction makes it impossible to take back, and that is said."""
     from DeepSegmentLib.data import Box
-    from DeepSegmentLib.hosts.mrml.blocks import write_labels
-    from DeepSegmentLib.hosts.mrml.layers import image_of
+    from DeepSegmentLib.hosts.mrml.correction.blocks import write_labels
+    from DeepSegmentLib.hosts.mrml.segmentations.layers import image_of
 
     before = masks(segmentation)
     host.click(ui.correctAddButton)
@@ -231,7 +231,7 @@ def test_suspicious_places_are_shown_until_there_is_none(host, ui, module, segme
 
 
 def test_an_export_says_that_masks_were_corrected(host, ui, nodes):
-    from DeepSegmentGui.export import caseOf
+    from DeepSegmentGui.sections.export import caseOf
 
     assert "corrections" not in caseOf(nodes, "a", "nifti").provenance
     for button, index in ((ui.correctAddButton, BITE), (ui.correctRemoveButton, LEAK)):

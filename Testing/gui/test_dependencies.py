@@ -21,7 +21,7 @@ REQUIREMENTS = MODULE / "Resources" / "requirements.txt"
 def dependencies(running_host):
     if str(MODULE) not in sys.path:
         sys.path.insert(0, str(MODULE))
-    from DeepSegmentGui import dependencies
+    from DeepSegmentGui.running import dependencies
 
     return dependencies
 

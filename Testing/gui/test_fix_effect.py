@@ -11,7 +11,7 @@ import vtk
 from host.case import BITE, GRID, LEAK, OUTSIDE, SHAPE, add_case, ball, case, masks, same
 from host.mouse import Mouse, place_of
 
-from DeepSegmentLib.hosts.mrml.segments import set_locked
+from DeepSegmentLib.hosts.mrml.segmentations.segments import set_locked
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import slicer
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.hosts.mrml.geometry import local_geometry
-from DeepSegmentLib.hosts.mrml.segments import is_protected, mask_of, segment_ids, set_locked
+from DeepSegmentLib.hosts.mrml.segmentations.segments import is_protected, mask_of, segment_ids, set_locked
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def choose(host, widget, node):
 def run(host, widget, seconds=60):
     """Click Segment and wait for the end; the text that is then shown."""
     host.click(widget.panel.ui.segmentButton)
-    host.wait_until(lambda: not widget.panel.worker.busy, seconds)
+    host.wait_until(lambda: not widget.panel.jobs.busy, seconds)
     host.process_events()
     return widget.panel.ui.statusLabel.text
 
@@ -120,10 +120,10 @@ def test_a_second_click_uses_the_warm_worker(host, module, head):
     widget = module[0]
     choose(host, widget, head)
     run(host, widget)
-    process = widget.panel.worker.processID
+    process = widget.panel.jobs.processID
     widget.panel.ui.segmentationSelector.setCurrentNode(None)
     run(host, widget)
-    assert widget.panel.worker.processID == process
+    assert widget.panel.jobs.processID == process
     assert len(segmentations()) == 2
 
 
@@ -135,9 +135,9 @@ def test_cancel_leaves_the_scene_as_it_was(host, module, head, delay):
     host.click(widget.panel.ui.segmentButton)
     assert widget.panel.ui.segmentButton.text == "Cancel"
     host.process_events(delay)
-    if widget.panel.worker.busy:
+    if widget.panel.jobs.busy:
         host.click(widget.panel.ui.segmentButton)
-        host.wait_until(lambda: not widget.panel.worker.busy, 5)
+        host.wait_until(lambda: not widget.panel.jobs.busy, 5)
         host.process_events()
         assert "Cancelled" in widget.panel.ui.statusLabel.text
         assert snapshot() == before
@@ -150,8 +150,8 @@ def test_a_killed_worker_is_reported_and_the_next_click_works(host, module, head
     before = snapshot()
     host.click(widget.panel.ui.segmentButton)
     host.process_events(0.3)
-    os.kill(widget.panel.worker.processID, signal.SIGKILL)
-    host.wait_until(lambda: not widget.panel.worker.busy, 5)
+    os.kill(widget.panel.jobs.processID, signal.SIGKILL)
+    host.wait_until(lambda: not widget.panel.jobs.busy, 5)
     host.process_events()
     assert "killed" in widget.panel.ui.statusLabel.text
     assert snapshot() == before
@@ -164,7 +164,7 @@ def test_removing_the_volume_stops_the_run(host, module, head):
     host.click(widget.panel.ui.segmentButton)
     host.process_events(0.1)
     slicer.mrmlScene.RemoveNode(head)
-    host.wait_until(lambda: not widget.panel.worker.busy, 5)
+    host.wait_until(lambda: not widget.panel.jobs.busy, 5)
     host.process_events()
     assert not segmentations()
     assert not widget.panel.ui.segmentButton.enabled
@@ -176,7 +176,7 @@ def test_closing_the_scene_stops_the_run(host, module, head, tmp_path):
     host.click(widget.panel.ui.segmentButton)
     host.process_events(0.1)
     slicer.mrmlScene.Clear(0)
-    assert not widget.panel.worker.busy
+    assert not widget.panel.jobs.busy
     host.process_events(0.2)
     assert not segmentations()
     choose(host, widget, add_volume(host, tmp_path, "next"))
@@ -417,7 +417,7 @@ def test_a_case_is_exported(host, module, head, tmp_path, kind, made):
     ui.exportFolderButton.directory = str(folder)
     ui.exportSection.collapsed = False
     host.click(ui.exportButton)
-    host.wait_until(lambda: not module[0].panel.worker.busy, 60)
+    host.wait_until(lambda: not module[0].panel.jobs.busy, 60)
     host.process_events()
     assert ui.statusLabel.text.startswith("Exported to"), ui.statusLabel.text
     for name in made:
@@ -445,7 +445,7 @@ def test_exporting_twice_replaces_nothing(host, module, head, tmp_path):
     ui.exportSection.collapsed = False
     for expected in ("Exported to", "exists"):
         host.click(ui.exportButton)
-        host.wait_until(lambda: not module[0].panel.worker.busy, 60)
+        host.wait_until(lambda: not module[0].panel.jobs.busy, 60)
         host.process_events()
         assert expected in ui.statusLabel.text
 
@@ -456,7 +456,7 @@ def test_segments_are_measured_into_a_table(host, module, head):
     run(host, module[0])
     for _ in range(2):
         host.click(ui.measureButton)
-        host.wait_until(lambda: not module[0].panel.worker.busy, 60)
+        host.wait_until(lambda: not module[0].panel.jobs.busy, 60)
         host.process_events()
     (table,) = slicer.util.getNodesByClass("vtkMRMLTableNode")
     assert table.GetTable().GetNumberOfRows() == 15
@@ -524,7 +524,7 @@ def test_a_dicom_segmentation_says_who_made_it(host, module, shared_data, tmp_pa
     ui.exportFolderButton.directory = str(tmp_path)
     ui.exportSection.collapsed = False
     host.click(ui.exportButton)
-    host.wait_until(lambda: not widget.panel.worker.busy, 120)
+    host.wait_until(lambda: not widget.panel.jobs.busy, 120)
     host.process_events()
     assert ui.statusLabel.text.startswith("Exported to"), ui.statusLabel.text
     made = pydicom.dcmread(tmp_path / "case_0001.dcm")

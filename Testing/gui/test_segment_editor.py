@@ -12,7 +12,7 @@ import slicer
 from host.mouse import Mouse, place_of
 
 from DeepSegmentLib.hosts.mrml.geometry import local_geometry
-from DeepSegmentLib.hosts.mrml.segments import mask_of
+from DeepSegmentLib.hosts.mrml.segmentations.segments import mask_of
 
 DOT = '''
 """Puts one voxel where the user clicks."""

@@ -5,8 +5,8 @@ import hashlib
 import numpy as np
 
 from DeepSegmentLib.data import Geometry, Segment
-from DeepSegmentLib.hosts.mrml.segmentations import add_segments, new_segmentation
-from DeepSegmentLib.hosts.mrml.segments import Origin, mask_of, segment_ids
+from DeepSegmentLib.hosts.mrml.segmentations.nodes import add_segments, new_segmentation
+from DeepSegmentLib.hosts.mrml.segmentations.segments import Origin, mask_of, segment_ids
 
 SHAPE = (40, 44, 48)
 TURN = np.array([[0.96, -0.28, 0, -20], [0.28, 0.96, 0, -30], [0, 0, 1, -40], [0, 0, 0, 1.0]])

@@ -13,10 +13,10 @@ import numpy as np
 from scipy import ndimage
 
 from DeepSegmentLib.data import Box
-from DeepSegmentLib.hosts.mrml.blocks import read_labels, write_labels
+from DeepSegmentLib.hosts.mrml.correction.blocks import read_labels, write_labels
 from DeepSegmentLib.hosts.mrml.geometry import local_geometry
-from DeepSegmentLib.hosts.mrml.layers import image_of
-from DeepSegmentLib.hosts.mrml.segments import find_by_name, mask_of
+from DeepSegmentLib.hosts.mrml.segmentations.layers import image_of
+from DeepSegmentLib.hosts.mrml.segmentations.segments import find_by_name, mask_of
 from host.application import start
 from host.mouse import Mouse, place_of
 
@@ -32,9 +32,9 @@ def main():
     host.screenshot(folder / "panel-ready.png", panel)
 
     host.click(ui.segmentButton)
-    host.wait_until(lambda: ui.progressBar.value > 300 or not widget.panel.worker.busy)
+    host.wait_until(lambda: ui.progressBar.value > 300 or not widget.panel.jobs.busy)
     host.screenshot(folder / "panel-running.png", panel)
-    host.wait_until(lambda: not widget.panel.worker.busy)
+    host.wait_until(lambda: not widget.panel.jobs.busy)
     host.process_events(0.2)
     ui.show3DButton.checked = True
     host.process_events(0.2)

@@ -15,9 +15,9 @@ from nodes import add_linear_transform, add_volume, add_warp, world_centers
 from DeepSegmentLib.data import Geometry, LabelMap, Segment
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.hosts.mrml.geometry import image_to_world, local_geometry, to_array, world_geometry
-from DeepSegmentLib.hosts.mrml.segmentations import label_map_from_node
+from DeepSegmentLib.hosts.mrml.segmentations.nodes import label_map_from_node
+from DeepSegmentLib.hosts.mrml.segmentations.writing import write_label_map
 from DeepSegmentLib.hosts.mrml.volumes import in_scene, region_of, volume_from_nodes
-from DeepSegmentLib.hosts.mrml.writing import write_label_map
 
 
 def _rigid(seed):

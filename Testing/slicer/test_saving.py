@@ -12,9 +12,15 @@ from nodes import add_linear_transform, add_volume, add_warp, points_of
 from DeepSegmentLib.data import Box, Code, Geometry, LabelMap, Segment, Terminology
 from DeepSegmentLib.files.segmentations.labelmaps import read_provenance
 from DeepSegmentLib.files.segmentations.seg_nrrd import read_seg_nrrd
-from DeepSegmentLib.hosts.mrml.segmentations import label_map_from_node, provenance_of
-from DeepSegmentLib.hosts.mrml.segments import BACKUP_TAG, find_by_name, is_protected, segment_ids, set_locked
-from DeepSegmentLib.hosts.mrml.writing import MergePolicy, write_label_map
+from DeepSegmentLib.hosts.mrml.segmentations.nodes import label_map_from_node, provenance_of
+from DeepSegmentLib.hosts.mrml.segmentations.segments import (
+    BACKUP_TAG,
+    find_by_name,
+    is_protected,
+    segment_ids,
+    set_locked,
+)
+from DeepSegmentLib.hosts.mrml.segmentations.writing import MergePolicy, write_label_map
 
 _c, _s = np.cos(0.3), np.sin(0.3)
 OBLIQUE = Geometry(

@@ -8,7 +8,7 @@ slicer = pytest.importorskip("slicer", reason="needs slicer-core")
 from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.hosts.mrml.geometry import image_to_world
-from DeepSegmentLib.hosts.mrml.segmentations import label_map_from_node
+from DeepSegmentLib.hosts.mrml.segmentations.nodes import label_map_from_node
 from DeepSegmentLib.hosts.mrml.sequences import frame_count, frame_node, new_segmentation_sequence, write_frame
 from DeepSegmentLib.hosts.mrml.tables import write_table
 from DeepSegmentLib.hosts.mrml.volumes import volume_from_nodes, write_volume_node

@@ -13,9 +13,16 @@ from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.segmentations.labelmaps import read_provenance
 from DeepSegmentLib.files.segmentations.seg_nrrd import read_seg_nrrd
 from DeepSegmentLib.hosts.mrml.geometry import local_geometry
-from DeepSegmentLib.hosts.mrml.segmentations import label_map_from_node, provenance_of
-from DeepSegmentLib.hosts.mrml.segments import PROVENANCE_WORDS, find_by_name, mask_of, segment_ids, set_locked, tag
-from DeepSegmentLib.hosts.mrml.writing import MergePolicy, make_editor, write_label_map
+from DeepSegmentLib.hosts.mrml.segmentations.nodes import label_map_from_node, provenance_of
+from DeepSegmentLib.hosts.mrml.segmentations.segments import (
+    PROVENANCE_WORDS,
+    find_by_name,
+    mask_of,
+    segment_ids,
+    set_locked,
+    tag,
+)
+from DeepSegmentLib.hosts.mrml.segmentations.writing import MergePolicy, make_editor, write_label_map
 
 GEOMETRY = Geometry.from_spacing((8, 10, 12), (2.0, 1.5, 1.0))
 LIVER = Terminology(Code("SCT", "123037004", "Anatomical Structure"), Code("SCT", "10200004", "Liver"))
@@ -255,7 +262,7 @@ def test_the_words_of_the_provenance_are_known():
     from DeepSegmentLib.networks.runtime import Model
     from DeepSegmentLib.segmentation.outputs import Prediction, PredictSettings
     from DeepSegmentLib.service.catalogue import bundled_models_folder
-    from DeepSegmentLib.service.segmenting import Run, provenance
+    from DeepSegmentLib.service.segment import Run, provenance
 
     run = Run(Prediction(_label_map(0)), Model(read_spec(bundled_models_folder() / "brain-mr"), None), "cpu")
     assert tuple(provenance(run, PredictSettings())) == PROVENANCE_WORDS

@@ -45,7 +45,7 @@ def test_the_counts_of_the_code_keep_their_bars():
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("module", ["DeepSegmentLib", "DeepSegmentLib.data", "DeepSegmentLib.hosts.cli"])
+@pytest.mark.parametrize("module", ["DeepSegmentLib", "DeepSegmentLib.data", "DeepSegmentLib.hosts.command.main"])
 def test_importing_is_free(module):
     heavy = {"torch", "SimpleITK", "scipy", "skimage", "PIL", "safetensors", "pydicom"}
     code = f"import sys, {module}; print(sorted({heavy!r} & set(sys.modules)))"

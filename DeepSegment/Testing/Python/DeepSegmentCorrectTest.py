@@ -43,15 +43,15 @@ class DeepSegmentCorrectTest(unittest.TestCase):
 
     def test_point_corrects_and_is_undone(self):
         """As a point that is placed in a view."""
-        from DeepSegmentGui.correcting import Target
+        from DeepSegmentGui.correction.corrector import Target
 
+        from DeepSegmentLib.correction.settings import CorrectionSettings
         from DeepSegmentLib.data import Point
-        from DeepSegmentLib.refinement.settings import RefineSettings
 
         before = self.voxels()
         corrector = self.panel.correct.corrector
         target = Target(self.volume, self.node, self.segment)
-        corrector.apply(target, Point("ball", True, self.place), RefineSettings(radius_mm=12))
+        corrector.apply(target, Point("ball", True, self.place), CorrectionSettings(radius_mm=12))
         self.assertGreater(self.voxels(), before)
         corrector.undo()
         self.assertEqual(self.voxels(), before)

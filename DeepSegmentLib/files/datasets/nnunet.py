@@ -28,8 +28,8 @@ from DeepSegmentLib.files.checks import check_finite
 from DeepSegmentLib.files.leftovers import hidden_folder
 from DeepSegmentLib.files.lock import exclusive
 from DeepSegmentLib.files.opening import inside
+from DeepSegmentLib.files.segmentations.grids_and_layers import empty_segments
 from DeepSegmentLib.files.volumes import volume_stem, write_volume
-from DeepSegmentLib.imaging.label_grids import empty_segments
 
 from .nnunet_json import (
     DATASET_FILE,

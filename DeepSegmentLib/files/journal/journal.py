@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from DeepSegmentLib import __version__
+from DeepSegmentLib.correction.history import pack, put
 from DeepSegmentLib.data import Box, LabelMap
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.atomic import atomic_path
@@ -23,7 +24,6 @@ from DeepSegmentLib.files.leftovers import hidden_folder
 from DeepSegmentLib.files.lock import exclusive
 from DeepSegmentLib.files.opening import inside, open_file
 from DeepSegmentLib.files.segmentations.seg_nrrd import read_seg_nrrd, write_seg_nrrd
-from DeepSegmentLib.refinement.history import pack, put
 
 from .lines import Entry, Header, entry_line, header_line
 from .reading import newest_first, read_entries, read_state
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from DeepSegmentLib.correction.settings import CorrectionSettings
     from DeepSegmentLib.data import LabelUpdate, Prompt, Volume
-    from DeepSegmentLib.refinement.settings import RefineSettings
 
     from .lines import Kind
 
@@ -151,7 +151,7 @@ class Journal:
         """
         return cls(folder)
 
-    def record(self, prompt: Prompt, settings: RefineSettings, update: LabelUpdate, segment: str) -> None:
+    def record(self, prompt: Prompt, settings: CorrectionSettings, update: LabelUpdate, segment: str) -> None:
         """Record a correction; when this returns, it is on the disk.
 
         Raises:
@@ -241,7 +241,7 @@ class Journal:
         self.close()
 
     def _append(
-        self, kind: Kind, update: LabelUpdate, prompt: Prompt | None = None, settings: RefineSettings | None = None
+        self, kind: Kind, update: LabelUpdate, prompt: Prompt | None = None, settings: CorrectionSettings | None = None
     ) -> None:
         self._check_fit(update)
         entry = Entry(self._state.number + 1, _now(), kind, pack(update), prompt, settings)

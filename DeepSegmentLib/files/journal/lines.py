@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from DeepSegmentLib.correction.history import Change
+from DeepSegmentLib.correction.settings import CorrectionSettings  # noqa: TC001 - looked up likewise
 from DeepSegmentLib.data import Box, Geometry, LabelMap, Segment
+from DeepSegmentLib.data.dataclass_json import from_json, to_json
 from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.files.opening import parse_json
 from DeepSegmentLib.files.prompts import StoredPrompt
-from DeepSegmentLib.networks.strict_json import from_json, to_json
-from DeepSegmentLib.refinement.history import Change
-from DeepSegmentLib.refinement.settings import RefineSettings  # noqa: TC001 - looked up likewise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,7 +135,7 @@ class Entry:
     kind: Kind
     change: Change
     prompt: Prompt | None = None
-    settings: RefineSettings | None = None
+    settings: CorrectionSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class _StoredEntry:
     time: str
     kind: Kind
     prompt: StoredPrompt | None
-    settings: RefineSettings | None
+    settings: CorrectionSettings | None
     change: _StoredChange
 
 

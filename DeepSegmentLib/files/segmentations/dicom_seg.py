@@ -20,7 +20,8 @@ from DeepSegmentLib.data import Code, Terminology
 from DeepSegmentLib.errors import InvalidInputError, MissingPackageError, VolumeFileError
 from DeepSegmentLib.files.atomic import atomic_path
 from DeepSegmentLib.files.dicom import slice_grid
-from DeepSegmentLib.imaging.label_grids import empty_segments, match_grid
+
+from .grids_and_layers import empty_segments, match_grid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from DeepSegmentLib.errors import InvalidInputError
 
 from .geometry import local_geometry
-from .placement import check_present, place_beside
-from .segmentations import add_segments, keep_provenance
-from .segments import Origin
+from .scene_folders import check_present, place_beside
+from .segmentations.nodes import add_segments, keep_provenance
+from .segmentations.segments import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ from DeepSegmentLib.data import Volume
 from DeepSegmentLib.errors import InvalidInputError
 
 from .geometry import local_geometry, world_geometry
-from .placement import place_beside
+from .scene_folders import place_beside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

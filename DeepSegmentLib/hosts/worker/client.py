@@ -24,8 +24,8 @@ import DeepSegmentLib
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, ResourceError
 from DeepSegmentLib.imaging.memory import available_memory_bytes
 
-from .arrays import START_FILE, has_room, make_folder, remove_arrays, remove_folder
 from .messages import Died, Failed, Finished, Progressed, Stopped, decode_event, encode_job, voxel_bytes
+from .shared_arrays import START_FILE, has_room, make_folder, remove_arrays, remove_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,8 +14,7 @@ from DeepSegmentLib.data import Code, Geometry, LabelMap, Progress, Segment, Ter
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 
-from .arrays import read_array, write_array
-from .case_messages import (
+from .batch_messages import (
     CaseJob,
     CaseResult,
     FindJob,
@@ -29,6 +28,7 @@ from .case_messages import (
     settings_from_json,
     settings_to_json,
 )
+from .shared_arrays import read_array, write_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,8 +19,7 @@ from DeepSegmentLib.errors import Cancelled
 from DeepSegmentLib.files.leftovers import discard, is_running
 from DeepSegmentLib.hosts.faults import as_error
 
-from .arrays import START_FILE, remove_arrays, remove_folder
-from .case_messages import CaseJob, CaseResult, FindJob, FindResult
+from .batch_messages import CaseJob, CaseResult, FindJob, FindResult
 from .messages import (
     ExportJob,
     ExportResult,
@@ -35,13 +34,14 @@ from .messages import (
     decode_job,
     encode_event,
 )
+from .shared_arrays import START_FILE, remove_arrays, remove_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from multiprocessing.connection import Connection
 
     from DeepSegmentLib.errors import DeepSegmentError
-    from DeepSegmentLib.service.warm import WarmModels
+    from DeepSegmentLib.service.warm_model import WarmModels
 
     from .messages import Event, Job
 
@@ -242,7 +242,7 @@ class Worker:
 
     def _run(self, job: Job, channel: _Channel) -> Event:
         # The library's heavy parts are imported by the first job, so that a worker answers as soon as it is there.
-        from DeepSegmentLib.service.warm import WarmModels
+        from DeepSegmentLib.service.warm_model import WarmModels
 
         if isinstance(job, ExportJob | MeasureJob):
             return Finished(_export(job) if isinstance(job, ExportJob) else _measure(job))
@@ -254,8 +254,8 @@ class Worker:
 
 
 def _segment(job: SegmentJob, models: WarmModels, channel: _Channel) -> SegmentResult:
-    from DeepSegmentLib.segmentation.review import most_uncertain_places
-    from DeepSegmentLib.service.segmenting import provenance, run_report, segment_volume
+    from DeepSegmentLib.segmentation.uncertain_places import most_uncertain_places
+    from DeepSegmentLib.service.segment import provenance, run_report, segment_volume
     from DeepSegmentLib.service.speeds import record_speed
 
     run = segment_volume(

@@ -23,7 +23,7 @@ from .summary import SUMMARY_FILE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from DeepSegmentLib.service.segmenting import SegmentRequest
+    from DeepSegmentLib.service.segment import SegmentRequest
 
     from .finding import Findings
 
@@ -123,7 +123,7 @@ def plan_cases(request: SegmentRequest, findings: Findings, suffix: str = "seg.n
 
 
 def _check_inputs_stay(request: SegmentRequest, requests: Sequence[SegmentRequest]) -> None:
-    from DeepSegmentLib.service.segmenting import request_outputs
+    from DeepSegmentLib.service.segment import request_outputs
 
     model = find_model(request.model).path
     spec = read_spec(model)

@@ -16,13 +16,13 @@ from DeepSegmentLib.files.stamp import input_stamp
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES, read_volume, volume_stem
 from DeepSegmentLib.service.catalogue import find_model
 from DeepSegmentLib.service.preview import is_preview
-from DeepSegmentLib.service.segmenting import map_paths, parameters
+from DeepSegmentLib.service.segment import map_paths, parameters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from DeepSegmentLib.service.segmenting import SegmentRequest
+    from DeepSegmentLib.service.segment import SegmentRequest
 
 _TABLE = ".labels.json"
 _MAP = re.compile(r"(.+)_(?:uncertainty|probability)\.nii\.gz", re.DOTALL)

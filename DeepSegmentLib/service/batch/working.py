@@ -10,7 +10,7 @@ from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.leftovers import sweep
 from DeepSegmentLib.files.models import load_model
-from DeepSegmentLib.service.segmenting import segment_file
+from DeepSegmentLib.service.segment import segment_file
 
 from .results import judge, strange_companion
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from DeepSegmentLib.data import ProgressCallback
     from DeepSegmentLib.networks.runtime import Model
-    from DeepSegmentLib.service.segmenting import SegmentRequest
+    from DeepSegmentLib.service.segment import SegmentRequest
 
     from .results import Verdict
 

@@ -259,7 +259,7 @@ def named_in(line: str) -> dict[str, Content]:
 def run(folder: Path, case: Case) -> None:
     """Run a command in the folder; its standard output may be narrow, or closed."""
     from DeepSegmentLib.errors import DeepSegmentError
-    from DeepSegmentLib.hosts.cli import main
+    from DeepSegmentLib.hosts.command.main import main
 
     os.environ["DEEPSEGMENT_MODELS"], os.environ["XDG_DATA_HOME"] = str(folder / "models"), str(folder / "data")
     os.environ["DEEPSEGMENT_TRACEBACK"] = "1"

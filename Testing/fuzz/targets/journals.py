@@ -26,9 +26,9 @@ def sound_journal() -> Case:
     """A journal of an edit, two corrections, an undo and a redo; its times do not tell when it was made."""
     import numpy as np
 
+    from DeepSegmentLib.correction.settings import CorrectionSettings
     from DeepSegmentLib.data import Box, Geometry, LabelMap, LabelUpdate, Point, Scribble, Segment
     from DeepSegmentLib.files.journal import Journal
-    from DeepSegmentLib.refinement.settings import RefineSettings
 
     grid = Geometry.from_spacing((4, 5, 6), (1, 1, 1))
     labels = LabelMap(np.zeros((1, 4, 5, 6), np.uint8), grid, (Segment("a", 1), Segment("b", 2)))
@@ -44,8 +44,10 @@ def sound_journal() -> Case:
         folder = Path(parent) / "j"
         with Journal.create(folder, labels, volume_checksum="") as journal:
             journal.record_edit(update((0, 0, 0)))
-            journal.record(Point("a", True, np.ones(3)), RefineSettings(), update((2, 2, 2)), "a")
-            journal.record(Scribble("b", False, np.eye(3), 1.0), RefineSettings(radius_mm=5), update((3, 3, 3)), "b")
+            journal.record(Point("a", True, np.ones(3)), CorrectionSettings(), update((2, 2, 2)), "a")
+            journal.record(
+                Scribble("b", False, np.eye(3), 1.0), CorrectionSettings(radius_mm=5), update((3, 3, 3)), "b"
+            )
             journal.record_undo(reverse(update((3, 3, 3))))
             journal.record_redo(update((3, 3, 3)))
         documents = [json.loads(line) for line in (folder / "journal.jsonl").read_bytes().splitlines()]

@@ -13,7 +13,7 @@ from strategies import label_maps, orientations
 from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.evaluation.measurements import measure, measurement_rows, rows_to_csv
-from DeepSegmentLib.imaging.label_grids import match_grid
+from DeepSegmentLib.files.segmentations.grids_and_layers import match_grid
 
 
 @st.composite

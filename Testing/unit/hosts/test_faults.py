@@ -18,9 +18,9 @@ from DeepSegmentLib.data import Progress, Segment
 from DeepSegmentLib.errors import InvalidInputError, ResourceError
 from DeepSegmentLib.evaluation.cells import text_cell
 from DeepSegmentLib.files.models import save_model
-from DeepSegmentLib.hosts.cli import main
+from DeepSegmentLib.hosts.command.main import main
+from DeepSegmentLib.hosts.command.terminal import plain, progress_line, table
 from DeepSegmentLib.hosts.faults import ISSUES, as_error
-from DeepSegmentLib.hosts.terminal import plain, progress_line, table
 from DeepSegmentLib.networks.unet import UNet
 
 HOSTILE = "\x1b[2J\x9b31m\u202eevil\r\n\x07"
@@ -56,7 +56,7 @@ def test_any_error_is_a_sentence_with_what_was_done_and_a_code(monkeypatch, caps
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("DeepSegmentLib.service.evaluating.evaluate_files", fail)
+    monkeypatch.setattr("DeepSegmentLib.service.evaluate.evaluate_files", fail)
     assert main(["evaluate", "reference.nrrd", "mine.nrrd"]) == code
     said = capsys.readouterr().err
     assert "Traceback" not in said
@@ -146,7 +146,7 @@ def test_no_cell_is_a_formula(text):
     assert cell.removeprefix("'") == text.removeprefix("'")
 
 
-CODE = "import sys; from DeepSegmentLib.hosts.cli import main; sys.exit(main(sys.argv[1:]))"
+CODE = "import sys; from DeepSegmentLib.hosts.command.main import main; sys.exit(main(sys.argv[1:]))"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="shells and names of POSIX")

@@ -15,10 +15,10 @@ from hypothesis import given
 from model_examples import LEFT_AND_RIGHT, TINY_UNET, model_spec, model_specs
 
 from DeepSegmentLib.data import Segment, Terminology
+from DeepSegmentLib.data import dataclass_json as strict_json
 from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.imaging.components import Cleanup
 from DeepSegmentLib.imaging.intensity import Normalization
-from DeepSegmentLib.networks import strict_json
 from DeepSegmentLib.networks.architecture import UNetSpec
 from DeepSegmentLib.networks.spec import Channel, ModelSpec, spec_from_json, spec_to_json
 

@@ -27,7 +27,7 @@ from DeepSegmentLib.service.batch.planning import check_batch, is_batch, plan_ca
 from DeepSegmentLib.service.batch.results import judge
 from DeepSegmentLib.service.batch.summary import summary_text
 from DeepSegmentLib.service.batch.working import work_case
-from DeepSegmentLib.service.segmenting import SegmentRequest
+from DeepSegmentLib.service.segment import SegmentRequest
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX file systems")
 

@@ -56,7 +56,7 @@ def version(name):
         raise importlib.metadata.PackageNotFoundError(name)
     return known(name)
 importlib.metadata.version = version
-from DeepSegmentLib.hosts.cli import main
+from DeepSegmentLib.hosts.command.main import main
 sys.exit(main(["diagnose"]))
 """
 ALL = ["torch", "numpy", "scipy", "SimpleITK", "skimage", "safetensors", "PIL"]

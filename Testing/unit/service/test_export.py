@@ -16,9 +16,9 @@ from pydicom import dcmread
 from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.dicom import read_series
+from DeepSegmentLib.files.segmentations.grids_and_layers import flatten
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, read_provenance, write_segmentation
 from DeepSegmentLib.files.volumes import read_volume, write_volume
-from DeepSegmentLib.imaging.label_grids import flatten
 from DeepSegmentLib.service.export import ExportCase, ExportSettings, algorithm_of, export_case, export_files
 
 GRID = Geometry.from_spacing((3, 4, 5), (3, 1, 2))

@@ -22,7 +22,7 @@ from DeepSegmentLib.segmentation.needs import needs_of
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.service import preflight
 from DeepSegmentLib.service.preflight import check, estimate
-from DeepSegmentLib.service.segmenting import segment_volume
+from DeepSegmentLib.service.segment import segment_volume
 
 GIGANTIC = st.tuples(*[st.integers(1, 1 << 31)] * 3)
 LENGTH = st.floats(1e-6, 1e6)

@@ -1,0 +1,1 @@
+"""Corrections: what the effect and the section Correct share, and the effect's parts."""

@@ -1,0 +1,1 @@
+"""Runs: jobs for the worker process, what becomes of their results, what must be installed before."""

@@ -1,0 +1,63 @@
+"""The buttons of the section Advanced: models of one's own, memory, the Diagnose dialog."""
+
+from pathlib import Path
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from DeepSegmentGui.sections.diagnosis_dialog import DiagnosisDialog
+
+
+class AdvancedSection:
+    """What is not needed every day.
+
+    Args:
+        ui: The widgets of the panel by name.
+        parent: Widget that dialogs belong to.
+        panel: Gives the worker and the list of models.
+
+    Attributes:
+        dialog: The last `DiagnosisDialog`, or None.
+    """
+
+    def __init__(self, ui, parent, panel):
+        self._ui, self._parent, self._panel = ui, parent, panel
+        self.dialog = None
+        ui.deviceComboBox.connect("currentTextChanged(QString)", self._deviceChosen)
+        ui.releaseButton.connect("clicked()", self.releaseMemory)
+        ui.addModelButton.connect("clicked()", self.addModel)
+        ui.diagnoseButton.connect("clicked()", self.diagnose)
+
+    def refresh(self):
+        """Bring the widgets in line with the settings."""
+        device = self._panel.parameters.device
+        if self._ui.deviceComboBox.currentText != device:
+            self._ui.deviceComboBox.setEditText(device)
+
+    def _deviceChosen(self, device):
+        if not self._panel.refreshing:
+            self._panel.parameters.device = device.strip() or "auto"
+
+    def addModel(self):
+        """Copy a model folder or zip file to the user's models."""
+        from DeepSegmentLib.service.catalogue import add_model
+
+        path = qt.QFileDialog.getOpenFileName(self._parent, _("Add a model"), "", _("Models (model.json *.zip)"))
+        if not path:
+            return
+        source = Path(path)
+        with slicer.util.tryWithErrorDisplay(_("The model could not be added."), waitCursor=True):
+            entry = add_model(source.parent if source.name == "model.json" else source)
+            self._panel.loadModels(entry.name)
+
+    def diagnose(self):
+        """Open the Diagnose dialog."""
+        self.dialog = DiagnosisDialog(self._parent, self._panel.requirementsPath)
+        self.dialog.open()
+
+    def releaseMemory(self):
+        """End the worker process; not while it works."""
+        if not self._panel.jobs.busy:
+            self._panel.jobs.close()
+            self._panel.say(_("The worker's memory is free; it starts again with the next click."))

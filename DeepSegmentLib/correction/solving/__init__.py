@@ -1,0 +1,1 @@
+"""The best labels of a two-label energy on a graph of voxels."""

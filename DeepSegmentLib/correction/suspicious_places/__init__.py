@@ -1,0 +1,1 @@
+"""Where a segment is probably wrong: places to look at next."""

@@ -1,0 +1,1 @@
+"""Corrections of segmentation nodes in place, journaled, with undo."""

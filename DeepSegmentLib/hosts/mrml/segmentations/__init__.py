@@ -1,0 +1,1 @@
+"""Segmentation nodes: read, written by a merge policy, their segments and label images."""

@@ -1,0 +1,342 @@
+"""Segment a volume, a file or a DICOM series."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from DeepSegmentLib import __version__
+from DeepSegmentLib.data import Progress, Volume
+from DeepSegmentLib.data.progress import silent
+from DeepSegmentLib.errors import ResourceError
+from DeepSegmentLib.files.atomic import atomic_path, write_text
+from DeepSegmentLib.files.models import load_model, read_spec
+from DeepSegmentLib.files.names import file_words
+from DeepSegmentLib.files.segmentations.labelmaps import segmentation_outputs, write_segmentation
+from DeepSegmentLib.files.stamp import input_stamp
+from DeepSegmentLib.files.targets import Output, check_outputs, check_room, inputs_of
+from DeepSegmentLib.files.volumes import read_channels, volume_stem, write_volume
+from DeepSegmentLib.imaging.memory import available_memory_bytes, peak_memory_bytes
+from DeepSegmentLib.segmentation.doubts.doubt import doubts_before, notes_after
+from DeepSegmentLib.segmentation.outputs import Prediction, PredictSettings
+from DeepSegmentLib.segmentation.predict import predict
+
+from .catalogue import find_model
+from .preflight import check
+from .preview import draw_preview, mark_of_origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from DeepSegmentLib.data import ProgressCallback
+    from DeepSegmentLib.networks.runtime import Model
+    from DeepSegmentLib.networks.spec import ModelSpec
+
+    from .preflight import Estimate
+
+
+_LONG_HOURS = 2.0
+"""Runs that take longer say so beforehand."""
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentRequest:
+    """What to segment, with what, and where to put it.
+
+    Attributes:
+        source: Volume file or DICOM folder.
+        target: Segmentation to write: .seg.nrrd, or a labelmap (.nii.gz, .nrrd, .mha) with a JSON label table.
+        model: Name in the catalogue, or a model folder.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        settings: What to predict and how thoroughly.
+        channels: Further channels of a model that needs several, in its order; on the grid of `source`.
+        series: Which DICOM series, where the folder holds several: its UID, number or description.
+        report: Where to write the JSON report, or None.
+        preview: Where to write the picture, or None.
+        replace: Results that exist may be replaced.
+    """
+
+    source: Path
+    target: Path
+    model: str = "brain-mr"
+    device: str = "auto"
+    settings: PredictSettings = field(default_factory=PredictSettings)
+    channels: tuple[Path, ...] = ()
+    series: str | None = None
+    report: Path | None = None
+    preview: Path | None = None
+    replace: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished prediction and how it was made.
+
+    Attributes:
+        prediction: What came out.
+        model: The model that made it.
+        device: Where it ran in the end.
+        notes: What had to be changed on the way, and what speaks against the result, for the user.
+        seconds: How long the prediction took, without loading the model.
+        passes: Forward passes of the network, those of mirrored tiles included.
+    """
+
+    prediction: Prediction
+    model: Model
+    device: str
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    passes: int = 0
+
+
+def segment_volume(
+    volume: Volume,
+    model: str = "brain-mr",
+    *,
+    device: str = "auto",
+    settings: PredictSettings | None = None,
+    on_progress: ProgressCallback = silent,
+    load: Callable[[Path, str], Model] = load_model,
+) -> Run:
+    """Segment a volume with a model of the catalogue.
+
+    A device that runs out of memory is left for the CPU, and the run says so. What cannot fit into memory, or has a
+    spacing that hardly any scan has, is refused before the model is loaded: see `preflight.check`. What makes the
+    volume or the result doubtful is said too; that never stops it.
+
+    Args:
+        volume: What to segment.
+        model: Name in the catalogue, or a model folder.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        settings: What to predict and how thoroughly.
+        on_progress: Told how far the work is; may raise `Cancelled`.
+        load: Gives the model of a folder on a device, such as `WarmModels().load`.
+
+    Raises:
+        ModelError: The model is not there or damaged.
+        InvalidInputError: The volume does not fit the model, or a setting is out of range.
+        ResourceError: The device is not there, there is too little memory for this run, or it ran out on the CPU.
+        Cancelled: Raised by `on_progress`.
+    """
+    folder, settings = find_model(model).path, settings or PredictSettings()
+    needs = check(folder, volume.geometry, settings, device)
+    on_progress(Progress(_announcement(needs), 0.0))
+    loaded = load(folder, device)
+    used = str(getattr(loaded.network, "device", device))
+    on_progress(Progress("check volume", 0.0))
+    doubts = doubts_before(volume, loaded.spec)
+    if doubts:
+        on_progress(Progress("this model may not suit the volume, see the notes", 0.0))
+    run = partial(_run, volume, folder=folder, doubts=doubts, settings=settings, on_progress=on_progress)
+    try:
+        return run(loaded, used)
+    except ResourceError as error:
+        if used == "cpu":
+            raise
+        note = f"{error} Continued on the CPU."
+    on_progress(Progress("out of memory, continuing on the CPU", 0.0))
+    slower = run(load(folder, "cpu"), "cpu")
+    return replace(slower, notes=(note, *slower.notes))
+
+
+def _announcement(needs: Estimate) -> str:
+    """What a run will need, for the user."""
+    text = f"{needs.tiles} tiles, about {needs.memory_bytes / (1 << 30):.1f} GB of memory"
+    hours = 0.0 if needs.seconds is None else needs.seconds / 3600
+    return text if hours < _LONG_HOURS else f"{text}, about {hours:.0f} hours"
+
+
+def _run(
+    volume: Volume,
+    model: Model,
+    device: str,
+    *,
+    folder: Path,
+    doubts: tuple[str, ...],
+    settings: PredictSettings,
+    on_progress: ProgressCallback,
+) -> Run:
+    check(folder, volume.geometry, settings, device)  # now that it is known where the network runs
+    start = time.monotonic()
+    prediction = predict(volume, model.spec, model.network, settings=settings, on_progress=on_progress)
+    mirrors = 2 ** len(model.spec.mirror_axes) if settings.mirror else 1
+    seconds = time.monotonic() - start
+    notes = notes_after(doubts, volume, prediction.label_map, model.spec, settings)
+    return Run(prediction, model, device, notes, seconds, passes=prediction.tiles * mirrors)
+
+
+def segment_file(
+    request: SegmentRequest,
+    on_progress: ProgressCallback = silent,
+    *,
+    load: Callable[[Path, str], Model] = load_model,
+) -> dict[str, Any]:
+    """Segment a volume file or DICOM series and write everything the request asks for.
+
+    Files appear complete or not at all, the segmentation last of those that describe it.
+
+    Returns:
+        The report: model, checksum, parameters, device, times, memory and the volume of each segment in ml.
+
+    Raises:
+        DeepSegmentError: See `segment_volume`; VolumeFileError where a file cannot be read or written.
+    """
+    folder = find_model(request.model).path
+    spec = read_spec(folder)
+    _check_request(request, folder, spec)
+    clock = _Stopwatch()
+    stamp = input_stamp((request.source, *request.channels), request.series)  # before it is read
+    on_progress(Progress("read", 0.0))
+    volume = read_channels(request.source, request.channels, request.series)
+    clock.lap("read")
+    needs = check(folder, volume.geometry, request.settings, request.device)
+    available = available_memory_bytes()
+    check_room(_sizes(request, spec, math.prod(volume.geometry.shape)))
+    run = segment_volume(
+        volume, request.model, device=request.device, settings=request.settings, on_progress=on_progress, load=load
+    )
+    run = replace(run, notes=(*volume.notes, *run.notes))
+    clock.lap("segment")
+    _check_request(request, folder, spec)  # again: it took a while, and others work too
+    outputs = _write_outputs(request, run, volume, stamp)
+    clock.lap("write")
+    report = _report(request, run, volume) | {
+        "outputs": outputs,
+        "seconds": clock.seconds,
+        "memory": {
+            "estimated_bytes": needs.memory_bytes,
+            "available_bytes": available,
+            "peak_bytes": peak_memory_bytes(),
+        },
+    }
+    if request.report is not None:
+        outputs["report"] = str(request.report)
+        # ASCII, because a file name may hold what UTF-8 cannot.
+        write_text(request.report, json.dumps(report, indent=2, allow_nan=False) + "\n")
+    on_progress(Progress("done", 1.0, 0.0, peak_memory_bytes()))
+    return report
+
+
+class _Stopwatch:
+    """Seconds between laps, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.seconds[name] = round(now - self._last, 3)
+        self._last = now
+
+
+def _check_request(request: SegmentRequest, folder: Path, spec: ModelSpec) -> None:
+    """Check that everything a request asks for can be written, and that nothing is lost by it."""
+    inputs = inputs_of([request.source, *request.channels], [folder])
+    check_outputs(request_outputs(request, spec), inputs, replace=request.replace)
+
+
+def request_outputs(request: SegmentRequest, spec: ModelSpec) -> list[Output]:
+    """All files that a request asks for."""
+    maps = [Output(path) for path in map_paths(request, spec).values()]
+    beside = [
+        Output(path, (ending,)) for path, ending in ((request.preview, ".png"), (request.report, ".json")) if path
+    ]
+    return [*segmentation_outputs(request.target), *maps, *beside]
+
+
+def _sizes(request: SegmentRequest, spec: ModelSpec, voxels: int) -> dict[Path, int]:
+    """About how large the results will be: labels compress well, probabilities (4 bytes a voxel) hardly."""
+    maps = map_paths(request, spec).values()
+    return {request.target: voxels // 8, **dict.fromkeys(maps, 4 * voxels)}
+
+
+def map_paths(request: SegmentRequest, spec: ModelSpec) -> dict[str, Path]:
+    """Files of probabilities, by the name of the segment, and of uncertainty, by the empty name."""
+    stem, settings = volume_stem(request.target), request.settings
+    words = file_words(segment.name for segment in spec.segments)
+    endings = {name: f"{words[name]}_probability" for name in settings.probabilities if name in words}
+    if settings.uncertainty:
+        endings[""] = "uncertainty"
+    return {name: request.target.parent / f"{stem}_{ending}.nii.gz" for name, ending in endings.items()}
+
+
+def _write_outputs(request: SegmentRequest, run: Run, volume: Volume, stamp: str) -> dict[str, str]:
+    target, prediction = request.target, run.prediction
+    paths = map_paths(request, run.model.spec)
+    outputs = {}
+    for name, probability in prediction.probabilities.items():
+        write_volume(probability, paths[name])
+        outputs[f"probability of {name}"] = str(paths[name])
+    if prediction.uncertainty is not None:
+        write_volume(prediction.uncertainty, paths[""])
+        outputs["uncertainty"] = str(paths[""])
+    if request.preview is not None:
+        spec = run.model.spec
+        # Without the volume's name, which may be a patient's: pictures are passed on.
+        picture = draw_preview(volume, prediction.label_map, title=f"{spec.name} {spec.version}")
+        with atomic_path(request.preview) as path:
+            picture.save(path, pnginfo=mark_of_origin())
+        outputs["preview"] = str(request.preview)
+    words = provenance(run, request.settings) | {"input": stamp}
+    write_segmentation(prediction.label_map, target, words)
+    return outputs | {"segmentation": str(target)}
+
+
+def provenance(run: Run, settings: PredictSettings) -> dict[str, str]:
+    """What a result carries with it: model, version, checksum, parameters, device, library version, date."""
+    spec = run.model.spec
+    return {
+        "model": spec.name,
+        "model_version": spec.version,
+        "model_sha256": spec.weights_sha256,
+        "parameters": json.dumps(parameters(settings)),
+        "device": run.device,
+        "library": f"DeepSegment {__version__}",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def parameters(settings: PredictSettings) -> dict[str, Any]:
+    """What of the settings changes the labels, as JSON."""
+    region = None if settings.region_ras is None else settings.region_ras.tolist()
+    return {
+        "overlap": settings.overlap,
+        "mirror": settings.mirror,
+        "clean_up": settings.clean_up,
+        "any_spacing": settings.any_spacing,
+        "region_ras": region,
+    }
+
+
+def run_report(run: Run) -> dict[str, Any]:
+    """The numbers of a run: device, notes, tiles and the volume of each segment in ml."""
+    return {
+        "device": run.device,
+        "notes": list(run.notes),
+        "tiles": run.prediction.tiles,
+        "volumes_ml": {name: round(ml, 3) for name, ml in run.prediction.label_map.volumes_ml().items()},
+    }
+
+
+def _report(request: SegmentRequest, run: Run, volume: Volume) -> dict[str, Any]:
+    spec, geometry, made = run.model.spec, volume.geometry, provenance(run, request.settings)
+    return {
+        "library": made["library"],
+        "created": made["created"],
+        "input": {
+            "path": str(request.source),
+            "channels": volume.channels,
+            "shape_kji": list(geometry.shape),
+            "spacing_kji_mm": list(geometry.spacing_mm),
+            "orientation": geometry.orientation,
+        },
+        "model": {"name": spec.name, "version": spec.version, "sha256": spec.weights_sha256, "license": spec.license},
+        "parameters": parameters(request.settings),
+    } | run_report(run)
