@@ -74,7 +74,7 @@ class Panel:
 
     def enter(self):
         """The user came to the module: shortcuts work now."""
-        self.correct.offerSession()
+        self.correct.offerUnfinished()
         for keys, action in (
             ("Ctrl+Shift+D", self.segmentOrCancel),
             ("Ctrl+Shift+N", self.results.reviewNext),

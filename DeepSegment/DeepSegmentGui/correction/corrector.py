@@ -155,7 +155,7 @@ class Corrector:
             self._tellListeners()
 
     def unfinished(self, target):
-        """The `Session` that can be resumed on a target's nodes, or None."""
+        """The `UnfinishedJournal` that can be resumed on a target's nodes, or None."""
         return self._journals.unfinished(target.segmentation, target.volume)
 
     def resume(self, session, segmentation, volume):

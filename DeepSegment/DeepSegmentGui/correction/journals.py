@@ -123,7 +123,7 @@ class Journals:
     # Earlier sessions
 
     def unfinished(self, segmentation, volume):
-        """The `Session` to offer, or None."""
+        """The `UnfinishedJournal` to offer, or None."""
         from DeepSegmentLib.hosts.mrml.correction.unfinished import unfinished
 
         if volume is None or (segmentation is not None and segmentation.GetID() in self._journals):

@@ -181,9 +181,9 @@ class CorrectSection:
 
     def volumeChanged(self, *_node):
         """Another volume may have had a session."""
-        qt.QTimer.singleShot(0, self.offerSession)
+        qt.QTimer.singleShot(0, self.offerUnfinished)
 
-    def offerSession(self):
+    def offerUnfinished(self):
         """Show whether an earlier session of these nodes can be resumed."""
         if self._panel.parameters is None:
             return
@@ -200,7 +200,7 @@ class CorrectSection:
         session, target = self._session, self.target()
         if session is not None:
             self._try(lambda: self._resume(session, target))
-            self.offerSession()
+            self.offerUnfinished()
 
     def _resume(self, session, target):
         from DeepSegmentLib.hosts.mrml.segmentations.nodes import new_segmentation
