@@ -8,7 +8,7 @@ pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=Impor
 
 import slicer
 from host.case import BITE, GRID, LEAK, add_case, masks, same
-from host.mouse import Mouse, place_of
+from host.widgets.mouse import Mouse, place_of
 
 from DeepSegmentLib.hosts.mrml.segmentations.segments import is_protected, set_locked
 

@@ -9,7 +9,7 @@ pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=Impor
 import slicer
 import vtk
 from host.case import BITE, GRID, LEAK, OUTSIDE, SHAPE, add_case, ball, case, masks, same
-from host.mouse import Mouse, place_of
+from host.widgets.mouse import Mouse, place_of
 
 from DeepSegmentLib.hosts.mrml.segmentations.segments import set_locked
 

@@ -10,7 +10,7 @@ pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=Impor
 
 import slicer
 from host.application import BlockProbe
-from host.mouse import Mouse
+from host.widgets.mouse import Mouse
 from PySide6 import QtWidgets
 
 

@@ -11,7 +11,9 @@ pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=Impor
 
 import slicer
 import vtk
-from host import ctk_widgets, extension_points, manifest, mrml_widgets, parameter_node, scripted, segment_effects
+from host import manifest
+from host.modules import extension_points, parameter_node, scripted, segment_effects
+from host.widgets import ctk_widgets, mrml_widgets
 from PySide6 import QtWidgets
 
 REPOSITORY = Path(__file__).resolve().parents[2]

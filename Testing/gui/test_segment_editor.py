@@ -9,7 +9,7 @@ pytest.importorskip("slicer", reason="needs slicer-core")
 pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=ImportError)
 
 import slicer
-from host.mouse import Mouse, place_of
+from host.widgets.mouse import Mouse, place_of
 
 from DeepSegmentLib.hosts.mrml.geometry import local_geometry
 from DeepSegmentLib.hosts.mrml.segmentations.segments import mask_of

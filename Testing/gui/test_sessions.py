@@ -15,7 +15,7 @@ pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=Impor
 
 import slicer
 from host.case import BITE, GRID, LEAK, OUTSIDE, add_case, digest, masks, same
-from host.mouse import Mouse, place_of
+from host.widgets.mouse import Mouse, place_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -26,7 +26,7 @@ sys.path[:0] = [{repository!r}, {testing!r}]
 from host.application import start
 import slicer
 from host.case import GRID, add_case, digest
-from host.mouse import Mouse, place_of
+from host.widgets.mouse import Mouse, place_of
 import numpy as np
 
 host = start()

@@ -15,21 +15,13 @@ import slicer
 import slicer.util
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from host import (
-    ctk_widgets,
-    extension_points,
-    manifest,
-    mrml_widgets,
-    parameter_node,
-    pythonqt,
-    scripted,
-    segment_editor,
-    subject_hierarchy,
-)
+from host import manifest
 from host.desktop import qSlicerMainWindow
 from host.headless import make_application
-from host.pythonqt import unwrap, wrap
-from host.view_widgets import qSlicerLayoutManager
+from host.modules import extension_points, parameter_node, scripted, segment_editor, subject_hierarchy
+from host.widgets import ctk_widgets, mrml_widgets, pythonqt
+from host.widgets.pythonqt import unwrap, wrap
+from host.widgets.view_widgets import qSlicerLayoutManager
 
 
 class _Names(types.ModuleType):

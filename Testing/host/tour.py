@@ -18,7 +18,7 @@ from DeepSegmentLib.hosts.mrml.geometry import local_geometry
 from DeepSegmentLib.hosts.mrml.segmentations.layers import image_of
 from DeepSegmentLib.hosts.mrml.segmentations.segments import find_by_name, mask_of
 from host.application import start
-from host.mouse import Mouse, place_of
+from host.widgets.mouse import Mouse, place_of
 
 
 def main():

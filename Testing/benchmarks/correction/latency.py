@@ -21,7 +21,7 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "Testing")]
 
 import host.application
 import slicer
-from host.mouse import Mouse, place_of
+from host.widgets.mouse import Mouse, place_of
 
 from DeepSegmentLib.correction.correct import correct
 from DeepSegmentLib.data import Geometry, Segment

@@ -9,9 +9,9 @@ import typing
 import vtk
 from PySide6 import QtWidgets
 
-from host.ctk_widgets import ctkSliderWidget
-from host.mrml_widgets import qMRMLNodeComboBox
-from host.pythonqt import unwrap
+from host.widgets.ctk_widgets import ctkSliderWidget
+from host.widgets.mrml_widgets import qMRMLNodeComboBox
+from host.widgets.pythonqt import unwrap
 
 _PROPERTY = "SlicerParameterName"
 

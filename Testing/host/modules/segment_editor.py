@@ -10,9 +10,9 @@ import slicer
 import vtk
 from PySide6 import QtCore, QtWidgets
 
-from host.mrml_widgets import qMRMLWidget
-from host.pythonqt import wrap
-from host.segment_effects import qSlicerSegmentEditorEffectFactory
+from host.modules.segment_effects import qSlicerSegmentEditorEffectFactory
+from host.widgets.mrml_widgets import qMRMLWidget
+from host.widgets.pythonqt import wrap
 
 Signal = QtCore.Signal
 _EVENTS = (

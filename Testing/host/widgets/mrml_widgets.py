@@ -2,7 +2,7 @@
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from host.ctk_widgets import ctkCollapsibleButton, ctkSliderWidget
+from host.widgets.ctk_widgets import ctkCollapsibleButton, ctkSliderWidget
 
 Property, Signal = QtCore.Property, QtCore.Signal
 

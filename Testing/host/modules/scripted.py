@@ -9,8 +9,8 @@ from pathlib import Path
 import slicer
 from PySide6 import QtWidgets
 
-from host.mrml_widgets import qMRMLWidget
-from host.pythonqt import unwrap, wrap
+from host.widgets.mrml_widgets import qMRMLWidget
+from host.widgets.pythonqt import unwrap, wrap
 
 
 class ScriptedLoadableModule:

@@ -9,8 +9,8 @@ from pathlib import Path
 import slicer
 from PySide6 import QtCore
 
-from host.python_cpp import instantiate, load_source
-from host.pythonqt import unwrap, wrap
+from host.widgets.python_cpp import instantiate, load_source
+from host.widgets.pythonqt import unwrap, wrap
 
 _METHODS = {
     "canOwnSubjectHierarchyItem", "roleForPlugin", "helpText", "icon", "visibilityIcon", "editProperties",

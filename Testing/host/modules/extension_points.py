@@ -5,7 +5,8 @@ import types
 
 import slicer
 
-from host import pythonqt, sample_data, segment_editor, segment_effects, subject_hierarchy, view_widgets
+from host.modules import sample_data, segment_editor, segment_effects, subject_hierarchy
+from host.widgets import pythonqt, view_widgets
 
 CLASSES = (
     segment_editor.qMRMLSegmentEditorWidget,

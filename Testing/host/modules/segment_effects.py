@@ -9,9 +9,9 @@ from pathlib import Path
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from host.mouse import place_of
-from host.python_cpp import instantiate, load_source
-from host.pythonqt import unwrap, wrap
+from host.widgets.mouse import place_of
+from host.widgets.python_cpp import instantiate, load_source
+from host.widgets.pythonqt import unwrap, wrap
 
 _METHODS = {
     "icon", "helpText", "clone", "activate", "deactivate", "setupOptionsFrame", "createCursor",

@@ -2,7 +2,7 @@
 
 from PySide6 import QtCore, QtWidgets
 
-from host.mrml_widgets import qMRMLWidget
+from host.widgets.mrml_widgets import qMRMLWidget
 
 
 class _View(QtWidgets.QWidget):

@@ -1,0 +1,1 @@
+"""Look-alikes of Slicer's own modules: scripted modules, Segment Editor, subject hierarchy, Sample Data."""
