@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,21 @@ def test_every_top_level_name_is_meant():
     if listed.returncode != 0:
         pytest.skip("this is no git checkout")
     assert {Path(name).parts[0] for name in listed.stdout.splitlines()} <= known
+
+
+def test_no_folder_has_more_than_a_dozen_modules():
+    folders = ("DeepSegment", "DeepSegmentLib", "Testing", "scripts")
+    modules = [path for folder in folders for path in (REPOSITORY / folder).rglob("*.py")]
+    counts = Counter(path.parent for path in modules if path.name not in ("__init__.py", "conftest.py"))
+    assert {str(folder): count for folder, count in counts.items() if count > 12} == {}
+
+
+def test_every_path_in_the_architecture_is_there():
+    for line in (REPOSITORY / "ARCHITECTURE.md").read_text().splitlines():
+        folder = LIBRARY
+        for name in re.findall(r"`([\w./-]+/|[\w./-]+/[\w.-]+|[\w-]+\.py)`", line):
+            roots = (folder, LIBRARY, REPOSITORY, REPOSITORY / "DeepSegment")
+            found = [root / each for root in roots for each in (name, name.replace("gui/", "DeepSegmentGui/"))]
+            there = [path for path in found if path.exists()]
+            assert there, f"ARCHITECTURE.md names {name}, which is not there"
+            folder = there[0] if there[0].is_dir() else there[0].parent
