@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import commands, datasets, dicom, exports, labelmaps, models, sessions, volumes
+from . import commands, corrections, datasets, dicom, exports, labelmaps, models, volumes
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ DOORS = (
     Door("DICOM folders", dicom.DICOM, dicom.use),
     Door("Models", models.MODELS, models.use),
     Door("Zipped models", models.ARCHIVES, models.unpack),
-    Door("Prompts", sessions.PROMPT_FILES, sessions.use_prompts),
-    Door("Journals", sessions.JOURNALS, sessions.use_journal),
+    Door("Prompts", corrections.PROMPT_FILES, corrections.use_prompts),
+    Door("Journals", corrections.JOURNALS, corrections.use_journal),
     Door("nnU-Net datasets", datasets.DATASETS, datasets.use),
     Door("Recipes", datasets.RECIPES, datasets.use_recipe),
     Door("Exports", exports.EXPORTS, exports.use),

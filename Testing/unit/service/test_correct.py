@@ -1,4 +1,4 @@
-"""Laws of recorded sessions, and corrections from file to file."""
+"""Laws of journaled sessions, and corrections from file to file."""
 
 import shutil
 import sys
