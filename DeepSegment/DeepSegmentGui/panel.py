@@ -33,7 +33,7 @@ class Panel:
         self.ui, self._scene, self._parent, self._requirementsPath = ui, scene, parent, requirementsPath
         self._parameters = None
         self._guiTag = None
-        self._destination = self._onResult = None
+        self._destination = self._onResult = self._label = None
         self._refreshing = False
         self.jobs = JobRunner()
         self.writer = ResultWriter(scene)
@@ -139,12 +139,12 @@ class Panel:
         self.models.load(name)
         self.several.fillModels(self.models.names())
 
-    def packagesAreThere(self):
-        """Whether everything is installed, after asking the user; what is wrong is shown."""
+    def packagesAreThere(self, label=None):
+        """Whether everything is installed, after asking the user; what is wrong is shown, see `say`."""
         try:
             return dependencies.ensure(self._requirementsPath)
         except RuntimeError as error:
-            self._showIdle(str(error))
+            self._showIdle(str(error), label)
             return False
 
     # Running
@@ -155,7 +155,7 @@ class Panel:
             self.several.batch.cancel()
         elif self.jobs.busy:
             self.jobs.cancel()
-            self.ui.statusLabel.text = _("Stopping...")
+            self.say(_("Stopping..."), self._label)
         elif not self.reasonNotToSegment():
             self._segment()
 
@@ -188,8 +188,14 @@ class Panel:
             return
         self._showRunning()
 
-    def runJob(self, makeJob, onResult):
-        """Run a job other than Segment; `onResult` takes its result and returns what to say."""
+    def runJob(self, makeJob, onResult, label=None):
+        """Run a job other than Segment.
+
+        Args:
+            makeJob: Makes the job; errors that it raises are shown.
+            onResult: Takes the result and returns what to say.
+            label: QLabel where the user clicked; shows the progress and the end, as in `say`.
+        """
         from DeepSegmentLib.errors import DeepSegmentError
 
         if self.jobs.busy:
@@ -198,9 +204,9 @@ class Panel:
         try:
             self.jobs.submit(makeJob(), self._onJobEvent)
         except DeepSegmentError as error:
-            self._showIdle(str(error))
+            self._showIdle(str(error), label)
             return
-        self._showRunning()
+        self._showRunning(label)
 
     def _onJobEvent(self, event):
         from DeepSegmentLib.errors import DeepSegmentError
@@ -213,11 +219,19 @@ class Panel:
             text = self._onResult(event.result) if isinstance(event, Finished) else endText(event)
         except DeepSegmentError as error:
             text = str(error)
-        self._showIdle(text)
+        self._showIdle(text, self._label)
 
-    def say(self, text):
-        """Show a text where the user looks after a click."""
-        self.ui.statusLabel.text = text
+    def say(self, text, label=None):
+        """Show a text where the user looks after a click.
+
+        Args:
+            text: What to show; an empty one takes no room.
+            label: QLabel under the button that was clicked; without it, the line under Segment.
+        """
+        label = self.ui.statusLabel if label is None else label
+        label.text = text
+        label.toolTip = text
+        label.setVisible(bool(text))
 
     def _onEvent(self, event):
         from DeepSegmentLib.hosts.worker.messages import Finished, Progressed
@@ -340,20 +354,23 @@ class Panel:
             return str(error)
         return expectationText(needs, available_memory_bytes())
 
-    def _showRunning(self):
-        self.ui.progressBar.setVisible(True)
+    def _showRunning(self, label=None):
+        self._label = label
+        self.ui.progressBar.setVisible(label is None)
         self.ui.progressBar.value = 0
-        self.ui.statusLabel.text = _("Starting...")
+        self.say(_("Starting..."), label)
         self.refresh()
 
     def _showProgress(self, progress):
+        label = self.ui.statusLabel if self._label is None else self._label
         self.ui.progressBar.value = round(1000 * progress.fraction)
-        if self.ui.statusLabel.text != _("Stopping..."):
-            self.ui.statusLabel.text = progressText(progress)
+        if label.text != _("Stopping..."):
+            self.say(progressText(progress), label)
 
-    def _showIdle(self, text):
+    def _showIdle(self, text, label=None):
+        self._label = None
         self.ui.progressBar.setVisible(False)
-        self.ui.statusLabel.text = text
+        self.say(text, label)
         if text:
             self.results.log(text)
         self.refresh()

@@ -419,7 +419,7 @@ def test_a_case_is_exported(host, module, head, tmp_path, kind, made):
     host.click(ui.exportButton)
     host.wait_until(lambda: not module[0].panel.jobs.busy, 60)
     host.process_events()
-    assert ui.statusLabel.text.startswith("Exported to"), ui.statusLabel.text
+    assert ui.exportMessageLabel.text.startswith("Exported to"), ui.exportMessageLabel.text
     for name in made:
         assert (folder / name).is_file(), sorted(path.name for path in folder.rglob("*"))
     assert not any("head" in path.name.lower().removeprefix("dataset007_heads") for path in folder.rglob("*"))
@@ -447,7 +447,7 @@ def test_exporting_twice_replaces_nothing(host, module, head, tmp_path):
         host.click(ui.exportButton)
         host.wait_until(lambda: not module[0].panel.jobs.busy, 60)
         host.process_events()
-        assert expected in ui.statusLabel.text
+        assert expected in ui.exportMessageLabel.text
 
 
 def test_segments_are_measured_into_a_table(host, module, head):
@@ -526,7 +526,7 @@ def test_a_dicom_segmentation_says_who_made_it(host, module, shared_data, tmp_pa
     host.click(ui.exportButton)
     host.wait_until(lambda: not widget.panel.jobs.busy, 120)
     host.process_events()
-    assert ui.statusLabel.text.startswith("Exported to"), ui.statusLabel.text
+    assert ui.exportMessageLabel.text.startswith("Exported to"), ui.exportMessageLabel.text
     made = pydicom.dcmread(tmp_path / "case_0001.dcm")
     assert {item.SegmentAlgorithmType for item in made.SegmentSequence} == {"AUTOMATIC"}
     assert "brain-mr" in made.SegmentSequence[0].SegmentAlgorithmName

@@ -56,7 +56,11 @@ class BatchSection:
         self.batch.start([self._frameCase(sequence, target, n) for n in range(frame_count(sequence))])
 
     def _ready(self):
-        return self._panel.parameters is not None and not self._panel.jobs.busy and self._panel.packagesAreThere()
+        return (
+            self._panel.parameters is not None
+            and not self._panel.jobs.busy
+            and self._panel.packagesAreThere(self._ui.batchMessageLabel)
+        )
 
     def _start(self, cases):
         if cases and self._ready():

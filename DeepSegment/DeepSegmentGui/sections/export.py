@@ -36,7 +36,7 @@ class ExportSection:
         """Write the case to the chosen folder in the chosen format."""
         from DeepSegmentLib.hosts.worker.messages import ExportJob
 
-        nodes = self._nodes()
+        nodes = self._nodes(self._ui.exportMessageLabel)
         if nodes is None:
             return
         kind = self._ui.exportFormatComboBox.currentData
@@ -45,7 +45,11 @@ class ExportSection:
         target = folder / targetName(kind, case)
         spec = self._panel.models.spec
         settings = settingsFor(kind, spec.channels[0].modality if spec else "MR")
-        self._panel.runJob(lambda: ExportJob(caseOf(nodes, case, kind), str(target), settings), self._exported)
+        self._panel.runJob(
+            lambda: ExportJob(caseOf(nodes, case, kind), str(target), settings),
+            self._exported,
+            self._ui.exportMessageLabel,
+        )
 
     def measure(self):
         """Measure every segment and show the numbers as a table."""
@@ -53,11 +57,14 @@ class ExportSection:
         from DeepSegmentLib.hosts.mrml.volumes import local_volume
         from DeepSegmentLib.hosts.worker.messages import MeasureJob
 
-        nodes = self._nodes()
+        label = self._ui.resultsMessageLabel
+        nodes = self._nodes(label)
         if nodes is not None:
             volume, segmentation = nodes
             self._panel.runJob(
-                lambda: MeasureJob(local_volume(volume), label_map_from_node(segmentation, volume)), self._measured
+                lambda: MeasureJob(local_volume(volume), label_map_from_node(segmentation, volume)),
+                self._measured,
+                label,
             )
 
     def forget(self):
@@ -79,12 +86,12 @@ class ExportSection:
         edit.text = self._numbered[1]
         return self._numbered[1]
 
-    def _nodes(self):
+    def _nodes(self, label):
         """The volume and the segmentation to export, or None after saying what is missing."""
         parameters = self._panel.parameters
         segmentation = parameters and (self._panel.results.segmentation or parameters.segmentation)
         if not segmentation or parameters.volume is None:
-            self._panel.say(_("Choose a volume and a segmentation first."))
+            self._panel.say(_("Choose a volume and a segmentation first."), label)
             return None
         return parameters.volume, segmentation
 
