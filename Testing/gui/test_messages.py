@@ -20,7 +20,8 @@ def panel(module):
 @pytest.mark.parametrize("name", LABELS)
 def test_a_message_is_under_its_button_and_takes_no_room_when_empty(host, panel, name):
     label = getattr(panel.ui, name)
-    assert label.text == "" and not label.isVisibleTo(label.parentWidget())
+    assert label.text == ""
+    assert not label.isVisibleTo(label.parentWidget())
     panel.say("Something happened.", label)
     assert label.text == "Something happened."
     assert panel.ui.statusLabel.text == ""
@@ -28,7 +29,7 @@ def test_a_message_is_under_its_button_and_takes_no_room_when_empty(host, panel,
     assert not label.isVisibleTo(label.parentWidget())
 
 
-def test_a_job_of_a_section_is_told_there_and_segments_bar_rests(host, panel, monkeypatch):
+def test_a_job_of_a_section_is_told_there_and_segments_bar_rests(host, panel):
     ui, seen = panel.ui, []
     job = measuring()
     panel.runJob(lambda: job, lambda result: f"{len(result.rows)} rows", ui.resultsMessageLabel)
@@ -46,7 +47,7 @@ def test_what_is_missing_for_an_export_is_said_under_export(host, panel):
     assert panel.ui.statusLabel.text == ""
 
 
-@pytest.mark.parametrize("name", ("statusLabel", "preflightLabel", "correctStatusLabel", *LABELS))
+@pytest.mark.parametrize("name", ["statusLabel", "preflightLabel", "correctStatusLabel", *LABELS])
 def test_a_long_message_does_not_widen_the_panel(host, module, name):
     panel, widget = module[0].panel, module[1]
     before = widget.minimumSizeHint.width(), widget.sizeHint.width()

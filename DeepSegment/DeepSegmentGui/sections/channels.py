@@ -29,6 +29,10 @@ class ChannelSelectors:
             selector.setCurrentNode(parameters.parameterNode.GetNodeReference(channelReference(n)))
             selector.blockSignals(False)
 
+    def selectors(self):
+        """The selectors, one for each further channel."""
+        return [selector for _label, selector in self._selectors]
+
     def nodes(self):
         """The chosen volume nodes in the model's order; None where none is chosen."""
         return [selector.currentNode() for _label, selector in self._selectors]
