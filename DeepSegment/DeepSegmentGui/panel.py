@@ -245,6 +245,7 @@ class Panel:
         qt.QTimer.singleShot(0, lambda: self._showResult(written, uncertainty, result, destination))
 
     def _showResult(self, written, uncertainty, result, destination):
+        from DeepSegmentLib.hosts.counted import counted
         from DeepSegmentLib.hosts.mrml.volumes import in_scene
 
         if self._parameters is None or not self._scene.IsNodePresent(written.node):
@@ -259,8 +260,8 @@ class Panel:
             volumes[segmentID] = result.report["volumes_ml"].get(name, 0.0)
         self.results.show(written.node, volumes, uncertainty, in_scene(result.places_ras, volumeNode))
         self.correct.choose(written.node)
-        text = _("{count} segments from {model} {version} on {device}.").format(
-            count=len(volumes),
+        text = _("{segments} from {model} {version} on {device}.").format(
+            segments=counted(len(volumes), _("segment"), _("segments")),
             model=result.provenance["model"],
             version=result.provenance["model_version"],
             device=result.report["device"],
@@ -292,6 +293,7 @@ class Panel:
             self.output.refresh()
             self.correct.refresh()
             self.advanced.refresh()
+            self.exporter.refresh()
             self._refreshRun()
         finally:
             self._refreshing = False

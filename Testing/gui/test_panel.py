@@ -436,20 +436,6 @@ def test_the_number_of_a_case_is_shown_kept_for_its_volume_and_new_for_the_next(
     assert exporter._caseName(other, tmp_path) == exporter._caseName(head, tmp_path) == "mine"
 
 
-def test_exporting_twice_replaces_nothing(host, module, head, tmp_path):
-    ui = module[0].panel.ui
-    choose(host, module[0], head)
-    run(host, module[0])
-    ui.exportFormatComboBox.setCurrentIndex(ui.exportFormatComboBox.findData("csv"))
-    ui.exportFolderButton.directory = str(tmp_path)
-    ui.exportSection.collapsed = False
-    for expected in ("Exported to", "exists"):
-        host.click(ui.exportButton)
-        host.wait_until(lambda: not module[0].panel.jobs.busy, 60)
-        host.process_events()
-        assert expected in ui.exportMessageLabel.text
-
-
 def test_segments_are_measured_into_a_table(host, module, head):
     ui = module[0].panel.ui
     choose(host, module[0], head)

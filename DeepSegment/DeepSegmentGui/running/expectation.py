@@ -2,6 +2,7 @@
 
 from slicer.i18n import tr as _
 
+from DeepSegmentGui.running.panel_words import panelWords
 from DeepSegmentGui.running.segment_run import settingsOf
 
 
@@ -21,7 +22,7 @@ def expectation(parameters, entry):
         settings = settingsOf(parameters, parameters.roi)
         needs = check(entry.path, world_geometry(parameters.volume), settings, parameters.device)
     except DeepSegmentError as error:
-        return str(error)
+        return panelWords(str(error))
     return expectationText(needs, available_memory_bytes())
 
 

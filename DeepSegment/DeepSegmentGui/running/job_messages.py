@@ -3,6 +3,7 @@
 from slicer.i18n import tr as _
 
 from DeepSegmentGui.running.batch_queue import endText, progressText
+from DeepSegmentGui.running.panel_words import panelWords
 
 
 class JobMessages:
@@ -24,7 +25,7 @@ class JobMessages:
 
     def say(self, text, label=None):
         """Show a text where the user looks after a click; an empty one takes no room."""
-        label = self._statusLabel if label is None else label
+        label, text = self._statusLabel if label is None else label, panelWords(text)
         label.text = text
         label.toolTip = text
         label.setVisible(bool(text))
@@ -87,4 +88,4 @@ class JobMessages:
         self._label = self._statusLabel
         self._progressBar.setVisible(False)
         self.say(text, label)
-        self._onIdle(text)
+        self._onIdle(panelWords(text))
