@@ -15,6 +15,7 @@ from DeepSegmentGui.sections.batch import BatchSection
 from DeepSegmentGui.sections.correct import CorrectSection
 from DeepSegmentGui.sections.export import ExportSection
 from DeepSegmentGui.sections.input import InputSection
+from DeepSegmentGui.sections.layout import arrange
 from DeepSegmentGui.sections.models import ModelList
 from DeepSegmentGui.sections.output import OutputSection
 from DeepSegmentGui.sections.results import ResultsSection
@@ -48,6 +49,7 @@ class Panel:
         self.advanced = AdvancedSection(ui, parent, self)
         self.output = OutputSection(ui, self)
         self._shortcuts = []
+        arrange(ui)
         self._connect()
 
     def _connect(self):
@@ -274,6 +276,12 @@ class Panel:
             self.results.log(note)
         self.messages.showIdle(notesText(result.report["notes"]) + text)
 
+    def showSegmentation(self, volume, segmentation):
+        """Choose a volume and its segmentation everywhere in the panel."""
+        self._parameters.volume = volume
+        self._parameters.segmentation = segmentation
+        self.correct.choose(segmentation)
+
     def undo(self):
         """Take the last result back."""
         if self.writer.canUndo:
@@ -294,6 +302,7 @@ class Panel:
             self.correct.refresh()
             self.advanced.refresh()
             self.exporter.refresh()
+            self.several.refresh()
             self._refreshRun()
         finally:
             self._refreshing = False

@@ -2,11 +2,11 @@
 
 import re
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
 from DeepSegmentGui.parameters import channelReference
+from DeepSegmentGui.sections.layout import keepWidth
 
 
 class ChannelSelectors:
@@ -63,7 +63,7 @@ def _selector(scene):
     selector.addEnabled = selector.removeEnabled = False
     selector.noneEnabled = True
     selector.noneDisplay = _("Choose a volume")
-    selector.sizePolicy = qt.QSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Fixed)
+    keepWidth(selector)
     selector.setMRMLScene(scene)
     return selector
 

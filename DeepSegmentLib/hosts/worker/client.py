@@ -253,7 +253,7 @@ class WorkerClient:
 def _cause(code: int | None, log: list[str]) -> str:
     """Why a process is gone, from its exit code and the end of its log."""
     available = available_memory_bytes()
-    free = "" if available is None else f"; {available / 1e9:.0f} GB of memory are free now"
+    free = "" if available is None else f"; {available / 1e9:.0f} GB are free now"
     if code == -getattr(signal, "SIGKILL", 9):
         text = (
             f"The worker process was killed, by the system or by another program{free}. The system does so when memory "

@@ -69,9 +69,13 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
     def minimumSizeHint(self):
         return QtCore.QSize(50, _HEADER + 4) if self._collapsed else super().minimumSizeHint()
 
+    def click(self):
+        self._set_collapsed(not self._collapsed)
+        self.clicked.emit(not self._collapsed)
+
     def mousePressEvent(self, event):
         if event.position().y() < _HEADER:
-            self._set_collapsed(not self._collapsed)
+            self.click()
 
     def paintEvent(self, _event):
         painter = QtGui.QPainter(self)
