@@ -8,7 +8,9 @@ pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=Impor
 
 import slicer
 from conftest import REPOSITORY
+from host.widgets.pythonqt import unwrap
 from nodes import add_volume
+from PySide6 import QtGui, QtWidgets
 
 from DeepSegmentLib.data import Geometry, LabelMap, Segment
 from DeepSegmentLib.hosts.mrml.segmentations.writing import MergePolicy, write_label_map
@@ -19,11 +21,18 @@ SECTIONS = (
     "inputSection", "outputSection", "resultsSection", "correctSection", "exportSection", "batchSection",
     "advancedSection",
 )  # fmt: skip
+_MARGIN = 9
 NARROW = 400  # pixels; what people give the panel beside the views
 
 
 def widths(widget):
     return widget.minimumSizeHint.width(), widget.sizeHint.width()
+
+
+def widgets_of(ui):
+    """The widgets of the panel as Qt has them, without the one that holds them all."""
+    raw = [unwrap(each) for name, each in vars(ui).items() if name != "DeepSegment"]
+    return [each for each in raw if isinstance(each, QtWidgets.QWidget)]
 
 
 def open_all(host, panel):
@@ -47,7 +56,7 @@ def states(host, panel):
     panel.correct.choose(written.node)
     host.process_events()
     yield "a segmentation"
-    ui.policyComboBox.setCurrentIndex(ui.policyComboBox.findData("replace"))
+    ui.policyComboBox.setCurrentIndex(1)
     host.process_events()
     yield "another policy"
     ui.exportFolderButton.directory = ui.batchFolderButton.directory = "/" + "/".join(LONG.split() * 4)
@@ -78,9 +87,9 @@ def case(name):
 
 
 def test_the_panel_keeps_its_width(host, module):
-    widget_module, widget = module
-    open_all(host, widget_module.panel)
-    found = {state: widths(widget) for state in states(host, widget_module.panel)}
+    panel, widget = module[0].panel, module[1]
+    open_all(host, panel)
+    found = {state: widths(widget) for state in states(host, panel)}
     assert set(found.values()) == {found["empty"]}
 
 
@@ -88,15 +97,41 @@ def test_the_panel_needs_no_horizontal_scrolling(host, module):
     panel, widget = module[0].panel, module[1]
     open_all(host, panel)
     assert widget.minimumSizeHint.width() <= NARROW
+    widget.resize(NARROW, 2000)
+    host.process_events()
+    raw = unwrap(widget)
+    inner = [each for each in widgets_of(panel.ui) if each.isVisible()]
+    ends = {each.objectName(): each.mapTo(raw, each.rect().topRight()).x() for each in inner}
+    assert {name: end for name, end in ends.items() if end > NARROW - _MARGIN} == {}
+    assert {each.objectName() for each in inner if each.width() < each.minimumWidth()} == set()
 
 
-def test_a_widget_that_is_made_later_keeps_the_width_too(host, module):
-    from DeepSegmentGui.sections.channels import _selector
+def test_what_has_nothing_to_say_takes_no_room_in_an_opened_section(host, module):
+    panel = module[0].panel
+    open_all(host, panel)
+    shown = [name for name, widget in vars(panel.ui).items() if name.endswith("MessageLabel") and widget.isVisible()]
+    assert shown == []
+    assert not panel.ui.exportReplaceButton.isVisible()
 
-    add_volume(slicer.mrmlScene, GRID, name=LONG)
-    selector = _selector(slicer.mrmlScene)
-    selector.setCurrentNodeIndex(0) if False else None
-    assert selector.sizePolicy.horizontalPolicy() == 13  # Ignored
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_text_can_be_read_on_light_and_dark(host, module, dark):
+    """Text and ground of each widget differ: nothing has a colour of its own."""
+    from host.application import dark_palette
+
+    before = host.qt.palette()
+    try:
+        host.qt.setPalette(dark_palette() if dark else before)
+        open_all(host, module[0].panel)
+        for widget in widgets_of(module[0].panel.ui):
+            palette, roles = widget.palette(), QtGui.QPalette.ColorRole
+            active = QtGui.QPalette.ColorGroup.Active
+            for text, ground in ((roles.WindowText, roles.Window), (roles.Text, roles.Base)):
+                lights = [palette.color(active, role).lightness() for role in (text, ground)]
+                assert abs(lights[0] - lights[1]) > 100, widget.objectName()
+            assert widget.styleSheet() == ""
+    finally:
+        host.qt.setPalette(before)
 
 
 def test_sections_stay_as_the_user_left_them(host, module):

@@ -11,11 +11,9 @@ from DeepSegmentGui.running.panel_words import panelWords
 
 WAITING, RUNNING, DONE, LEFT_OUT, FAILED = "waiting", "running", "done", "left out", "failed"
 _ICONS = {
-    RUNNING: qt.QStyle.SP_MediaPlay,
     DONE: qt.QStyle.SP_DialogApplyButton,
-    LEFT_OUT: qt.QStyle.SP_MediaSkipForward,
     FAILED: qt.QStyle.SP_MessageBoxCritical,
-}
+}  # those that can be seen on dark and light
 _STATE_COLUMN, _NAME_WIDTH, _NAMED = 2, 120, 5
 
 

@@ -33,6 +33,7 @@ class BatchSection:
         ui.batchSceneButton.connect("clicked()", self.segmentVolumes)
         ui.batchFolderRunButton.connect("clicked()", self.segmentFolder)
         ui.batchSequenceButton.connect("clicked()", self.segmentSequence)
+        ui.batchSection.connect("contentsCollapsed(bool)", panel.refresh)
 
     def fillModels(self, names):
         """Know the models that can run."""

@@ -102,7 +102,7 @@ class ExportSection:
         return str(error)
 
     def _askNoMore(self, *_arguments):
-        if self._ui.exportReplaceButton.isVisibleTo(self._ui.exportSection):
+        if self._ui.exportReplaceButton.isVisibleTo(self._ui.exportMessageFrame):
             self._ui.exportReplaceButton.setVisible(False)
             self._panel.say("", self._ui.exportMessageLabel)
 

@@ -8,6 +8,7 @@ _ELASTIC = (
     "qMRMLCheckableNodeComboBox", "qMRMLSegmentSelectorWidget",
 )  # fmt: skip
 _LEAST_WIDTH = 80  # pixels: enough to read the beginning of a name
+_BUTTON_FRAME = 20  # pixels around the text
 _KEY = "DeepSegment/sections/{name}"
 
 
@@ -18,12 +19,17 @@ def keepWidth(widget):
     """
     kind = widget.className()
     if kind == "QPushButton":
-        widget.setMinimumWidth(widget.minimumSizeHint.width())
+        widget.setMinimumWidth(widget.fontMetrics().horizontalAdvance(widget.text) + _BUTTON_FRAME)
     elif kind in _ELASTIC:
         widget.setMinimumWidth(_LEAST_WIDTH)
     else:
         return
-    widget.setSizePolicy(qt.QSizePolicy.Ignored, widget.sizePolicy.verticalPolicy())
+    if kind == "ctkDirectoryButton":
+        widget.elideMode = qt.Qt.ElideMiddle
+    policy = qt.QSizePolicy(qt.QSizePolicy.Ignored, widget.sizePolicy.verticalPolicy())
+    # Without a stretch a row of widgets goes by their hints, which are nothing now, and not by their least widths.
+    policy.setHorizontalStretch(1 if kind == "QPushButton" else 3)
+    widget.setSizePolicy(policy)
 
 
 def arrange(ui):
@@ -37,7 +43,15 @@ def arrange(ui):
         if widget.className() == "ctkCollapsibleButton":
             stored = slicer.util.settingsValue(_KEY.format(name=name), widget.collapsed, converter=slicer.util.toBool)
             widget.collapsed = stored
+            widget.connect("contentsCollapsed(bool)", lambda _collapsed: _hideEmpty(ui))
             widget.connect("clicked()", lambda name=name, widget=widget: _remember(name, widget))
+
+
+def _hideEmpty(ui):
+    """A section that opens shows all that is in it, messages without a text too."""
+    for name, label in vars(ui).items():
+        if name.endswith("MessageLabel") and not label.text:
+            label.setVisible(False)
 
 
 def _remember(name, section):

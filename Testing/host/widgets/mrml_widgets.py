@@ -91,8 +91,7 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
         }  # fmt: skip
         self._scene, self._tags, self._filling, self._last = None, [], False, None
         self._proxy = qMRMLSortFilterProxyModel(self)
-        self.setMinimumContentsLength(8)
-        self.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.currentIndexChanged.connect(self._chosen)
 
     def setMRMLScene(self, scene):
@@ -255,6 +254,7 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         self._nodes.nodeTypes, self._nodes.noneEnabled = ["vtkMRMLSegmentationNode"], True
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        self._segments.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToContents)
         layout.addWidget(self._nodes)
         layout.addWidget(self._segments)
         self._nodes.currentNodeChanged.connect(self._node_chosen)
