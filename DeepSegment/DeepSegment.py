@@ -105,6 +105,8 @@ class DeepSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.NodeAddedEvent, self.onNodeAdded)
+        self.addObserver(scene, scene.EndBatchProcessEvent, self.onNodesAdded)
         self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeRemoved)
         self.initializeParameterNode()
 
@@ -139,6 +141,15 @@ class DeepSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """A new or loaded scene has settings of its own."""
         if self.panel is not None:
             self.initializeParameterNode()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeAdded(self, _caller, _event, node):
+        """A node comes; a volume is offered."""
+        self.panel.nodeAdded(node)
+
+    def onNodesAdded(self, _caller, _event):
+        """Many nodes have come at once."""
+        self.panel.nodesAdded()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeRemoved(self, _caller, _event, node):

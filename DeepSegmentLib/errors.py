@@ -2,6 +2,7 @@
 
     DeepSegmentError                exit code 1
     ├── InvalidInputError      2    an argument or a value outside its range
+    │   └── ExistsError        2    what is to be written is there already, and nobody asked to replace it
     ├── VolumeFileError        3    a volume or labelmap file that cannot be read or written
     ├── ModelError             4    a model folder that is missing, damaged or of a foreign version
     │   └── ChecksumError      4    weights that differ from their recorded checksum
@@ -23,6 +24,10 @@ class InvalidInputError(DeepSegmentError):
     """An argument, a shape or a value is outside what the function accepts."""
 
     exit_code = 2
+
+
+class ExistsError(InvalidInputError):
+    """What is to be written is there already; the user may ask to replace it."""
 
 
 class VolumeFileError(DeepSegmentError):

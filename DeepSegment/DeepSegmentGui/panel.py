@@ -1,19 +1,21 @@
 """The panel: joins the parts, says why Segment is disabled, runs jobs and shows what comes of them."""
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.parameters import applyUserSettings, channelReference, storeUserSettings
+from DeepSegmentGui.parameters import applyUserSettings, connectedWidgets, storeUserSettings
 from DeepSegmentGui.running import dependencies
-from DeepSegmentGui.running.batch_queue import endText, progressText
+from DeepSegmentGui.running.batch_queue import endText
+from DeepSegmentGui.running.expectation import expectation
+from DeepSegmentGui.running.job_messages import JobMessages
 from DeepSegmentGui.running.job_runner import JobRunner
-from DeepSegmentGui.running.segment_run import ResultWriter, jobOf, notesText, settingsOf
+from DeepSegmentGui.running.segment_run import ResultWriter, jobOf, notesText
 from DeepSegmentGui.sections.advanced import AdvancedSection
 from DeepSegmentGui.sections.batch import BatchSection
-from DeepSegmentGui.sections.channels import ChannelSelectors, assignChannels
 from DeepSegmentGui.sections.correct import CorrectSection
 from DeepSegmentGui.sections.export import ExportSection
+from DeepSegmentGui.sections.input import InputSection
+from DeepSegmentGui.sections.layout import arrange
 from DeepSegmentGui.sections.models import ModelList
 from DeepSegmentGui.sections.output import OutputSection
 from DeepSegmentGui.sections.results import ResultsSection
@@ -33,12 +35,13 @@ class Panel:
         self.ui, self._scene, self._parent, self._requirementsPath = ui, scene, parent, requirementsPath
         self._parameters = None
         self._guiTag = None
-        self._destination = self._onResult = None
+        self._destination = None
         self._refreshing = False
         self.jobs = JobRunner()
         self.writer = ResultWriter(scene)
         self.results = ResultsSection(ui, scene)
-        self.channels = ChannelSelectors(ui.channelsFrame, self.refresh)
+        self.messages = JobMessages(ui.statusLabel, ui.progressBar, self.jobs, self._ended, self.refresh)
+        self.input = InputSection(ui, scene, self)
         self.models = ModelList(ui.modelSearchBox, ui.modelList, ui.modelCard, self._modelChosen)
         self.several = BatchSection(ui, scene, self)
         self.correct = CorrectSection(ui, scene, self)
@@ -46,6 +49,7 @@ class Panel:
         self.advanced = AdvancedSection(ui, parent, self)
         self.output = OutputSection(ui, self)
         self._shortcuts = []
+        arrange(ui)
         self._connect()
 
     def _connect(self):
@@ -68,8 +72,7 @@ class Panel:
             applyUserSettings(parameters)
         self._guiTag = parameters.connectParametersToGui(connectedWidgets(self.ui))
         self.loadModels(parameters.model)
-        if parameters.volume is None:
-            parameters.volume = self._firstVolume()
+        self.input.chooseFirst()
         self.refresh()
 
     def enter(self):
@@ -95,6 +98,7 @@ class Panel:
     def sceneClosing(self):
         """Forget every node: the run, the results, the settings."""
         self._destination = None
+        self.input.forget()
         self.several.batch.forget()
         self.jobs.close()
         self.setParameters(None)
@@ -102,7 +106,15 @@ class Panel:
         self.correct.forget()
         self.writer.forget()
         self.exporter.forget()
-        self._showIdle("")
+        self.messages.showIdle("")
+
+    def nodeAdded(self, node):
+        """Offer a new volume."""
+        self.input.nodeAdded(node)
+
+    def nodesAdded(self):
+        """Many nodes came at once, as from a file or a scene."""
+        self.input.takeAdded()
 
     def nodeRemoved(self, node):
         """Stop what cannot go on without a node that is about to be removed."""
@@ -139,12 +151,12 @@ class Panel:
         self.models.load(name)
         self.several.fillModels(self.models.names())
 
-    def packagesAreThere(self):
-        """Whether everything is installed, after asking the user; what is wrong is shown."""
+    def packagesAreThere(self, label=None):
+        """Whether everything is installed, after asking the user; what is wrong is shown, see `say`."""
         try:
             return dependencies.ensure(self._requirementsPath)
         except RuntimeError as error:
-            self._showIdle(str(error))
+            self.messages.showIdle(str(error), label)
             return False
 
     # Running
@@ -155,7 +167,7 @@ class Panel:
             self.several.batch.cancel()
         elif self.jobs.busy:
             self.jobs.cancel()
-            self.ui.statusLabel.text = _("Stopping...")
+            self.messages.showStopping()
         elif not self.reasonNotToSegment():
             self._segment()
 
@@ -166,7 +178,7 @@ class Panel:
             return _("Choose a volume to segment.")
         if self.models.spec is None:
             return _("Choose a model.")
-        if None in self.channels.nodes():
+        if None in self.input.channels.nodes():
             return _("Choose a volume for each channel of the model.")
         if parameters.policy == "roi" and parameters.segmentation and not parameters.roi:
             return _("Choose the region that may change.")
@@ -181,71 +193,61 @@ class Panel:
         if not self.packagesAreThere():
             return
         try:
-            job, self._destination = jobOf(self._parameters, self.channels.nodes())
+            job, self._destination = jobOf(self._parameters, self.input.channels.nodes())
             self.jobs.submit(job, self._onEvent)
         except DeepSegmentError as error:
-            self._showIdle(str(error))
+            self.messages.showIdle(str(error))
             return
-        self._showRunning()
+        self.messages.showRunning()
 
-    def runJob(self, makeJob, onResult):
-        """Run a job other than Segment; `onResult` takes its result and returns what to say."""
-        from DeepSegmentLib.errors import DeepSegmentError
+    def runJob(self, makeJob, onResult, label=None, onError=None):
+        """Run a job other than Segment.
 
-        if self.jobs.busy:
-            return
-        self._onResult = onResult
-        try:
-            self.jobs.submit(makeJob(), self._onJobEvent)
-        except DeepSegmentError as error:
-            self._showIdle(str(error))
-            return
-        self._showRunning()
+        Args:
+            makeJob: Makes the job; errors that it raises are shown.
+            onResult: Takes the result and returns what to say.
+            label: QLabel where the user clicked; shows the progress and the end, as in `say`.
+            onError: Takes the error of a job that failed and returns what to say; None says the error.
+        """
+        self.messages.run(makeJob, onResult, label, onError)
 
-    def _onJobEvent(self, event):
-        from DeepSegmentLib.errors import DeepSegmentError
-        from DeepSegmentLib.hosts.worker.messages import Finished, Progressed
+    def say(self, text, label=None):
+        """Show a text where the user looks after a click.
 
-        if isinstance(event, Progressed):
-            self._showProgress(event.progress)
-            return
-        try:
-            text = self._onResult(event.result) if isinstance(event, Finished) else endText(event)
-        except DeepSegmentError as error:
-            text = str(error)
-        self._showIdle(text)
-
-    def say(self, text):
-        """Show a text where the user looks after a click."""
-        self.ui.statusLabel.text = text
+        Args:
+            text: What to show; an empty one takes no room.
+            label: QLabel under the button that was clicked; without it, the line under Segment.
+        """
+        self.messages.say(text, label)
 
     def _onEvent(self, event):
         from DeepSegmentLib.hosts.worker.messages import Finished, Progressed
 
         if isinstance(event, Progressed):
-            self._showProgress(event.progress)
+            self.messages.showProgress(event.progress)
         elif isinstance(event, Finished):
             self._finish(event.result)
         else:
             self._destination = None
-            self._showIdle(endText(event))
+            self.messages.showIdle(endText(event))
 
     def _finish(self, result):
         from DeepSegmentLib.errors import DeepSegmentError
 
         destination, self._destination = self._destination, None
         if destination is None:
-            self._showIdle(_("Cancelled; nothing was changed."))
+            self.messages.showIdle(_("Cancelled; nothing was changed."))
             return
         try:
             written, uncertainty = self.writer.write(result, destination)
         except DeepSegmentError as error:
-            self._showIdle(str(error))
+            self.messages.showIdle(str(error))
             return
         # In a turn of its own, so that the window waits less at once.
         qt.QTimer.singleShot(0, lambda: self._showResult(written, uncertainty, result, destination))
 
     def _showResult(self, written, uncertainty, result, destination):
+        from DeepSegmentLib.hosts.counted import counted
         from DeepSegmentLib.hosts.mrml.volumes import in_scene
 
         if self._parameters is None or not self._scene.IsNodePresent(written.node):
@@ -260,8 +262,8 @@ class Panel:
             volumes[segmentID] = result.report["volumes_ml"].get(name, 0.0)
         self.results.show(written.node, volumes, uncertainty, in_scene(result.places_ras, volumeNode))
         self.correct.choose(written.node)
-        text = _("{count} segments from {model} {version} on {device}.").format(
-            count=len(volumes),
+        text = _("{segments} from {model} {version} on {device}.").format(
+            segments=counted(len(volumes), _("segment"), _("segments")),
             model=result.provenance["model"],
             version=result.provenance["model_version"],
             device=result.report["device"],
@@ -272,14 +274,20 @@ class Panel:
             )
         for note in result.report["notes"][1:]:
             self.results.log(note)
-        self._showIdle(notesText(result.report["notes"]) + text)
+        self.messages.showIdle(notesText(result.report["notes"]) + text)
+
+    def showSegmentation(self, volume, segmentation):
+        """Choose a volume and its segmentation everywhere in the panel."""
+        self._parameters.volume = volume
+        self._parameters.segmentation = segmentation
+        self.correct.choose(segmentation)
 
     def undo(self):
         """Take the last result back."""
         if self.writer.canUndo:
             self.writer.undo()
             self.results.clear()
-            self._showIdle(_("The last result was taken back."))
+            self.messages.showIdle(_("The last result was taken back."))
 
     # What the widgets show
 
@@ -289,25 +297,15 @@ class Panel:
             return
         self._refreshing = True
         try:
-            self._assignChannels()
-            self.channels.show(self.models.spec, self._parameters, self._scene)
+            self.input.refresh()
             self.output.refresh()
             self.correct.refresh()
             self.advanced.refresh()
+            self.exporter.refresh()
+            self.several.refresh()
             self._refreshRun()
         finally:
             self._refreshing = False
-
-    def _assignChannels(self):
-        """Fill the channels that the scene leaves open, by name."""
-        spec, node = self.models.spec, self._parameters.parameterNode
-        if spec is None or len(spec.channels) < 2:
-            return
-        volumes = [n for n in self._volumes() if n is not self._parameters.volume]
-        further = [channel.name for channel in spec.channels[1:]]
-        for n, chosen in enumerate(assignChannels(further, [v.GetName() for v in volumes]), start=1):
-            if chosen is not None and node.GetNodeReference(channelReference(n)) is None:
-                node.SetNodeReferenceID(channelReference(n), volumes[chosen].GetID())
 
     def _refreshRun(self):
         running = self.jobs.busy or self.several.batch.running
@@ -316,44 +314,17 @@ class Panel:
         button.text = _("Cancel") if running else _("Segment")
         button.enabled = not reason
         button.toolTip = reason or (_("Stop (Ctrl+Shift+D)") if running else _("Segment the volume (Ctrl+Shift+D)"))
-        expectation = "" if reason or running else self._expectation()
-        self.models.showCard(expectation)
-        self.ui.preflightLabel.text = reason or expectation
+        needs = "" if reason or running else expectation(self._parameters, self.models.entry)
+        self.models.showCard(needs)
+        self.say(reason or needs, self.ui.preflightLabel)
         self.ui.undoButton.enabled = not running and self.writer.canUndo
         self.ui.exportButton.enabled = not running
         self.ui.measureButton.enabled = not running and self.results.segmentation is not None
         for widget in (self.ui.batchSceneButton, self.ui.batchFolderRunButton, self.ui.batchSequenceButton):
             widget.enabled = not running
 
-    def _expectation(self):
-        """What the run will need and what there is, or why it would be refused."""
-        from DeepSegmentLib.errors import DeepSegmentError
-        from DeepSegmentLib.hosts.mrml.geometry import world_geometry
-        from DeepSegmentLib.imaging.memory import available_memory_bytes
-        from DeepSegmentLib.service.preflight import check
-
-        parameters = self._parameters
-        try:
-            settings = settingsOf(parameters, parameters.roi)
-            needs = check(self.models.entry.path, world_geometry(parameters.volume), settings, parameters.device)
-        except DeepSegmentError as error:
-            return str(error)
-        return expectationText(needs, available_memory_bytes())
-
-    def _showRunning(self):
-        self.ui.progressBar.setVisible(True)
-        self.ui.progressBar.value = 0
-        self.ui.statusLabel.text = _("Starting...")
-        self.refresh()
-
-    def _showProgress(self, progress):
-        self.ui.progressBar.value = round(1000 * progress.fraction)
-        if self.ui.statusLabel.text != _("Stopping..."):
-            self.ui.statusLabel.text = progressText(progress)
-
-    def _showIdle(self, text):
-        self.ui.progressBar.setVisible(False)
-        self.ui.statusLabel.text = text
+    def _ended(self, text):
+        """A job has ended, with a text for the log."""
         if text:
             self.results.log(text)
         self.refresh()
@@ -362,28 +333,3 @@ class Panel:
         if self._parameters is not None:
             self._parameters.model = self.models.entry.name
             self.refresh()
-
-    def _volumes(self):
-        nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", self._scene)
-        return [node for node in nodes if not node.IsA("vtkMRMLLabelMapVolumeNode") and not node.GetHideFromEditors()]
-
-    def _firstVolume(self):
-        volumes = self._volumes()
-        return volumes[0] if volumes else None
-
-
-def expectationText(needs, freeBytes):
-    """What a run will need, from an `Estimate`, and what is free."""
-    text = _("Needs about {memory:.1f} GB").format(memory=needs.memory_bytes / 1e9)
-    if needs.seconds is not None:
-        text = _("{text}, about {seconds:.0f} s").format(text=text, seconds=max(1, needs.seconds))
-    return text if freeBytes is None else _("{text}; {free:.0f} GB are free.").format(text=text, free=freeBytes / 1e9)
-
-
-def connectedWidgets(ui):
-    """Widgets by the parameter that their property SlicerParameterName names.
-
-    `connectGui` does the same, but some versions of Slicer give no tag back to disconnect with.
-    """
-    widgets = {widget.property("SlicerParameterName"): widget for widget in vars(ui).values()}
-    return {name: widget for name, widget in widgets.items() if name}

@@ -40,6 +40,15 @@ def channelReference(index):
     return f"Channel{index}"
 
 
+def connectedWidgets(ui):
+    """Widgets by the parameter that their property SlicerParameterName names.
+
+    `connectGui` does the same, but some versions of Slicer give no tag back to disconnect with.
+    """
+    widgets = {widget.property("SlicerParameterName"): widget for widget in vars(ui).values()}
+    return {name: widget for name, widget in widgets.items() if name}
+
+
 def applyUserSettings(parameters):
     """Set what the user chose last, in a scene that has no choice of its own yet."""
     for name in USER_SETTINGS:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from DeepSegmentLib.errors import InvalidInputError, ResourceError, VolumeFileError
+from DeepSegmentLib.errors import ExistsError, InvalidInputError, ResourceError, VolumeFileError
 
 from .atomic import check_target
 from .leftovers import sweep
@@ -83,8 +83,8 @@ def check_outputs(outputs: Sequence[Output], inputs: Inputs, *, replace: bool = 
         replace: Files that exist may be replaced; inputs never.
 
     Raises:
-        InvalidInputError: An output is an input, lies in a folder that is read as a whole, is asked for twice, or
-            exists and may not be replaced.
+        InvalidInputError: An output is an input, lies in a folder that is read as a whole, or is asked for twice.
+        ExistsError: An output exists and may not be replaced.
         VolumeFileError: A name has a wrong suffix, is that of a folder, a pipe or a device, is write-protected or too
             long, or its folder cannot be made or written.
     """
@@ -96,7 +96,7 @@ def check_outputs(outputs: Sequence[Output], inputs: Inputs, *, replace: bool = 
         check_target(output.path)
     for path in paths:
         if os.path.lexists(path) and not replace:
-            raise InvalidInputError(f"{path} exists; ask to replace it (--replace), or choose another name")
+            raise ExistsError(f"{path} exists; ask to replace it (--replace), or choose another name")
     _check_places(paths)
 
 

@@ -11,6 +11,7 @@ pytest.importorskip("slicer", reason="needs slicer-core")
 pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=ImportError)
 
 import slicer
+from host.widgets.pythonqt import unwrap
 
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.files.volumes import write_volume
@@ -46,6 +47,10 @@ def run(host, widget, seconds=60):
     host.wait_until(lambda: not widget.panel.jobs.busy, seconds)
     host.process_events()
     return widget.panel.ui.statusLabel.text
+
+
+def double_click(table, row):
+    unwrap(table).cellDoubleClicked.emit(row, 0)
 
 
 def segmentations():
@@ -323,6 +328,13 @@ def test_several_volumes_are_segmented_one_after_the_other(host, module, tmp_pat
     host.wait_until(lambda: not module[0].panel.several.batch.running, 60)
     assert len(segmentations()) == 2
     assert ["15 segments" in ui.batchTable.item(row, 2).text() for row in range(2)] == [True, True]
+    assert ui.batchMessageLabel.text == "2 segmented."
+    assert [node.GetDisplayNode().GetVisibility() for node in segmentations()] == [0, 1]
+    double_click(ui.batchTable, 0)
+    host.process_events()
+    assert [node.GetDisplayNode().GetVisibility() for node in segmentations()] == [1, 0]
+    assert ui.volumeSelector.currentNode() is nodes[0]
+    assert module[0].panel.parameters.segmentation is segmentations()[0]
 
 
 def test_a_folder_is_segmented_and_resumed(host, module, tmp_path):
@@ -335,14 +347,22 @@ def test_a_folder_is_segmented_and_resumed(host, module, tmp_path):
     ui.batchSection.collapsed = False
     os.mkfifo(tmp_path / "pipe.nii.gz")
     (tmp_path / "zero.nii.gz").write_bytes(b"no volume")
-    for expected in ("segments", "left out: its result is complete"):
+    for expected in ("segments", "its result is complete"):
         host.click(ui.batchFolderRunButton)
         host.wait_until(lambda: not module[0].panel.several.batch.running, 60)
-        states = [ui.batchTable.item(row, 2).text() for row in range(5)]
-        assert states[0] == "4 inputs found"
-        assert all(expected in state for state in states[1:3])
-        assert "pipe" in states[3]
-        assert "zero.nii.gz" in states[4]
+        states = [ui.batchTable.item(row, 2).text() for row in range(ui.batchTable.rowCount)]
+        assert len(states) == 4
+        assert all(expected in state for state in states[:2])
+        assert "pipe" in states[2]
+        assert "zero.nii.gz" in states[3]
+        assert ui.batchMessageLabel.text.startswith("2 of 4 failed: pipe.nii.gz, zero.nii.gz. 2 ")
+    for _click in range(2):  # loads once
+        double_click(ui.batchTable, 1)
+        host.process_events()
+    assert len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")) == len(segmentations()) == 1
+    assert ui.volumeSelector.currentNode().GetName() == "case1.nrrd"
+    double_click(ui.batchTable, 3)
+    assert "zero.nii.gz has no result" in ui.batchMessageLabel.text
     results = tmp_path / "segmented by brain-mr"
     assert sorted(path.name for path in results.iterdir()) == [
         "case0.json", "case0.seg.nrrd", "case1.json", "case1.seg.nrrd",
@@ -355,18 +375,18 @@ def test_a_folder_that_kills_the_worker_is_avoided(host, module, tmp_path):
 
     (tmp_path / "fatal").mkdir()
     several, table = module[0].panel.several, module[0].panel.ui.batchTable
-    submit = several.batch._worker.submit
+    submit = several.batch._jobs.submit
 
     def die(job, onEvent):
-        several.batch._worker.submit = submit
+        several.batch._jobs.submit = submit
         onEvent(Progressed(Progress("looking into fatal", 0.0)))
         onEvent(Died("The worker crashed."))
 
-    several.batch._worker.submit = die
+    several.batch._jobs.submit = die
     several.batch.start([several._searchCase(str(tmp_path), "brain-mr")])
     host.wait_until(lambda: not several.batch.running, 60)
-    assert [table.item(row, 0).text() for row in range(3)] == [str(tmp_path), str(tmp_path), "fatal"]
-    assert "ended the process" in table.item(2, 2).text()
+    assert [table.item(row, 0).text() for row in range(table.rowCount)] == ["fatal"]
+    assert "ended the process" in table.item(0, 2).text()
 
 
 def test_diagnose_answers_in_a_dialog(host, module):
@@ -419,7 +439,7 @@ def test_a_case_is_exported(host, module, head, tmp_path, kind, made):
     host.click(ui.exportButton)
     host.wait_until(lambda: not module[0].panel.jobs.busy, 60)
     host.process_events()
-    assert ui.statusLabel.text.startswith("Exported to"), ui.statusLabel.text
+    assert ui.exportMessageLabel.text.startswith("Exported to"), ui.exportMessageLabel.text
     for name in made:
         assert (folder / name).is_file(), sorted(path.name for path in folder.rglob("*"))
     assert not any("head" in path.name.lower().removeprefix("dataset007_heads") for path in folder.rglob("*"))
@@ -434,20 +454,6 @@ def test_the_number_of_a_case_is_shown_kept_for_its_volume_and_new_for_the_next(
     assert exporter._caseName(other, tmp_path) == ui.exportCaseEdit.text == "case_0002"
     ui.exportCaseEdit.text = "mine"
     assert exporter._caseName(other, tmp_path) == exporter._caseName(head, tmp_path) == "mine"
-
-
-def test_exporting_twice_replaces_nothing(host, module, head, tmp_path):
-    ui = module[0].panel.ui
-    choose(host, module[0], head)
-    run(host, module[0])
-    ui.exportFormatComboBox.setCurrentIndex(ui.exportFormatComboBox.findData("csv"))
-    ui.exportFolderButton.directory = str(tmp_path)
-    ui.exportSection.collapsed = False
-    for expected in ("Exported to", "exists"):
-        host.click(ui.exportButton)
-        host.wait_until(lambda: not module[0].panel.jobs.busy, 60)
-        host.process_events()
-        assert expected in ui.statusLabel.text
 
 
 def test_segments_are_measured_into_a_table(host, module, head):
@@ -526,7 +532,7 @@ def test_a_dicom_segmentation_says_who_made_it(host, module, shared_data, tmp_pa
     host.click(ui.exportButton)
     host.wait_until(lambda: not widget.panel.jobs.busy, 120)
     host.process_events()
-    assert ui.statusLabel.text.startswith("Exported to"), ui.statusLabel.text
+    assert ui.exportMessageLabel.text.startswith("Exported to"), ui.exportMessageLabel.text
     made = pydicom.dcmread(tmp_path / "case_0001.dcm")
     assert {item.SegmentAlgorithmType for item in made.SegmentSequence} == {"AUTOMATIC"}
     assert "brain-mr" in made.SegmentSequence[0].SegmentAlgorithmName

@@ -334,6 +334,21 @@ class Host:
         return np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])
 
 
+def dark_palette():
+    """The colours of Slicer's dark style, as `QApplication.setPalette` takes them."""
+    palette, roles = QtGui.QPalette(), QtGui.QPalette.ColorRole
+    for role, grey in (
+        (roles.Window, 50), (roles.Base, 25), (roles.AlternateBase, 38), (roles.Button, 50), (roles.ToolTipBase, 25),
+        (roles.WindowText, 235), (roles.Text, 235), (roles.ButtonText, 235), (roles.ToolTipText, 235),
+        (roles.HighlightedText, 0), (roles.PlaceholderText, 128),
+    ):  # fmt: skip
+        palette.setColor(role, QtGui.QColor(grey, grey, grey))
+    for role in (roles.WindowText, roles.Text, roles.ButtonText):
+        palette.setColor(QtGui.QPalette.ColorGroup.Disabled, role, QtGui.QColor(128, 128, 128))
+    palette.setColor(roles.Highlight, QtGui.QColor(42, 130, 218))
+    return palette
+
+
 def _to_array(image):
     lines = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
     return lines[:, : 3 * image.width()].reshape(image.height(), image.width(), 3)

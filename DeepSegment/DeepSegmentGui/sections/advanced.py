@@ -60,4 +60,6 @@ class AdvancedSection:
         """End the worker process; not while it works."""
         if not self._panel.jobs.busy:
             self._panel.jobs.close()
-            self._panel.say(_("The worker's memory is free; it starts again with the next click."))
+            self._panel.say(
+                _("The worker's memory is free; it starts again with the next click."), self._ui.advancedMessageLabel
+            )

@@ -1,12 +1,13 @@
-"""The section Several cases: volumes of the scene, a folder, a sequence; with one model or several."""
+"""The section Several cases: volumes of the scene, a folder, a sequence; with the panel's model and further ones."""
 
 from pathlib import Path
 
 import qt
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.running.batch_queue import BatchQueue, Case
+from DeepSegmentGui.running.batch_queue import LEFT_OUT, BatchQueue, Case, Outcome
 from DeepSegmentGui.running.segment_run import Destination, settingsOf
+from DeepSegmentGui.sections.batch_results import BatchResults
 from DeepSegmentGui.sections.models import checkedTexts
 
 
@@ -24,23 +25,41 @@ class BatchSection:
 
     def __init__(self, ui, scene, panel):
         self._ui, self._scene, self._panel = ui, scene, panel
-        self.batch = BatchQueue(ui.batchTable, panel.jobs, panel.refresh)
+        self._installed = []
+        self._results = BatchResults(scene, panel)
+        self.batch = BatchQueue(
+            ui.batchTable, panel.jobs, panel.refresh, lambda text: panel.say(text, ui.batchMessageLabel)
+        )
         ui.batchSceneButton.connect("clicked()", self.segmentVolumes)
         ui.batchFolderRunButton.connect("clicked()", self.segmentFolder)
         ui.batchSequenceButton.connect("clicked()", self.segmentSequence)
+        ui.batchSection.connect("contentsCollapsed(bool)", panel.refresh)
 
     def fillModels(self, names):
-        """Offer these models."""
-        self._ui.batchModelsComboBox.clear()
-        self._ui.batchModelsComboBox.addItems(names)
+        """Know the models that can run."""
+        self._installed = names
+
+    def refresh(self):
+        """Offer the models other than the chosen one, where there are any."""
+        others = [name for name in self._installed if name != self._panel.parameters.model]
+        box = self._ui.batchModelsComboBox
+        if others != [box.itemText(n) for n in range(box.count)]:
+            box.clear()
+            box.addItems(others)
+        for widget in (box, self._ui.batchModelsComboBoxLabel):
+            widget.setVisible(bool(others))
 
     def segmentVolumes(self):
-        """Segment the ticked volumes of the scene with each ticked model; each result is a new segmentation."""
+        """Segment the ticked volumes of the scene with each model; each result is a new segmentation."""
         volumes = checkedNodes(self._ui.batchVolumesSelector)
-        self._start([self._volumeCase(node, model) for model in self._models() for node in volumes])
+        self._results.forget()
+        self._start(
+            [self._volumeCase(node, model) for model in self._models() for node in volumes],
+            _("Tick the volumes to segment."),
+        )
 
     def segmentFolder(self):
-        """Segment all that is in a folder and below with each ticked model; complete results are left out."""
+        """Segment all that is in a folder and below with each model; complete results are left out."""
         folder = self._ui.batchFolderButton.directory
         self._start([self._searchCase(folder, model) for model in self._models()])
 
@@ -49,21 +68,28 @@ class BatchSection:
         from DeepSegmentLib.hosts.mrml.sequences import frame_count, new_segmentation_sequence
 
         sequence = self._ui.batchSequenceSelector.currentNode()
-        if sequence is None or not self._ready():
-            return
-        name = _("{name} segmentation").format(name=sequence.GetName())
-        target = new_segmentation_sequence(self._scene, sequence, name)
-        self.batch.start([self._frameCase(sequence, target, n) for n in range(frame_count(sequence))])
+        if sequence is None:
+            self._say(_("Choose a sequence."))
+        elif self._ready():
+            name = _("{name} segmentation").format(name=sequence.GetName())
+            target = new_segmentation_sequence(self._scene, sequence, name)
+            self.batch.start([self._frameCase(sequence, target, n) for n in range(frame_count(sequence))])
+
+    def _say(self, text):
+        self._panel.say(text, self._ui.batchMessageLabel)
 
     def _ready(self):
-        return self._panel.parameters is not None and not self._panel.jobs.busy and self._panel.packagesAreThere()
+        busy = self._panel.parameters is None or self._panel.jobs.busy
+        return not busy and self._panel.packagesAreThere(self._ui.batchMessageLabel)
 
-    def _start(self, cases):
-        if cases and self._ready():
+    def _start(self, cases, ifNone=""):
+        if not cases:
+            self._say(ifNone)
+        elif self._ready():
             self.batch.start(cases)
 
     def _models(self):
-        return checkedTexts(self._ui.batchModelsComboBox) or [self._panel.parameters.model]
+        return [self._panel.parameters.model, *checkedTexts(self._ui.batchModelsComboBox)]
 
     def _volumeCase(self, node, model):
         destination = Destination((node.GetID(),))
@@ -73,8 +99,12 @@ class BatchSection:
 
         def done(result):
             written, _uncertainty = self._panel.writer.write(result, destination)
-            text = _("{count} segments in {node}").format(count=len(written.added), node=written.node.GetName())
-            return "\n".join([text, *result.report["notes"]])
+            self._results.add(written.node)
+            ids = destination.volumeIDs[0], written.node.GetID()
+            text = _("{segments} in {node}").format(
+                segments=segmentCount(len(written.added)), node=written.node.GetName()
+            )
+            return Outcome("\n".join([text, *result.report["notes"]]), open=lambda: self._results.show(*ids))
 
         return Case(node.GetName(), model, job, done)
 
@@ -86,8 +116,8 @@ class BatchSection:
         def done(result):
             labels, words = result.label_map, result.provenance
             write_frame(self._scene, target, sequence, n, label_map=labels, provenance=words)
-            text = _("{count} segments").format(count=len(labels.segments))
-            return "\n".join([text, *result.report["notes"]])
+            text = "\n".join([segmentCount(len(labels.segments)), *result.report["notes"]])
+            return Outcome(text, open=lambda: self._results.showFrame(sequence.GetID(), n))
 
         name = _("{name}, frame {n}").format(name=sequence.GetName(), n=n + 1)
         return Case(name, model, lambda: self._job([frame_node(sequence, n)], model), done)
@@ -102,7 +132,7 @@ class BatchSection:
         def done(result):
             cases = self._fileCases(Path(folder), target, model, result.findings)
             self.batch.add(cases)
-            return _("{count} inputs found").format(count=len(cases))
+            return Outcome(_("holds no volume"), LEFT_OUT, kept=not cases)
 
         def retry(stage):
             fatal = stage.removeprefix(LOOKING)
@@ -112,16 +142,22 @@ class BatchSection:
         return Case(folder, model, lambda: FindJob(folder, str(target), avoid), done, retry)
 
     def _fileCases(self, folder, target, model, findings):
-        from DeepSegmentLib.hosts.worker.batch_messages import CaseJob
         from DeepSegmentLib.service.batch.planning import plan_cases
         from DeepSegmentLib.service.segment import SegmentRequest
 
         parameters = self._panel.parameters
         request = SegmentRequest(folder, target, model, parameters.device, settingsOf(parameters, None), report=target)
         return [
-            Case(each.name, model, jobOf(each, lambda r: CaseJob(r, skip_existing=True)), reportText)
-            for each in plan_cases(request, findings)
+            Case(planned.name, model, jobOf(planned), self._fileDone(planned.request))
+            for planned in plan_cases(request, findings)
         ]
+
+    def _fileDone(self, request):
+        def done(result):
+            text, state = reportText(result.report)
+            return Outcome(text, state, open=lambda: self._results.showFiles(request))
+
+        return done
 
     def _job(self, nodes, model):
         from DeepSegmentLib.hosts.mrml.volumes import volume_from_nodes
@@ -137,22 +173,29 @@ def checkedNodes(selector):
     return [node for node in nodes if selector.checkState(node) == qt.Qt.Checked]
 
 
-def jobOf(case, make):
+def jobOf(planned):
     """Makes the job of a planned case; one that cannot be worked fails in its turn."""
     from DeepSegmentLib.errors import VolumeFileError
+    from DeepSegmentLib.hosts.worker.batch_messages import CaseJob
 
     def job():
-        if case.error:
-            raise VolumeFileError(case.error)
-        return make(case.request)
+        if planned.error:
+            raise VolumeFileError(planned.error)
+        return CaseJob(planned.request, skip_existing=True)
 
     return job
 
 
-def reportText(result):
-    """What the table says of a file."""
-    report = result.report
+def reportText(report):
+    """What the table says of a file, and its state."""
     if "skipped" in report:
-        return _("left out: {reason}").format(reason=report["reason"])
+        return report["reason"], LEFT_OUT
     found = sum(ml > 0 for ml in report["volumes_ml"].values())
-    return "\n".join([_("{count} segments").format(count=found), *report["notes"]])
+    return "\n".join([segmentCount(found), *report["notes"]]), "done"
+
+
+def segmentCount(count):
+    """How many segments came out."""
+    from DeepSegmentLib.hosts.counted import counted
+
+    return counted(count, _("segment"), _("segments"))

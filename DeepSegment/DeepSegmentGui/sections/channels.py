@@ -2,11 +2,11 @@
 
 import re
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
 from DeepSegmentGui.parameters import channelReference
+from DeepSegmentGui.sections.layout import keepWidth
 
 
 class ChannelSelectors:
@@ -28,6 +28,10 @@ class ChannelSelectors:
             selector.blockSignals(True)
             selector.setCurrentNode(parameters.parameterNode.GetNodeReference(channelReference(n)))
             selector.blockSignals(False)
+
+    def selectors(self):
+        """The selectors, one for each further channel."""
+        return [selector for _label, selector in self._selectors]
 
     def nodes(self):
         """The chosen volume nodes in the model's order; None where none is chosen."""
@@ -59,7 +63,7 @@ def _selector(scene):
     selector.addEnabled = selector.removeEnabled = False
     selector.noneEnabled = True
     selector.noneDisplay = _("Choose a volume")
-    selector.sizePolicy = qt.QSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Fixed)
+    keepWidth(selector)
     selector.setMRMLScene(scene)
     return selector
 

@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 
 from DeepSegmentGui.running.dependencies import installFromFolder
 from DeepSegmentGui.running.job_runner import pythonExecutable
+from DeepSegmentGui.running.panel_words import panelWords
 
 
 class DiagnosisDialog:
@@ -60,7 +61,7 @@ class DiagnosisDialog:
 
     def _finished(self, _exitCode, _status):
         output = self._process.readAllStandardOutput().data()
-        self.text.setPlainText(output if isinstance(output, str) else output.decode("utf-8", "replace"))
+        self.text.setPlainText(panelWords(output if isinstance(output, str) else output.decode("utf-8", "replace")))
 
     def _copy(self):
         slicer.app.clipboard().setText(self.text.toPlainText())

@@ -1,7 +1,9 @@
 """The sections Export and Measure: a case out of the scene, by the worker, as export reads every voxel."""
 
+import importlib.util
 from pathlib import Path
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -12,6 +14,9 @@ _FORMATS = (
     ("dicom-seg", _("DICOM Segmentation"), "{case}.dcm"),
     ("csv", _("Measurements (CSV)"), "{case}.csv"),
 )
+_TEXTS = {value: text for value, text, _name in _FORMATS}
+_DICOM = "dicom-seg"
+_INSTANCES = "DICOM.instanceUIDs"
 
 
 class ExportSection:
@@ -30,13 +35,28 @@ class ExportSection:
         for value, text, _name in _FORMATS:
             ui.exportFormatComboBox.addItem(text, value)
         ui.exportButton.connect("clicked()", self.export)
+        ui.exportReplaceButton.connect("clicked()", lambda: self.export(replace=True))
+        ui.exportFormatComboBox.connect("currentIndexChanged(int)", self._askNoMore)
+        ui.exportCaseEdit.connect("textChanged(QString)", self._askNoMore)
+        ui.exportFolderButton.connect("directoryChanged(QString)", self._askNoMore)
         ui.measureButton.connect("clicked()", self.measure)
 
-    def export(self):
+    def refresh(self):
+        """Offer DICOM Segmentation only where it can be made, and say why where it cannot."""
+        volume = self._panel.parameters.volume
+        reason, box, text = whyNoDicom(volume), self._ui.exportFormatComboBox, _TEXTS[_DICOM]
+        row = box.findData(_DICOM)
+        box.setItemText(row, _("{format}: {reason}").format(format=text, reason=reason) if reason else text)
+        box.setItemData(row, reason, qt.Qt.ToolTipRole)
+        box.model().item(row).setEnabled(not reason)
+        if reason and box.currentIndex == row:
+            box.setCurrentIndex(0)
+
+    def export(self, replace=False):
         """Write the case to the chosen folder in the chosen format."""
         from DeepSegmentLib.hosts.worker.messages import ExportJob
 
-        nodes = self._nodes()
+        nodes = self._nodes(self._ui.exportMessageLabel)
         if nodes is None:
             return
         kind = self._ui.exportFormatComboBox.currentData
@@ -44,8 +64,14 @@ class ExportSection:
         case = self._caseName(nodes[0], folder)
         target = folder / targetName(kind, case)
         spec = self._panel.models.spec
-        settings = settingsFor(kind, spec.channels[0].modality if spec else "MR")
-        self._panel.runJob(lambda: ExportJob(caseOf(nodes, case, kind), str(target), settings), self._exported)
+        settings = settingsFor(kind, spec.channels[0].modality if spec else "MR", replace)
+        self._askNoMore()
+        self._panel.runJob(
+            lambda: ExportJob(caseOf(nodes, case, kind), str(target), settings),
+            self._exported,
+            self._ui.exportMessageLabel,
+            self._failed,
+        )
 
     def measure(self):
         """Measure every segment and show the numbers as a table."""
@@ -53,16 +79,32 @@ class ExportSection:
         from DeepSegmentLib.hosts.mrml.volumes import local_volume
         from DeepSegmentLib.hosts.worker.messages import MeasureJob
 
-        nodes = self._nodes()
+        label = self._ui.resultsMessageLabel
+        nodes = self._nodes(label)
         if nodes is not None:
             volume, segmentation = nodes
             self._panel.runJob(
-                lambda: MeasureJob(local_volume(volume), label_map_from_node(segmentation, volume)), self._measured
+                lambda: MeasureJob(local_volume(volume), label_map_from_node(segmentation, volume)),
+                self._measured,
+                label,
             )
 
     def forget(self):
         """Drop references to nodes, as when the scene closes."""
         self._table = None
+        self._askNoMore()
+
+    def _failed(self, error):
+        """What to say of an export that failed; where something is there already, a button replaces it."""
+        from DeepSegmentLib.errors import ExistsError
+
+        self._ui.exportReplaceButton.setVisible(isinstance(error, ExistsError))
+        return str(error)
+
+    def _askNoMore(self, *_arguments):
+        if self._ui.exportReplaceButton.isVisibleTo(self._ui.exportMessageFrame):
+            self._ui.exportReplaceButton.setVisible(False)
+            self._panel.say("", self._ui.exportMessageLabel)
 
     def _caseName(self, volume, folder):
         """What the user calls the case, or a number: names of volumes are often names of patients.
@@ -79,12 +121,12 @@ class ExportSection:
         edit.text = self._numbered[1]
         return self._numbered[1]
 
-    def _nodes(self):
+    def _nodes(self, label):
         """The volume and the segmentation to export, or None after saying what is missing."""
         parameters = self._panel.parameters
         segmentation = parameters and (self._panel.results.segmentation or parameters.segmentation)
         if not segmentation or parameters.volume is None:
-            self._panel.say(_("Choose a volume and a segmentation first."))
+            self._panel.say(_("Choose a volume and a segmentation first."), label)
             return None
         return parameters.volume, segmentation
 
@@ -95,12 +137,14 @@ class ExportSection:
         return _("Exported to {paths}").format(paths=", ".join(outputs))
 
     def _measured(self, result):
+        from DeepSegmentLib.hosts.counted import counted
         from DeepSegmentLib.hosts.mrml.tables import write_table
 
         there = self._table is not None and self._scene.IsNodePresent(self._table)
         self._table = write_table(self._scene, _("Segments"), result.rows, self._table if there else None)
         showTable(self._table)
-        return _("Measured {count} segments: table {name}.").format(count=len(result.rows), name=self._table.GetName())
+        segments = counted(len(result.rows), _("segment"), _("segments"))
+        return _("Measured {segments}: table {name}.").format(segments=segments, name=self._table.GetName())
 
 
 def targetName(kind, case):
@@ -109,12 +153,12 @@ def targetName(kind, case):
     return names[kind].format(case="".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in case))
 
 
-def settingsFor(kind, modality):
-    """How the panel exports: a dataset may learn new labels, nothing that exists is replaced."""
+def settingsFor(kind, modality, replace=False):
+    """How the panel exports: a dataset may learn new labels; what exists is replaced only where the user said so."""
     from DeepSegmentLib.service.export import ExportSettings
 
     training = kind == "nnunet"
-    return ExportSettings(kind, new_labels=training, channel_names=(modality,) if training else ())
+    return ExportSettings(kind, replace, new_labels=training, channel_names=(modality,) if training else ())
 
 
 def caseOf(nodes, name, kind):
@@ -130,7 +174,7 @@ def caseOf(nodes, name, kind):
     from DeepSegmentLib.service.export import ExportCase
 
     volumeNode, segmentation = nodes
-    volume = local_volume(volumeNode) if kind == "dicom-seg" else volume_from_nodes([volumeNode])
+    volume = local_volume(volumeNode) if kind == _DICOM else volume_from_nodes([volumeNode])
     labels = label_map_from_node(segmentation, volumeNode)
     labels = LabelMap(labels.layers, volume.geometry, labels.segments)
     provenance, (_journal, corrections) = provenance_of(segmentation), held_by(segmentation) or ("", 0)
@@ -142,8 +186,21 @@ def caseOf(nodes, name, kind):
 def dicomFiles(volumeNode):
     """The DICOM files that a volume was loaded from; none for other volumes."""
     database = getattr(slicer, "dicomDatabase", None)
-    uids = (volumeNode.GetAttribute("DICOM.instanceUIDs") or "").split()
+    uids = (volumeNode.GetAttribute(_INSTANCES) or "").split()
     return tuple(Path(database.fileForInstance(uid)) for uid in uids) if database is not None else ()
+
+
+def whyNoDicom(volumeNode):
+    """Why no DICOM Segmentation can be made of a volume, or an empty text."""
+    uids = ((volumeNode and volumeNode.GetAttribute(_INSTANCES)) or "").split()
+    database = getattr(slicer, "dicomDatabase", None)
+    if volumeNode is not None and not uids:
+        return _("the volume was not loaded from DICOM")
+    if uids and database is None:
+        return _("Slicer's DICOM database is not open")
+    if uids and not Path(database.fileForInstance(uids[0]) or "?").is_file():
+        return _("the DICOM files of the volume are no longer there")
+    return "" if importlib.util.find_spec("highdicom") else _("the package highdicom is not installed")
 
 
 def showTable(node):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from DeepSegmentLib.data import Volume
-from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
+from DeepSegmentLib.errors import ExistsError, InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.atomic import called, folder_of, write_text
 from DeepSegmentLib.files.checks import check_finite
 from DeepSegmentLib.files.leftovers import hidden_folder
@@ -253,7 +253,7 @@ def _listed_name(dataset: RawDataset, name: str, *, replace: bool) -> str:
     known = {each.casefold(): each for each in dataset.cases}
     found = known.get(name.casefold())
     if found and not replace:
-        raise InvalidInputError(f"there is already a case {found!r}; ask to replace it, or choose another name")
+        raise ExistsError(f"there is already a case {found!r}; ask to replace it (--replace), or choose another name")
     return found or name
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_MAP = "DeepSegment.map"
+"""Attribute of the volume nodes that are maps; saved with the scene."""
+
 _LEAST_SHOWN = 0.2
 """Maps of 0 to 1 are see-through below."""
 
@@ -122,7 +125,7 @@ def _box_in_node(transform: Any, low: NDArray[np.float64], high: NDArray[np.floa
 
 
 def write_volume_node(scene: Any, volume: Volume, like: Any, name: str, *, color: str = "") -> Any:
-    """A new scalar volume node with the first channel of a volume.
+    """A new scalar volume node with the first channel of a map, such as the uncertainty; see `is_map`.
 
     Args:
         scene: Where it goes.
@@ -134,6 +137,7 @@ def write_volume_node(scene: Any, volume: Volume, like: Any, name: str, *, color
     Raises:
         InvalidInputError: The volume is not on the grid of `like`.
     """
+    import slicer
     import vtk
     from vtk.util.numpy_support import numpy_to_vtk
 
@@ -144,7 +148,10 @@ def write_volume_node(scene: Any, volume: Volume, like: Any, name: str, *, color
     image = vtk.vtkImageData()
     image.SetDimensions(i, j, k)
     image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(volume.voxels[0]).ravel(), deep=True))
-    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
+    node = slicer.vtkMRMLScalarVolumeNode()
+    node.SetName(scene.GenerateUniqueName(name))
+    node.SetAttribute(_MAP, "yes")  # before it is in the scene, where selectors look at it at once
+    scene.AddNode(node)
     matrix = vtk.vtkMatrix4x4()
     like.GetIJKToRASMatrix(matrix)
     node.SetIJKToRASMatrix(matrix)
@@ -154,6 +161,11 @@ def write_volume_node(scene: Any, volume: Volume, like: Any, name: str, *, color
     node.SetAndObserveImageData(image)  # last: else Slicer looks for a window in all voxels
     place_beside(scene, node, like)
     return node
+
+
+def is_map(node: Any) -> bool:
+    """Whether a volume node is a map that was made here, and no scan to segment."""
+    return node.GetAttribute(_MAP) is not None
 
 
 def _show_as_map(node: Any, color: str) -> None:

@@ -253,9 +253,12 @@ class WorkerClient:
 def _cause(code: int | None, log: list[str]) -> str:
     """Why a process is gone, from its exit code and the end of its log."""
     available = available_memory_bytes()
-    free = "" if available is None else f" ({available / 1e9:.1f} GB are free now)"
+    free = "" if available is None else f"; {available / 1e9:.0f} GB are free now"
     if code == -getattr(signal, "SIGKILL", 9):
-        text = f"The worker was killed, mostly because memory ran out{free}. Close other programs or choose a region."
+        text = (
+            f"The worker process was killed, by the system or by another program{free}. The system does so when memory "
+            "runs out: if it happens again, close other programs or choose a region."
+        )
     elif code is not None and code < 0:
         text = f"The worker crashed ({_signal_name(-code)}). Try the device cpu; Diagnose tells what fits."
     elif code is None:

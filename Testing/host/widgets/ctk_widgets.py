@@ -69,9 +69,13 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
     def minimumSizeHint(self):
         return QtCore.QSize(50, _HEADER + 4) if self._collapsed else super().minimumSizeHint()
 
+    def click(self):
+        self._set_collapsed(not self._collapsed)
+        self.clicked.emit(not self._collapsed)
+
     def mousePressEvent(self, event):
         if event.position().y() < _HEADER:
-            self._set_collapsed(not self._collapsed)
+            self.click()
 
     def paintEvent(self, _event):
         painter = QtGui.QPainter(self)
@@ -164,6 +168,17 @@ class ctkCheckableComboBox(QtWidgets.QComboBox):
         checked = QtCore.Qt.CheckState.Checked
         return [self.model().index(row, 0) for row in rows if self.model().item(row).checkState() == checked]
 
+    def paintEvent(self, _event):
+        """What is ticked, and not the current item."""
+        option = QtWidgets.QStyleOptionComboBox()
+        self.initStyleOption(option)
+        checked = ", ".join(self.itemText(index.row()) for index in self.checkedIndexes())
+        option.currentText = "None" if self.noneChecked() else "All" if self.allChecked() else checked
+        painter = QtWidgets.QStylePainter(self)
+        painter.drawComplexControl(QtWidgets.QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QtWidgets.QStyle.ControlElement.CE_ComboBoxLabel, option)
+        painter.end()
+
     def allChecked(self):
         return len(self.checkedIndexes()) == self.count()
 
@@ -180,7 +195,7 @@ class ctkDirectoryButton(QtWidgets.QPushButton):
     def __init__(self, *arguments):
         parents = [value for value in arguments if isinstance(value, QtWidgets.QWidget)]
         super().__init__(*parents)
-        self._directory = "."
+        self._directory, self._elide = ".", QtCore.Qt.TextElideMode.ElideNone
         self.setText(self._directory)
 
     def _get(self):
@@ -192,7 +207,19 @@ class ctkDirectoryButton(QtWidgets.QPushButton):
             self.setText(directory)
             self.directoryChanged.emit(directory)
 
+    def _set_elide(self, mode):
+        self._elide = mode
+
     directory = Property(str, _get, _set)
+    elideMode = Property(QtCore.Qt.TextElideMode, lambda self: self._elide, _set_elide)
+
+    def paintEvent(self, _event):
+        option = QtWidgets.QStyleOptionButton()
+        self.initStyleOption(option)
+        option.text = self.fontMetrics().elidedText(self._directory, self._elide, self.width() - 16)
+        painter = QtWidgets.QStylePainter(self)
+        painter.drawControl(QtWidgets.QStyle.ControlElement.CE_PushButton, option)
+        painter.end()
 
     def browse(self):
         self._set(QtWidgets.QFileDialog.getExistingDirectory(self))

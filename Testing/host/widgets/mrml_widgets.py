@@ -47,6 +47,20 @@ def _setting(name, kind):
     return Property(kind, lambda self: self._settings[name], write)
 
 
+class qMRMLSortFilterProxyModel(QtCore.QObject):
+    """Says which nodes a selector hides."""
+
+    def __init__(self, selector):
+        super().__init__(selector)
+        self._hidden, self._selector = [], selector
+
+    def _set(self, node_ids):
+        self._hidden = list(node_ids)
+        self._selector._fill()
+
+    hiddenNodeIDs = Property("QStringList", lambda self: self._hidden, _set)
+
+
 class qMRMLNodeComboBox(QtWidgets.QComboBox):
     """The nodes of some classes; follows the scene."""
 
@@ -76,8 +90,8 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
             "editEnabled": False, "renameEnabled": False, "selectNodeUponCreation": True, "baseName": "",
         }  # fmt: skip
         self._scene, self._tags, self._filling, self._last = None, [], False, None
-        self.setMinimumContentsLength(8)
-        self.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self._proxy = qMRMLSortFilterProxyModel(self)
+        self.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.currentIndexChanged.connect(self._chosen)
 
     def setMRMLScene(self, scene):
@@ -91,6 +105,9 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
 
     def mrmlScene(self):
         return self._scene
+
+    def sortFilterProxyModel(self):
+        return self._proxy
 
     def currentNode(self):
         return self._scene.GetNodeByID(self._last) if self._scene and self._last else None
@@ -124,6 +141,8 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
 
     def _accepts(self, node):
         settings = self._settings
+        if node.GetID() in self._proxy.hiddenNodeIDs:
+            return False
         if node.GetHideFromEditors() and not settings["showHidden"]:
             return False
         if any(node.IsA(kind) for kind in settings["hideChildNodeTypes"]):
@@ -165,16 +184,22 @@ class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
 
     checkedNodesChanged = Signal()
 
+    def _fill(self):
+        self._ticked = {node.GetID() for node in self.checkedNodes()} if self._scene is not None else set()
+        super()._fill()
+
     def _add(self, node):
         super()._add(node)
         item = self.model().item(self.count() - 1)
         item.setFlags(item.flags() | QtCore.Qt.ItemFlag.ItemIsUserCheckable)
-        item.setData(QtCore.Qt.CheckState.Unchecked, QtCore.Qt.ItemDataRole.CheckStateRole)
+        states = QtCore.Qt.CheckState
+        item.setCheckState(states.Checked if node.GetID() in self._ticked else states.Unchecked)
 
     def checkedNodes(self):
         items = [(row, self.model().item(row)) for row in range(self.count())]
         checked = [row for row, item in items if item.checkState() == QtCore.Qt.CheckState.Checked]
-        return [self._scene.GetNodeByID(self.itemData(row)) for row in checked]
+        nodes = [self._scene.GetNodeByID(self.itemData(row)) for row in checked]
+        return [node for node in nodes if node is not None]
 
     def checkState(self, node):
         return self.model().item(self.findData(node.GetID())).checkState()
@@ -229,6 +254,7 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         self._nodes.nodeTypes, self._nodes.noneEnabled = ["vtkMRMLSegmentationNode"], True
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        self._segments.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToContents)
         layout.addWidget(self._nodes)
         layout.addWidget(self._segments)
         self._nodes.currentNodeChanged.connect(self._node_chosen)

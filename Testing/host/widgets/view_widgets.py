@@ -1,5 +1,6 @@
 """Stand-ins of Slicer's view widgets and of its layout manager, over the off-screen views."""
 
+import vtk
 from PySide6 import QtCore, QtWidgets
 
 from host.widgets.mrml_widgets import qMRMLWidget
@@ -102,6 +103,12 @@ class qSlicerLayoutManager(QtCore.QObject):
 
     def sliceWidget(self, name):
         return self._widget(name, qMRMLSliceWidget)
+
+    def mrmlSliceLogics(self):
+        logics = vtk.vtkCollection()
+        for name in self.sliceViewNames():
+            logics.AddItem(self._open_views()[name].logic)
+        return logics
 
     def threeDWidget(self, index):
         return self._widget("3D", qMRMLThreeDWidget) if index == 0 else None

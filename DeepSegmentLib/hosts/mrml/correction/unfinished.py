@@ -71,6 +71,8 @@ def _segmentations(scene: Any) -> Iterator[Any]:
 
 def _of_volume(root: Path, volume: Any) -> list[Path]:
     """Folders of journals about a volume; its checksum is only computed where there is one of its shape."""
+    if volume.GetImageData() is None:
+        return []
     shape, found = local_geometry(volume).shape, []
     checksum = ""
     for path in root.glob(f"*/{LINES_FILE}"):
