@@ -150,14 +150,6 @@ def _no_voxels(node: Any) -> InvalidInputError:
     )
 
 
-def has_surfaces(node: Any) -> bool:
-    """Whether the segments are shown as surfaces, which follow their voxels only when they are made anew."""
-    import slicer
-
-    name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
-    return bool(node.GetSegmentation().ContainsRepresentation(name))
-
-
 def labelmap_name() -> str:
     """Slicer's name of the representation by voxels."""
     import slicer
