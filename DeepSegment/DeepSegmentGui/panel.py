@@ -14,9 +14,11 @@ from DeepSegmentGui.sections.batch import BatchSection
 from DeepSegmentGui.sections.channels import ChannelSelectors, assignChannels
 from DeepSegmentGui.sections.correct import CorrectSection
 from DeepSegmentGui.sections.export import ExportSection
+from DeepSegmentGui.sections.measure import MeasureSection
 from DeepSegmentGui.sections.models import ModelList
 from DeepSegmentGui.sections.output import OutputSection
 from DeepSegmentGui.sections.results import ResultsSection
+from DeepSegmentGui.wording import countedSegments
 
 
 class Panel:
@@ -35,9 +37,11 @@ class Panel:
         self._guiTag = None
         self._destination = self._onResult = None
         self._refreshing = False
+        self._label = ui.statusLabel
         self.jobs = JobRunner()
         self.writer = ResultWriter(scene)
-        self.results = ResultsSection(ui, scene)
+        self.results = ResultsSection(ui, scene, self)
+        self.measure = MeasureSection(ui, scene, self)
         self.channels = ChannelSelectors(ui.channelsFrame, self.refresh)
         self.models = ModelList(ui.modelSearchBox, ui.modelList, ui.modelCard, self._modelChosen)
         self.several = BatchSection(ui, scene, self)
@@ -75,6 +79,7 @@ class Panel:
     def enter(self):
         """The user came to the module: shortcuts work now."""
         self.correct.offerUnfinished()
+        self.results.table.fill()
         for keys, action in (
             ("Ctrl+Shift+D", self.segmentOrCancel),
             ("Ctrl+Shift+N", self.results.reviewNext),
@@ -98,10 +103,9 @@ class Panel:
         self.several.batch.forget()
         self.jobs.close()
         self.setParameters(None)
-        self.results.clear()
+        self.results.forget()
         self.correct.forget()
         self.writer.forget()
-        self.exporter.forget()
         self._showIdle("")
 
     def nodeRemoved(self, node):
@@ -110,12 +114,13 @@ class Panel:
             self._destination = None
             self.jobs.cancel()
         if node is self.results.segmentation:
-            self.results.clear()
+            self.results.forget()
 
     def cleanup(self):
         """End the worker; nothing of the panel is used after that."""
         self.exit()
         self.correct.close()
+        self.results.forget()
         self.setParameters(None)
         self.jobs.close()
 
@@ -128,6 +133,16 @@ class Panel:
     def refreshing(self):
         """Whether widgets change by themselves and not by the user."""
         return self._refreshing or self._parameters is None
+
+    @property
+    def busy(self):
+        """Whether a job or a batch is under way."""
+        return self.jobs.busy or self.several.batch.running
+
+    @property
+    def parent(self):
+        """The module widget."""
+        return self._parent
 
     @property
     def requirementsPath(self):
@@ -155,7 +170,7 @@ class Panel:
             self.several.batch.cancel()
         elif self.jobs.busy:
             self.jobs.cancel()
-            self.ui.statusLabel.text = _("Stopping...")
+            self._label.text = _("Stopping...")
         elif not self.reasonNotToSegment():
             self._segment()
 
@@ -168,10 +183,6 @@ class Panel:
             return _("Choose a model.")
         if None in self.channels.nodes():
             return _("Choose a volume for each channel of the model.")
-        if parameters.policy == "roi" and parameters.segmentation and not parameters.roi:
-            return _("Choose the region that may change.")
-        if parameters.policy == "replace" and parameters.segmentation and not parameters.replace:
-            return _("Choose the segments to replace.")
         return ""
 
     def _segment(self):
@@ -181,20 +192,33 @@ class Panel:
         if not self.packagesAreThere():
             return
         try:
-            job, self._destination = jobOf(self._parameters, self.channels.nodes())
+            self.output.ask(self._start)
+        except DeepSegmentError as error:
+            self._showIdle(str(error))
+
+    def _start(self, policy):
+        """Segment, and write by this policy; the user may have taken their time to choose it."""
+        from DeepSegmentLib.errors import DeepSegmentError
+
+        if self.busy or self.reasonNotToSegment():
+            return
+        self._label = self.ui.statusLabel
+        try:
+            job, self._destination = jobOf(self._parameters, self.channels.nodes(), policy)
             self.jobs.submit(job, self._onEvent)
         except DeepSegmentError as error:
             self._showIdle(str(error))
             return
         self._showRunning()
 
-    def runJob(self, makeJob, onResult):
-        """Run a job other than Segment; `onResult` takes its result and returns what to say."""
+    def runJob(self, makeJob, onResult, label=None):
+        """Run a job other than Segment; `onResult` takes its result and returns what to say, in `label`."""
         from DeepSegmentLib.errors import DeepSegmentError
 
         if self.jobs.busy:
             return
         self._onResult = onResult
+        self._label = label or self.ui.statusLabel
         try:
             self.jobs.submit(makeJob(), self._onJobEvent)
         except DeepSegmentError as error:
@@ -215,9 +239,9 @@ class Panel:
             text = str(error)
         self._showIdle(text)
 
-    def say(self, text):
+    def say(self, text, label=None):
         """Show a text where the user looks after a click."""
-        self.ui.statusLabel.text = text
+        (label or self.ui.statusLabel).text = text
 
     def _onEvent(self, event):
         from DeepSegmentLib.hosts.worker.messages import Finished, Progressed
@@ -238,14 +262,14 @@ class Panel:
             self._showIdle(_("Cancelled; nothing was changed."))
             return
         try:
-            written, uncertainty = self.writer.write(result, destination)
+            written = self.writer.write(result, destination)
         except DeepSegmentError as error:
             self._showIdle(str(error))
             return
         # In a turn of its own, so that the window waits less at once.
-        qt.QTimer.singleShot(0, lambda: self._showResult(written, uncertainty, result, destination))
+        qt.QTimer.singleShot(0, lambda: self._showResult(written, result, destination))
 
-    def _showResult(self, written, uncertainty, result, destination):
+    def _showResult(self, written, result, destination):
         from DeepSegmentLib.hosts.mrml.volumes import in_scene
 
         if self._parameters is None or not self._scene.IsNodePresent(written.node):
@@ -253,23 +277,21 @@ class Panel:
         if self._parameters.segmentation is not written.node:
             self._parameters.segmentation = written.node
         volumeNode = self._scene.GetNodeByID(destination.volumeIDs[0])
-        segmentation = written.node.GetSegmentation()
-        volumes = {}
-        for segmentID in (*written.added, *written.changed):
-            name = segmentation.GetSegment(segmentID).GetName()
-            volumes[segmentID] = result.report["volumes_ml"].get(name, 0.0)
-        self.results.show(written.node, volumes, uncertainty, in_scene(result.places_ras, volumeNode))
+        self.refresh()
+        self.results.showResult(written.node, in_scene(result.places_ras, volumeNode))
         self.correct.choose(written.node)
-        text = _("{count} segments from {model} {version} on {device}.").format(
-            count=len(volumes),
+        text = _("{segments} from {model} {version} on {device}.").format(
+            segments=countedSegments(len(written.added) + len(written.changed)),
             model=result.provenance["model"],
             version=result.provenance["model_version"],
             device=result.report["device"],
         )
         if written.skipped:
-            text += " " + _("Locked or completed, so left as they are: {names}.").format(
+            text += " " + _("Locked or finished, so left as they are: {names}.").format(
                 names=", ".join(written.skipped)
             )
+        if written.backup is not None:
+            text += " " + _("What was there before is kept in {name}.").format(name=written.backup.GetName())
         for note in result.report["notes"][1:]:
             self.results.log(note)
         self._showIdle(notesText(result.report["notes"]) + text)
@@ -278,7 +300,7 @@ class Panel:
         """Take the last result back."""
         if self.writer.canUndo:
             self.writer.undo()
-            self.results.clear()
+            self.results.takenBack()
             self._showIdle(_("The last result was taken back."))
 
     # What the widgets show
@@ -292,6 +314,8 @@ class Panel:
             self._assignChannels()
             self.channels.show(self.models.spec, self._parameters, self._scene)
             self.output.refresh()
+            self.results.refresh()
+            self.measure.refresh()
             self.correct.refresh()
             self.advanced.refresh()
             self._refreshRun()
@@ -310,7 +334,7 @@ class Panel:
                 node.SetNodeReferenceID(channelReference(n), volumes[chosen].GetID())
 
     def _refreshRun(self):
-        running = self.jobs.busy or self.several.batch.running
+        running = self.busy
         reason = "" if running else self.reasonNotToSegment()
         button = self.ui.segmentButton
         button.text = _("Cancel") if running else _("Segment")
@@ -321,7 +345,6 @@ class Panel:
         self.ui.preflightLabel.text = reason or expectation
         self.ui.undoButton.enabled = not running and self.writer.canUndo
         self.ui.exportButton.enabled = not running
-        self.ui.measureButton.enabled = not running and self.results.segmentation is not None
         for widget in (self.ui.batchSceneButton, self.ui.batchFolderRunButton, self.ui.batchSequenceButton):
             widget.enabled = not running
 
@@ -343,17 +366,17 @@ class Panel:
     def _showRunning(self):
         self.ui.progressBar.setVisible(True)
         self.ui.progressBar.value = 0
-        self.ui.statusLabel.text = _("Starting...")
+        self._label.text = _("Starting...")
         self.refresh()
 
     def _showProgress(self, progress):
         self.ui.progressBar.value = round(1000 * progress.fraction)
-        if self.ui.statusLabel.text != _("Stopping..."):
-            self.ui.statusLabel.text = progressText(progress)
+        if self._label.text != _("Stopping..."):
+            self._label.text = progressText(progress)
 
     def _showIdle(self, text):
         self.ui.progressBar.setVisible(False)
-        self.ui.statusLabel.text = text
+        self._label.text = text
         if text:
             self.results.log(text)
         self.refresh()

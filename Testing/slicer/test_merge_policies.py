@@ -15,7 +15,14 @@ from DeepSegmentLib.data import Box, Geometry, LabelMap, Segment
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.hosts.mrml.segmentations.label_images import make_image
 from DeepSegmentLib.hosts.mrml.segmentations.nodes import label_map_from_node, provenance_of
-from DeepSegmentLib.hosts.mrml.segmentations.segments import find_by_name, mask_of, name_of, segment_ids, set_locked, tag
+from DeepSegmentLib.hosts.mrml.segmentations.segments import (
+    find_by_name,
+    mask_of,
+    name_of,
+    segment_ids,
+    set_locked,
+    tag,
+)
 from DeepSegmentLib.hosts.mrml.segmentations.writing import MergePolicy, make_editor, take_back, write_label_map
 
 GEOMETRY = Geometry.from_spacing((8, 10, 12), (2.0, 1.5, 1.0))

@@ -72,7 +72,7 @@ class BatchSection:
             return self._job([self._scene.GetNodeByID(destination.volumeIDs[0])], model)
 
         def done(result):
-            written, _uncertainty = self._panel.writer.write(result, destination)
+            written = self._panel.writer.write(result, destination)
             text = _("{count} segments in {node}").format(count=len(written.added), node=written.node.GetName())
             return "\n".join([text, *result.report["notes"]])
 

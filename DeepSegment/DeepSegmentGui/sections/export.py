@@ -1,4 +1,4 @@
-"""The sections Export and Measure: a case out of the scene, by the worker, as export reads every voxel."""
+"""The section Export: a case out of the scene, by the worker, as export reads every voxel."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ _FORMATS = (
 
 
 class ExportSection:
-    """Exports and measures the segmentation on show.
+    """Exports the segmentation on show.
 
     Args:
         ui: The widgets of the panel by name.
@@ -25,12 +25,10 @@ class ExportSection:
 
     def __init__(self, ui, scene, panel):
         self._ui, self._scene, self._panel = ui, scene, panel
-        self._table = None
         self._numbered = ("", "")
         for value, text, _name in _FORMATS:
             ui.exportFormatComboBox.addItem(text, value)
         ui.exportButton.connect("clicked()", self.export)
-        ui.measureButton.connect("clicked()", self.measure)
 
     def export(self):
         """Write the case to the chosen folder in the chosen format."""
@@ -46,23 +44,6 @@ class ExportSection:
         spec = self._panel.models.spec
         settings = settingsFor(kind, spec.channels[0].modality if spec else "MR")
         self._panel.runJob(lambda: ExportJob(caseOf(nodes, case, kind), str(target), settings), self._exported)
-
-    def measure(self):
-        """Measure every segment and show the numbers as a table."""
-        from DeepSegmentLib.hosts.mrml.segmentations.nodes import label_map_from_node
-        from DeepSegmentLib.hosts.mrml.volumes import local_volume
-        from DeepSegmentLib.hosts.worker.messages import MeasureJob
-
-        nodes = self._nodes()
-        if nodes is not None:
-            volume, segmentation = nodes
-            self._panel.runJob(
-                lambda: MeasureJob(local_volume(volume), label_map_from_node(segmentation, volume)), self._measured
-            )
-
-    def forget(self):
-        """Drop references to nodes, as when the scene closes."""
-        self._table = None
 
     def _caseName(self, volume, folder):
         """What the user calls the case, or a number: names of volumes are often names of patients.
@@ -93,14 +74,6 @@ class ExportSection:
         for note in notes:
             self._panel.results.log(note)
         return _("Exported to {paths}").format(paths=", ".join(outputs))
-
-    def _measured(self, result):
-        from DeepSegmentLib.hosts.mrml.tables import write_table
-
-        there = self._table is not None and self._scene.IsNodePresent(self._table)
-        self._table = write_table(self._scene, _("Segments"), result.rows, self._table if there else None)
-        showTable(self._table)
-        return _("Measured {count} segments: table {name}.").format(count=len(result.rows), name=self._table.GetName())
 
 
 def targetName(kind, case):
@@ -144,11 +117,3 @@ def dicomFiles(volumeNode):
     database = getattr(slicer, "dicomDatabase", None)
     uids = (volumeNode.GetAttribute("DICOM.instanceUIDs") or "").split()
     return tuple(Path(database.fileForInstance(uid)) for uid in uids) if database is not None else ()
-
-
-def showTable(node):
-    """Show a table in the layout's table view, where there is one."""
-    selection = slicer.app.applicationLogic().GetSelectionNode()
-    if selection is not None:
-        selection.SetActiveTableID(node.GetID())
-        slicer.app.applicationLogic().PropagateTableSelection()

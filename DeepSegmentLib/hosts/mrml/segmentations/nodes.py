@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from DeepSegmentLib.data import Geometry
 
 _ATTRIBUTE = "DeepSegment."
+_UNCERTAINTY = "DeepSegmentUncertainty"  # role of a node reference
 
 
 def label_map_from_node(node: Any, volume_node: Any, ids: Sequence[str] | None = None) -> LabelMap:
@@ -127,3 +128,13 @@ def provenance_of(node: Any) -> dict[str, str]:
 
 def _attributes(node: Any) -> list[str]:
     return [name for name in node.GetAttributeNames() if name.startswith(_ATTRIBUTE)]
+
+
+def keep_uncertainty(node: Any, map_node: Any) -> None:
+    """Let a segmentation know the map of its uncertainty."""
+    node.SetNodeReferenceID(_UNCERTAINTY, map_node.GetID())
+
+
+def uncertainty_of(node: Any) -> Any:
+    """The volume node with the uncertainty of a segmentation, or None."""
+    return node.GetNodeReference(_UNCERTAINTY)

@@ -101,3 +101,14 @@ def doubtful(node: Any, volume_node: Any, model: str, outputs: Sequence[str]) ->
 def volume_of(node: Any) -> Any:
     """The volume that a segmentation was made of, or None."""
     return node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+
+
+def segmentation_of(volume_node: Any) -> Any:
+    """The segmentation that was made of a volume last and is on show, or None."""
+    scene, found = volume_node.GetScene(), None
+    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")):
+        node = scene.GetNthNodeByClass(n, "vtkMRMLSegmentationNode")
+        display = node.GetDisplayNode()
+        if volume_of(node) is volume_node and (display is None or display.GetVisibility()):
+            found = node
+    return found
