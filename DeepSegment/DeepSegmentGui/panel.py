@@ -16,9 +16,11 @@ from DeepSegmentGui.sections.correct import CorrectSection
 from DeepSegmentGui.sections.export import ExportSection
 from DeepSegmentGui.sections.input import InputSection
 from DeepSegmentGui.sections.layout import arrange
+from DeepSegmentGui.sections.measure import MeasureSection
 from DeepSegmentGui.sections.models import ModelList
 from DeepSegmentGui.sections.output import OutputSection
 from DeepSegmentGui.sections.results import ResultsSection
+from DeepSegmentGui.wording import countedSegments
 
 
 class Panel:
@@ -37,9 +39,11 @@ class Panel:
         self._guiTag = None
         self._destination = None
         self._refreshing = False
+        self._label = ui.statusLabel
         self.jobs = JobRunner()
         self.writer = ResultWriter(scene)
-        self.results = ResultsSection(ui, scene)
+        self.results = ResultsSection(ui, scene, self)
+        self.measure = MeasureSection(ui, scene, self)
         self.messages = JobMessages(ui.statusLabel, ui.progressBar, self.jobs, self._ended, self.refresh)
         self.input = InputSection(ui, scene, self)
         self.models = ModelList(ui.modelSearchBox, ui.modelList, ui.modelCard, self._modelChosen)
@@ -78,6 +82,7 @@ class Panel:
     def enter(self):
         """The user came to the module: shortcuts work now."""
         self.correct.offerUnfinished()
+        self.results.table.fill()
         for keys, action in (
             ("Ctrl+Shift+D", self.segmentOrCancel),
             ("Ctrl+Shift+N", self.results.reviewNext),
@@ -102,7 +107,7 @@ class Panel:
         self.several.batch.forget()
         self.jobs.close()
         self.setParameters(None)
-        self.results.clear()
+        self.results.forget()
         self.correct.forget()
         self.writer.forget()
         self.exporter.forget()
@@ -122,12 +127,13 @@ class Panel:
             self._destination = None
             self.jobs.cancel()
         if node is self.results.segmentation:
-            self.results.clear()
+            self.results.forget()
 
     def cleanup(self):
         """End the worker; nothing of the panel is used after that."""
         self.exit()
         self.correct.close()
+        self.results.forget()
         self.setParameters(None)
         self.jobs.close()
 
@@ -140,6 +146,16 @@ class Panel:
     def refreshing(self):
         """Whether widgets change by themselves and not by the user."""
         return self._refreshing or self._parameters is None
+
+    @property
+    def busy(self):
+        """Whether a job or a batch is under way."""
+        return self.jobs.busy or self.several.batch.running
+
+    @property
+    def parent(self):
+        """The module widget."""
+        return self._parent
 
     @property
     def requirementsPath(self):
@@ -180,10 +196,6 @@ class Panel:
             return _("Choose a model.")
         if None in self.input.channels.nodes():
             return _("Choose a volume for each channel of the model.")
-        if parameters.policy == "roi" and parameters.segmentation and not parameters.roi:
-            return _("Choose the region that may change.")
-        if parameters.policy == "replace" and parameters.segmentation and not parameters.replace:
-            return _("Choose the segments to replace.")
         return ""
 
     def _segment(self):
@@ -193,7 +205,18 @@ class Panel:
         if not self.packagesAreThere():
             return
         try:
-            job, self._destination = jobOf(self._parameters, self.input.channels.nodes())
+            self.output.ask(self._start)
+        except DeepSegmentError as error:
+            self.messages.showIdle(str(error))
+
+    def _start(self, policy):
+        """Segment, and write by this policy; the user may have taken their time to choose it."""
+        from DeepSegmentLib.errors import DeepSegmentError
+
+        if self.busy or self.reasonNotToSegment():
+            return
+        try:
+            job, self._destination = jobOf(self._parameters, self.input.channels.nodes(), policy)
             self.jobs.submit(job, self._onEvent)
         except DeepSegmentError as error:
             self.messages.showIdle(str(error))
@@ -239,15 +262,14 @@ class Panel:
             self.messages.showIdle(_("Cancelled; nothing was changed."))
             return
         try:
-            written, uncertainty = self.writer.write(result, destination)
+            written = self.writer.write(result, destination)
         except DeepSegmentError as error:
             self.messages.showIdle(str(error))
             return
         # In a turn of its own, so that the window waits less at once.
-        qt.QTimer.singleShot(0, lambda: self._showResult(written, uncertainty, result, destination))
+        qt.QTimer.singleShot(0, lambda: self._showResult(written, result, destination))
 
-    def _showResult(self, written, uncertainty, result, destination):
-        from DeepSegmentLib.hosts.counted import counted
+    def _showResult(self, written, result, destination):
         from DeepSegmentLib.hosts.mrml.volumes import in_scene
 
         if self._parameters is None or not self._scene.IsNodePresent(written.node):
@@ -255,23 +277,21 @@ class Panel:
         if self._parameters.segmentation is not written.node:
             self._parameters.segmentation = written.node
         volumeNode = self._scene.GetNodeByID(destination.volumeIDs[0])
-        segmentation = written.node.GetSegmentation()
-        volumes = {}
-        for segmentID in (*written.added, *written.changed):
-            name = segmentation.GetSegment(segmentID).GetName()
-            volumes[segmentID] = result.report["volumes_ml"].get(name, 0.0)
-        self.results.show(written.node, volumes, uncertainty, in_scene(result.places_ras, volumeNode))
+        self.refresh()
+        self.results.showResult(written.node, in_scene(result.places_ras, volumeNode))
         self.correct.choose(written.node)
         text = _("{segments} from {model} {version} on {device}.").format(
-            segments=counted(len(volumes), _("segment"), _("segments")),
+            segments=countedSegments(len(written.added) + len(written.changed)),
             model=result.provenance["model"],
             version=result.provenance["model_version"],
             device=result.report["device"],
         )
         if written.skipped:
-            text += " " + _("Locked or completed, so left as they are: {names}.").format(
+            text += " " + _("Locked or finished, so left as they are: {names}.").format(
                 names=", ".join(written.skipped)
             )
+        if written.backup is not None:
+            text += " " + _("What was there before is kept in {name}.").format(name=written.backup.GetName())
         for note in result.report["notes"][1:]:
             self.results.log(note)
         self.messages.showIdle(notesText(result.report["notes"]) + text)
@@ -286,7 +306,7 @@ class Panel:
         """Take the last result back."""
         if self.writer.canUndo:
             self.writer.undo()
-            self.results.clear()
+            self.results.takenBack()
             self.messages.showIdle(_("The last result was taken back."))
 
     # What the widgets show
@@ -299,6 +319,8 @@ class Panel:
         try:
             self.input.refresh()
             self.output.refresh()
+            self.results.refresh()
+            self.measure.refresh()
             self.correct.refresh()
             self.advanced.refresh()
             self.exporter.refresh()
@@ -308,7 +330,7 @@ class Panel:
             self._refreshing = False
 
     def _refreshRun(self):
-        running = self.jobs.busy or self.several.batch.running
+        running = self.busy
         reason = "" if running else self.reasonNotToSegment()
         button = self.ui.segmentButton
         button.text = _("Cancel") if running else _("Segment")
@@ -319,7 +341,6 @@ class Panel:
         self.say(reason or needs, self.ui.preflightLabel)
         self.ui.undoButton.enabled = not running and self.writer.canUndo
         self.ui.exportButton.enabled = not running
-        self.ui.measureButton.enabled = not running and self.results.segmentation is not None
         for widget in (self.ui.batchSceneButton, self.ui.batchFolderRunButton, self.ui.batchSequenceButton):
             widget.enabled = not running
 

@@ -6,7 +6,7 @@ import slicer
 from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
-USER_SETTINGS = ("model", "device", "overlap", "mirror", "cleanUp", "uncertainty")
+USER_SETTINGS = ("model", "device", "overlap", "mirror", "cleanUp", "uncertainty", "show3D")
 """Parameters whose last value is the default in the user's next scene."""
 
 
@@ -22,13 +22,13 @@ class Parameters:
     model: str = "brain-mr"
     roi: vtkMRMLMarkupsROINode
     segmentation: vtkMRMLSegmentationNode
-    policy: str = "add"
-    replace: list[str]
+    policy: str = "update"
     device: str = "auto"
     overlap: Annotated[float, WithinRange(0.0, 0.9)] = 0.5
     mirror: bool = False
     cleanUp: bool = True
     uncertainty: bool = True
+    show3D: bool = False
     anySpacing: bool = False
     correctRadius: Annotated[float, WithinRange(1.0, 100.0)] = 10.0
     correctAggressiveness: Annotated[float, WithinRange(0.0, 1.0)] = 0.5

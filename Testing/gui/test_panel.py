@@ -201,27 +201,248 @@ def test_undo_takes_the_result_back(host, module, head):
     assert not widget.panel.ui.undoButton.enabled
 
 
-def test_merging_into_a_segmentation_leaves_locked_segments(host, module, head):
+def answer(host, widget, button):
+    """Click a button of the question that is open."""
+    host.click(getattr(widget.panel.output.question, button))
+
+
+def counted(host, widget):
+    """The table of segments when everything is counted: rows of texts."""
+    panel = widget.panel
+    host.wait_until(lambda: not panel.results.table.counting, 10)
+    table = panel.ui.segmentsTable
+    return [[table.item(row, column).text() for column in (1, 2)] for row in range(table.rowCount)]
+
+
+def test_a_second_click_updates_what_the_first_made(host, module, head):
+    widget = module[0]
+    choose(host, widget, head)
+    run(host, widget)
+    (node,) = segmentations()
+    before = snapshot()
+    voxels = slicer.util.arrayFromVolume(head)
+    voxels[:] = np.roll(voxels, 3, axis=0)
+    head.Modified()
+    assert "15 segments from brain-mr" in run(host, widget)
+    assert segmentations() == [node]
+    assert snapshot()[0] == before[0]  # no new nodes, maps and backups included
+    assert len(segment_ids(node)) == 15
+    assert snapshot()[1] != before[1]
+    host.click(widget.panel.ui.undoButton)
+    assert snapshot() == before
+    assert not widget.panel.ui.undoButton.enabled
+
+
+def test_before_changed_segments_are_updated_the_user_is_asked(host, module, head):
+    widget = module[0]
+    choose(host, widget, head)
+    run(host, widget)
+    (node,) = segmentations()
+    first, second, third = segment_ids(node)[:3]
+    set_locked(node.GetSegmentation().GetSegment(first), True)
+    slicer.vtkSlicerSegmentationsModuleLogic.ClearSegment(node, second)
+    before = snapshot()
+    host.click(widget.panel.ui.segmentButton)
+    text = widget.panel.output.question.box.text
+    assert "Changed since brain-mr made them: Cerebral cortex." in text
+    assert "Locked or finished: Cerebral white matter." in text
+    assert not widget.panel.jobs.busy
+    widget.panel.output.question.box.reject()
+    host.process_events()
+    assert not widget.panel.jobs.busy
+    host.click(widget.panel.ui.segmentButton)
+    answer(host, widget, "updateButton")
+    host.wait_until(lambda: not widget.panel.jobs.busy, 60)
+    host.process_events()
+    assert "left as they are: Cerebral white matter" in widget.panel.ui.statusLabel.text
+    after = snapshot()
+    assert after[1][node.GetID(), first] == before[1][node.GetID(), first]
+    assert after[1][node.GetID(), second] > 0
+    assert after[1][node.GetID(), third] == before[1][node.GetID(), third]
+
+
+def test_keep_both_makes_a_segmentation_of_its_own(host, module, head):
+    widget = module[0]
+    choose(host, widget, head)
+    run(host, widget)
+    (node,) = segmentations()
+    slicer.vtkSlicerSegmentationsModuleLogic.ClearSegment(node, segment_ids(node)[0])
+    before = snapshot()
+    host.click(widget.panel.ui.segmentButton)
+    answer(host, widget, "keepButton")
+    host.wait_until(lambda: not widget.panel.jobs.busy, 60)
+    host.process_events()
+    other = next(each for each in segmentations() if each is not node)
+    assert widget.panel.parameters.segmentation is other
+    assert before[1].items() <= snapshot()[1].items()
+    assert not any("(2)" in other.GetSegmentation().GetSegment(each).GetName() for each in segment_ids(other))
+
+
+def test_another_volume_gets_its_own_segmentation(host, module, head, tmp_path):
+    widget = module[0]
+    choose(host, widget, head)
+    run(host, widget)
+    (first,) = segmentations()
+    other = add_volume(host, tmp_path, "other", 1)
+    choose(host, widget, other)
+    assert widget.panel.parameters.segmentation is None
+    run(host, widget)
+    assert len(segmentations()) == 2
+    choose(host, widget, head)
+    assert widget.panel.parameters.segmentation is first
+    widget.panel.ui.segmentationSelector.setCurrentNode(segmentations()[1])
+    host.process_events()
+    host.click(widget.panel.ui.segmentButton)
+    assert "shows another volume: other" in widget.panel.output.question.box.text
+    widget.panel.output.question.box.reject()
+
+
+def ml_of(node, segment, spacing=4):
+    return f"{mask_of(node, segment, GRID).sum() * spacing**3 / 1000:.2f}"
+
+
+def test_the_table_tells_the_scene_whoever_changed_it(host, module, head):
+    from DeepSegmentLib.hosts.mrml.segmentations.label_images import make_image
+    from DeepSegmentLib.hosts.mrml.segmentations.writing import make_editor
+
+    widget = module[0]
+    choose(host, widget, head)
+    run(host, widget)
+    (node,) = segmentations()
+    ids = segment_ids(node)
+    assert counted(host, widget) == [
+        [node.GetSegmentation().GetSegment(each).GetName(), ml_of(node, each)] for each in ids
+    ]
+    brush = np.zeros(GRID.shape, np.uint8)
+    brush[10:20, 10:20, 10:20] = 1
+    editor = make_editor(slicer.mrmlScene)
+    editor.SetSegmentationNode(node)
+    editor.SaveStateForUndo()
+    editor.ModifySegmentByLabelmap(node, ids[3], make_image(brush, GRID), editor.ModificationModeSet, False, True)
+    host.process_events(0.01)
+    assert counted(host, widget)[3] == ["Thalamus", "64.00"]
+    editor.Undo()
+    host.process_events(0.01)
+    assert counted(host, widget)[3] == ["Thalamus", ml_of(node, ids[3])]
+    node.GetSegmentation().GetSegment(ids[3]).SetName("T")
+    node.GetSegmentation().RemoveSegment(ids[0])
+    host.process_events(0.01)
+    assert len(counted(host, widget)) == 14
+    assert counted(host, widget)[2][0] == "T"
+
+
+def test_the_table_is_there_after_loading_a_scene_and_for_any_segmentation(host, module, head, tmp_path):
     widget = module[0]
     ui = widget.panel.ui
     choose(host, widget, head)
     run(host, widget)
+    rows = counted(host, widget)
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    save_scene(bundle)
+    slicer.mrmlScene.Clear(0)
+    host.process_events()
+    assert ui.segmentsTable.rowCount == 0
+    assert not ui.measureButton.enabled
+    slicer.mrmlScene.SetURL(str(bundle / "scene.mrml"))
+    assert slicer.mrmlScene.Connect()
+    host.process_events()
+    assert counted(host, widget) == rows
+    assert ui.measureButton.enabled
+    assert ui.reviewButton.enabled
+    host.show_volume(slicer.util.getNode("head"))
+    host.click(ui.reviewButton)
+    assert ui.reviewButton.text.startswith("Review next (1 of")
     (node,) = segmentations()
-    assert ui.segmentationSelector.currentNode() is node
-    first, second = segment_ids(node)[:2]
-    set_locked(node.GetSegmentation().GetSegment(first), True)
-    before = snapshot()
-    ui.policyComboBox.setCurrentIndex(ui.policyComboBox.findData("replace"))
+    assert "15 segments" in run(host, widget)  # known again as the model's own: nothing is asked
+    assert segmentations() == [node]
+    ui.segmentationSelector.setCurrentNode(None)
     host.process_events()
-    assert "segments to replace" in ui.segmentButton.toolTip
-    model = ui.replaceComboBox.checkableModel()
-    for row in (0, 1):
-        ui.replaceComboBox.setCheckState(model.index(row, 0), 2)
+    assert ui.segmentsTable.rowCount == 0
+    ui.segmentationSelector.setCurrentNode(node)
     host.process_events()
-    text = run(host, widget)
-    assert "Locked or completed" in text
-    assert snapshot()[1][node.GetID(), first] == before[1][node.GetID(), first]
-    assert second in segment_ids(node)
+    assert len(counted(host, widget)) == 15
+
+
+def save_scene(folder):
+    """Write every storable node into the folder, and the scene."""
+    scene = slicer.mrmlScene
+    for node in slicer.util.getNodesByClass("vtkMRMLStorableNode"):
+        if node.GetSaveWithScene() and not node.IsA("vtkMRMLColorNode"):
+            node.AddDefaultStorageNode()
+            kind = "seg.nrrd" if node.IsA("vtkMRMLSegmentationNode") else "nrrd"
+            node.GetStorageNode().SetFileName(str(folder / f"{node.GetName()}.{kind}"))
+            assert node.GetStorageNode().WriteData(node)
+    scene.SetURL(str(folder / "scene.mrml"))
+    assert scene.Commit()
+
+
+def test_the_table_is_sorted_by_name_and_by_volume(host, module, head):
+    import qt
+
+    widget = module[0]
+    choose(host, widget, head)
+    run(host, widget)
+    rows = counted(host, widget)
+    header = widget.panel.ui.segmentsTable.horizontalHeader()
+    for column, key in ((1, lambda row: row[0].casefold()), (2, lambda row: -float(row[1]))):
+        for reverse in (False, True):
+            click_header(host, header, column)
+            assert [key(row) for row in counted(host, widget)] == sorted(map(key, rows), reverse=reverse)
+        click_header(host, header, column)
+        assert counted(host, widget) == rows
+    assert qt.Qt.Checked == widget.panel.ui.segmentsTable.item(0, 0).checkState()
+
+
+def click_header(host, header, section):
+    """Press the mouse on a header."""
+    from host.widgets.pythonqt import unwrap
+    from PySide6 import QtCore, QtTest
+
+    raw = unwrap(header)
+    place = QtCore.QPoint(raw.sectionViewportPosition(section) + raw.sectionSize(section) // 2, raw.height() // 2)
+    QtTest.QTest.mouseClick(raw.viewport(), QtCore.Qt.MouseButton.LeftButton, pos=place)
+    host.process_events()
+
+
+def test_all_of_fifteen_segments_can_be_read_without_scrolling(host, module, head):
+    widget, panel = module
+    choose(host, widget, head)
+    panel.resize(400, 900)
+    run(host, widget)
+    counted(host, widget)
+    table = widget.panel.ui.segmentsTable
+    assert table.verticalScrollBar().maximum == 0
+    assert table.sizeHintForColumn(1) <= table.columnWidth(1)
+    for column in (0, 2, 3):
+        assert table.columnWidth(column) <= 70
+
+
+def test_a_click_on_a_row_goes_to_the_structure(host, module, head):
+    widget = module[0]
+    choose(host, widget, head)
+    run(host, widget)
+    host.show_volume(head)
+    (node,) = segmentations()
+    views = slicer.util.getNodesByClass("vtkMRMLSliceNode")
+    for row in (3, 11):
+        click_cell(host, widget.panel.ui.segmentsTable, row, 1)
+        center = node.GetSegmentCenterRAS(segment_ids(node)[row])
+        red = next(each for each in views if each.GetName() == "Red")
+        assert abs(red.GetSliceOffset() - center[2]) <= 2
+        middle = [red.GetXYToRAS().MultiplyPoint((*[n / 2 for n in red.GetDimensions()[:2]], 0, 1))[n] for n in (0, 1)]
+        assert np.allclose(middle, center[:2], atol=2)
+
+
+def click_cell(host, table, row, column):
+    """Press the mouse on a cell."""
+    from host.widgets.pythonqt import unwrap
+    from PySide6 import QtCore, QtTest
+
+    raw = unwrap(table)
+    place = raw.visualRect(raw.model().index(row, column)).center()
+    QtTest.QTest.mouseClick(raw.viewport(), QtCore.Qt.MouseButton.LeftButton, pos=place)
+    host.process_events()
 
 
 def test_ticks_show_and_lock_segments(host, module, head):
@@ -232,10 +453,36 @@ def test_ticks_show_and_lock_segments(host, module, head):
     first = segment_ids(node)[0]
     table.item(0, 0).setCheckState(qt_unchecked())
     assert not node.GetDisplayNode().GetSegmentVisibility(first)
-    table.item(0, 2).setCheckState(qt_checked())
+    table.item(0, 3).setCheckState(qt_checked())
     assert is_protected(node.GetSegmentation().GetSegment(first))
-    table.item(0, 2).setCheckState(qt_unchecked())
+    table.item(0, 3).setCheckState(qt_unchecked())
     assert not is_protected(node.GetSegmentation().GetSegment(first))
+    node.GetDisplayNode().SetSegmentVisibility(first, True)
+    counted(host, module[0])
+    assert table.item(0, 0).checkState() == qt_checked()
+
+
+def test_surfaces_are_made_one_by_one_and_by_themselves_if_the_user_wants(host, module, head):
+    from DeepSegmentLib.hosts.mrml.segmentations.surfaces import without_surface
+
+    widget = module[0]
+    ui = widget.panel.ui
+    choose(host, widget, head)
+    run(host, widget)
+    (node,) = segmentations()
+    full = sum(mask_of(node, each, GRID).any() for each in segment_ids(node))
+    assert len(without_surface(node)) == 15
+    ui.show3DButton.checked = True
+    seen = set()
+    while widget.panel.results.making3D:
+        seen.add(len(without_surface(node)))
+        host.process_events()
+    assert len(seen) >= full
+    assert not without_surface(node)
+    slicer.mrmlScene.Clear(0)
+    host.process_events()
+    assert not ui.show3DButton.checked
+    ui.show3DCheckBox.checked = True
 
 
 def qt_checked():
@@ -456,10 +703,11 @@ def test_the_number_of_a_case_is_shown_kept_for_its_volume_and_new_for_the_next(
     assert exporter._caseName(other, tmp_path) == exporter._caseName(head, tmp_path) == "mine"
 
 
-def test_segments_are_measured_into_a_table(host, module, head):
+def test_segments_are_measured_into_a_table_that_is_shown_and_copied(host, module, head):
     ui = module[0].panel.ui
     choose(host, module[0], head)
     run(host, module[0])
+    assert not ui.copyTableButton.enabled
     for _ in range(2):
         host.click(ui.measureButton)
         host.wait_until(lambda: not module[0].panel.jobs.busy, 60)
@@ -467,6 +715,15 @@ def test_segments_are_measured_into_a_table(host, module, head):
     (table,) = slicer.util.getNodesByClass("vtkMRMLTableNode")
     assert table.GetTable().GetNumberOfRows() == 15
     assert table.GetColumnUnitLabel("volume [ml]") == "ml"
+    assert slicer.app.layoutManager().layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpTableView
+    assert slicer.util.getNodesByClass("vtkMRMLTableViewNode")[0].GetTableNodeID() == table.GetID()
+    assert ui.resultsMessageLabel.text == "15 segments measured: table Segments."
+    volumes = [f"{table.GetTable().GetValueByName(row, 'volume [ml]').ToDouble():.2f}" for row in range(15)]
+    assert [row[1] for row in counted(host, module[0])] == volumes
+    host.click(ui.copyTableButton)
+    lines = slicer.app.clipboard().text().split("\n")
+    assert lines[0].split("\t")[:3] == ["segment", "voxels", "volume [ml]"]
+    assert [line.split("\t")[0] for line in lines[1:]] == [row[0] for row in counted(host, module[0])]
 
 
 def test_review_goes_to_uncertain_places(host, module, head):
@@ -497,9 +754,12 @@ def test_inside_a_region_only_its_voxels_change(host, module, head):
     roi.SetCenter(*center)
     roi.SetSize(60.0, 60.0, 60.0)
     ui.roiSelector.setCurrentNode(roi)
-    ui.policyComboBox.setCurrentIndex(ui.policyComboBox.findData("roi"))
     host.process_events()
-    assert "segments from" in run(host, widget)
+    host.click(ui.segmentButton)
+    answer(host, widget, "updateButton")  # the cleared segments were changed
+    host.wait_until(lambda: not widget.panel.jobs.busy, 60)
+    host.process_events()
+    assert "segments from" in ui.statusLabel.text
     inside = np.abs(geometry.index_to_ras(np.argwhere(np.ones(geometry.shape))) - center).max(axis=1) <= 30.0 + 1e-6
     inside = inside.reshape(geometry.shape)
     after = {name: mask_of(node, name, geometry) for name in before}

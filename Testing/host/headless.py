@@ -54,6 +54,7 @@ def make_application():
         ("SubjectHierarchy", slicer.vtkSlicerSubjectHierarchyModuleLogic),
         ("Markups", slicer.vtkSlicerMarkupsLogic),
         ("Sequences", slicer.vtkSlicerSequencesLogic),
+        ("Tables", slicer.vtkSlicerTablesLogic),
     ):
         _add_logic(application, name, kind())
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)

@@ -14,7 +14,6 @@ from DeepSegmentLib.files.segmentations.labelmaps import read_provenance
 from DeepSegmentLib.files.segmentations.seg_nrrd import read_seg_nrrd
 from DeepSegmentLib.hosts.mrml.segmentations.nodes import label_map_from_node, provenance_of
 from DeepSegmentLib.hosts.mrml.segmentations.segments import (
-    BACKUP_TAG,
     find_by_name,
     is_protected,
     segment_ids,
@@ -49,11 +48,10 @@ def volume(scene):
 
 @pytest.fixture
 def node(scene, volume):
-    """A segmentation that was written twice: it has a backup, and one of its segments is locked."""
+    """A segmentation that was written twice: it has a backup beside it, and one of its segments is locked."""
     node = write_label_map(scene, _label_map(0), volume).node
     set_locked(node.GetSegmentation().GetSegment(find_by_name(node, "C")), True)
-    names = {segment.name for segment in SEGMENTS}
-    options = {"policy": MergePolicy.REPLACE, "segments": names, "provenance": PROVENANCE}
+    options = {"policy": MergePolicy.UPDATE, "provenance": PROVENANCE}
     write_label_map(scene, _label_map(1), volume, target=node, **options)
     return node
 
@@ -114,11 +112,10 @@ def test_a_scene_gives_everything_back(scene, volume, node, tmp_path, kind, tran
     for segment_id in segment_ids(node):
         before, after = (each.GetSegmentation().GetSegment(segment_id) for each in (node, again))
         assert after.GetName() == before.GetName()
-        assert after.HasTag(BACKUP_TAG) == before.HasTag(BACKUP_TAG)
         assert is_protected(after) == is_protected(before)
         assert points_of(again, segment_id) == points_of(node, segment_id)
         visible = [each.GetDisplayNode().GetSegmentVisibility(segment_id) for each in (node, again)]
-        assert visible == [not before.HasTag(BACKUP_TAG)] * 2
+        assert visible == [True] * 2
     back, expected = label_map_from_node(again, head), label_map_from_node(node, volume)
     for before, after in zip(expected.segments, back.segments, strict=True):
         assert (after.color, after.terminology) == (before.color, before.terminology)
@@ -165,10 +162,10 @@ def test_simpleitk_finds_the_voxels_where_the_volume_has_them(scene, volume, nod
 
 
 def _layers_of(image):
-    """Component of the file's vectors (None for one layer) with the values of the segments in it, backups left out."""
+    """Component of the file's vectors (None for one layer) with the values of the segments in it."""
     found = {}
     for key in image.GetMetaDataKeys():
-        if key.endswith("_Name") and "before DeepSegment" not in image.GetMetaData(key):
+        if key.endswith("_Name"):
             number = key.removesuffix("_Name")
             layer = int(image.GetMetaData(f"{number}_Layer"))
             found.setdefault(layer, {})[image.GetMetaData(key)] = int(image.GetMetaData(f"{number}_LabelValue"))

@@ -7,7 +7,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.running.panel_words import panelWords
+from DeepSegmentGui.wording import panelWords
 
 WAITING, RUNNING, DONE, LEFT_OUT, FAILED = "waiting", "running", "done", "left out", "failed"
 _ICONS = {

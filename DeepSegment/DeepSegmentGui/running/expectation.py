@@ -2,8 +2,8 @@
 
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.running.panel_words import panelWords
 from DeepSegmentGui.running.segment_run import settingsOf
+from DeepSegmentGui.wording import panelWords
 
 
 def expectation(parameters, entry):

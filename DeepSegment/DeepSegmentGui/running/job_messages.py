@@ -3,7 +3,7 @@
 from slicer.i18n import tr as _
 
 from DeepSegmentGui.running.batch_queue import endText, progressText
-from DeepSegmentGui.running.panel_words import panelWords
+from DeepSegmentGui.wording import panelWords
 
 
 class JobMessages:

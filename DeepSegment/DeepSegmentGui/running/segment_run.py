@@ -15,14 +15,12 @@ class Destination:
         volumeIDs: The segmented volumes, one a channel.
         segmentationID: The target, or "" for a new segmentation.
         policy: Value of `MergePolicy`.
-        replace: Names of the segments to replace.
         roiID: The region, or "".
     """
 
     volumeIDs: tuple[str, ...]
     segmentationID: str = ""
     policy: str = "new"
-    replace: tuple[str, ...] = ()
     roiID: str = ""
 
     def uses(self, node):
@@ -45,8 +43,13 @@ def settingsOf(parameters, roi):
     )
 
 
-def jobOf(parameters, channels):
+def jobOf(parameters, channels, policy):
     """The worker's job and where its result goes.
+
+    Args:
+        parameters: The settings.
+        channels: Volume nodes of the further channels.
+        policy: What the user agreed to; "new" also where the settings name a segmentation.
 
     Raises:
         InvalidInputError: The volumes do not fit together, or are transformed in a way that cannot be followed.
@@ -56,12 +59,11 @@ def jobOf(parameters, channels):
     from DeepSegmentLib.hosts.worker.messages import SegmentJob
 
     nodes = [parameters.volume, *channels]
-    target = parameters.segmentation
+    target = parameters.segmentation if policy != "new" else None
     destination = Destination(
         volumeIDs=tuple(node.GetID() for node in nodes),
         segmentationID=target.GetID() if target else "",
-        policy=parameters.policy if target else "new",
-        replace=tuple(parameters.replace),
+        policy=policy if target else "new",
         roiID=parameters.roi.GetID() if parameters.roi else "",
     )
     job = SegmentJob(
@@ -95,14 +97,14 @@ class ResultWriter:
         """Write labels and uncertainty.
 
         Returns:
-            What was written (`Written`) and the node of the uncertainty map, or None.
+            What was written, as `Written`.
 
         Raises:
             InvalidInputError: The volume is gone.
         """
         from DeepSegmentLib.errors import InvalidInputError
         from DeepSegmentLib.hosts.mrml.segmentations.writing import MergePolicy, make_editor, write_label_map
-        from DeepSegmentLib.hosts.mrml.volumes import region_of, write_volume_node
+        from DeepSegmentLib.hosts.mrml.volumes import region_of
 
         volumeNode = self._scene.GetNodeByID(destination.volumeIDs[0])
         if volumeNode is None:
@@ -117,39 +119,52 @@ class ResultWriter:
             volumeNode,
             policy=MergePolicy(destination.policy if target else "new"),
             target=target,
-            segments=destination.replace,
             region_ras=None if roi is None else region_of(roi, volumeNode),
             provenance=result.provenance,
             editor=self._editor,
             before_change=saveStateOfSegmentEditor,
         )
-        uncertainty = None
-        if result.uncertainty is not None:
-            name = _("{volume} uncertainty").format(volume=volumeNode.GetName())
-            uncertainty = write_volume_node(
-                self._scene, result.uncertainty, volumeNode, name, color=overlayColor(self._scene)
-            )
-        self._last = (written, [node for node in (target is None and written.node, uncertainty) if node])
-        return written, uncertainty
+        self._last = (written, target is None, self._writeUncertainty(result.uncertainty, written.node, volumeNode))
+        return written
+
+    def _writeUncertainty(self, uncertainty, segmentation, volumeNode):
+        """Write the map of a result, in place of the one that the segmentation has of this volume.
+
+        Returns:
+            The node of the map and its former voxels; None and None where there is no map, None where the node is new.
+        """
+        from DeepSegmentLib.hosts.mrml.segmentations.nodes import keep_uncertainty, uncertainty_of
+        from DeepSegmentLib.hosts.mrml.segmentations.pairing import volume_of
+        from DeepSegmentLib.hosts.mrml.volumes import write_volume_node
+
+        if uncertainty is None:
+            return None, None
+        there = uncertainty_of(segmentation) if volume_of(segmentation) is volumeNode else None
+        voxels = there and there.GetImageData()
+        name, color = _("{volume} uncertainty").format(volume=volumeNode.GetName()), overlayColor(self._scene)
+        node = write_volume_node(self._scene, uncertainty, volumeNode, name, color=color, node=there)
+        keep_uncertainty(segmentation, node)
+        return node, voxels
 
     @property
     def canUndo(self):
         """Whether the last result can be taken back."""
         if self._last is None:
             return False
-        written, made = self._last
-        return self._scene.IsNodePresent(written.node) and (written.node in made or self._editor.CanUndo())
+        written, isNew, _map = self._last
+        return self._scene.IsNodePresent(written.node) and (isNew or self._editor.CanUndo())
 
     def undo(self):
-        """Take the last result back: a new node goes, an older one gets its former segments."""
+        """Take the last result back: a new node goes, an older one gets its former segments and map."""
         from DeepSegmentLib.hosts.mrml.segmentations.writing import take_back
 
         if self.canUndo:
-            written, made = self._last
-            take_back(self._scene, written, None if written.node in made else self._editor)
-            for node in made:
-                if self._scene.IsNodePresent(node):
-                    self._scene.RemoveNode(node)
+            written, isNew, (uncertainty, voxels) = self._last
+            take_back(self._scene, written, None if isNew else self._editor)
+            if voxels is not None:
+                uncertainty.SetAndObserveImageData(voxels)
+            elif uncertainty is not None and self._scene.IsNodePresent(uncertainty):
+                self._scene.RemoveNode(uncertainty)
         self._last = None
 
     def forget(self):

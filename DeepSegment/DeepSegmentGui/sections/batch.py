@@ -9,6 +9,7 @@ from DeepSegmentGui.running.batch_queue import LEFT_OUT, BatchQueue, Case, Outco
 from DeepSegmentGui.running.segment_run import Destination, settingsOf
 from DeepSegmentGui.sections.batch_results import BatchResults
 from DeepSegmentGui.sections.models import checkedTexts
+from DeepSegmentGui.wording import countedSegments
 
 
 class BatchSection:
@@ -98,11 +99,11 @@ class BatchSection:
             return self._job([self._scene.GetNodeByID(destination.volumeIDs[0])], model)
 
         def done(result):
-            written, _uncertainty = self._panel.writer.write(result, destination)
+            written = self._panel.writer.write(result, destination)
             self._results.add(written.node)
             ids = destination.volumeIDs[0], written.node.GetID()
             text = _("{segments} in {node}").format(
-                segments=segmentCount(len(written.added)), node=written.node.GetName()
+                segments=countedSegments(len(written.added)), node=written.node.GetName()
             )
             return Outcome("\n".join([text, *result.report["notes"]]), open=lambda: self._results.show(*ids))
 
@@ -116,7 +117,7 @@ class BatchSection:
         def done(result):
             labels, words = result.label_map, result.provenance
             write_frame(self._scene, target, sequence, n, label_map=labels, provenance=words)
-            text = "\n".join([segmentCount(len(labels.segments)), *result.report["notes"]])
+            text = "\n".join([countedSegments(len(labels.segments)), *result.report["notes"]])
             return Outcome(text, open=lambda: self._results.showFrame(sequence.GetID(), n))
 
         name = _("{name}, frame {n}").format(name=sequence.GetName(), n=n + 1)
@@ -191,11 +192,4 @@ def reportText(report):
     if "skipped" in report:
         return report["reason"], LEFT_OUT
     found = sum(ml > 0 for ml in report["volumes_ml"].values())
-    return "\n".join([segmentCount(found), *report["notes"]]), "done"
-
-
-def segmentCount(count):
-    """How many segments came out."""
-    from DeepSegmentLib.hosts.counted import counted
-
-    return counted(count, _("segment"), _("segments"))
+    return "\n".join([countedSegments(found), *report["notes"]]), "done"

@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 from DeepSegmentGui.running.dependencies import installFromFolder
 from DeepSegmentGui.running.job_runner import pythonExecutable
-from DeepSegmentGui.running.panel_words import panelWords
+from DeepSegmentGui.wording import panelWords
 
 
 class DiagnosisDialog:

@@ -1,4 +1,4 @@
-"""The sections Export and Measure: a case out of the scene, by the worker, as export reads every voxel."""
+"""The section Export: a case out of the scene, by the worker, as export reads every voxel."""
 
 import importlib.util
 from pathlib import Path
@@ -20,7 +20,7 @@ _INSTANCES = "DICOM.instanceUIDs"
 
 
 class ExportSection:
-    """Exports and measures the segmentation on show.
+    """Exports the segmentation on show.
 
     Args:
         ui: The widgets of the panel by name.
@@ -30,7 +30,6 @@ class ExportSection:
 
     def __init__(self, ui, scene, panel):
         self._ui, self._scene, self._panel = ui, scene, panel
-        self._table = None
         self._numbered = ("", "")
         for value, text, _name in _FORMATS:
             ui.exportFormatComboBox.addItem(text, value)
@@ -39,7 +38,6 @@ class ExportSection:
         ui.exportFormatComboBox.connect("currentIndexChanged(int)", self._askNoMore)
         ui.exportCaseEdit.connect("textChanged(QString)", self._askNoMore)
         ui.exportFolderButton.connect("directoryChanged(QString)", self._askNoMore)
-        ui.measureButton.connect("clicked()", self.measure)
 
     def refresh(self):
         """Offer DICOM Segmentation only where it can be made, and say why where it cannot."""
@@ -73,25 +71,8 @@ class ExportSection:
             self._failed,
         )
 
-    def measure(self):
-        """Measure every segment and show the numbers as a table."""
-        from DeepSegmentLib.hosts.mrml.segmentations.nodes import label_map_from_node
-        from DeepSegmentLib.hosts.mrml.volumes import local_volume
-        from DeepSegmentLib.hosts.worker.messages import MeasureJob
-
-        label = self._ui.resultsMessageLabel
-        nodes = self._nodes(label)
-        if nodes is not None:
-            volume, segmentation = nodes
-            self._panel.runJob(
-                lambda: MeasureJob(local_volume(volume), label_map_from_node(segmentation, volume)),
-                self._measured,
-                label,
-            )
-
     def forget(self):
-        """Drop references to nodes, as when the scene closes."""
-        self._table = None
+        """Drop what was asked, as when the scene closes."""
         self._askNoMore()
 
     def _failed(self, error):
@@ -135,16 +116,6 @@ class ExportSection:
         for note in notes:
             self._panel.results.log(note)
         return _("Exported to {paths}").format(paths=", ".join(outputs))
-
-    def _measured(self, result):
-        from DeepSegmentLib.hosts.counted import counted
-        from DeepSegmentLib.hosts.mrml.tables import write_table
-
-        there = self._table is not None and self._scene.IsNodePresent(self._table)
-        self._table = write_table(self._scene, _("Segments"), result.rows, self._table if there else None)
-        showTable(self._table)
-        segments = counted(len(result.rows), _("segment"), _("segments"))
-        return _("Measured {segments}: table {name}.").format(segments=segments, name=self._table.GetName())
 
 
 def targetName(kind, case):
@@ -201,11 +172,3 @@ def whyNoDicom(volumeNode):
     if uids and not Path(database.fileForInstance(uids[0]) or "?").is_file():
         return _("the DICOM files of the volume are no longer there")
     return "" if importlib.util.find_spec("highdicom") else _("the package highdicom is not installed")
-
-
-def showTable(node):
-    """Show a table in the layout's table view, where there is one."""
-    selection = slicer.app.applicationLogic().GetSelectionNode()
-    if selection is not None:
-        selection.SetActiveTableID(node.GetID())
-        slicer.app.applicationLogic().PropagateTableSelection()

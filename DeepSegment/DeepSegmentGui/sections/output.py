@@ -1,16 +1,15 @@
-"""The section Output: where results go and what may happen to the segments that are there."""
+"""The section Output: where results go, what may happen to the segments that are there, what the user is asked before."""
 
 import qt
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.sections.models import checkedTexts
-
 _POLICIES = (
-    ("add", _("Add beside existing segments")),
-    ("replace", _("Replace chosen segments")),
-    ("empty", _("Only empty voxels")),
-    ("roi", _("Only inside the region")),
+    ("update", _("Update what the model made")),
+    ("add", _("Keep, add new ones beside")),
+    ("empty", _("Keep, fill empty voxels only")),
 )
+
+_MOST_NAMES = 6
 
 
 class OutputSection:
@@ -23,43 +22,114 @@ class OutputSection:
 
     def __init__(self, ui, panel):
         self._ui, self._panel = ui, panel
+        self.question = None
         for value, text in _POLICIES:
             ui.policyComboBox.addItem(text, value)
         ui.policyComboBox.connect("currentIndexChanged(int)", self._policyChosen)
-        ui.replaceComboBox.connect("checkedIndexesChanged()", self._replaceChosen)
         ui.outputSection.connect("contentsCollapsed(bool)", panel.refresh)
+        ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._volumeChosen)
 
     def refresh(self):
         """Bring the widgets in line with the settings."""
-        parameters, ui = self._panel.parameters, self._ui
-        there = parameters.segmentation is not None
-        ui.policyComboBox.enabled = there
-        ui.policyComboBox.setCurrentIndex(max(0, ui.policyComboBox.findData(parameters.policy)))
-        replacing = there and parameters.policy == "replace"
-        for widget in (ui.replaceComboBox, ui.replaceComboBoxLabel):
-            widget.setVisible(replacing)
-        if replacing:
-            self._fillReplace()
+        parameters, box = self._panel.parameters, self._ui.policyComboBox
+        if box.findData(parameters.policy) < 0:
+            parameters.policy = _POLICIES[0][0]
+        box.enabled = parameters.segmentation is not None
+        box.setCurrentIndex(box.findData(parameters.policy))
 
-    def _fillReplace(self):
-        parameters, box = self._panel.parameters, self._ui.replaceComboBox
-        segmentation = parameters.segmentation.GetSegmentation()
-        names = [segmentation.GetNthSegment(n).GetName() for n in range(segmentation.GetNumberOfSegments())]
-        if names == [box.itemText(n) for n in range(box.count)]:
+    def ask(self, go):
+        """Ask what an update may touch, if there is something to ask, and then go on.
+
+        Args:
+            go: Called with the policy to write by; not called when the user changes their mind.
+
+        Raises:
+            InvalidInputError: The segmentation cannot be updated.
+        """
+        from DeepSegmentLib.hosts.mrml.segmentations.pairing import doubtful
+
+        parameters, spec = self._panel.parameters, self._panel.models.spec
+        node = parameters.segmentation
+        if node is None or parameters.policy != "update":
+            go(parameters.policy)
             return
-        box.blockSignals(True)
-        box.clear()
-        box.addItems(names)
-        model = box.checkableModel()
-        for row, name in enumerate(names):
-            state = qt.Qt.Checked if name in parameters.replace else qt.Qt.Unchecked
-            box.setCheckState(model.index(row, 0), state)
-        box.blockSignals(False)
+        found = doubtful(node, parameters.volume, spec.name, [segment.name for segment in spec.segments])
+        if found:
+            self.question = Question(self._panel.parent, questionText(node.GetName(), spec.name, found), go)
+        else:
+            go("update")
 
     def _policyChosen(self, index):
         if not self._panel.refreshing:
             self._panel.parameters.policy = self._ui.policyComboBox.itemData(index)
 
-    def _replaceChosen(self):
-        if not self._panel.refreshing:
-            self._panel.parameters.replace = checkedTexts(self._ui.replaceComboBox)
+    def _volumeChosen(self, volume):
+        """Another volume gets its own results: the segmentation of the last one is not for it."""
+        from DeepSegmentLib.hosts.mrml.segmentations.pairing import segmentation_of, volume_of
+
+        parameters = self._panel.parameters
+        node = parameters and parameters.segmentation
+        if volume is None or not node or volume_of(node) in (None, volume):
+            return
+        parameters.segmentation = segmentation_of(volume)
+
+
+class Question:
+    """Update or keep both? The window stays alive while it is open.
+
+    Args:
+        parent: The widget that it belongs to.
+        text: What is asked.
+        go: Called with the policy to write by.
+    """
+
+    def __init__(self, parent, text, go):
+        self._go = go
+        self.box = qt.QMessageBox(parent)
+        self.box.setWindowTitle(_("Segments are there already"))
+        self.box.setText(text)
+        self.updateButton = self.box.addButton(_("Update"), qt.QMessageBox.AcceptRole)
+        self.keepButton = self.box.addButton(_("Keep both"), qt.QMessageBox.AcceptRole)
+        self.box.addButton(qt.QMessageBox.Cancel)
+        self.box.setDefaultButton(self.keepButton)
+        self.box.connect("finished(int)", self._answered)
+        self.box.open()
+
+    def _answered(self, *_result):
+        clicked = self.box.clickedButton()
+        self.box.deleteLater()
+        if clicked == self.updateButton:
+            self._go("update")
+        elif clicked == self.keepButton:
+            self._go("new")
+
+
+def questionText(segmentation, model, found):
+    """The question in words.
+
+    Args:
+        segmentation: Name of the node.
+        model: Name of the model.
+        found: `Doubtful`.
+    """
+    lines = [
+        (found.other_volume, _("{name} shows another volume: {names}.")),
+        (listed(found.changed), _("Changed since {model} made them: {names}.")),
+        (listed(found.foreign), _("Not made by {model}: {names}.")),
+        (listed(found.protected), _("Locked or finished: {names}.")),
+    ]
+    said = [text.format(name=segmentation, model=model, names=names) for names, text in lines if names]
+    said.append(
+        _(
+            "\nUpdate puts the new result in their place and keeps what is lost in a backup; locked and finished "
+            "segments stay as they are. Keep both puts the new result into a segmentation of its own."
+        )
+    )
+    return "\n".join(said)
+
+
+def listed(names):
+    """Some names and how many more there are; empty for none."""
+    more = len(names) - _MOST_NAMES
+    shown = ", ".join(names[:_MOST_NAMES])
+    return _("{names} and {count} more").format(names=shown, count=more) if more > 0 else shown

@@ -1,153 +1,186 @@
-"""What came out: the table of segments, 3D, the uncertainty overlay, the next place to review, the log."""
+"""The section Results: the chosen segmentation as it is in the scene, 3D, uncertainty, where to look, the log."""
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
-_SEGMENT_ID = qt.Qt.UserRole
+from DeepSegmentGui.running.surface_maker import SurfaceMaker
+from DeepSegmentGui.sections.segments_table import SegmentsTable
+
 _OVERLAY_OPACITY = 0.45
-_LOCKED = 2
 
 
 class ResultsSection:
-    """The results section of the panel.
+    """Shows the segmentation that the settings name, as it is in the scene.
 
-    Attributes:
-        segmentation: The node on show, or None.
-        uncertainty: The node of its uncertainty map, or None.
+    Args:
+        ui: The widgets of the panel by name.
+        scene: The MRML scene.
+        panel: Gives the settings.
     """
 
-    def __init__(self, ui, scene):
-        self._ui, self._scene = ui, scene
-        self.segmentation = self.uncertainty = None
-        self._places, self._next = [], 0
-        table = ui.segmentsTable
-        table.setColumnCount(3)
-        table.setHorizontalHeaderLabels([_("Segment"), _("Volume [ml]"), _("Locked")])
-        table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
-        table.verticalHeader().setVisible(False)
-        table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
-        table.connect("itemChanged(QTableWidgetItem*)", self._itemChanged)
-        table.connect("cellDoubleClicked(int,int)", self._jumpToSegment)
+    def __init__(self, ui, scene, panel):
+        self._ui, self._scene, self._panel = ui, scene, panel
+        self._places, self._next = {}, 0
+        self.table = SegmentsTable(ui.segmentsTable, self._goToSegment, self._tableChanged)
+        self._surfaces = SurfaceMaker(scene)
         ui.show3DButton.connect("toggled(bool)", self._show3D)
         ui.uncertaintyOverlayCheckBox.connect("toggled(bool)", self._showOverlay)
         ui.reviewButton.connect("clicked()", self.reviewNext)
-        self.clear()
+        ui.resultsSection.connect("contentsCollapsed(bool)", lambda _collapsed: self.table.fill())
 
-    def clear(self):
-        """Show nothing, as in a new scene."""
-        self.segmentation = self.uncertainty = None
-        self._places, self._next = [], 0
-        self._ui.segmentsTable.setRowCount(0)
-        for box in (self._ui.show3DButton, self._ui.uncertaintyOverlayCheckBox):
-            box.blockSignals(True)
-            box.checked = False
-            box.blockSignals(False)
+    @property
+    def segmentation(self):
+        """The node on show, or None."""
+        return self.table.node
+
+    @property
+    def uncertainty(self):
+        """The uncertainty map of the segmentation, or None."""
+        from DeepSegmentLib.hosts.mrml.segmentations.nodes import uncertainty_of
+
+        return None if self.segmentation is None else uncertainty_of(self.segmentation)
+
+    @property
+    def making3D(self):
+        """Whether surfaces are still to be made."""
+        return self._surfaces.running
+
+    def refresh(self):
+        """Follow the settings."""
+        parameters = self._panel.parameters
+        node = parameters and parameters.segmentation
+        if node is not self.segmentation:
+            self._surfaces.stop()
+            self.table.show(node)
+            self._next = 0
+            self._set3DButton()
         self._refreshButtons()
 
-    def show(self, segmentation, volumesMl, uncertainty=None, places=()):
-        """Show a result.
+    def forget(self):
+        """Drop references to nodes, as when the scene closes."""
+        self._surfaces.stop()
+        self.table.show(None)
+        self._places.clear()
+
+    def showResult(self, node, places):
+        """A result was written.
 
         Args:
-            segmentation: The segmentation node.
-            volumesMl: Millilitres by segment ID.
-            uncertainty: Node of the uncertainty map, or None.
+            node: Its segmentation node, which the settings name already.
             places: RAS points to review, the most uncertain first.
         """
-        overlay = self._ui.uncertaintyOverlayCheckBox.checked
-        self.segmentation, self.uncertainty = segmentation, uncertainty
-        self._places, self._next = list(places), 0
-        self._fillTable(volumesMl)
-        self._refreshButtons()
-        self._show3D(self._ui.show3DButton.checked)
-        self._showOverlay(overlay)
+        self._places[node.GetID()], self._next = list(places), 0
         self._ui.resultsSection.collapsed = False
+        if self._ui.show3DButton.checked or self._panel.parameters.show3D:
+            self._set3DButton(True)
+            self._show3D(True)
+        if self._ui.uncertaintyOverlayCheckBox.checked:
+            self._showOverlay(True)
+        self._refreshButtons()
+
+    def takenBack(self):
+        """The last result was undone: its places are no longer true."""
+        self._places.clear()
+        self._next = 0
 
     def log(self, text):
         """Add a line to the log."""
         self._ui.logText.appendPlainText(text)
 
+    # Where to look
+
     def reviewNext(self):
         """Go to the next most uncertain place; after the last one to the first."""
-        if not self._places:
+        places = self._placesOf(self.segmentation)
+        if not places:
+            self._panel.say(self._whyNoPlaces(), self._ui.resultsMessageLabel)
             return
-        place = self._places[self._next % len(self._places)]
-        self._next += 1
-        jumpTo(self._scene, place)
-        self._ui.reviewButton.text = _("Review next ({n} of {total})").format(
-            n=(self._next - 1) % len(self._places) + 1, total=len(self._places)
-        )
+        n = self._next % len(places)
+        self._next = n + 1
+        jumpTo(self._scene, places[n])
+        self._ui.reviewButton.text = _("Review next ({n} of {total})").format(n=n + 1, total=len(places))
+        self._panel.say(self._whatIsAt(places[n]), self._ui.resultsMessageLabel)
 
-    def _fillTable(self, volumesMl):
-        table, segmentation = self._ui.segmentsTable, self.segmentation.GetSegmentation()
-        shown = [segmentID for segmentID in volumesMl if segmentation.GetSegment(segmentID)]
-        table.blockSignals(True)
-        table.setRowCount(len(shown))
-        for row, segmentID in enumerate(shown):
-            items = _row(segmentation.GetSegment(segmentID), volumesMl[segmentID])
-            items[0].setData(_SEGMENT_ID, segmentID)
-            visible = self.segmentation.GetDisplayNode().GetSegmentVisibility(segmentID)
-            items[0].setCheckState(qt.Qt.Checked if visible else qt.Qt.Unchecked)
-            for column, item in enumerate(items):
-                table.setItem(row, column, item)
-        table.blockSignals(False)
+    def _placesOf(self, node):
+        """Places of the last run, or else of the map in the scene."""
+        from DeepSegmentLib.hosts.mrml.segmentations.nodes import uncertainty_of
+        from DeepSegmentLib.hosts.mrml.volumes import in_scene, volume_from_nodes
+        from DeepSegmentLib.segmentation.uncertain_places import most_uncertain_places
 
-    def _itemChanged(self, item):
-        from DeepSegmentLib.hosts.mrml.segmentations.segments import set_locked
+        if node is None:
+            return []
+        if node.GetID() not in self._places:
+            found = uncertainty_of(node)
+            if found is None:
+                return []
+            places = most_uncertain_places(volume_from_nodes([found])).points_ras
+            self._places[node.GetID()] = list(in_scene(places, found))
+        return self._places[node.GetID()]
 
-        if self.segmentation is None:
-            return
-        segmentID = self._ui.segmentsTable.item(item.row(), 0).data(_SEGMENT_ID)
-        checked = item.checkState() == qt.Qt.Checked
-        if item.column() == 0:
-            self.segmentation.GetDisplayNode().SetSegmentVisibility(segmentID, checked)
-        elif item.column() == _LOCKED:
-            set_locked(self.segmentation.GetSegmentation().GetSegment(segmentID), checked)
+    def _whyNoPlaces(self):
+        if self.uncertainty is None:
+            return _("There is no uncertainty map of these segments; Next place in Correct looks at their shapes.")
+        return _("No place is uncertain.")
 
-    def _jumpToSegment(self, row, _column):
-        segmentID = self._ui.segmentsTable.item(row, 0).data(_SEGMENT_ID)
+    def _whatIsAt(self, ras):
+        from DeepSegmentLib.hosts.mrml.segmentations.places import names_at
+
+        names = names_at(self.segmentation, ras)
+        return _("Uncertain: {names}.").format(names=", ".join(names) or _("outside all segments"))
+
+    def _goToSegment(self, segmentID):
         center = self.segmentation.GetSegmentCenterRAS(segmentID)
         if center is not None:
             jumpTo(self._scene, center)
 
+    # Views
+
+    def _set3DButton(self, shown=None):
+        """Show the state of the scene, or the given one; nobody is told."""
+        from DeepSegmentLib.hosts.mrml.segmentations.surfaces import has_surfaces
+
+        button, node = self._ui.show3DButton, self.segmentation
+        if shown is None:
+            display = node and node.GetDisplayNode()
+            shown = bool(display and display.GetVisibility3D() and has_surfaces(node))
+        button.blockSignals(True)
+        button.checked = shown
+        button.blockSignals(False)
+
     def _show3D(self, show):
         if self.segmentation is None:
             return
-        if show:
-            self.segmentation.CreateClosedSurfaceRepresentation()
+        self.segmentation.CreateDefaultDisplayNodes()
         self.segmentation.GetDisplayNode().SetVisibility3D(show)
+        self._surfaces.start(self.segmentation) if show else self._surfaces.stop()
 
     def _showOverlay(self, show):
-        if self.uncertainty is None:
+        found = self.uncertainty
+        if found is None:
             return
         if show:
-            slicer.util.setSliceViewerLayers(foreground=self.uncertainty, foregroundOpacity=_OVERLAY_OPACITY)
+            slicer.util.setSliceViewerLayers(foreground=found, foregroundOpacity=_OVERLAY_OPACITY)
         else:
             slicer.util.setSliceViewerLayers(foreground=None, foregroundOpacity=0.0)
 
+    # What the widgets show
+
+    def _tableChanged(self):
+        """The segments have changed; where they are in 3D, so have their surfaces."""
+        if self._ui.show3DButton.checked and self.segmentation is not None and not self._surfaces.running:
+            self._surfaces.start(self.segmentation)
+        self._refreshButtons()
+
     def _refreshButtons(self):
-        there = self.segmentation is not None
+        there = self._ui.segmentsTable.rowCount > 0
         self._ui.show3DButton.enabled = there
-        self._ui.measureButton.enabled = there
+        self._ui.reviewButton.enabled = there
         self._ui.uncertaintyOverlayCheckBox.enabled = self.uncertainty is not None
-        self._ui.reviewButton.enabled = bool(self._places)
-        self._ui.reviewButton.text = _("Review next")
+        self._ui.measureButton.enabled = there and not self._panel.busy
+        if not self._next:
+            self._ui.reviewButton.text = _("Review next")
 
 
 def jumpTo(scene, ras):
     """Move all slice views to a point in RAS mm."""
     slicer.vtkMRMLSliceNode.JumpAllSlices(scene, *ras, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
-
-
-def _row(segment, ml):
-    from DeepSegmentLib.hosts.mrml.segmentations.segments import is_protected
-
-    name = qt.QTableWidgetItem(segment.GetName())
-    name.setData(qt.Qt.DecorationRole, qt.QColor.fromRgbF(*segment.GetColor()))
-    name.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable | qt.Qt.ItemIsUserCheckable)
-    volume = qt.QTableWidgetItem(f"{ml:.2f}")
-    volume.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-    locked = qt.QTableWidgetItem()
-    locked.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
-    locked.setCheckState(qt.Qt.Checked if is_protected(segment) else qt.Qt.Unchecked)
-    return name, volume, locked

@@ -34,6 +34,20 @@ def write_table(scene: Any, name: str, rows: Sequence[Mapping[str, Any]], table_
     return node
 
 
+def tab_separated(table_node: Any) -> str:
+    """The table as text: a line of headers and one for each row, tabs between the cells."""
+    table = table_node.GetTable()
+    columns = range(table.GetNumberOfColumns())
+    lines = [[table.GetColumnName(n) for n in columns]]
+    lines += [[_cell(table.GetValue(row, n)) for n in columns] for row in range(table.GetNumberOfRows())]
+    return "\n".join("\t".join(line) for line in lines)
+
+
+def _cell(value: Any) -> str:
+    """A value without what would end its cell."""
+    return re.sub(r"[\t\r\n]", " ", str(value.ToString()))
+
+
 def _add_column(node: Any, key: str, values: list[Any]) -> None:
     column = _array(values)
     column.SetName(key)

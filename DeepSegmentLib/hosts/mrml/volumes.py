@@ -124,8 +124,8 @@ def _box_in_node(transform: Any, low: NDArray[np.float64], high: NDArray[np.floa
     return np.array([points.min(axis=0), points.max(axis=0)])
 
 
-def write_volume_node(scene: Any, volume: Volume, like: Any, name: str, *, color: str = "") -> Any:
-    """A new scalar volume node with the first channel of a map, such as the uncertainty; see `is_map`.
+def write_volume_node(scene: Any, volume: Volume, like: Any, name: str, *, color: str = "", node: Any = None) -> Any:
+    """A scalar volume node with the first channel of a map, such as the uncertainty; see `is_map`.
 
     Args:
         scene: Where it goes.
@@ -133,6 +133,7 @@ def write_volume_node(scene: Any, volume: Volume, like: Any, name: str, *, color
         like: The volume node it was made of: gives grid, transform and place in the subject hierarchy.
         name: Of the node.
         color: ID of a colour node of the scene; empty for grey.
+        node: One from an earlier call, of the same `like`, to be written anew; None for a new one.
 
     Raises:
         InvalidInputError: The volume is not on the grid of `like`.
@@ -148,6 +149,9 @@ def write_volume_node(scene: Any, volume: Volume, like: Any, name: str, *, color
     image = vtk.vtkImageData()
     image.SetDimensions(i, j, k)
     image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(volume.voxels[0]).ravel(), deep=True))
+    if node is not None:
+        node.SetAndObserveImageData(image)
+        return node
     node = slicer.vtkMRMLScalarVolumeNode()
     node.SetName(scene.GenerateUniqueName(name))
     node.SetAttribute(_MAP, "yes")  # before it is in the scene, where selectors look at it at once

@@ -1,5 +1,6 @@
 """Stand-ins of Slicer's view widgets and of its layout manager, over the off-screen views."""
 
+import slicer
 import vtk
 from PySide6 import QtCore, QtWidgets
 
@@ -86,11 +87,26 @@ class qMRMLThreeDWidget(qMRMLWidget):
 
 
 class qSlicerLayoutManager(QtCore.QObject):
-    """Finds the views: three slices and one 3D view, always the same layout."""
+    """Finds the views: three slices and one 3D view, whatever the layout; one with a table has its view node, too."""
 
     def __init__(self, open_views):
         super().__init__()
         self._open_views, self._widgets = open_views, {}
+        self._layout = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+
+    def setLayout(self, layout):
+        self._layout = layout
+        kinds = slicer.vtkMRMLLayoutNode
+        tables = (
+            kinds.SlicerLayoutFourUpTableView,
+            kinds.SlicerLayout3DTableView,
+            kinds.SlicerLayoutFourUpPlotTableView,
+        )
+        scene = slicer.mrmlScene
+        if layout in tables and scene.GetFirstNodeByClass("vtkMRMLTableViewNode") is None:
+            scene.AddNewNodeByClass("vtkMRMLTableViewNode", "Table1")
+
+    layout = QtCore.Property(int, lambda self: self._layout, setLayout)
 
     def _widget(self, name, kind):
         view = self._open_views()[name]

@@ -56,13 +56,13 @@ def read_shapes(node: Any, ids: Iterable[str], geometry: Geometry) -> dict[str, 
     if segmentation.GetNumberOfSegments() and not segmentation.ContainsRepresentation(labelmap_name()):
         raise _no_voxels(node)
     shapes = {segment_id: nothing(geometry.affine) for segment_id in ids}
-    for image, sharing in _by_image(node, shapes):
+    for image, sharing in by_image(node, shapes):
         values = [segmentation.GetSegment(segment_id).GetLabelValue() for segment_id in sharing]
         shapes.update(zip(sharing, _shapes_of_image(image, values), strict=True))
     return shapes
 
 
-def _by_image(node: Any, ids: Iterable[str]) -> list[tuple[Any, list[str]]]:
+def by_image(node: Any, ids: Iterable[str]) -> list[tuple[Any, list[str]]]:
     """Each labelmap image with those of the segments that share it; empty images are left out."""
     found: dict[Any, list[str]] = {}
     for segment_id in ids:
@@ -128,7 +128,7 @@ def clear_shapes(node: Any, shapes: Mapping[str, Shape]) -> None:
         node: The segmentation node.
         shapes: From `read_shapes`; nothing may have changed since.
     """
-    for image, sharing in _by_image(node, shapes):
+    for image, sharing in by_image(node, shapes):
         labels, (k, j, i) = labels_of(image), box_of(image).start
         for shape in [shapes[segment_id] for segment_id in sharing if shapes[segment_id].box.size]:
             labels[shape.box.shift((-k, -j, -i)).to_slices()][shape.mask] = 0
@@ -148,14 +148,6 @@ def _no_voxels(node: Any) -> InvalidInputError:
         f"segmentation {node.GetName()!r} is kept as {source!r}; make {labelmap_name()!r} its source representation "
         "(module Segmentations, section Representations) or choose another one"
     )
-
-
-def has_surfaces(node: Any) -> bool:
-    """Whether the segments are shown as surfaces, which follow their voxels only when they are made anew."""
-    import slicer
-
-    name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
-    return bool(node.GetSegmentation().ContainsRepresentation(name))
 
 
 def labelmap_name() -> str:

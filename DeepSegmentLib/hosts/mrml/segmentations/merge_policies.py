@@ -25,17 +25,15 @@ class MergePolicy(Enum):
 
     Attributes:
         NEW: Nothing; the result becomes a segmentation of its own.
+        UPDATE: Those that the result has too get its shape, inside the region if there is one; see `pairing`.
         ADD: Nothing; the result's segments come beside them and may overlap them.
-        REPLACE: The chosen ones get the result's shape.
         EMPTY: They may grow, into voxels that no segment has; nothing is taken away.
-        ROI: Inside the region they get the result's shape, outside they stay.
     """
 
     NEW = "new"
+    UPDATE = "update"
     ADD = "add"
-    REPLACE = "replace"
     EMPTY = "empty"
-    ROI = "roi"
 
 
 @dataclass(frozen=True)
@@ -44,13 +42,16 @@ class Merge:
 
     Attributes:
         policy: What happens to the segments that are there.
-        chosen: REPLACE: names of the segments to replace.
-        region: ROI: which voxels of the volume.
+        region: Which voxels of the volume may change; None for all.
     """
 
     policy: MergePolicy
-    chosen: frozenset[str] = frozenset()
     region: Box | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of a former shape stays."""
+        return self.policy is MergePolicy.UPDATE and self.region is None
 
     def allowed(self, layers: NDArray[Any], geometry: Geometry, there: Iterable[Shape]) -> NDArray[Any]:
         """The labels where the policy lets them be.
@@ -61,7 +62,7 @@ class Merge:
             there: What no label may cover if only empty voxels are free.
         """
         if self.policy is MergePolicy.EMPTY:
-            return np.where(_occupied(geometry, there), layers.dtype.type(0), layers)
+            layers = np.where(_occupied(geometry, there), layers.dtype.type(0), layers)
         if self.region is None:
             return layers
         inside = (slice(None), *self.region.to_slices())
@@ -76,10 +77,10 @@ class Merge:
             old: The segment as it is.
             new: The allowed part of the result, on the volume's lattice.
         """
-        if self.policy is MergePolicy.EMPTY and not old.is_empty:
-            return union(old, new)
-        if self.region is None or old.is_empty:
+        if old.is_empty or self.is_whole:
             return new
+        if self.policy is MergePolicy.EMPTY or self.region is None:
+            return union(old, new)
         region = Shape(new.affine, self.region, np.ones(self.region.shape, dtype=bool))
         return union(difference(old, region), new)
 

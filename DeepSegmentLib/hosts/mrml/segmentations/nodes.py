@@ -9,7 +9,7 @@ from DeepSegmentLib.hosts.mrml.geometry import check_same_transform, local_geome
 from DeepSegmentLib.hosts.mrml.scene_folders import place_beside
 
 from .label_images import labelmap_name, make_image, read_shapes
-from .segments import BACKUP_TAG, Origin, describe, segment_ids, tags_of_provenance, terminology_of
+from .segments import Origin, describe, segment_ids, tags_of_provenance, terminology_of
 from .shapes import stack
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from DeepSegmentLib.data import Geometry
 
 _ATTRIBUTE = "DeepSegment."
+_UNCERTAINTY = "DeepSegmentUncertainty"  # role of a node reference
 
 
 def label_map_from_node(node: Any, volume_node: Any, ids: Sequence[str] | None = None) -> LabelMap:
@@ -28,7 +29,7 @@ def label_map_from_node(node: Any, volume_node: Any, ids: Sequence[str] | None =
     Args:
         node: vtkMRMLSegmentationNode under the same transform as the volume.
         volume_node: Gives the grid.
-        ids: Which segments; None for all but backups.
+        ids: Which segments; None for all.
 
     Returns:
         Labels in the volume's own space (see `local_geometry`), as many layers as the overlaps need; the values
@@ -40,7 +41,7 @@ def label_map_from_node(node: Any, volume_node: Any, ids: Sequence[str] | None =
     check_same_transform(node, volume_node)
     segmentation, geometry = node.GetSegmentation(), local_geometry(volume_node)
     if ids is None:
-        ids = [name for name in segment_ids(node) if not segmentation.GetSegment(name).HasTag(BACKUP_TAG)]
+        ids = segment_ids(node)
     shapes = read_shapes(node, ids, geometry)
     on_grid = [shapes[segment_id].onto(geometry.affine) for segment_id in ids]
     layers, places = stack(on_grid, Box.of_shape(geometry.shape))
@@ -127,3 +128,13 @@ def provenance_of(node: Any) -> dict[str, str]:
 
 def _attributes(node: Any) -> list[str]:
     return [name for name in node.GetAttributeNames() if name.startswith(_ATTRIBUTE)]
+
+
+def keep_uncertainty(node: Any, map_node: Any) -> None:
+    """Let a segmentation know the map of its uncertainty."""
+    node.SetNodeReferenceID(_UNCERTAINTY, map_node.GetID())
+
+
+def uncertainty_of(node: Any) -> Any:
+    """The volume node with the uncertainty of a segmentation, or None."""
+    return node.GetNodeReference(_UNCERTAINTY)

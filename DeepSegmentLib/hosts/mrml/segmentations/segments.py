@@ -11,7 +11,7 @@ from DeepSegmentLib.files.segmentations.terminology import PROVENANCE_TAG, SEPAR
 from .label_images import read_shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -23,9 +23,6 @@ LOCKED_TAG = "DeepSegmentLocked"
 
 Not among the tags that begin with `PROVENANCE_TAG`: those are read as provenance.
 """
-
-BACKUP_TAG = "DeepSegmentBackupOf"
-"""Tag of a backup: the ID of the segment whose former shape it is."""
 
 PROVENANCE_WORDS = ("model", "model_version", "model_sha256", "parameters", "device", "library", "created")
 """What `service.segmenting.provenance` says of a result."""
@@ -53,23 +50,20 @@ def segment_ids(node: Any) -> tuple[str, ...]:
 
 
 def find_by_name(node: Any, name: str) -> str | None:
-    """ID of the first segment of this name that is no backup."""
-    for segment_id, segment in _segments(node):
-        if segment.GetName() == name and not segment.HasTag(BACKUP_TAG):
-            return segment_id
-    return None
+    """ID of the first segment of this name."""
+    return next((each for each in segment_ids(node) if name_of(node, each) == name), None)
 
 
-def _segments(node: Any) -> Iterator[tuple[str, Any]]:
-    segmentation = node.GetSegmentation()
-    return ((segment_id, segmentation.GetSegment(segment_id)) for segment_id in segment_ids(node))
+def name_of(node: Any, segment_id: str) -> str:
+    """The name of a segment."""
+    return str(node.GetSegmentation().GetSegment(segment_id).GetName())
 
 
 def is_protected(segment: Any) -> bool:
-    """Whether a segment is locked, or marked as completed or as a backup."""
+    """Whether a segment is locked, or marked as completed."""
     import slicer
 
-    if tag(segment, LOCKED_TAG) == "1" or segment.HasTag(BACKUP_TAG):
+    if tag(segment, LOCKED_TAG) == "1":
         return True
     completed = slicer.vtkSlicerSegmentationsModuleLogic.Completed
     return bool(slicer.vtkSlicerSegmentationsModuleLogic.GetSegmentStatus(segment) == completed)
@@ -114,17 +108,6 @@ def describe(segment: Any, noun: Segment, origin: Origin) -> None:
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     logic.SetSegmentStatus(segment, logic.InProgress)
     stamp(segment, origin)
-
-
-def back_up(segment: Any, segment_id: str) -> Any:
-    """A vtkSegment without voxels that says of itself what the segment said, and that it is its backup."""
-    import slicer
-
-    copy = slicer.vtkSegment()
-    copy.DeepCopyMetadata(segment)
-    copy.SetName(f"{segment.GetName()} (before DeepSegment)")
-    copy.SetTag(BACKUP_TAG, segment_id)
-    return copy
 
 
 def stamp(segment: Any, origin: Origin) -> None:

@@ -1,4 +1,4 @@
-"""Results into segmentation nodes, by an explicit merge policy; nothing that is there is lost without asking.
+"""Results into segmentation nodes, by an explicit merge policy; nothing that is there is lost.
 
 vtkSlicerSegmentEditorLogic saves the state of an existing node before it is changed: one Undo takes a whole result
 back, segments that it added included. The merged shapes are put into the node all at once, as Undo itself does; the
@@ -17,10 +17,13 @@ from DeepSegmentLib.hosts.mrml.geometry import check_same_transform, local_geome
 from DeepSegmentLib.hosts.mrml.scene_folders import check_present
 from DeepSegmentLib.segmentation.prepare import region_box
 
-from .label_images import check_source, clear_shapes, has_surfaces, put_shapes, read_shapes
+from .backups import back_up
+from .label_images import check_source, clear_shapes, put_shapes, read_shapes
+from .made_by_model import is_untouched, maker_of, sign
 from .merge_policies import Merge, MergePolicy
 from .nodes import add_segments, keep_provenance, new_segmentation, provenance_of
-from .segments import BACKUP_TAG, Origin, back_up, find_by_name, is_protected, segment_ids, stamp
+from .pairing import pair, volume_of
+from .segments import Origin, find_by_name, is_protected, name_of, segment_ids, stamp
 from .shapes import difference, same_voxels, shapes_of
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from DeepSegmentLib.data import Box, Geometry, LabelMap, Segment
+    from DeepSegmentLib.data import Geometry, LabelMap, Segment
 
     from .shapes import Shape
 
@@ -40,9 +43,9 @@ class Written:
     Attributes:
         node: The segmentation node.
         added: IDs of new segments.
-        changed: IDs of segments with a new shape.
-        skipped: Names of results that were not written because their segment is locked or completed.
-        backups: IDs of the hidden segments that hold the former shapes.
+        changed: IDs of segments that were brought up to date, also where their shape is the same.
+        skipped: Names of segments that were not written to because they are locked or completed.
+        backup: The segmentation node that keeps the former shapes; None where nothing was lost.
         provenance: What the node said of itself before.
     """
 
@@ -50,7 +53,7 @@ class Written:
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
-    backups: tuple[str, ...] = ()
+    backup: Any = None
     provenance: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -60,14 +63,16 @@ class _Plan:
 
     Attributes:
         layers: The allowed part of the result.
-        additions: Its segments that are new.
-        before: Shapes of the segments to change, by ID.
+        additions: Its segments that are new, with what the model calls them.
+        outputs: What the model calls the segments to change, by ID.
+        before: Their shapes.
         after: Their new shapes.
-        skipped: Names of results that must not be written.
+        skipped: Names of segments that must not be written to.
     """
 
     layers: NDArray[Any]
-    additions: list[Segment] = field(default_factory=list)
+    additions: list[tuple[Segment, str]] = field(default_factory=list)
+    outputs: dict[str, str] = field(default_factory=dict)
     before: dict[str, Shape] = field(default_factory=dict)
     after: dict[str, Shape] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
@@ -98,7 +103,6 @@ def write_label_map(
     *,
     policy: MergePolicy = MergePolicy.NEW,
     target: Any = None,
-    segments: Collection[str] = (),
     region_ras: NDArray[np.float64] | None = None,
     provenance: Mapping[str, str] | None = None,
     algorithm: str = "AUTOMATIC",
@@ -107,8 +111,9 @@ def write_label_map(
 ) -> Written:
     """Write a labelmap as segments.
 
-    Locked and completed segments never change; where the policy would change one, the result of that name is left out
-    and named in `skipped`. What is replaced is kept in a hidden backup segment.
+    Locked and completed segments never change; where the policy would change one, it is named in `skipped`. What is
+    lost is kept in a backup (`back_up`), except what the same model made of the same volume and nobody changed since,
+    where all of it is replaced.
 
     Args:
         scene: The scene of the nodes.
@@ -116,8 +121,7 @@ def write_label_map(
         volume_node: What was segmented; gives the grid, the transform and the place of a new node.
         policy: What happens to existing segments.
         target: vtkMRMLSegmentationNode; needed by every policy but NEW.
-        segments: REPLACE: names of the segments to replace.
-        region_ras: ROI: two opposite corners (2, 3), in the space of `volume_from_nodes`.
+        region_ras: What may change: two opposite corners (2, 3), in the space of `volume_from_nodes`; None for all.
         provenance: Goes with the node and with each written segment.
         algorithm: DICOM's type of algorithm: AUTOMATIC, SEMIAUTOMATIC or MANUAL.
         editor: From `make_editor`; the one to call Undo on. None: the write cannot be taken back.
@@ -134,8 +138,9 @@ def write_label_map(
     if policy is MergePolicy.NEW:
         return _write_new(scene, label_map, volume_node, origin)
     _check_target(scene, target, volume_node)
-    merge = Merge(policy, frozenset(segments), _region(policy, volume_node, region_ras))
-    plan = _plan(label_map, target, geometry, merge)
+    region = None if region_ras is None else region_box(world_geometry(volume_node), region_ras)
+    merge = Merge(policy, region)
+    plan = _plan(label_map, target, geometry, merge, origin)
     editor = editor or make_editor(scene)
     editor.SetSegmentationNode(target)
     if target.GetDisplayNode() is None:
@@ -143,18 +148,19 @@ def write_label_map(
     if before_change is not None:
         before_change(target)
     editor.SaveStateForUndo()
+    lost, signed = _lost(plan, target, volume_node, merge, origin), _to_sign(plan, target, merge)
+    former = provenance_of(target)
     try:
-        written = _carry_out(plan, target, geometry, origin)
+        written = _carry_out(plan, target, geometry, origin, signed)
     except BaseException:
         editor.Undo()
         raise
-    former = provenance_of(target)
     keep_provenance(target, origin.provenance)
-    return replace(written, provenance=former)
+    return replace(written, backup=back_up(scene, target, volume_node, lost), provenance=former)
 
 
 def take_back(scene: Any, written: Written, editor: Any = None) -> None:
-    """Undo a write: a node that it made goes, an older one gets its former segments.
+    """Undo a write: nodes that it made go, an older one gets its former segments.
 
     Slicer goes through a shared image once for each segment that leaves it, which takes many seconds for a large one;
     so the voxels of what the write added are dropped first. There is no way forward again.
@@ -166,7 +172,7 @@ def take_back(scene: Any, written: Written, editor: Any = None) -> None:
     """
     if editor is not None and not editor.CanUndo():
         return
-    for segment_id in (*written.added, *written.backups):
+    for segment_id in written.added:
         segment = written.node.GetSegmentation().GetSegment(segment_id)
         if segment is not None:
             segment.RemoveAllRepresentations()
@@ -175,22 +181,32 @@ def take_back(scene: Any, written: Written, editor: Any = None) -> None:
         keep_provenance(written.node, written.provenance)
     else:
         scene.RemoveNode(written.node)
+    if written.backup is not None:
+        scene.RemoveNode(written.backup)
 
 
 def _write_new(scene: Any, label_map: LabelMap, volume_node: Any, origin: Origin) -> Written:
     node = new_segmentation(scene, volume_node, f"{volume_node.GetName()} segmentation")
     keep_provenance(node, origin.provenance)
-    return Written(node, _add(node, local_geometry(volume_node), label_map.layers, label_map.segments, origin))
+    additions = [(noun, noun.name) for noun in label_map.segments]
+    return Written(node, _add(node, local_geometry(volume_node), label_map.layers, additions, origin))
 
 
 def _add(
-    node: Any, geometry: Geometry, layers: NDArray[Any], segments: Collection[Segment], origin: Origin
+    node: Any, geometry: Geometry, layers: NDArray[Any], additions: Sequence[tuple[Segment, str]], origin: Origin
 ) -> tuple[str, ...]:
     added: tuple[str, ...] = ()
+    shapes = _shapes(layers, geometry, [noun for noun, _output in additions])
     for n, labels in enumerate(layers):
-        nouns = [segment for segment in segments if segment.layer == n]
-        if nouns:
-            added += add_segments(node, _only(labels, nouns), geometry, nouns, origin)
+        here = [
+            (noun, output, shape) for (noun, output), shape in zip(additions, shapes, strict=True) if noun.layer == n
+        ]
+        if here:
+            nouns = [noun for noun, _output, _shape in here]
+            ids = add_segments(node, _only(labels, nouns), geometry, nouns, origin)
+            for segment_id, (_noun, output, shape) in zip(ids, here, strict=True):
+                sign(node.GetSegmentation().GetSegment(segment_id), output, shape)
+            added += ids
     return added
 
 
@@ -213,38 +229,48 @@ def _check_target(scene: Any, target: Any, volume_node: Any) -> None:
     check_source(target)
 
 
-def _region(policy: MergePolicy, volume_node: Any, region_ras: NDArray[np.float64] | None) -> Box | None:
-    if policy is not MergePolicy.ROI:
-        return None
-    if region_ras is None:
-        raise InvalidInputError("to write only inside a region, choose the region first")
-    return region_box(world_geometry(volume_node), region_ras)
-
-
-def _plan(label_map: LabelMap, node: Any, geometry: Geometry, merge: Merge) -> _Plan:
-    there = read_shapes(node, _ids_without_backups(node), geometry)
+def _plan(label_map: LabelMap, node: Any, geometry: Geometry, merge: Merge, origin: Origin) -> _Plan:
+    there = read_shapes(node, segment_ids(node), geometry)
     plan = _Plan(merge.allowed(label_map.layers, geometry, there.values()))
-    changes: dict[str, Segment] = {}
-    for noun in label_map.segments:
-        if merge.policy is MergePolicy.REPLACE and noun.name not in merge.chosen:
-            continue
-        segment_id = None if merge.policy is MergePolicy.ADD else find_by_name(node, noun.name)
-        if segment_id is None or segment_id in changes:
-            plan.additions.append(replace(noun, name=_free_name(node, noun.name)))
+    outputs = [noun.name for noun in label_map.segments]
+    partners: Sequence[str | None] = [None] * len(outputs)
+    if merge.policy is not MergePolicy.ADD:
+        partners = pair(node, origin.provenance.get("model", ""), outputs)
+    nouns = []
+    for noun, segment_id in zip(label_map.segments, partners, strict=True):
+        if segment_id is None:
+            plan.additions.append((replace(noun, name=_free_name(node, noun.name, plan.additions)), noun.name))
         elif is_protected(node.GetSegmentation().GetSegment(segment_id)):
-            plan.skipped.append(noun.name)
+            plan.skipped.append(name_of(node, segment_id))
         else:
-            changes[segment_id] = noun
-    for segment_id, new in zip(changes, _shapes(plan.layers, geometry, list(changes.values())), strict=True):
-        after = merge.merged(there[segment_id], new)
-        if not same_voxels(there[segment_id], after):
-            plan.before[segment_id], plan.after[segment_id] = there[segment_id], after
+            plan.outputs[segment_id], plan.before[segment_id] = noun.name, there[segment_id]
+            nouns.append(noun)
+    for segment_id, new in zip(plan.outputs, _shapes(plan.layers, geometry, nouns), strict=True):
+        plan.after[segment_id] = merge.merged(there[segment_id], new)
     return plan
 
 
-def _ids_without_backups(node: Any) -> list[str]:
+def _lost(plan: _Plan, node: Any, volume_node: Any, merge: Merge, origin: Origin) -> dict[str, Shape]:
+    """The former shapes to keep: those that lose voxels, but for what can be had again by the same click."""
+    same_volume = volume_of(node) in (None, volume_node)
+
+    def can_be_had_again(segment_id: str) -> bool:
+        segment = node.GetSegmentation().GetSegment(segment_id)
+        same_model = maker_of(segment) == origin.provenance.get("model", "") != ""
+        return merge.is_whole and same_volume and same_model and is_untouched(segment, plan.before[segment_id])
+
+    losing = [name for name, old in plan.before.items() if not difference(old, plan.after[name]).is_empty]
+    return {name: plan.before[name] for name in losing if not can_be_had_again(name)}
+
+
+def _to_sign(plan: _Plan, node: Any, merge: Merge) -> set[str]:
+    """IDs of the segments that will be nothing but a model's results: work by hand in them is not forgotten."""
     segmentation = node.GetSegmentation()
-    return [name for name in segment_ids(node) if not segmentation.GetSegment(name).HasTag(BACKUP_TAG)]
+    return {
+        name
+        for name, old in plan.before.items()
+        if merge.is_whole or old.is_empty or is_untouched(segmentation.GetSegment(name), old)
+    }
 
 
 def _shapes(layers: NDArray[Any], geometry: Geometry, nouns: Sequence[Segment]) -> list[Shape]:
@@ -257,41 +283,23 @@ def _shapes(layers: NDArray[Any], geometry: Geometry, nouns: Sequence[Segment]) 
     return [shapes[noun.layer, noun.value] for noun in nouns]
 
 
-def _free_name(node: Any, name: str) -> str:
-    """The name, with a number where a segment has it already."""
-    candidate, n = name, 2
-    while find_by_name(node, candidate) is not None:
+def _free_name(node: Any, name: str, others: Sequence[tuple[Segment, str]]) -> str:
+    """The name, with a number where a segment has it already or another addition will have."""
+    candidate, n, taken = name, 2, {noun.name for noun, _output in others}
+    while candidate in taken or find_by_name(node, candidate) is not None:
         candidate, n = f"{name} ({n})", n + 1
     return candidate
 
 
-def _carry_out(plan: _Plan, node: Any, geometry: Geometry, origin: Origin) -> Written:
-    segments = [node.GetSegmentation().GetSegment(segment_id) for segment_id in plan.after]
-    with_surfaces, display = has_surfaces(node), node.GetDisplayNode()  # now: an observer may remove the node
-    clear_shapes(node, plan.before)
-    put_shapes(segments, list(plan.after.values()))
-    backups = _back_up(node, {name: old for name, old in plan.before.items() if _loses(old, plan.after[name])})
-    for segment_id in backups:
-        display.SetSegmentVisibility(segment_id, False)
-    for segment in segments:
-        stamp(segment, origin)
-    added = _add(node, geometry, plan.layers, plan.additions, origin)
-    if with_surfaces:
-        node.CreateClosedSurfaceRepresentation()
-    return Written(node, added, tuple(plan.after), tuple(plan.skipped), backups)
-
-
-def _loses(old: Shape, new: Shape) -> bool:
-    return not difference(old, new).is_empty
-
-
-def _back_up(node: Any, shapes: Mapping[str, Shape]) -> tuple[str, ...]:
-    """Keep former shapes in segments of their own; their IDs."""
+def _carry_out(plan: _Plan, node: Any, geometry: Geometry, origin: Origin, signed: Collection[str]) -> Written:
     segmentation = node.GetSegmentation()
-    copies = [back_up(segmentation.GetSegment(segment_id), segment_id) for segment_id in shapes]
-    put_shapes(copies, list(shapes.values()))
-    ids = []
-    for segment_id, copy in zip(shapes, copies, strict=True):
-        ids.append(str(segmentation.GenerateUniqueSegmentID(f"{segment_id} backup")))
-        segmentation.AddSegment(copy, ids[-1])
-    return tuple(ids)
+    moving = [name for name, old in plan.before.items() if not same_voxels(old, plan.after[name])]
+    segments = {name: segmentation.GetSegment(name) for name in plan.outputs}  # now: an observer may remove the node
+    clear_shapes(node, {name: plan.before[name] for name in moving})
+    put_shapes([segments[name] for name in moving], [plan.after[name] for name in moving])
+    for name, segment in segments.items():
+        stamp(segment, origin)
+        if name in signed:
+            sign(segment, plan.outputs[name], plan.after[name])
+    added = _add(node, geometry, plan.layers, plan.additions, origin)
+    return Written(node, added, tuple(plan.outputs), tuple(plan.skipped))

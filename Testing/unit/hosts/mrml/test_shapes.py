@@ -143,9 +143,9 @@ def test_policies_keep_their_word_also_outside_the_volume(old, new, neighbor, la
     whole, region = Box.of_shape(volume.shape), Box((1, 0, 1), (3, 4, 4))
     new = new.cut(whole)
     there, result, inside = _voxels(old), _voxels(new), _voxels(Shape(LATTICE, region, np.ones(region.shape, bool)))
-    assert _voxels(Merge(MergePolicy.REPLACE).merged(old, new)) == result
+    assert _voxels(Merge(MergePolicy.UPDATE).merged(old, new)) == result
     assert _voxels(Merge(MergePolicy.EMPTY).merged(old, new)) == there | result
-    roi = Merge(MergePolicy.ROI, region=region)
+    roi = Merge(MergePolicy.UPDATE, region)
     assert _voxels(roi.merged(old, new.cut(region))) == (there - inside) | (result & inside)
     layers = labels[None].astype(np.uint8)
     free = Merge(MergePolicy.EMPTY).allowed(layers, volume, [old, neighbor])[0]
@@ -169,6 +169,6 @@ def test_a_finer_or_turned_segment_keeps_its_own_voxels(old, labels, other):
     assert np.array_equal(grown.affine, old.affine)
     assert _voxels(old) <= _voxels(grown)
     region = Box((0, 0, 0), (2, 6, 7))
-    merged = Merge(MergePolicy.ROI, region=region).merged(old, nothing(volume.affine))
+    merged = Merge(MergePolicy.UPDATE, region).merged(old, nothing(volume.affine))
     inside = Shape(volume.affine, region, np.ones(region.shape, bool)).onto(old.affine)
     assert _voxels(merged) == _voxels(old) - _voxels(inside)

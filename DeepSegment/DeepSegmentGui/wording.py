@@ -41,3 +41,10 @@ def panelWords(text):
 def _pip(found):
     packages = _OURS.sub("highdicom", found[1])
     return _('type slicer.util.pip_install("{packages}") into the Python console').format(packages=packages)
+
+
+def countedSegments(count):
+    """How many segments, such as "1 segment"."""
+    from DeepSegmentLib.hosts.counted import counted
+
+    return counted(count, _("segment"), _("segments"))
