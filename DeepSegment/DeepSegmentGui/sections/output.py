@@ -1,4 +1,4 @@
-"""The section Output: where results go, what may happen to the segments that are there, what the user is asked before."""
+"""The section Output: where results go, what may happen to what is there, what the user is asked before."""
 
 import qt
 from slicer.i18n import tr as _
