@@ -195,7 +195,7 @@ def test_the_preview_is_near_what_a_click_does(hand, editor, segmentation):
     right = hand("Red")
     right.rest(BITE)
     correction, _canvas = effect.pointer._corrector().preview(
-        effect.pointer._target(), effect.pointer._prompt(), effect.options.settings
+        effect.pointer.target(), effect.pointer._prompt(), effect.options.settings
     )
     before = masks(segmentation)["organ"]
     right.click(BITE)
@@ -347,4 +347,4 @@ def test_a_prompt_that_the_editor_s_undo_made_untrue_no_longer_binds(host, hand,
     after = masks(segmentation)
     assert after["organ"].sum() > before["organ"].sum()
     corrector = editor.activeEffect().self().pointer._corrector()
-    assert [step.prompt is None for step in corrector._done] == [True, True, False]
+    assert [step.prompt is None for step in corrector.steps(segmentation)] == [True, True, False]

@@ -4,6 +4,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from DeepSegmentGui.correction.place_marker import hidePlace, showPlace, structuresText
+
 _SEGMENT_ID = qt.Qt.UserRole
 _OVERLAY_OPACITY = 0.45
 _LOCKED = 2
@@ -36,6 +38,7 @@ class ResultsSection:
 
     def clear(self):
         """Show nothing, as in a new scene."""
+        hidePlace(self._scene)
         self.segmentation = self.uncertainty = None
         self._places, self._next = [], 0
         self._ui.segmentsTable.setRowCount(0)
@@ -73,7 +76,10 @@ class ResultsSection:
             return
         place = self._places[self._next % len(self._places)]
         self._next += 1
-        jumpTo(self._scene, place)
+        names = structuresText(self.segmentation, place)
+        showPlace(self._scene, place, f"{names}?")
+        self._ui.resultsMessageLabel.text = _("{names}: the network is not sure here.").format(names=names)
+        self._ui.resultsMessageLabel.visible = True
         self._ui.reviewButton.text = _("Review next ({n} of {total})").format(
             n=(self._next - 1) % len(self._places) + 1, total=len(self._places)
         )
