@@ -6,6 +6,7 @@ in it. Slicer keeps this class when the module DeepSegment is reloaded; its part
 
 import weakref
 from pathlib import Path
+from typing import ClassVar
 
 import qt
 import slicer
@@ -23,7 +24,7 @@ class DeepSegmentFixEffect(AbstractScriptedSegmentEditorEffect):
         pointer: Its `EffectPointer`.
     """
 
-    living = weakref.WeakSet()
+    living: ClassVar = weakref.WeakSet()
     """All effects there are, one for each editor."""
 
     def __init__(self, scriptedEffect):

@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def promptOf(tool, places, view, radiusMm, name, positive):
+def promptOf(tool, places, view, radiusMm, meant):
     """The prompt of a gesture.
 
     Args:
@@ -11,8 +11,7 @@ def promptOf(tool, places, view, radiusMm, name, positive):
         places: Where the pointer was, (x, y) in pixels.
         view: The qMRMLSliceWidget.
         radiusMm: How deep boxes and lassos reach to both sides of the slice.
-        name: Of the segment.
-        positive: Whether it belongs to it.
+        meant: Name of the segment, and whether what is drawn belongs to it.
 
     Returns:
         The prompt, in the scene's RAS; None where the gesture is not one yet.
@@ -22,13 +21,13 @@ def promptOf(tool, places, view, radiusMm, name, positive):
     places = list(dict.fromkeys(places))
     points = np.array([placesOf(view)(np.array(place, dtype=float)) for place in places])
     if tool == "box":
-        return _box(places, view, radiusMm, name, positive)
+        return _box(places, view, radiusMm, meant)
     if tool == "lasso":
-        return Lasso(name, positive, points, radiusMm) if _isFlat(places) else None
-    return Point(name, positive, points[0]) if len(places) == 1 else Scribble(name, positive, points)
+        return Lasso(*meant, points, radiusMm) if _isFlat(places) else None
+    return Point(*meant, points[0]) if len(places) == 1 else Scribble(*meant, points)
 
 
-def _box(places, view, radiusMm, name, positive):
+def _box(places, view, radiusMm, meant):
     """The smallest box along the patient's axes around the rectangle, to both sides of the slice."""
     from DeepSegmentLib.data import BoxPrompt
 
@@ -38,7 +37,7 @@ def _box(places, view, radiusMm, name, positive):
     points = np.array([placesOf(view)(corner) for corner in corners])
     depth = radiusMm * normalOf(view)
     ends = np.concatenate([points - depth, points + depth])
-    return BoxPrompt(name, positive, np.stack([ends.min(axis=0), ends.max(axis=0)]))
+    return BoxPrompt(*meant, np.stack([ends.min(axis=0), ends.max(axis=0)]))
 
 
 def rectangle(places):

@@ -216,7 +216,7 @@ class EffectPointer:
         if tool != "point" and not self._stroke:
             return None
         places = self._stroke or [self._place]
-        return promptOf(tool, places, self._view, radiusMm, self.target().name, not self._isNegative)
+        return promptOf(tool, places, self._view, radiusMm, (self.target().name, not self._isNegative))
 
     # What is shown
 

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 

@@ -172,13 +172,13 @@ def _again(
     for old in later:
         canvas = canvas_of(old)
         seen = _looked_at(old, canvas)
+        trace: Trace | None
         if seen is not None and not any(seen.intersect(box).size for box in changed):
             trace = _repeated(old, canvas)
         else:
             trace = _answered(old, [*before, *come], canvas)
-            changed += _affected(old, canvas)
-            changed += _affected(trace.step, canvas) if trace else []
-        if trace:
+            changed += [*_affected(old, canvas), *(() if trace is None else _affected(trace.step, canvas))]
+        if trace is not None:
             done.append(trace)
             come.append(trace.step)
     return come
