@@ -71,9 +71,9 @@ class EffectPointer:
         self._timer.stop()
         self._dimming.restore()
         self._options.leave()
+        hidePlace(slicer.mrmlScene)
         if self._overlays:
             self._corrector().settle()
-            hidePlace(slicer.mrmlScene)
         for view, overlay in self._overlays.items():
             for actor in overlay.actors:
                 self._effect.removeActor2D(view, actor)

@@ -1,10 +1,16 @@
 """Prompts by markups: the user clicks points, corners of boxes or an outline in the views; what is whole vanishes."""
 
+import time
+
 import numpy as np
 import qt
 import slicer
 
 _COLORS = {True: (0.2, 0.9, 0.3), False: (1.0, 0.35, 0.25)}
+
+
+_DOUBLE_CLICK_S = 0.6
+"""From the first click of a double click to its second, at most."""
 
 
 class MarkupPlacer:
@@ -25,7 +31,7 @@ class MarkupPlacer:
 
     def __init__(self, scene, taken, ended):
         self._scene, self._taken, self._ended = scene, taken, ended
-        self._node, self._observations, self._justPlaced = None, [], False
+        self._node, self._observations, self._placedAt = None, [], 0.0
         self.tool, self.positive, self._name = "point", True, ""
 
     @property
@@ -79,12 +85,11 @@ class MarkupPlacer:
         self._observations.append((node, node.AddObserver(event, function)))
 
     def _placed(self, *_event):
-        self._justPlaced = True
+        self._placedAt = time.monotonic()
         # The view still works with the point; it is taken in a turn of its own.
         qt.QTimer.singleShot(0, self._take)
 
     def _take(self):
-        self._justPlaced = False
         if self._node is None or self.tool == "lasso":
             return
         points = self._points()
@@ -113,8 +118,8 @@ class MarkupPlacer:
     def _modeChanged(self, *_event):
         _selection, interaction = self._modes()
         if self._node is not None and interaction.GetCurrentInteractionMode() != interaction.Place:
-            # A double click places the last corner and ends the mode at once; who ends it otherwise gives up.
-            whole = self.tool == "lasso" and self._justPlaced
+            # A double click places the last corner and then ends the mode; who ends it otherwise gives up.
+            whole = self.tool == "lasso" and time.monotonic() - self._placedAt < _DOUBLE_CLICK_S
             qt.QTimer.singleShot(0, self._lassoDrawn if whole else self._left)
 
     def _lassoDrawn(self):
