@@ -282,7 +282,6 @@ class Host:
         end = time.monotonic() + seconds
         while True:
             self.qt.processEvents()
-            self.qt.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete.value)  # as Slicer's own loop does
             self.raise_errors()
             if time.monotonic() >= end:
                 return

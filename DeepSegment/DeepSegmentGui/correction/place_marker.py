@@ -30,6 +30,7 @@ def hidePlace(scene):
     nodes = scene.GetNodesByClass("vtkMRMLMarkupsFiducialNode")
     for node in [nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems())]:
         if node.GetAttribute(_ATTRIBUTE):
+            node.SetDisplayVisibility(False)  # views that are not told of the removal draw it no more either
             scene.RemoveNode(node)
 
 
