@@ -63,10 +63,9 @@ def registerSampleData():
 
 def registerSubjectHierarchyPlugin():
     """Add "Segment with DeepSegment" to the menu of volumes."""
-    from DeepSegmentGui.DeepSegmentSubjectHierarchyPlugin import DeepSegmentSubjectHierarchyPlugin
-
+    path = Path(__file__).resolve().parent / "DeepSegmentGui" / "DeepSegmentSubjectHierarchyPlugin.py"
     plugin = slicer.qSlicerSubjectHierarchyScriptedPlugin(None)
-    plugin.setPythonSource(DeepSegmentSubjectHierarchyPlugin.filePath)
+    plugin.setPythonSource(path.as_posix())
 
 
 def registerEffect():
@@ -85,6 +84,7 @@ class DeepSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.logic = None
         self.panel = None
+        self._uiWidget = None
 
     def setup(self):
         """Make the panel."""
@@ -94,6 +94,7 @@ class DeepSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/DeepSegment.ui"))
         self.layout.addWidget(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
+        self._uiWidget = uiWidget
         self.logic = DeepSegmentLogic()
         self.panel = Panel(
             slicer.util.childWidgetVariables(uiWidget),
@@ -127,10 +128,35 @@ class DeepSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.exit()
 
     def onReload(self):
-        """Reload everything: the panel and the library, too."""
+        """Reload everything, the library and the parts of the effect too; corrections go on from their journals."""
+        journaled = self._release()
         for name in [name for name in sys.modules if name.split(".")[0] in ("DeepSegmentGui", "DeepSegmentLib")]:
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
+        self._takeUp(journaled)
+
+    def _release(self):
+        """Let nothing that was made of the old classes stay in use; what is being corrected, as pairs of nodes."""
+        from DeepSegmentGui.correction.corrector import closeCorrector
+
+        if "DeepSegmentEffects" in sys.modules:
+            sys.modules["DeepSegmentEffects"].DeepSegmentFixEffect.dropAllParts()
+        journaled = closeCorrector(slicer.mrmlScene)
+        self.cleanup()
+        self._uiWidget.setMRMLScene(None)  # Slicer only hides the widgets: they would go on answering
+        self._uiWidget.deleteLater()
+        return journaled
+
+    def _takeUp(self, journaled):
+        """Go on with the classes that are loaded now."""
+        from DeepSegmentGui.correction.corrector import correctorOf
+        from DeepSegmentGui.correction.target import Target
+
+        for segmentation, volume in journaled:
+            segmentID = segmentation.GetSegmentation().GetNthSegmentID(0)
+            correctorOf(slicer.mrmlScene).prepare(Target(volume, segmentation, segmentID))
+        if "DeepSegmentEffects" in sys.modules:
+            sys.modules["DeepSegmentEffects"].DeepSegmentFixEffect.makeAllParts()
 
     def onSceneStartClose(self, _caller, _event):
         """The scene goes: so do the run and the settings."""

@@ -12,8 +12,6 @@ from SubjectHierarchyPlugins import AbstractScriptedSubjectHierarchyPlugin
 class DeepSegmentSubjectHierarchyPlugin(AbstractScriptedSubjectHierarchyPlugin):
     """Adds one action to the menu of scalar volumes."""
 
-    filePath = __file__
-
     def __init__(self, scriptedPlugin):
         scriptedPlugin.name = "DeepSegment"
         AbstractScriptedSubjectHierarchyPlugin.__init__(self, scriptedPlugin)

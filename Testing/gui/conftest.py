@@ -48,7 +48,7 @@ def module(host):
     """The loaded module: its widget and panel."""
     widget, panel = host.load_module(REPOSITORY / "DeepSegment" / "DeepSegment.py")
     yield widget, panel
-    widget.cleanup()
+    sys.modules["slicer"].modules.DeepSegmentWidget.cleanup()  # after a reload another one
     panel.setMRMLScene(None)  # selectors would go on following the scene
     panel.delete()
     host.process_events()

@@ -7,6 +7,7 @@ pytest.importorskip("slicer", reason="needs slicer-core")
 pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=ImportError)
 
 import slicer
+import vtk
 from host.case import BITE, GRID, LEAK, add_case, masks, same
 from host.widgets.mouse import Mouse, place_of
 
@@ -224,7 +225,7 @@ def test_suspicious_places_are_shown_until_there_is_none(host, ui, module, segme
             break
         to_ras = view.node.GetSliceToRAS()
         shown.append(tuple(round(to_ras.GetElement(row, 3), 1) for row in range(3)))
-        assert "more places" in ui.correctStatusLabel.text
+        assert "more place" in ui.correctStatusLabel.text
     assert 1 <= len(shown) == len(set(shown)) < 20
     errors = GRID.index_to_ras([BITE, LEAK])
     assert np.linalg.norm(np.array(shown[0]) - errors, axis=1).min() < 12
@@ -238,3 +239,192 @@ def test_an_export_says_that_masks_were_corrected(host, ui, nodes):
         host.click(button)
         click(host, index)
     assert caseOf(nodes, "a", "nifti").provenance["corrections"] == "2"
+
+
+# Boxes, lassos, prompts
+
+
+def choose(ui, tool):
+    ui.correctToolComboBox.setCurrentIndex(ui.correctToolComboBox.findData(tool))
+
+
+def place(host, index, name="Red"):
+    """Where a voxel is in a view that shows its slice."""
+    view = host.open_views()[name]
+    view.node.JumpSliceByCentering(*GRID.index_to_ras(index))
+    return view, place_of(view.node, GRID.index_to_ras(index))
+
+
+def test_a_box_is_placed_by_two_corners(host, ui, segmentation):
+    before = masks(segmentation)
+    choose(ui, "box")
+    host.click(ui.correctAddButton)
+    assert "opposite corners" in ui.correctStatusLabel.text
+    view, (x, y) = place(host, BITE)
+    mouse = Mouse(host, view)
+    mouse.click(x - 30, y - 30)
+    host.process_events(0.1)
+    assert same(before, masks(segmentation))
+    mouse.click(x + 30, y + 30)
+    host.process_events(0.1)
+    assert masks(segmentation)["organ"][BITE]
+    assert "box" in ui.correctPromptList.item(0).text()
+    (node,) = slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")
+    assert node.GetNumberOfDefinedControlPoints() == 0
+
+
+def test_corners_on_two_slices_give_the_box_its_depth():
+    from DeepSegmentGui.sections.correct import _promptOf
+
+    from DeepSegmentLib.correction.settings import CorrectionSettings
+
+    settings = CorrectionSettings(radius_mm=7)
+    flat = _promptOf("box", np.array([(0.0, 10, 5), (20, -4, 5)]), "organ", True, settings)
+    assert flat.corners_ras.tolist() == [[0, -4, -2], [20, 10, 12]]
+    deep = _promptOf("box", np.array([(0.0, 10, 5), (20, -4, 9)]), "organ", True, settings)
+    assert deep.corners_ras.tolist() == [[0, -4, 5], [20, 10, 9]]
+
+
+def test_a_lasso_ends_with_a_double_click_and_the_next_can_be_drawn(host, ui, segmentation):
+    choose(ui, "lasso")
+    for count, (button, index, inside) in enumerate(
+        ((ui.correctAddButton, BITE, True), (ui.correctRemoveButton, LEAK, False)), start=1
+    ):
+        host.click(button)
+        view, (x, y) = place(host, index)
+        mouse = Mouse(host, view)
+        for dx, dy in ((-20, -20), (20, -20), (20, 20)):
+            mouse.click(x + dx, y + dy)
+        mouse.double_click(x - 20, y + 20)
+        host.process_events(0.1)
+        assert masks(segmentation)["organ"][index] is np.bool_(inside)
+        assert ui.correctPromptList.count == count
+        assert button.checked
+    assert len(slicer.util.getNodesByClass("vtkMRMLMarkupsClosedCurveNode")) == 1
+
+
+def test_a_lasso_that_is_given_up_changes_nothing(host, ui, segmentation):
+    before = masks(segmentation)
+    choose(ui, "lasso")
+    host.click(ui.correctAddButton)
+    view, (x, y) = place(host, BITE)
+    for dx, dy in ((-20, -20), (20, -20), (20, 20)):
+        Mouse(host, view).click(x + dx, y + dy)
+    host.process_events(0.7)  # longer than a double click takes
+    interaction = slicer.app.applicationLogic().GetInteractionNode()
+    interaction.SetCurrentInteractionMode(interaction.ViewTransform)
+    host.process_events(0.05)
+    assert same(before, masks(segmentation))
+    assert not ui.correctAddButton.checked
+
+
+def test_a_prompt_in_the_middle_is_taken_back_and_comes_back(host, ui, segmentation):
+    host.click(ui.correctAddButton)
+    click(host, BITE)
+    host.click(ui.correctRemoveButton)
+    click(host, LEAK)
+    both = masks(segmentation)
+    ui.correctPromptList.setCurrentRow(0)
+    host.click(ui.correctTakeBackButton)
+    without = masks(segmentation)
+    assert not without["organ"][BITE]
+    assert not without["organ"][LEAK]
+    assert ui.correctPromptList.count == 1
+    host.click(ui.correctUndoButton)
+    assert same(both, masks(segmentation))
+    assert ui.correctPromptList.count == 2
+    host.click(ui.correctRedoButton)
+    assert same(without, masks(segmentation))
+
+
+def test_a_locked_segment_keeps_its_prompts(host, ui, segmentation):
+    host.click(ui.correctAddButton)
+    click(host, BITE)
+    before = masks(segmentation)
+    set_locked(segmentation.GetSegmentation().GetSegment("organ"), locked=True)
+    ui.correctPromptList.setCurrentRow(0)
+    host.click(ui.correctTakeBackButton)
+    assert same(before, masks(segmentation))
+    assert "unlock" in ui.correctStatusLabel.text
+
+
+# Places to look at
+
+
+def markers():
+    return [
+        node
+        for node in slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")
+        if node.GetAttribute("DeepSegmentPlaceMarker")
+    ]
+
+
+def test_a_suspicious_place_is_marked_until_the_user_acts(host, module, ui, segmentation):
+    view = host.open_views()["Green"]
+    before = view.pixels()
+    host.click(ui.correctNextButton)
+    (marker,) = markers()
+    assert not marker.GetSaveWithScene()
+    assert marker.GetNthControlPointLabel(0).startswith("organ: ")
+    assert ui.correctStatusLabel.text.startswith("organ: something may be ")
+    assert (view.pixels() != before).any()
+    host.click(ui.correctNextButton)
+    assert len(markers()) <= 1  # that of the first place is gone
+    host.click(ui.correctAddButton)
+    click(host, BITE)
+    assert markers() == []
+    host.click(ui.correctNextButton)
+    module[0].exit()
+    assert markers() == []
+
+
+def test_marker_and_radius_go_along_to_the_effect_and_back(host, module, ui, nodes):
+    volume, segmentation = nodes
+    host.complete_startup()
+    editor = host.open_segment_editor(segmentation, volume)
+    host.click(ui.correctNextButton)
+    radius = module[0].panel.parameters.correctRadius
+    assert radius != 10
+    host.click(ui.correctEditorButton)
+    assert len(markers()) == 1
+    options = editor.activeEffect().self().options
+    assert options.settings.radius_mm == radius
+    assert options.radius.value == pytest.approx(radius, abs=0.05)
+    options.radius.value = 7.5
+    assert ui.correctRadiusSlider.value == 7.5
+    ui.correctRadiusSlider.value = 22
+    assert options.radius.value == 22
+    editor.setActiveEffectByName("")
+    assert markers() == []
+
+
+def test_a_marker_is_seen_in_a_turned_view(host, ui):
+    from DeepSegmentGui.correction.place_marker import hidePlace, showPlace
+
+    view = host.open_views()["Yellow"]
+    turn, matrix = vtk.vtkTransform(), view.node.GetSliceToRAS()
+    turn.RotateX(25)
+    turn.RotateZ(35)
+    matrix.Multiply4x4(matrix, turn.GetMatrix(), matrix)
+    view.node.UpdateMatrices()
+    ras = GRID.index_to_ras(BITE)
+    showPlace(slicer.mrmlScene, ras, "organ?")
+    shown = view.pixels().astype(int)
+    hidePlace(slicer.mrmlScene)
+    changed = np.argwhere(np.abs(shown - view.pixels()).max(axis=2) > 50)
+    middle = np.array([shown.shape[0], shown.shape[1]]) / 2
+    assert len(changed) > 30
+    assert np.abs(changed - middle).max(axis=1).min() < 10
+
+
+def test_each_word_stands_once_in_the_section(ui):
+    """The selector of Slicer has a label "Segment:" of its own; Undo says of what."""
+    import xml.etree.ElementTree as ET
+
+    from conftest import REPOSITORY
+
+    root = ET.parse(REPOSITORY / "DeepSegment" / "Resources" / "UI" / "DeepSegment.ui").getroot()
+    texts = [text.text for text in root.iter("string")]
+    assert "Segment:" not in texts
+    assert "Undo" not in texts
+    assert ui.correctUndoButton.text != ui.undoButton.text

@@ -195,7 +195,7 @@ def test_the_preview_is_near_what_a_click_does(hand, editor, segmentation):
     right = hand("Red")
     right.rest(BITE)
     correction, _canvas = effect.pointer._corrector().preview(
-        effect.pointer._target(), effect.pointer._prompt(), effect.options.settings
+        effect.pointer.target(), effect.pointer._prompt(), effect.options.settings
     )
     before = masks(segmentation)["organ"]
     right.click(BITE)
@@ -347,4 +347,211 @@ def test_a_prompt_that_the_editor_s_undo_made_untrue_no_longer_binds(host, hand,
     after = masks(segmentation)
     assert after["organ"].sum() > before["organ"].sum()
     corrector = editor.activeEffect().self().pointer._corrector()
-    assert [step.prompt is None for step in corrector._done] == [True, True, False]
+    assert [step.prompt is None for step in corrector.steps(segmentation)] == [True, True, False]
+
+
+# Tools, keys, prompts
+
+
+def lasso(hand, index, radius=28):
+    """Draw around a voxel; the mouse is still pressed."""
+    x, y = hand.place(index)
+    turns = np.linspace(0, 2 * np.pi, 20, endpoint=False)
+    places = [(x + radius * np.cos(turn), y + radius * np.sin(turn)) for turn in turns]
+    hand.mouse.move(*places[0])
+    hand.mouse.press()
+    for place in places[1:]:
+        hand.mouse.move(*place)
+
+
+def drag_box(hand, index, reach=30):
+    """Drag a rectangle around a voxel; the mouse is still pressed."""
+    x, y = hand.place(index)
+    hand.mouse.move(x - reach, y - reach)
+    hand.mouse.press()
+    hand.mouse.move(x + reach, y + reach)
+
+
+def prompts_of(editor, segmentation):
+    return [step.prompt for step in editor.activeEffect().self().pointer._corrector().steps(segmentation)]
+
+
+@pytest.mark.parametrize("name", ["Red", "Green", "Yellow"])
+def test_a_box_is_as_deep_as_the_radius_and_changes_nothing_outside(host, hand, editor, options, segmentation, name):
+    right, before = hand(name), masks(segmentation)
+    editor.activeEffect().setParameter("Tool", "box")
+    drag_box(right, BITE)
+    assert same(before, masks(segmentation))
+    right.mouse.release()
+    host.process_events(0.1)
+    gained = masks(segmentation)["organ"] & ~before["organ"]
+    assert gained[BITE]
+    (prompt,) = prompts_of(editor, segmentation)
+    low, high = prompt.corners_ras.min(axis=0), prompt.corners_ras.max(axis=0)
+    places = GRID.index_to_ras(np.argwhere(gained))
+    assert (places >= low - GRID.spacing_mm).all()
+    assert (places <= high + GRID.spacing_mm).all()
+    across = {"Red": 2, "Green": 1, "Yellow": 0}[name]
+    assert (high - low)[across] == pytest.approx(2 * options.settings.radius_mm)
+
+
+def test_control_makes_a_box_take_away(host, hand, editor, segmentation):
+    right = hand("Red")
+    editor.activeEffect().setParameter("Tool", "box")
+    right.mouse.hold(control=True)
+    drag_box(right, LEAK, reach=12)
+    right.mouse.release()
+    host.process_events(0.1)
+    assert not masks(segmentation)["organ"][LEAK]
+
+
+def test_what_is_inside_a_lasso_belongs(host, hand, editor, segmentation):
+    right = hand("Red")
+    editor.activeEffect().setParameter("Tool", "lasso")
+    lasso(right, BITE)
+    host.process_events(0.15)
+    (overlay,) = editor.activeEffect().self().pointer._overlays.values()
+    assert overlay.showsChange
+    right.mouse.release()
+    host.process_events(0.1)
+    k, j, i = BITE
+    assert masks(segmentation)["organ"][k, j - 1 : j + 2, i - 1 : i + 2].all()
+
+
+def test_a_box_or_lasso_that_encloses_nothing_changes_nothing(host, hand, editor, segmentation):
+    right, before = hand("Red"), masks(segmentation)
+    for tool in ("box", "lasso"):
+        editor.activeEffect().setParameter("Tool", tool)
+        right.mouse.click(*right.place(BITE))
+        host.process_events(0.15)
+    assert same(before, masks(segmentation))
+
+
+def test_keys_choose_sign_tool_and_radius_and_leave_the_others_alone(hand, editor, options):
+    right = hand("Red")
+    offset = right.view.node.GetSliceOffset()
+    right.mouse.move(*right.place(BITE))
+    right.mouse.key("s")
+    assert options.isNegative
+    assert options.negative.checked
+    right.mouse.key("a")
+    assert not options.isNegative
+    for tool in ("box", "lasso", "point"):
+        right.mouse.key("d")
+        assert options.currentTool == tool
+    offset, radius = right.view.node.GetSliceOffset(), options.settings.radius_mm
+    right.mouse.hold(shift=True)
+    right.mouse.key("Up")
+    assert options.settings.radius_mm == pytest.approx(1.1 * radius)
+    right.mouse.key("Down")
+    right.mouse.hold()
+    assert options.settings.radius_mm == pytest.approx(radius)
+    assert right.view.node.GetSliceOffset() == offset
+    right.mouse.key("Up")  # the slice view's own
+    assert right.view.node.GetSliceOffset() != offset
+    editor.setActiveEffectByName("")
+    right.mouse.key("s")
+    assert not options.isNegative
+
+
+def test_help_tells_the_keys(editor):
+    text = editor.activeEffect().helpText()
+    assert all(f"<b>{key}</b>" in text for key in ("A", "S", "D", "Shift + up/down"))
+
+
+def test_prompts_are_listed_and_any_can_be_taken_back(host, hand, editor, options, segmentation):
+    start = masks(segmentation)
+    for index, control in ((BITE, False), (LEAK, True), (OUTSIDE, False)):
+        hand("Red").click(index, control=control)
+    everything = masks(segmentation)
+    texts = [options.prompts.list.item(n).text() for n in range(3)]
+    assert [text.split()[1] for text in texts] == ["+", "\N{MINUS SIGN}", "+"]
+    assert not options.prompts.button.enabled
+    options.prompts.list.setCurrentRow(0)
+    options.prompts.button.click()
+    host.process_events(0.1)
+    assert options.prompts.list.count == 2
+    now = masks(segmentation)
+    assert np.array_equal(now["organ"][BITE], start["organ"][BITE])
+    assert not now["organ"][LEAK]
+    editor.undo()
+    assert same(everything, masks(segmentation))
+
+
+# What is shown
+
+
+def test_the_fill_is_dimmed_while_a_preview_shows_and_comes_back(host, hand, editor, segmentation):
+    display, right = segmentation.GetDisplayNode(), hand("Red")
+    fill = display.GetOpacity2DFill()
+
+    def preview():
+        right.rest(BITE)
+        assert display.GetOpacity2DFill() == pytest.approx(0.25 * fill)
+
+    for end in (
+        right.mouse.leave,
+        lambda: right.click(BITE),
+        lambda: editor.setActiveEffectByName(""),
+    ):
+        preview()
+        end()
+        assert display.GetOpacity2DFill() == fill
+        if end is not right.mouse.leave:
+            editor.undo()
+    editor.setActiveEffectByName("DeepSegment Fix")
+
+
+def test_the_fill_comes_back_when_a_handler_fails_or_the_scene_is_saved(host, hand, editor, segmentation, monkeypatch):
+    display, right = segmentation.GetDisplayNode(), hand("Red")
+    fill, pointer = display.GetOpacity2DFill(), editor.activeEffect().self().pointer
+    right.rest(BITE)
+    slicer.mrmlScene.InvokeEvent(slicer.mrmlScene.StartSaveEvent)
+    assert display.GetOpacity2DFill() == fill
+    right.rest((20, 15, 16))
+    assert display.GetOpacity2DFill() < fill
+    monkeypatch.setattr(pointer, "_draw", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        right.mouse.move(*right.place(BITE))
+    assert display.GetOpacity2DFill() == fill
+    monkeypatch.undo()
+
+
+def test_a_fill_that_the_user_changed_meanwhile_stays(host, hand, segmentation):
+    display, right = segmentation.GetDisplayNode(), hand("Red")
+    right.rest(BITE)
+    display.SetOpacity2DFill(0.9)
+    right.mouse.leave()
+    assert display.GetOpacity2DFill() == 0.9
+
+
+@pytest.mark.parametrize(("control", "index"), [(False, BITE), (True, LEAK)])
+@pytest.mark.parametrize("levels", [(-5000, -4000), (0, 200), (5000, 6000)], ids=["white", "gray", "black"])
+def test_a_preview_has_a_dark_and_a_light_edge_on_any_color(host, hand, nodes, segmentation, levels, control, index):
+    """Beside each light pixel of the lines there are dark ones, whatever is below."""
+    display = nodes[0].GetDisplayNode()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(*levels)
+    segmentation.GetDisplayNode().SetVisibility(False)
+    right = hand("Red")
+    right.rest(index, control=control)
+    pixels = right.view.pixels().astype(int).sum(axis=2)
+    x, y = (round(n) for n in right.place(index))
+    window = pixels[::-1][y - 60 : y + 60, x - 60 : x + 60]
+    assert (window > 500).any()
+    assert (window < 60).any()
+    assert window.max() - window.min() > 450
+    right.mouse.hold()
+
+
+def test_additions_and_removals_differ_without_color(host, hand, editor):
+    right = hand("Red")
+    lines = []
+    for index, control in ((BITE, False), (LEAK, True)):
+        right.rest(index, control=control)
+        (overlay,) = editor.activeEffect().self().pointer._overlays.values()
+        dark, light = (actor.GetMapper().GetInput().GetNumberOfLines() for actor in overlay._border.actors)
+        signs = overlay._sign.actors[0].GetMapper().GetInput().GetNumberOfLines()
+        lines.append((light < dark, signs))
+    right.mouse.hold()
+    assert lines == [(False, 2), (True, 1)]

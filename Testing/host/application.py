@@ -90,6 +90,10 @@ class _App:
         self._host.startup.append((signal, function))
         return True
 
+    def disconnect(self, signal, function):
+        self._host.startup.remove((signal, function))
+        return True
+
     def setOverrideCursor(self, _cursor):
         pass
 
@@ -189,13 +193,13 @@ class Host:
         module = scripted.import_module(path)
         parent = types.SimpleNamespace(path=str(path), icon=None)
         getattr(module, path.stem)(parent)
-        panel = mrml_widgets.qMRMLWidget()
-        QtWidgets.QVBoxLayout(panel)
+        panel = scripted.qSlicerScriptedLoadableModuleWidget()
         panel.setMRMLScene(slicer.mrmlScene)
-        setattr(slicer.modules, path.stem.lower(), types.SimpleNamespace(path=str(path)))
-        widget = getattr(module, f"{path.stem}Widget")(wrap(panel))
-        setattr(slicer.modules, f"{path.stem}Widget", widget)
-        widget.setup()
+        found = types.SimpleNamespace(path=str(path), widgetRepresentation=lambda: wrap(panel))
+        setattr(slicer.modules, path.stem.lower(), found)
+        panel.setPythonSource(str(path))
+        panel.setup()
+        widget = getattr(slicer.modules, f"{path.stem}Widget")
         selector = self.main_window.moduleSelector()
         selector.forget()
         selector.selectModule(path.stem)
@@ -216,10 +220,13 @@ class Host:
     def complete_startup(self):
         """Call what modules connected to the end of the application's start."""
         functions = [function for signal, function in self.startup if signal == "startupCompleted()"]
-        self.startup.clear()
+        self._forget_startup()
         for function in functions:
             function()
         self.process_events()
+
+    def _forget_startup(self):
+        self.startup[:] = [(signal, function) for signal, function in self.startup if signal != "startupCompleted()"]
 
     def open_segment_editor(self, segmentation, volume):
         """The Segment Editor on a segmentation and its source volume, the views open: the wrapped widget."""
@@ -247,7 +254,7 @@ class Host:
     def clear(self):
         """Empty the scene, as File, Close scene does, and forget settings and what modules registered."""
         extension_points.forget()
-        self.startup.clear()
+        self._forget_startup()
         self._close_views()
         slicer.mrmlScene.Clear(0)
         QtCore.QSettings().clear()

@@ -18,6 +18,7 @@ from DeepSegmentLib.files.journal import Journal
 from DeepSegmentLib.hosts.mrml.correction.edits import keep, make_room, retrace, write_correction
 from DeepSegmentLib.hosts.mrml.correction.node_canvas import canvas_of
 from DeepSegmentLib.hosts.mrml.correction.node_journal import NodeJournal, held_by
+from DeepSegmentLib.hosts.mrml.correction.prompt_history import Step
 from DeepSegmentLib.hosts.mrml.correction.unfinished import put_aside, unfinished
 from DeepSegmentLib.hosts.mrml.segmentations.label_images import make_image
 from DeepSegmentLib.hosts.mrml.segmentations.nodes import add_segments, new_segmentation
@@ -73,9 +74,9 @@ def fix(journal, prompt, how=SETTINGS, segment="first"):
         return None
     make_room(canvas, correction)
     edit = write_correction(canvas, correction)
-    kept = keep(edit)
-    journal.record(edit, kept, prompt, how)
-    return kept
+    step = Step(journal.node.GetID(), keep(edit), prompt, how)
+    journal.record(edit, step)
+    return step
 
 
 def masks(node):
@@ -142,7 +143,7 @@ def test_whatever_happens_the_disk_holds_what_the_node_does(tmp_path_factory, sc
             logic.Undo() if logic.CanUndo() else None
         elif kept:
             step = kept.pop()
-            edit = retrace(node, step, backward=True)
+            edit = retrace(node, step.kept, backward=True)
             if edit is not None:
                 journal.catch_up()
                 journal.record_retrace(edit, step, backward=True)
@@ -154,8 +155,8 @@ def test_whatever_happens_the_disk_holds_what_the_node_does(tmp_path_factory, sc
     other = new_segmentation(scene, volume, "other")
     resumed = NodeJournal.resume(folder / "one", other, volume)
     assert all(np.array_equal(mask, mask_of(other, name, GRID)) for name, mask in expected.items())
-    assert [prompt.point_ras.tolist() for _kept, prompt in resumed.corrections] == [
-        prompt.point_ras.tolist() for _kept, prompt in corrections
+    assert [step.prompt.point_ras.tolist() for step in resumed.corrections] == [
+        step.prompt.point_ras.tolist() for step in corrections
     ]
     resumed.journal.close()
 
@@ -163,9 +164,9 @@ def test_whatever_happens_the_disk_holds_what_the_node_does(tmp_path_factory, sc
 def test_undo_and_redo_are_recorded_as_such(tmp_path, nodes):
     volume, node = nodes
     journal = NodeJournal.begin(tmp_path / "one", node, volume)
-    kept = fix(journal, prompt_at((7, 6, 16), True))
+    step = fix(journal, prompt_at((7, 6, 16), True))
     for backward in (True, False, True):
-        journal.record_retrace(retrace(node, kept, backward=backward), kept, backward=backward)
+        journal.record_retrace(retrace(node, step.kept, backward=backward), step, backward=backward)
         assert agree(journal)
     assert [entry.kind for entry in journal.journal.entries()] == ["correction", "undo", "redo", "undo"]
     assert journal.corrections == ()
@@ -180,10 +181,10 @@ def test_corrections_of_a_resumed_session_can_be_taken_back(tmp_path, scene, nod
     journal.close()
     other = new_segmentation(scene, volume, "other")
     resumed = NodeJournal.resume(tmp_path / "one", other, volume)
-    for kept, _prompt in reversed(resumed.corrections):
-        edit = retrace(other, kept, backward=True)
+    for step in reversed(resumed.corrections):
+        edit = retrace(other, step.kept, backward=True)
         assert edit is not None
-        resumed.record_retrace(edit, kept, backward=True)
+        resumed.record_retrace(edit, step, backward=True)
     assert all(np.array_equal(mask, mask_of(other, name, GRID)) for name, mask in start.items())
     assert agree(resumed)
     colors = [other.GetSegmentation().GetSegment(name).GetColor() for name in segment_ids(other)]
@@ -202,7 +203,7 @@ def test_a_segment_that_others_add_asks_for_a_new_journal(tmp_path, nodes):
     journal.close()
     second = NodeJournal.begin(tmp_path / "two", node, volume)
     edit = write_correction(canvas, correction)
-    second.record(edit, keep(edit), prompt_at((14, 16, 17), True, "new"), SETTINGS)
+    second.record(edit, Step(node.GetID(), keep(edit), prompt_at((14, 16, 17), True, "new"), SETTINGS))
     assert agree(second)
 
 
@@ -283,9 +284,9 @@ def test_a_saved_and_loaded_node_goes_on_with_its_journal(tmp_path, scene, nodes
     loaded.SetAttribute("DeepSegmentJournal", node.GetAttribute("DeepSegmentJournal"))
     going_on = NodeJournal.go_on(tmp_path / "one", loaded, volume)
     assert going_on is not None
-    ((kept, _prompt),) = going_on.corrections
-    edit = retrace(loaded, kept, backward=True)
-    going_on.record_retrace(edit, kept, backward=True)
+    (step,) = going_on.corrections
+    edit = retrace(loaded, step.kept, backward=True)
+    going_on.record_retrace(edit, step, backward=True)
     assert all(np.array_equal(mask, mask_of(loaded, name, GRID)) for name, mask in start.items())
     assert agree(going_on)
 

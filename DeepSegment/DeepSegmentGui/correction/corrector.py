@@ -1,68 +1,16 @@
 """Corrections of segments in the scene: the one way that the effect and the panel share."""
 
-from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any
+from dataclasses import replace
 
-import numpy as np
-import qt
 import slicer
 from slicer.i18n import tr as _
 
+from DeepSegmentGui.correction.after_change import AfterChange
 from DeepSegmentGui.correction.journals import Journals
+from DeepSegmentGui.correction.place_marker import hidePlace
+from DeepSegmentGui.correction.target import Target, segmentEditorOf
 
-_SHOWN_MS = 50
-"""After this time a view has drawn a change; what nobody waits for is done then."""
-
-_QUIET_MS = 1000
-"""After this time without a change the user is thinking, and surfaces and journal may take a moment."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is corrected.
-
-    Attributes:
-        volume: The volume that shows the structure, or None.
-        segmentation: The segmentation node, or None.
-        segmentID: The segment.
-        editor: The vtkMRMLSegmentEditorNode whose masks hold, or None.
-    """
-
-    volume: Any
-    segmentation: Any
-    segmentID: str
-    editor: Any = None
-
-    @property
-    def segment(self):
-        """The vtkSegment, or None."""
-        return None if self.segmentation is None else self.segmentation.GetSegmentation().GetSegment(self.segmentID)
-
-    def canvas(self, overwrite):
-        """The target as a `NodeCanvas`.
-
-        Raises:
-            InvalidInputError: Something is missing, or the nodes do not fit together.
-        """
-        from DeepSegmentLib.hosts.mrml.correction.node_canvas import canvas_of
-
-        return canvas_of(self.volume, self.segmentation, self.segmentID, editor=self.editor, overwrite=overwrite)
-
-
-@dataclass(frozen=True)
-class _Step:
-    """A correction that can be taken back.
-
-    Attributes:
-        segmentationID: Its node.
-        kept: The `KeptEdit`.
-        prompt: What the user pointed at; None where that is no longer true.
-    """
-
-    segmentationID: str
-    kept: Any
-    prompt: Any
+_correctors = {}
 
 
 class Corrector:
@@ -77,14 +25,13 @@ class Corrector:
 
     def __init__(self, scene):
         self._scene = scene
-        self._done, self._undone = [], []
-        self._owed = None
-        self._stale = set()
+        self._steps, self._done, self._undone = [], [], []
         self._journals = Journals(scene, self._somethingChanged, self._othersEdited)
+        self._after = AfterChange(scene, self._journals)
         self.listeners = []
-        scene.AddObserver(scene.StartCloseEvent, lambda *_event: self.forget())
-        slicer.app.connect("aboutToQuit()", self.forget)
-        self._shownTimer, self._quietTimer = _timer(_SHOWN_MS, self.settle), _timer(_QUIET_MS, self._quiet)
+        self._observer = scene.AddObserver(scene.StartCloseEvent, lambda *_event: self.forget())
+        self._quit = self.forget
+        slicer.app.connect("aboutToQuit()", self._quit)
 
     def preview(self, target, prompt, settings):
         """What a prompt would change, as a `Correction`, and the canvas.
@@ -95,7 +42,7 @@ class Corrector:
         from DeepSegmentLib.correction.correct import preview
 
         canvas = target.canvas(settings.overwrite)
-        return preview(canvas, _seenFrom(canvas, prompt), settings, self._earlier(target)), canvas
+        return preview(canvas, canvas.prompt(prompt), settings, self._earlier(target)), canvas
 
     def suggestRadius(self, target, prompt):
         """An edit radius in mm that suits a place.
@@ -106,7 +53,7 @@ class Corrector:
         from DeepSegmentLib.correction.correct import suggest_radius
 
         canvas = target.canvas(overwrite=False)
-        return suggest_radius(canvas, _seenFrom(canvas, prompt))
+        return suggest_radius(canvas, canvas.prompt(prompt))
 
     def apply(self, target, prompt, settings, saveState=None):
         """Correct a segment.
@@ -126,40 +73,40 @@ class Corrector:
         from DeepSegmentLib.correction.correct import correct
         from DeepSegmentLib.hosts.mrml.correction.edits import keep, make_room, write_correction
         from DeepSegmentLib.hosts.mrml.correction.node_canvas import why_nothing_changes
+        from DeepSegmentLib.hosts.mrml.correction.prompt_history import Exchange, Step
 
         self.settle()
         self.prepare(target)
         canvas = target.canvas(settings.overwrite)
-        seen = _seenFrom(canvas, prompt)
+        seen = canvas.prompt(prompt)
         correction = correct(canvas, seen, settings, self._earlier(target))
         if not correction.changed.any():
             return why_nothing_changes(canvas, seen)
         make_room(canvas, correction)
         self.prepare(target)  # a segment that was empty has an image now
         edit = write_correction(canvas, correction)
-        step = _Step(target.segmentation.GetID(), keep(edit), seen)
-        self._done.append(step)
-        self._undone.clear()
-        trouble = self._journals.correction(target.segmentation, edit, step.kept, seen, settings)
-        self._changed(target.segmentation, edit, saveState)
-        text = _("{count} voxels changed in {name}.").format(
-            count=int(edit.update.changed.sum()), name=target.segment.GetName()
-        )
+        step = Step(target.segmentation.GetID(), keep(edit), seen, settings)
+        self._remember(Exchange(come=(step,)))
+        trouble = self._journals.correction(target.segmentation, edit, step)
+        self._after.edited(target.segmentation, edit, saveState)
+        self._acted()
+        text = _("{count} voxels changed in {name}.").format(count=int(edit.update.changed.sum()), name=target.name)
         return f"{text} {trouble}".strip()
 
     def prepare(self, target):
         """Have a journal for a target; later, its first correction finds one."""
         if target.volume is not None and target.segment is not None:
-            for step in self._journals.open(target.segmentation, target.volume):
-                self._done.append(_Step(target.segmentation.GetID(), *step))
+            done, undone = self._journals.open(target.segmentation, target.volume)
+            if done or undone:
+                self._adopt(target, done, undone)
             self._tellListeners()
 
     def unfinished(self, target):
         """The `UnfinishedJournal` that can be resumed on a target's nodes, or None."""
         return self._journals.unfinished(target.segmentation, target.volume)
 
-    def resume(self, session, segmentation, volume):
-        """Bring a segmentation to where an earlier session ended.
+    def resume(self, journal, segmentation, volume):
+        """Bring a segmentation to where an unfinished journal ended.
 
         Raises:
             DeepSegmentError: It cannot be resumed.
@@ -169,16 +116,86 @@ class Corrector:
         if editor is not None:
             editor.saveStateForUndo()
         node = segmentation.GetID()
-        self._done = [step for step in self._done if step.segmentationID != node]
-        self._undone = [step for step in self._undone if step.segmentationID != node]
-        self._done += [_Step(node, *step) for step in self._journals.resume(session, segmentation, volume)]
+        self._steps = [step for step in self._steps if step.segmentation_id != node]
+        for stack in (self._done, self._undone):
+            stack[:] = [exchange for exchange in stack if _nodeOf(exchange) != node]
+        self._adopt(Target(volume, segmentation, ""), *self._journals.resume(journal, segmentation, volume))
         self._tellListeners()
+
+    def _adopt(self, target, done, undone):
+        """Take over corrections of earlier: they can be undone and done again."""
+        from DeepSegmentLib.hosts.mrml.correction.prompt_history import Exchange
+
+        done = [self._ifTrue(step, target.segmentation, target.volume) for step in done]
+        self._steps += done
+        self._done += [Exchange(come=(step,)) for step in done]
+        self._undone += [Exchange(come=(step,)) for step in undone]
+
+    def _remember(self, exchange):
+        self._steps = [step for step in self._steps if step not in exchange.gone] + list(exchange.come)
+        self._done.append(exchange)
+        self._undone.clear()
+
+    # Prompts
+
+    def steps(self, segmentation):
+        """The corrections of a segmentation that hold, as `Step`s, the oldest first."""
+        node = "" if segmentation is None else segmentation.GetID()
+        return [step for step in self._steps if step.segmentation_id == node]
 
     def _earlier(self, target):
         """Prompts given before for this segment."""
-        node, segmentID = target.segmentation.GetID(), target.segmentID
-        steps = [step for step in self._done if step.segmentationID == node and step.kept.segment_id == segmentID]
+        steps = [step for step in self.steps(target.segmentation) if step.kept.segment_id == target.segmentID]
         return [step.prompt for step in steps if step.prompt is not None]
+
+    def takeBack(self, target, step):
+        """Take back one prompt of a segmentation, whichever it is; those after it are given again.
+
+        Args:
+            target: Has the segmentation, its volume, and the editor whose masks hold.
+            step: One of `steps`.
+
+        Returns:
+            What to tell the user.
+
+        Raises:
+            DeepSegmentError: It cannot be done; nothing was changed.
+        """
+        from DeepSegmentLib.hosts.mrml.correction.prompt_history import take_back
+
+        node = target.segmentation
+        self.settle()
+        self.prepare(replace(target, segmentID=step.kept.segment_id))
+
+        def canvasOf(old):
+            return replace(target, segmentID=old.kept.segment_id).canvas(old.settings.overwrite)
+
+        if self.steps(node)[-1] is not step:
+            self._saveState(node)
+        exchange, traces = take_back(node, self.steps(node), step, canvasOf)
+        self._remember(exchange)
+        again = sum(trace.new for trace in traces)
+        text = _("The prompt was taken back.")
+        if again:
+            text += " " + _("Answered anew: {count}.").format(count=again)
+        return f"{text} {self._performed(node, traces)}".strip()
+
+    def _saveState(self, node):
+        """Let the Segment Editor that edits a node undo what is done next."""
+        editor = segmentEditorOf(node)
+        if editor is not None:
+            with self._journals.unchanged(node):
+                editor.saveStateForUndo()
+
+    def _performed(self, node, traces):
+        """Journal what was done, and let it be seen; what to tell the user where it cannot be journaled."""
+        trouble = self._journals.traced(node, traces)
+        if len(traces) == 1:
+            self._after.edited(node, traces[0].edit)
+        for segmentID in {trace.edit.segment_id for trace in traces}:
+            self._after.stale(node, segmentID)
+        self._acted()
+        return trouble
 
     # Undo
 
@@ -194,81 +211,60 @@ class Corrector:
 
     def undo(self):
         """Take the last correction back; what to tell the user."""
-        return self._retrace(self._done, self._undone, backward=True)
+        return self._retrace(self._done, self._undone, _("The correction was taken back."))
 
     def redo(self):
         """Do the last correction again that was taken back; what to tell the user."""
-        return self._retrace(self._undone, self._done, backward=False)
+        return self._retrace(self._undone, self._done, _("The correction was done again."))
 
-    def _retrace(self, source, destination, backward):
-        from DeepSegmentLib.hosts.mrml.correction.edits import retrace
+    def _retrace(self, source, destination, text):
+        from DeepSegmentLib.hosts.mrml.correction.prompt_history import perform
 
         if not source:
             return ""
         self.settle()
-        step = source.pop()
-        node = self._scene.GetNodeByID(step.segmentationID)
-        edit = None if node is None else retrace(node, step.kept, backward=backward)
-        if edit is None:
+        exchange = source.pop()
+        move = exchange.inverse() if source is self._done else exchange
+        node = self._scene.GetNodeByID(_nodeOf(exchange))
+        if node is not None and len(move.gone) + len(move.come) > 1:
+            self._saveState(node)
+        traces = None if node is None else perform(node, move)
+        if traces is None:
             self._tellListeners()
             return _("These voxels were changed by another tool since; use its own undo.")
-        destination.append(step)
-        trouble = self._journals.retraced(node, edit, step.kept, backward)
-        self._changed(node, edit, None)
-        text = _("The correction was taken back.") if backward else _("The correction was done again.")
-        return f"{text} {trouble}".strip()
+        destination.append(exchange)
+        gone = {id(step.kept) for step in move.gone}
+        self._steps = [step for step in self._steps if id(step.kept) not in gone] + list(move.come)
+        return f"{text} {self._performed(node, traces)}".strip()
 
-    # What follows a change
-
-    def _changed(self, segmentation, edit, saveState):
-        editor = segmentEditorOf(segmentation)
-        saveState = saveState or (editor and editor.saveStateForUndo)
-        if saveState:
-            self._owed = (segmentation, edit, saveState)
-            self._shownTimer.start()
-        self._stale.add((segmentation.GetID(), edit.segment_id))
-        self._quietTimer.start()
-        self._tellListeners()
-
-    def settle(self):
-        """Do what the last change still owes to the Segment Editor's undo."""
-        from DeepSegmentLib.hosts.mrml.correction.edits import save_state_before
-
-        owed, self._owed = self._owed, None
-        self._shownTimer.stop()
-        if owed is not None and self._scene.IsNodePresent(owed[0]):
-            with self._journals.unchanged(owed[0]):
-                save_state_before(*owed)
+    # What others do
 
     def _somethingChanged(self):
-        self._quietTimer.start()
+        self._after.wait()
 
     def _othersEdited(self, segmentation, volume):
         """Prompts that other tools made untrue, by their own undo or a brush, no longer bind."""
-        from DeepSegmentLib.hosts.mrml.correction.node_canvas import is_true
-
-        self._done = [
-            replace(step, prompt=None)
-            if step.segmentationID == segmentation.GetID()
-            and step.prompt is not None
-            and not is_true(Target(volume, segmentation, step.kept.segment_id).canvas(overwrite=False), step.prompt)
-            else step
-            for step in self._done
+        node = segmentation.GetID()
+        self._steps = [
+            self._ifTrue(step, segmentation, volume) if step.segmentation_id == node else step for step in self._steps
         ]
 
-    def _quiet(self):
-        self.settle()
-        self._renewSurfaces()
-        self._journals.catchUp()
+    def _ifTrue(self, step, segmentation, volume):
+        """The step, without its prompt where that is not true."""
+        from DeepSegmentLib.hosts.mrml.correction.node_canvas import is_true
 
-    def _renewSurfaces(self):
-        from DeepSegmentLib.hosts.mrml.correction.edits import renew_surface
+        canvas = Target(volume, segmentation, step.kept.segment_id).canvas(overwrite=False)
+        return step if step.prompt is None or is_true(canvas, step.prompt) else replace(step, prompt=None)
 
-        stale, self._stale = self._stale, set()
-        for nodeID, segmentID in stale:
-            node = self._scene.GetNodeByID(nodeID)
-            if node is not None:
-                renew_surface(node, segmentID)
+    # Life
+
+    def settle(self):
+        """Do what the last change still owes to the Segment Editor's undo."""
+        self._after.settle()
+
+    def _acted(self):
+        hidePlace(self._scene)
+        self._tellListeners()
 
     def _tellListeners(self):
         for listener in list(self.listeners):
@@ -276,41 +272,35 @@ class Corrector:
 
     def forget(self):
         """Drop everything, as when the scene closes."""
-        self._owed = None
-        self._stale.clear()
-        for timer in (self._shownTimer, self._quietTimer):
-            timer.stop()
+        self._after.forget()
         self._journals.close()
-        self._done.clear()
-        self._undone.clear()
+        for steps in (self._steps, self._done, self._undone):
+            steps.clear()
         self._tellListeners()
 
-
-def _seenFrom(canvas, prompt):
-    """The prompt in the space of the canvas: another one only under a warp."""
-    from DeepSegmentLib.data import Point
-
-    if isinstance(prompt, Point):
-        return replace(prompt, point_ras=canvas.point(prompt.point_ras))
-    return replace(prompt, points_ras=np.array([canvas.point(place) for place in prompt.points_ras]))
-
-
-def _timer(milliseconds, function):
-    timer = qt.QTimer()
-    timer.setSingleShot(True)
-    timer.setInterval(milliseconds)
-    timer.connect("timeout()", function)
-    return timer
+    def close(self):
+        """Settle and let go of everything, the scene included; what was journaled, as pairs of nodes."""
+        self.settle()
+        journaled = self._journals.nodes()
+        self.forget()
+        self._scene.RemoveObserver(self._observer)
+        slicer.app.disconnect("aboutToQuit()", self._quit)
+        return journaled
 
 
-def segmentEditorOf(segmentationNode):
-    """The widget of the Segment Editor module when it edits this segmentation, or None."""
-    widget = getattr(slicer.modules, "SegmentEditorWidget", None)  # there once the user has opened that module
-    editor = getattr(widget, "editor", None)
-    return editor if editor is not None and editor.segmentationNode() is segmentationNode else None
+def _nodeOf(exchange):
+    """ID of the segmentation that an exchange is about."""
+    return (*exchange.gone, *exchange.come)[0].segmentation_id
 
 
-@cache
 def correctorOf(scene):
     """The corrector of a scene, the same one for all who ask."""
-    return Corrector(scene)
+    if scene not in _correctors:
+        _correctors[scene] = Corrector(scene)
+    return _correctors[scene]
+
+
+def closeCorrector(scene):
+    """Let nothing be left of a scene's corrector; what it had journaled, as (segmentation, volume) nodes."""
+    corrector = _correctors.pop(scene, None)
+    return [] if corrector is None else corrector.close()

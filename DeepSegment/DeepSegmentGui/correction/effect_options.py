@@ -1,11 +1,19 @@
-"""The options of the effect DeepSegment: Fix; kept as parameters of the Segment Editor's node."""
+"""The options of the effect DeepSegment: Fix.
+
+Radius, aggressiveness and overwriting are those of the panel; the others are parameters of the Segment Editor's node.
+"""
 
 import ctk
 import qt
+import slicer
 from slicer.i18n import tr as _
 
-SMALLEST_MM, LARGEST_MM = 1.0, 100.0
-_DEFAULTS = {"RadiusMm": 10.0, "Suggest": 0, "Aggressiveness": 0.5, "Mode": "fix", "Negative": 0, "Overwrite": 0}
+from DeepSegmentGui.correction.corrector import correctorOf
+from DeepSegmentGui.correction.prompt_list import PromptList
+from DeepSegmentGui.correction.shared_settings import LARGEST_MM, SMALLEST_MM, SharedSettings, setRadius, settingsOf
+
+_DEFAULTS = {"Suggest": 0, "Mode": "fix", "Negative": 0, "Tool": "point"}
+TOOLS = ("point", "box", "lasso")
 
 
 class EffectOptions:
@@ -19,44 +27,77 @@ class EffectOptions:
         self._effect = effect
         self._changed = None
         self._showing = False
+        self._shared = SharedSettings(self.show)
+        self._frame = None
 
-    def setUp(self, changed):
-        """Make the widgets; `changed` is called without arguments after each change by the user."""
+    def setUp(self, changed, target):
+        """Make the widgets.
+
+        Args:
+            changed: Called without arguments after each change by the user.
+            target: Gives what is corrected.
+        """
         self._changed = changed
+        self._makeTools()
+        self._makeSettings()
+        self.status = qt.QLabel()
+        self.status.setWordWrap(True)
+        button = qt.QPushButton(_("Take back"))
+        self.prompts = PromptList(qt.QListWidget(), button, lambda: correctorOf(slicer.mrmlScene), target, self.say)
+        self._lay()
+        self._connect()
+
+    def _makeTools(self):
+        self.tool = qt.QComboBox()
+        self.tool.toolTip = _("What you draw in a slice view (D).")
+        for text, name in ((_("Click or stroke"), "point"), (_("Box"), "box"), (_("Lasso"), "lasso")):
+            self.tool.addItem(text, name)
+        self.negative = qt.QPushButton(_("Does not belong"))
+        self.negative.setCheckable(True)
+        self.negative.toolTip = _(
+            "What you draw does not belong to the segment (S; A: it belongs); with Ctrl it means the opposite."
+        )
+
+    def _makeSettings(self):
         self.radius = _slider(SMALLEST_MM, LARGEST_MM, 0.5, 1, " mm")
-        self.radius.toolTip = _("How far from your click voxels may change (Shift + mouse wheel, + and -).")
+        self.radius.toolTip = _(
+            "How far from your click voxels may change, and how deep boxes and lassos reach to both sides of the slice "
+            "(Shift + mouse wheel, Shift + up and down, + and -)."
+        )
         self.suggest = qt.QCheckBox(_("Suggest"))
         self.suggest.toolTip = _("Chooses a radius that suits the place under the pointer.")
         self.aggressiveness = _slider(0.0, 1.0, 0.05, 2, "")
         self.aggressiveness.toolTip = _("0 changes only what is certain, 1 all that is possible.")
         self.mode = qt.QComboBox()
         self.mode.addItem(_("Fix: correct the segment"), "fix")
-        self.mode.addItem(_("Grow: make it anew from your clicks"), "grow")
-        self.negative = qt.QPushButton(_("Does not belong"))
-        self.negative.setCheckable(True)
-        self.negative.toolTip = _(
-            "Your clicks mean what does not belong to the segment; Ctrl + click does the opposite."
-        )
+        self.mode.addItem(_("Grow: make it anew from your prompts"), "grow")
         self.overwrite = qt.QCheckBox(_("Overwrite other segments"))
         self.overwrite.toolTip = _("Takes voxels from segments that are not locked, as Masking of the editor lets it.")
-        self.status = qt.QLabel()
-        self.status.setWordWrap(True)
-        self._lay()
-        self._connect()
 
     def _lay(self):
-        row = qt.QHBoxLayout()
-        row.addWidget(self.radius)
-        row.addWidget(self.suggest)
-        add = self._effect.addLabeledOptionsWidget
-        add(_("Radius:"), row)
-        add(_("Aggressiveness:"), self.aggressiveness)
-        add(_("Mode:"), self.mode)
-        for widget in (self.negative, self.overwrite, self.status):
-            self._effect.addOptionsWidget(widget)
+        self._frame = qt.QFrame()
+        form = qt.QFormLayout(self._frame)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.addRow(_("Tool:"), _row(self.tool, self.negative))
+        form.addRow(_("Radius:"), _row(self.radius, self.suggest))
+        form.addRow(_("Aggressiveness:"), self.aggressiveness)
+        form.addRow(_("Mode:"), self.mode)
+        form.addRow(self.overwrite)
+        form.addRow(self.status)
+        form.addRow(_("Prompts:"), _row(self.prompts.list, self.prompts.button))
+        self._effect.addOptionsWidget(self._frame)
+
+    def remove(self):
+        """Take the widgets away, to be made anew."""
+        self.leave()
+        if self._frame is not None:
+            self._frame.hide()
+            self._frame.deleteLater()
+        self._frame = None
 
     def _connect(self):
         for widget, signal in (
+            (self.tool, "currentIndexChanged(int)"),
             (self.radius, "valueChanged(double)"),
             (self.suggest, "toggled(bool)"),
             (self.aggressiveness, "valueChanged(double)"),
@@ -71,6 +112,18 @@ class EffectOptions:
             self.store()
             self._changed()
 
+    def enter(self):
+        """The effect was chosen: show what others have set, now and from now on."""
+        self._shared.follow()
+        self.prompts.enter()
+        self.show()
+
+    def leave(self):
+        """Another effect was chosen."""
+        self._shared.leave()
+        if self._frame is not None:
+            self.prompts.leave()
+
     def setDefaults(self):
         """Give parameters that have no value theirs."""
         for name, value in _DEFAULTS.items():
@@ -78,40 +131,44 @@ class EffectOptions:
 
     def show(self):
         """Show the parameters."""
-        effect, self._showing = self._effect, True
-        self.radius.value = effect.doubleParameter("RadiusMm")
-        self.aggressiveness.value = effect.doubleParameter("Aggressiveness")
-        self.mode.setCurrentIndex(self.mode.findData(effect.parameter("Mode")))
+        if self._showing or self._frame is None:
+            return
+        effect, shared, self._showing = self._effect, self._shared.parameters, True
+        self.radius.value = shared.correctRadius
+        self.aggressiveness.value = shared.correctAggressiveness
+        self.overwrite.checked = shared.correctOverwrite
+        for widget, name in ((self.mode, "Mode"), (self.tool, "Tool")):
+            widget.setCurrentIndex(widget.findData(effect.parameter(name)))
         for widget, name in self._boxes():
             widget.checked = bool(effect.integerParameter(name))
         self._showing = False
 
     def store(self):
         """Take over what the widgets show."""
-        effect = self._effect
-        effect.setParameter("RadiusMm", self.radius.value)
-        effect.setParameter("Aggressiveness", self.aggressiveness.value)
-        effect.setParameter("Mode", self.mode.itemData(self.mode.currentIndex))
+        effect, shared, self._showing = self._effect, self._shared.parameters, True
+        shared.correctRadius = self.radius.value
+        shared.correctAggressiveness = self.aggressiveness.value
+        shared.correctOverwrite = self.overwrite.checked
+        for widget, name in ((self.mode, "Mode"), (self.tool, "Tool")):
+            effect.setParameter(name, widget.itemData(widget.currentIndex))
         for widget, name in self._boxes():
             effect.setParameter(name, int(widget.checked))
+        self._showing = False
 
     def _boxes(self):
-        return ((self.suggest, "Suggest"), (self.negative, "Negative"), (self.overwrite, "Overwrite"))
+        return ((self.suggest, "Suggest"), (self.negative, "Negative"))
 
     # What the pointer needs
 
     @property
     def settings(self):
         """The parameters as `CorrectionSettings`."""
-        from DeepSegmentLib.correction.settings import CorrectionSettings
+        return settingsOf(self._shared.parameters, self._effect.parameter("Mode"))
 
-        effect = self._effect
-        return CorrectionSettings(
-            radius_mm=effect.doubleParameter("RadiusMm"),
-            aggressiveness=effect.doubleParameter("Aggressiveness"),
-            mode=effect.parameter("Mode"),
-            overwrite=bool(effect.integerParameter("Overwrite")),
-        )
+    @property
+    def currentTool(self):
+        """What is drawn: one of `TOOLS`."""
+        return self._effect.parameter("Tool")
 
     @property
     def isNegative(self):
@@ -123,14 +180,22 @@ class EffectOptions:
         """Whether the radius follows the place under the pointer."""
         return bool(self._effect.integerParameter("Suggest"))
 
+    def setNegative(self, negative):
+        """Set what a plain click means."""
+        self._effect.setParameter("Negative", int(negative))
+
+    def nextTool(self):
+        """Take the next tool; after the last the first."""
+        self._effect.setParameter("Tool", TOOLS[(TOOLS.index(self.currentTool) + 1) % len(TOOLS)])
+
     def setRadius(self, radiusMm):
         """Set the radius, in the range of the slider."""
-        self._effect.setParameter("RadiusMm", min(max(radiusMm, SMALLEST_MM), LARGEST_MM))
+        setRadius(self._shared.parameters, radiusMm)
 
     def scaleRadius(self, factor):
         """The user wants a larger or smaller circle: from now on theirs holds."""
         self._effect.setParameter("Suggest", 0)
-        self.setRadius(self._effect.doubleParameter("RadiusMm") * factor)
+        self.setRadius(self._shared.parameters.correctRadius * factor)
 
     def say(self, text):
         """Show a text below the options."""
@@ -143,3 +208,10 @@ def _slider(low, high, step, decimals, suffix):
     slider.singleStep, slider.decimals = step, decimals
     slider.suffix = suffix
     return slider
+
+
+def _row(*widgets):
+    row = qt.QHBoxLayout()
+    for widget in widgets:
+        row.addWidget(widget)
+    return row

@@ -1,4 +1,4 @@
-"""The pointer of the effect DeepSegment: Fix: hover, click and stroke in slice views of any orientation."""
+"""The pointer of the effect DeepSegment: Fix: hover, click, stroke, box and lasso in slice views of any orientation."""
 
 import numpy as np
 import qt
@@ -6,14 +6,19 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.correction.corrector import Target, correctorOf
-from DeepSegmentGui.correction.effect_drawing import SliceOverlay
+from DeepSegmentGui.correction.corrector import correctorOf
+from DeepSegmentGui.correction.effect_drawing import FillDimming, SliceOverlay
+from DeepSegmentGui.correction.effect_gestures import linearized, placesOf, promptOf, rectangle
+from DeepSegmentGui.correction.place_marker import hidePlace
+from DeepSegmentGui.correction.target import Target
 
 _RESTED_MS = 60
 """The pointer rests when it has not moved for so long; then the preview is made."""
 
 _STEP = 1.1
-_KEYS = {"plus": _STEP, "equal": _STEP, "KP_Add": _STEP, "minus": 1 / _STEP, "KP_Subtract": 1 / _STEP}
+_LARGER, _SMALLER = {"plus", "equal", "KP_Add"}, {"minus", "KP_Subtract"}
+_SIGN_APART, _SIGN_OFF = 22, 14
+"""Pixels between the signs in a preview, and from the pointer or the circle to its own sign."""
 
 
 class EffectPointer:
@@ -26,7 +31,7 @@ class EffectPointer:
 
     def __init__(self, effect, options):
         self._effect, self._options = effect, options
-        self._overlays = {}
+        self._overlays, self._dimming = {}, FillDimming(slicer.mrmlScene)
         self._view = None
         self._place = (0, 0)
         self._isNegative = self._isHindered = False
@@ -50,19 +55,23 @@ class EffectPointer:
     def activate(self):
         """The effect was chosen."""
         self._options.say("")
+        self._options.enter()
         qt.QTimer.singleShot(0, self._prepare)
 
     def _prepare(self):
         if not self._effect.active():
             return
-        if self._corrector().unfinished(self._target()) is None:
-            self._corrector().prepare(self._target())
+        if self._corrector().unfinished(self.target()) is None:
+            self._corrector().prepare(self.target())
         else:
-            self._options.say(_("An earlier session can be resumed: module DeepSegment, section Correct."))
+            self._options.say(_("Earlier corrections can be brought back: module DeepSegment, section Correct."))
 
     def deactivate(self):
         """Take everything out of the views."""
         self._timer.stop()
+        self._dimming.restore()
+        self._options.leave()
+        hidePlace(slicer.mrmlScene)
         if self._overlays:
             self._corrector().settle()
         for view, overlay in self._overlays.items():
@@ -77,7 +86,17 @@ class EffectPointer:
     def process(self, interactor, event, view):
         """An event of a view; True where nobody else shall see it."""
         handle = self._handlers.get(event)
-        return handle(interactor, view) if handle and view.className() == "qMRMLSliceWidget" else False
+        if handle is None or view.className() != "qMRMLSliceWidget":
+            return False
+        return self._safely(lambda: handle(interactor, view))
+
+    def _safely(self, action):
+        """Do something; if that fails, nothing of a preview stays behind."""
+        try:
+            return action()
+        except BaseException:
+            self._hideChange()
+            raise
 
     def _moved(self, interactor, view):
         if view is not self._view and view != self._view:
@@ -97,6 +116,7 @@ class EffectPointer:
 
     def _left(self):
         self._timer.stop()
+        self._hideChange()
         if self._view is not None:
             self._overlay(self._view).hide()
             self._effect.scheduleRender(self._view)
@@ -117,13 +137,20 @@ class EffectPointer:
             return False
         self._timer.stop()
         prompt, self._stroke = self._prompt(), []
-        self._overlay(self._view).hideChange()
-        self._try(self._apply, prompt)
+        self._hideChange()
+        if prompt is not None:
+            self._try(self._apply, prompt)
         self._draw()
         return True
 
+    def _hideChange(self):
+        """Show no preview, and everything else as it is."""
+        self._dimming.restore()
+        if self._view is not None:
+            self._overlay(self._view).hideChange()
+
     def _apply(self, prompt):
-        text = self._corrector().apply(self._target(), prompt, self._options.settings, self._effect.saveStateForUndo)
+        text = self._corrector().apply(self.target(), prompt, self._options.settings, self._effect.saveStateForUndo)
         self._options.say(text)
 
     def _turned(self, interactor, factor):
@@ -135,14 +162,31 @@ class EffectPointer:
         return True
 
     def _keyPressed(self, interactor, _view):
-        symbol = interactor.GetKeySym()
-        if symbol in _KEYS:
-            return self._scaled(_KEYS[symbol])
-        if symbol == "Escape" and self._stroke:
-            self._stroke = []
-            self._draw()
+        """Keys that neither the Segment Editor (digits, Q, W, Y, Z, I ...) nor slice views (F, B, R, V ...) have."""
+        symbol, shift = interactor.GetKeySym() or "", bool(interactor.GetShiftKey())
+        if symbol in _LARGER or (shift and symbol == "Up"):
+            return self._scaled(_STEP)
+        if symbol in _SMALLER or (shift and symbol == "Down"):
+            return self._scaled(1 / _STEP)
+        if symbol.lower() in ("a", "s") and not interactor.GetControlKey():
+            self._options.setNegative(symbol.lower() == "s")
+            self._isNegative = self._options.isNegative
+            self.settingsChanged()
             return True
-        return False
+        if symbol.lower() == "d" and not interactor.GetControlKey() and not self._stroke:
+            self._options.nextTool()
+            self.settingsChanged()
+            return True
+        return symbol == "Escape" and self._escaped()
+
+    def _escaped(self):
+        """Give up what is being drawn."""
+        if not self._stroke:
+            return False
+        self._stroke = []
+        self._hideChange()
+        self._draw()
+        return True
 
     def viewChanged(self, view):
         """A view shows another slice, or at another scale."""
@@ -152,7 +196,7 @@ class EffectPointer:
     def settingsChanged(self):
         """What is on show no longer holds; made anew after a short rest."""
         if self._view is not None:
-            self._overlay(self._view).hideChange()
+            self._hideChange()
             self._draw()
             self._timer.start()
 
@@ -161,33 +205,30 @@ class EffectPointer:
     def _corrector(self):
         return correctorOf(slicer.mrmlScene)
 
-    def _target(self):
+    def target(self):
+        """What is corrected."""
         node = self._effect.parameterSetNode()
         return Target(node.GetSourceVolumeNode(), node.GetSegmentationNode(), node.GetSelectedSegmentID() or "", node)
 
     def _prompt(self):
-        """What the user points at: a point, or a scribble where the pointer was dragged."""
-        from DeepSegmentLib.data import Point, Scribble
-
-        toRas = placesOf(self._view)
-        segment = self._target().segment
-        name = "" if segment is None else segment.GetName()
-        places = list(dict.fromkeys(self._stroke)) or [self._place]
-        points = np.array([toRas(np.array(place, dtype=float)) for place in places])
-        if len(places) == 1:
-            return Point(name, not self._isNegative, points[0])
-        return Scribble(name, not self._isNegative, points)
+        """What the user points at; None while a box or lasso is not drawn yet."""
+        tool, radiusMm = self._options.currentTool, self._options.settings.radius_mm
+        if tool != "point" and not self._stroke:
+            return None
+        places = self._stroke or [self._place]
+        return promptOf(tool, places, self._view, radiusMm, (self.target().name, not self._isNegative))
 
     # What is shown
 
     def _rested(self):
-        if self._view is not None:
-            self._try(self._preview, self._prompt())
+        prompt = None if self._view is None else self._prompt()
+        if prompt is not None:
+            self._safely(lambda: self._try(self._preview, prompt))
 
     def _preview(self, prompt):
         if self._options.suggestsRadius and not self._stroke:
-            self._options.setRadius(self._corrector().suggestRadius(self._target(), prompt))
-        correction, canvas = self._corrector().preview(self._target(), prompt, self._options.settings)
+            self._options.setRadius(self._corrector().suggestRadius(self.target(), prompt))
+        correction, canvas = self._corrector().preview(self.target(), prompt, self._options.settings)
         self._showChange(correction, canvas, positive=prompt.positive)
         self._draw()
         if self._isHindered:
@@ -195,14 +236,19 @@ class EffectPointer:
             self._isHindered = False
 
     def _showChange(self, correction, canvas, positive):
-        from DeepSegmentLib.hosts.mrml.slice_cuts import areas, outline, section
+        from DeepSegmentLib.hosts.mrml.slice_cuts import areas, outline, section, spots
 
         toRas, center = placesOf(self._view), np.array(self._place, dtype=float)
         toGrid = linearized(lambda place: canvas.point(toRas(place)), center)
         picture, corner, step = section(correction.changed, correction.box, canvas.geometry, toGrid)
+        if picture.any():
+            self._dimming.dim(canvas.segmentation)
+        else:
+            self._dimming.restore()
         # Corners of pixels are half a pixel before their centers.
         lines, fields = (np.asarray(corner) + (shapes(picture) - 0.5) * step for shapes in (outline, areas))
-        self._overlay(self._view).showChange(lines, fields, positive)
+        signs = np.asarray(corner) + spots(picture, max(2, round(_SIGN_APART / step))) * step
+        self._overlay(self._view).showChange(lines, fields, signs, positive)
 
     def _try(self, action, prompt):
         """Do something with a prompt; what hinders it is told."""
@@ -211,17 +257,26 @@ class EffectPointer:
         try:
             action(prompt)
         except DeepSegmentError as error:
-            self._overlay(self._view).hideChange()
+            self._hideChange()
             self._options.say(str(error))
             self._isHindered = True
 
     def _draw(self):
-        """Draw circle and stroke."""
+        """Draw the circle or what is being drawn, and the sign."""
         from DeepSegmentLib.hosts.mrml.slice_cuts import circle
 
         overlay, center = self._overlay(self._view), np.array(self._place, dtype=float)
-        overlay.showCircle(circle(center, self._options.settings.radius_mm, placesOf(self._view)))
-        overlay.showStroke(self._stroke or [self._place], positive=not self._isNegative)
+        positive, tool, off = not self._isNegative, self._options.currentTool, np.array([_SIGN_OFF, _SIGN_OFF])
+        if tool == "point":
+            rim = circle(center, self._options.settings.radius_mm, placesOf(self._view))
+            overlay.showCircle(rim)
+            overlay.showStroke(self._stroke or [self._place], positive)
+            off = off / 2 + (rim.max(axis=0) - center) / np.sqrt(2)
+        else:
+            overlay.showCircle(np.zeros((0, 2)))
+            corners = rectangle(self._stroke) if tool == "box" and self._stroke else self._stroke
+            overlay.showStroke(corners, positive, closed=True)
+        overlay.showSign(center + off, positive)
         self._effect.scheduleRender(self._view)
 
     def _overlay(self, view):
@@ -230,18 +285,3 @@ class EffectPointer:
             for actor in self._overlays[view].actors:
                 self._effect.addActor2D(view, actor)
         return self._overlays[view]
-
-
-def placesOf(view):
-    """The function from places (x, y) in a slice view, in pixels, to RAS mm."""
-    from DeepSegmentLib.hosts.mrml.geometry import to_array
-
-    matrix = to_array(view.mrmlSliceNode().GetXYToRAS())
-    return lambda place: matrix[:3, :2] @ place + matrix[:3, 3]
-
-
-def linearized(function, center):
-    """The affine function that agrees with a function of places (x, y) around one of them."""
-    middle = function(center)
-    axes = np.stack([function(center + step) - middle for step in np.eye(2)], axis=1)
-    return lambda place: middle + axes @ (place - center)

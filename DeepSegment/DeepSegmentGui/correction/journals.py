@@ -24,17 +24,17 @@ class Journals:
         """Have an up-to-date journal of a segmentation.
 
         Returns:
-            Corrections of earlier sessions that can be taken back: pairs of `KeptEdit` and prompt. Empty where the
-            journal was open or is new.
+            Corrections of earlier that can be taken back, and those that can be done again, as `Step`s. Empty where
+            the journal was open or is new.
         """
         journal = self._journals.get(segmentation.GetID())
         if journal is not None and journal.fits(volume):
             self._try(lambda: journal.catch_up() and self._edited(segmentation, volume))
-            return ()
+            return (), ()
         self.drop(segmentation, replaced=True)
         self._try(lambda: self._begin(segmentation, volume))
         journal = self._journals.get(segmentation.GetID())
-        return () if journal is None else journal.corrections
+        return ((), ()) if journal is None else (journal.corrections, journal.taken_back)
 
     def _begin(self, segmentation, volume):
         from DeepSegmentLib.hosts.mrml.correction.node_journal import NodeJournal, held_by
@@ -77,13 +77,21 @@ class Journals:
 
     # What happens
 
-    def correction(self, segmentation, edit, kept, prompt, settings):
+    def correction(self, segmentation, edit, step):
         """Journal a correction; what to tell the user where that is not possible."""
-        return self._record(segmentation, lambda journal: journal.record(edit, kept, prompt, settings))
+        return self._record(segmentation, lambda journal: journal.record(edit, step))
 
-    def retraced(self, segmentation, edit, kept, backward):
-        """Journal an undo or redo; what to tell the user where that is not possible."""
-        return self._record(segmentation, lambda journal: journal.record_retrace(edit, kept, backward=backward))
+    def traced(self, segmentation, traces):
+        """Journal the `Trace`s of what was taken back and given again; what to tell the user as `correction` does."""
+
+        def record(journal):
+            for trace in traces:
+                if trace.new:
+                    journal.record(trace.edit, trace.step)
+                else:
+                    journal.record_retrace(trace.edit, trace.step, backward=trace.backward)
+
+        return self._record(segmentation, record)
 
     def _record(self, segmentation, action):
         journal = self._journals.get(segmentation.GetID())
@@ -120,7 +128,11 @@ class Journals:
             self.trouble = _("It is not in the journal: {error}").format(error=error)
         return self.trouble
 
-    # Earlier sessions
+    def nodes(self):
+        """What is journaled: pairs of a segmentation and its volume."""
+        return [(journal.node, journal.volume) for journal in self._journals.values()]
+
+    # Earlier corrections
 
     def unfinished(self, segmentation, volume):
         """The `UnfinishedJournal` to offer, or None."""
@@ -130,8 +142,8 @@ class Journals:
             return None
         return unfinished(journalsFolder(), segmentation, volume, self._scene)
 
-    def resume(self, session, segmentation, volume):
-        """Bring a segmentation to where a session ended; its corrections, as `open` gives them.
+    def resume(self, unfinished, segmentation, volume):
+        """Bring a segmentation to where an unfinished journal ended; its corrections, as `open` gives them.
 
         Raises:
             DeepSegmentError: It cannot be done.
@@ -139,11 +151,11 @@ class Journals:
         from DeepSegmentLib.hosts.mrml.correction.node_journal import NodeJournal
 
         self.drop(segmentation)
-        journal = NodeJournal.resume(session.folder, segmentation, volume)
+        journal = NodeJournal.resume(unfinished.folder, segmentation, volume)
         if journal is None:
             return self.open(segmentation, volume)
         self._keep(journal)
-        return journal.corrections
+        return journal.corrections, journal.taken_back
 
 
 def journalsFolder():

@@ -1,15 +1,29 @@
-"""The section Correct: corrections by points, for those who do not open the Segment Editor."""
+"""The section Correct: corrections by markups, for those who do not open the Segment Editor."""
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.correction.corrector import Target, correctorOf
-from DeepSegmentGui.correction.effect_options import LARGEST_MM, SMALLEST_MM
-from DeepSegmentGui.correction.point_placing import PointPlacer
-from DeepSegmentGui.sections.results import jumpTo
+from DeepSegmentGui.correction.corrector import correctorOf
+from DeepSegmentGui.correction.markup_placing import MarkupPlacer
+from DeepSegmentGui.correction.place_marker import hidePlace, showPlace
+from DeepSegmentGui.correction.prompt_list import PromptList
+from DeepSegmentGui.correction.shared_settings import setRadius, settingsOf
+from DeepSegmentGui.correction.target import Target
 
 EFFECT = "DeepSegment Fix"
+
+_FLAT_MM = 0.5
+"""Corners that are nearer along an axis lie on one slice."""
+
+_HOW = {
+    "point": _("Click in a slice view; every click corrects at once."),
+    "box": _(
+        "Click two opposite corners. On one slice the box reaches as far to both sides as the radius; on two slices it "
+        "spans them."
+    ),
+    "lasso": _("Click around the place; a double click closes the outline. It reaches as deep as the radius."),
+}
 
 
 class CorrectSection:
@@ -23,12 +37,19 @@ class CorrectSection:
 
     def __init__(self, ui, scene, panel):
         self._ui, self._scene, self._panel = ui, scene, panel
-        self._session = None
+        self._unfinished = None
         self._seen = {}
+        self._goesOn = False
         self.corrector = correctorOf(scene)
         self.corrector.listeners.append(self.refresh)
-        self._placer = PointPlacer(scene, self._pointPlaced, self.refresh)
+        self._placer = MarkupPlacer(scene, self._placed, self.refresh)
+        self._prompts = PromptList(
+            ui.correctPromptList, ui.correctTakeBackButton, lambda: self.corrector, self.target, self._say
+        )
+        for text, tool in ((_("Points"), "point"), (_("Box"), "box"), (_("Lasso"), "lasso")):
+            ui.correctToolComboBox.addItem(text, tool)
         self._connect()
+        self._prompts.enter()
         self.refresh()
 
     def _connect(self):
@@ -37,6 +58,7 @@ class CorrectSection:
         ui.correctSelector.connect("currentSegmentChanged(QString)", self._targetChanged)
         ui.correctAddButton.connect("clicked()", lambda: self._place(ui.correctAddButton.checked, positive=True))
         ui.correctRemoveButton.connect("clicked()", lambda: self._place(ui.correctRemoveButton.checked, positive=False))
+        ui.correctToolComboBox.connect("currentIndexChanged(int)", self._toolChanged)
         ui.correctUndoButton.connect("clicked()", self.undo)
         ui.correctRedoButton.connect("clicked()", self.redo)
         ui.correctNextButton.connect("clicked()", self.showNextPlace)
@@ -52,13 +74,17 @@ class CorrectSection:
         """The user leaves: clicks in the views are no longer ours."""
         self._placer.stop()
         self.corrector.settle()
+        if not self._goesOn:
+            hidePlace(self._scene)
         self.refresh()
 
     def close(self):
         """The panel goes, perhaps to be loaded anew: journals must be free for the next one."""
         self._placer.stop()
-        self.corrector.settle()
+        hidePlace(self._scene)
+        self._prompts.leave()
         self.corrector.listeners.remove(self.refresh)
+        self.corrector.settle()
         self.corrector.forget()
 
     def forget(self):
@@ -84,30 +110,27 @@ class CorrectSection:
     def _place(self, on, positive):
         if on:
             self.corrector.prepare(self.target())
-            self._placer.start(_("belongs") if positive else _("does not belong"), positive)
+            self._placer.start(self._tool(), _("belongs") if positive else _("does not belong"), positive)
+            self._say(_HOW[self._tool()])
         else:
             self._placer.stop()
         self.refresh()
 
-    def _pointPlaced(self, ras, positive):
-        from DeepSegmentLib.data import Point
+    def _tool(self):
+        return self._ui.correctToolComboBox.itemData(self._ui.correctToolComboBox.currentIndex)
 
+    def _toolChanged(self, _index):
+        if self._placer.active:
+            self._place(True, self._placer.positive)
+
+    def _placed(self, tool, points, positive):
         target = self.target()
         if target.segment is None:
             self._say(_("Choose the segment to correct."))
             return
+        settings = settingsOf(self._panel.parameters)
         self._try(
-            lambda: self.corrector.apply(target, Point(target.segment.GetName(), positive, ras), self._settings())
-        )
-
-    def _settings(self):
-        from DeepSegmentLib.correction.settings import CorrectionSettings
-
-        parameters = self._panel.parameters
-        return CorrectionSettings(
-            radius_mm=parameters.correctRadius,
-            aggressiveness=parameters.correctAggressiveness,
-            overwrite=parameters.correctOverwrite,
+            lambda: self.corrector.apply(target, _promptOf(tool, points, target.name, positive, settings), settings)
         )
 
     def undo(self):
@@ -140,17 +163,19 @@ class CorrectSection:
     def _showPlace(self, target):
         from DeepSegmentLib.hosts.mrml.correction.node_canvas import suspicious_in
 
-        canvas = target.canvas(overwrite=False)
+        canvas, name = target.canvas(overwrite=False), target.name
         seen = self._seen.setdefault((target.segmentation.GetID(), target.segmentID), [])
         places = suspicious_in(canvas, seen)
         if not places:
-            return _("Nothing else looks suspicious in {name}.").format(name=target.segment.GetName())
-        seen.append(places[0])
-        jumpTo(self._scene, canvas.in_scene(places[0].center_ras))
-        self._panel.parameters.correctRadius = min(max(places[0].radius_mm, SMALLEST_MM), LARGEST_MM)
-        sign = _("something may be missing") if places[0].positive else _("something may be too much")
-        return _("{reason}: {sign} here; {count} more places.").format(
-            reason=places[0].reason.capitalize(), sign=sign, count=len(places) - 1
+            hidePlace(self._scene)
+            return _("Nothing else looks suspicious in {name}.").format(name=name)
+        place = places[0]
+        seen.append(place)
+        sign = _("missing") if place.positive else _("too much")
+        showPlace(self._scene, canvas.in_scene(place.center_ras), f"{name}: {sign}?")
+        setRadius(self._panel.parameters, place.radius_mm)
+        return _("{name}: something may be {sign} here ({reason}). {left}").format(
+            name=name, sign=sign, reason=place.reason, left=_leftText(len(places) - 1)
         )
 
     # Segments
@@ -168,8 +193,10 @@ class CorrectSection:
         target = self.target()
         if target.segment is None:
             return
+        self._goesOn = True  # a marked place is what the user goes there for
         self.stop()
         slicer.util.selectModule("SegmentEditor")
+        self._goesOn = False
         editor = slicer.modules.SegmentEditorWidget.editor
         editor.setSegmentationNode(target.segmentation)
         if target.volume is not None:
@@ -177,44 +204,46 @@ class CorrectSection:
         editor.setCurrentSegmentID(target.segmentID)
         editor.setActiveEffectByName(EFFECT)
 
-    # Earlier sessions
+    # Earlier corrections
 
     def volumeChanged(self, *_node):
-        """Another volume may have had a session."""
+        """Another volume may have had corrections."""
         qt.QTimer.singleShot(0, self.offerUnfinished)
 
     def offerUnfinished(self):
-        """Show whether an earlier session of these nodes can be resumed."""
+        """Show whether there are earlier corrections of these nodes that are not in the scene."""
         if self._panel.parameters is None:
             return
-        self._session = session = self.corrector.unfinished(self.target())
-        self._ui.resumeFrame.setVisible(session is not None)
-        if session is not None:
+        self._unfinished = journal = self.corrector.unfinished(self.target())
+        self._ui.resumeFrame.setVisible(journal is not None)
+        if journal is not None:
             self._ui.correctSection.collapsed = False
             self._ui.resumeLabel.text = _("Corrections of {time} that are not in the scene: {count}.").format(
-                time=session.time.astimezone().strftime("%Y-%m-%d %H:%M"), count=session.corrections
+                time=journal.time.astimezone().strftime("%Y-%m-%d %H:%M"), count=journal.corrections
             )
 
     def resume(self):
-        """Bring the segmentation, or a new one, to where the earlier session ended."""
-        session, target = self._session, self.target()
-        if session is not None:
-            self._try(lambda: self._resume(session, target))
+        """Bring the segmentation, or a new one, to where the earlier corrections ended."""
+        journal, target = self._unfinished, self.target()
+        if journal is not None:
+            self._try(lambda: self._resume(journal, target))
             self.offerUnfinished()
 
-    def _resume(self, session, target):
+    def _resume(self, journal, target):
         from DeepSegmentLib.hosts.mrml.segmentations.nodes import new_segmentation
 
         name = _("{volume} segmentation").format(volume=target.volume.GetName())
         node = target.segmentation or new_segmentation(self._scene, target.volume, name)
-        self.corrector.resume(session, node, target.volume)
+        self.corrector.resume(journal, node, target.volume)
         self.choose(node)
-        return _("The session goes on where it ended.")
+        return _("The earlier corrections are back; go on where they ended.")
 
     # What the widgets show
 
     def _targetChanged(self, *_value):
         self._say("")
+        hidePlace(self._scene)
+        self._prompts.refresh()
         self.refresh()
         self.volumeChanged()
 
@@ -239,3 +268,23 @@ class CorrectSection:
         from DeepSegmentLib.hosts.mrml.segmentations.segments import is_protected
 
         return is_protected(segment)
+
+
+def _promptOf(tool, points, name, positive, settings):
+    """What was placed, as a prompt: points (n, 3) in RAS mm."""
+    from DeepSegmentLib.data import BoxPrompt, Lasso, Point
+
+    if tool == "point":
+        return Point(name, positive, points[0])
+    if tool == "lasso":
+        return Lasso(name, positive, points, settings.radius_mm)
+    low, high = points.min(axis=0), points.max(axis=0)
+    flat = high - low < _FLAT_MM
+    return BoxPrompt(name, positive, [low - flat * settings.radius_mm, high + flat * settings.radius_mm])
+
+
+def _leftText(count):
+    """How many places there are still."""
+    if count < 2:
+        return _("One more place.") if count else _("No more places.")
+    return _("{count} more places.").format(count=count)

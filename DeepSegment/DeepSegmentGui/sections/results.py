@@ -3,6 +3,7 @@
 import slicer
 from slicer.i18n import tr as _
 
+from DeepSegmentGui.correction.place_marker import hidePlace, showPlace, structuresText
 from DeepSegmentGui.running.surface_maker import SurfaceMaker
 from DeepSegmentGui.sections.segments_table import SegmentsTable
 
@@ -58,6 +59,7 @@ class ResultsSection:
 
     def forget(self):
         """Drop references to nodes, as when the scene closes."""
+        hidePlace(self._scene)
         self._surfaces.stop()
         self.table.show(None)
         self._places.clear()
@@ -80,6 +82,7 @@ class ResultsSection:
 
     def takenBack(self):
         """The last result was undone: its places are no longer true."""
+        hidePlace(self._scene)
         self._places.clear()
         self._next = 0
 
@@ -97,9 +100,11 @@ class ResultsSection:
             return
         n = self._next % len(places)
         self._next = n + 1
-        jumpTo(self._scene, places[n])
+        names = structuresText(self.segmentation, places[n])
+        showPlace(self._scene, places[n], f"{names}?")
         self._ui.reviewButton.text = _("Review next ({n} of {total})").format(n=n + 1, total=len(places))
-        self._panel.say(self._whatIsAt(places[n]), self._ui.resultsMessageLabel)
+        text = _("{names}: the network is not sure here.").format(names=names)
+        self._panel.say(text, self._ui.resultsMessageLabel)
 
     def _placesOf(self, node):
         """Places of the last run, or else of the map in the scene."""
@@ -121,12 +126,6 @@ class ResultsSection:
         if self.uncertainty is None:
             return _("There is no uncertainty map of these segments; Next place in Correct looks at their shapes.")
         return _("No place is uncertain.")
-
-    def _whatIsAt(self, ras):
-        from DeepSegmentLib.hosts.mrml.segmentations.places import names_at
-
-        names = names_at(self.segmentation, ras)
-        return _("Uncertain: {names}.").format(names=", ".join(names) or _("outside all segments"))
 
     def _goToSegment(self, segmentID):
         center = self.segmentation.GetSegmentCenterRAS(segmentID)

@@ -73,6 +73,26 @@ def look(canvas: Canvas, prompt: Prompt, settings: CorrectionSettings, earlier: 
     return _fix(canvas, prompt, marks, settings, earlier)
 
 
+def looked_at(prompt: Prompt, settings: CorrectionSettings, geometry: Geometry) -> Box | None:
+    """The block of voxels that the answer to a prompt can depend on.
+
+    Args:
+        prompt: What the user pointed at.
+        settings: How to understand it.
+        geometry: The grid.
+
+    Returns:
+        None in mode "grow", where the answer depends on earlier prompts, wherever they are.
+
+    Raises:
+        InvalidInputError: The prompt marks no voxel of the grid.
+    """
+    if settings.mode == "grow":
+        return None
+    settings = replace(settings, radius_mm=min(settings.radius_mm, _diagonal_mm(geometry)))
+    return _reached(marked_voxels(prompt, geometry), settings, geometry)[1]
+
+
 def _diagonal_mm(geometry: Geometry) -> float:
     """How far voxels of a grid can lie apart; a radius beyond it reaches no more."""
     return float(np.linalg.norm(np.multiply(geometry.shape, geometry.spacing_mm)))
@@ -81,11 +101,8 @@ def _diagonal_mm(geometry: Geometry) -> float:
 def _fix(canvas: Canvas, prompt: Prompt, marks: Marks, settings: CorrectionSettings, earlier: Sequence[Prompt]) -> Task:
     """Voxels around the stroke, or in the prompt's region, may come to the prompt's side."""
     spacing_mm = canvas.geometry.spacing_mm
-    stroke = marks.stroke if len(marks.stroke) else _core(marks)
-    radius_mm = settings.radius_mm if marks.region is None else _reach_mm(stroke, marks.region, spacing_mm)
-    reached = stroke if marks.region is None else np.concatenate([stroke, marks.region])
-    reach_mm = CONTEXT * radius_mm if marks.region is None else (CONTEXT - 1) * radius_mm
-    box = block_around(reached, reach_mm, spacing_mm, canvas.geometry.shape)
+    stroke = _seeds(marks)
+    radius_mm, box = _reached(marks, settings, canvas.geometry)
     check_room(box)
     before = canvas.segment(box)
     source = mask_of(stroke, box)
@@ -108,6 +125,18 @@ def _fix(canvas: Canvas, prompt: Prompt, marks: Marks, settings: CorrectionSetti
         before,
         prompt.positive,
     )  # fmt: skip
+
+
+def _reached(marks: Marks, settings: CorrectionSettings, geometry: Geometry) -> tuple[float, Box]:
+    """How far from the stroke voxels may change, in mm, and the block that is looked at."""
+    stroke, spacing_mm = _seeds(marks), geometry.spacing_mm
+    if marks.region is None:
+        radius_mm, reached = settings.radius_mm, stroke
+        reach_mm = CONTEXT * radius_mm
+    else:
+        radius_mm, reached = _reach_mm(stroke, marks.region, spacing_mm), np.concatenate([stroke, marks.region])
+        reach_mm = (CONTEXT - 1) * radius_mm
+    return radius_mm, block_around(reached, reach_mm, spacing_mm, geometry.shape)
 
 
 def _grow(canvas: Canvas, marked: Sequence[tuple[Prompt, Marks]], settings: CorrectionSettings) -> Task:

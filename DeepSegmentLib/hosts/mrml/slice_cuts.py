@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import ndimage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,6 +96,26 @@ def areas(picture: NDArray[np.bool_]) -> NDArray[np.int64]:
     stops = np.nonzero(ends < 0)[1]
     corners = [(starts, rows), (stops, rows), (stops, rows + 1), (starts, rows + 1)]
     return np.stack([np.stack(corner, axis=1) for corner in corners], axis=1)
+
+
+def spots(picture: NDArray[np.bool_], apart: int) -> NDArray[np.int64]:
+    """Pixels inside the true ones on which signs can stand, so far apart.
+
+    Args:
+        picture: Array (row, column).
+        apart: Distance, in pixels.
+
+    Returns:
+        Places (n, 2) as (x, y): those of a regular pattern; where it meets none the pixel farthest inside.
+    """
+    rows, columns = np.nonzero(picture[apart // 2 :: apart, apart // 2 :: apart])
+    if len(rows):
+        return np.stack([columns, rows], axis=1) * apart + apart // 2
+    if not picture.any():
+        return np.zeros((0, 2), dtype=np.int64)
+    depth = ndimage.distance_transform_edt(np.pad(picture, 1))
+    row, column = np.unravel_index(np.argmax(depth), depth.shape)
+    return np.array([[column - 1, row - 1]])
 
 
 def circle(center: Points, radius_mm: float, to_grid: Callable[[Points], Points], sides: int = 64) -> Points:

@@ -41,6 +41,7 @@ def _add_module(name, **members):
 
 def forget():
     """Forget what modules registered."""
+    segment_editor.close_editors()
     segment_effects.qSlicerSegmentEditorEffectFactory._instance = None
     subject_hierarchy.qSlicerSubjectHierarchyPluginHandler._instance = None
     sample_data.SampleDataLogic.sources.clear()

@@ -10,7 +10,7 @@ import slicer
 from PySide6 import QtWidgets
 
 from host.widgets.mrml_widgets import qMRMLWidget
-from host.widgets.pythonqt import unwrap, wrap
+from host.widgets.pythonqt import wrap
 
 
 class ScriptedLoadableModule:
@@ -56,17 +56,8 @@ class ScriptedLoadableModuleWidget:
         return str(Path(path).parent / "Resources" / filename)
 
     def onReload(self):
-        self.cleanup()
-        layout = unwrap(self.layout)
-        while layout.count():
-            widget = layout.takeAt(0).widget()
-            widget.hide()
-            widget.deleteLater()
-        path = getattr(slicer.modules, self.moduleName.lower()).path
-        module = import_module(path)
-        widget = getattr(module, f"{self.moduleName}Widget")(self.parent)
-        widget.setup()
-        setattr(slicer.modules, f"{self.moduleName}Widget", widget)
+        """Slicer's own function: the old widget is cleaned up after the file was run again, and only hidden."""
+        slicer.util.reloadScriptedModule(self.moduleName)
 
     def onReloadAndTest(self, **keywords):
         self.onReload()
@@ -74,6 +65,29 @@ class ScriptedLoadableModuleWidget:
 
     def onTest(self, **_keywords):
         getattr(sys.modules[self.moduleName], f"{self.moduleName}Test")().runTest()
+
+
+class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
+    """The C++ widget of a module written in Python: makes the Python object that fills it."""
+
+    def __init__(self):
+        super().__init__()
+        QtWidgets.QVBoxLayout(self)
+        self._name = ""
+
+    def setPythonSource(self, path):
+        """Make the module's widget, of the class that is loaded now."""
+        self._name = Path(path).stem
+        widget = getattr(sys.modules[self._name], f"{self._name}Widget")(wrap(self))
+        setattr(slicer.modules, f"{self._name}Widget", widget)
+        return True
+
+    def setup(self):
+        getattr(slicer.modules, f"{self._name}Widget").setup()
+
+    def reload(self):
+        self.setPythonSource(getattr(slicer.modules, self._name.lower()).path)
+        self.setup()
 
 
 class ScriptedLoadableModuleLogic:

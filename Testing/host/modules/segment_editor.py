@@ -186,6 +186,18 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def redo(self):
         self._logic.Redo()
 
+    def _close(self):
+        """What the destructor does: effects are told, nothing is observed any more."""
+        self.removeViewObservations()
+        if self._active is not None:
+            self._active.deactivate()
+            self._active = None
+        for effect in self._effects.values():
+            effect.cleanup()
+        for tag in self._node_tags:
+            self._node.RemoveObserver(tag)
+        self._node_tags = []
+
     # Views
 
     def setupViewObservations(self):
@@ -223,9 +235,20 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             self._active._call("processViewNodeEvents", node, vtk.vtkCommand.ModifiedEvent, widget)
 
 
+_open = []
+
+
+def close_editors():
+    """Editors go with the test that opened them."""
+    for editor in _open:
+        editor._close()
+    _open.clear()
+
+
 def open_editor(scene, segmentation, volume):
     """An editor on a segmentation and its source volume, found as `slicer.modules.SegmentEditorWidget.editor`, too."""
     editor = qMRMLSegmentEditorWidget()
+    _open.append(editor)
     editor.setMRMLScene(scene)
     editor.setMRMLSegmentEditorNode(scene.AddNewNodeByClass("vtkMRMLSegmentEditorNode"))
     editor.setSegmentationNode(segmentation)

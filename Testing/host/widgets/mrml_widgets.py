@@ -252,11 +252,12 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         self._node, self._tags, self._settings = None, [], {"noneEnabled": False, "editEnabled": False}
         self._nodes, self._segments = qMRMLNodeComboBox(self), QtWidgets.QComboBox(self)
         self._nodes.nodeTypes, self._nodes.noneEnabled = ["vtkMRMLSegmentationNode"], True
-        layout = QtWidgets.QHBoxLayout(self)
+        layout = QtWidgets.QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self._segments.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToContents)
-        layout.addWidget(self._nodes)
-        layout.addWidget(self._segments)
+        layout.addWidget(self._nodes, 0, 0, 1, 2)
+        layout.addWidget(QtWidgets.QLabel("Segment:"), 1, 0)
+        layout.addWidget(self._segments, 1, 1)
         self._nodes.currentNodeChanged.connect(self._node_chosen)
         self._segments.currentIndexChanged.connect(lambda _n: self.currentSegmentChanged.emit(self.currentSegmentID()))
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from DeepSegmentLib.correction.rules.marked_voxels import marked_voxels
 from DeepSegmentLib.correction.suspicious_places.places import suspicious_places
-from DeepSegmentLib.data import Box, Geometry
+from DeepSegmentLib.data import Box, BoxPrompt, Geometry, Point
 from DeepSegmentLib.data.geometry import as_index
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.hosts.mrml.geometry import check_same_transform, lattice_of, local_geometry, to_world
@@ -116,6 +116,18 @@ class NodeCanvas:
     def in_scene(self, point_ras: NDArray[np.float64]) -> NDArray[np.float64]:
         """A point in the space of the grid, in RAS mm, in the scene."""
         return self._moved(point_ras, "GetTransformToWorld")
+
+    def prompt(self, prompt: Prompt) -> Prompt:
+        """A prompt of the scene in the space of the grid; a box becomes the smallest one around it."""
+        if self.segmentation.GetParentTransformNode() is None:
+            return prompt
+        if isinstance(prompt, Point):
+            return replace(prompt, point_ras=self.point(prompt.point_ras))
+        if isinstance(prompt, BoxPrompt):
+            corners = np.stack(np.meshgrid(*prompt.corners_ras.T, indexing="ij"), axis=-1).reshape(-1, 3)
+            moved = np.array([self.point(corner) for corner in corners])
+            return replace(prompt, corners_ras=np.stack([moved.min(axis=0), moved.max(axis=0)]))
+        return replace(prompt, points_ras=np.array([self.point(place) for place in prompt.points_ras]))
 
     def _moved(self, point_ras: NDArray[np.float64], way: str) -> NDArray[np.float64]:
         transform = self.segmentation.GetParentTransformNode()
@@ -246,9 +258,10 @@ def why_nothing_changes(canvas: NodeCanvas, prompt: Prompt) -> str:
     name = canvas.segmentation.GetSegmentation().GetSegment(canvas.segment_id).GetName()
     if canvas.locked:
         return f"{name} is locked or finished; unlock it to correct it."
-    stroke = marked_voxels(prompt, canvas.geometry).stroke
-    box = Box(as_index(stroke.min(axis=0)), as_index(stroke.max(axis=0) + 1))
-    there = tuple((stroke - box.start).T)
+    marks = marked_voxels(prompt, canvas.geometry)
+    places = marks.stroke if len(marks.stroke) or marks.region is None else marks.region
+    box = Box(as_index(places.min(axis=0)), as_index(places.max(axis=0) + 1))
+    there = tuple((places - box.start).T)
     if (canvas.segment(box)[there] == prompt.positive).all():
         return f"{name} is already as you say here; point at what is wrong."
     if canvas.editable(box)[there].any():

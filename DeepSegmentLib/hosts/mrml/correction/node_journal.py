@@ -20,13 +20,13 @@ from DeepSegmentLib.hosts.mrml.segmentations.segments import find_by_name
 from DeepSegmentLib.hosts.mrml.volumes import local_volume
 
 from .edits import KeptEdit
+from .prompt_history import Step
 from .snapshots import Snapshot, label_images, layout_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from DeepSegmentLib.correction.settings import CorrectionSettings
-    from DeepSegmentLib.data import LabelMap, LabelUpdate, Prompt
+    from DeepSegmentLib.data import LabelMap, LabelUpdate
     from DeepSegmentLib.files.journal.lines import Entry
 
     from .edits import Edit
@@ -126,9 +126,14 @@ class NodeJournal:
             raise
 
     @property
-    def corrections(self) -> tuple[tuple[KeptEdit, Prompt], ...]:
-        """The corrections that were not taken back, the oldest first, with their prompts."""
+    def corrections(self) -> tuple[Step, ...]:
+        """The corrections that were not taken back, the oldest first."""
         return tuple(step for step in self._done if step is not None)
+
+    @property
+    def taken_back(self) -> tuple[Step, ...]:
+        """The corrections that can be done again, the one to do first last."""
+        return tuple(step for step in self._undone if step is not None)
 
     def fits(self, volume: Any) -> bool:
         """Whether the node still has the images and segments that the journal knows, over this volume."""
@@ -137,30 +142,32 @@ class NodeJournal:
         except InvalidInputError:
             return False
 
-    def record(self, edit: Edit, kept: KeptEdit, prompt: Prompt, settings: CorrectionSettings) -> None:
-        """Record a correction; when this returns, it is on the disk.
+    def record(self, edit: Edit, step: Step) -> None:
+        """Record a correction with a prompt; when this returns, it is on the disk.
 
         Raises:
             VolumeFileError: It cannot be written.
         """
         name, update = self._known.nouns[edit.segment_id].name, self._known.update_of(edit)
-        self.journal.record(replace(prompt, segment=name), settings, update, name)
-        self._done.append((kept, prompt))
+        self.journal.record(replace(step.told, segment=name), step.settings, update, name)
+        self._done.append(step)
         self._undone.clear()
         self._recorded(update)
 
-    def record_retrace(self, edit: Edit, kept: KeptEdit, *, backward: bool) -> None:
+    def record_retrace(self, edit: Edit, step: Step, *, backward: bool) -> None:
         """Record that a correction was taken back or done again; raises as `record`.
 
-        The journal knows undo and redo of what happened last. Of an older correction, taken back after others have
-        edited elsewhere, it gets the edit.
+        The journal knows undo and redo of what happened last. A correction that is done again after others begins
+        anew; of one that is taken back after others have edited elsewhere, it gets the edit.
         """
         update = self._known.update_of(edit)
         source, target = (self._done, self._undone) if backward else (self._undone, self._done)
-        if source and source[-1] is not None and source[-1][0] is kept:
+        if source and source[-1] is not None and source[-1].kept is step.kept:
             (self.journal.record_undo if backward else self.journal.record_redo)(update)
             target.append(source.pop())
             self._recorded(update)
+        elif step.prompt is not None and not backward:
+            self.record(edit, step)
         else:
             self._record_edit(update)
 
@@ -227,7 +234,7 @@ def _times(node: Any) -> tuple[int, ...]:
     return tuple(int(image.GetMTime()) for image in label_images(node))
 
 
-_Steps = list["tuple[KeptEdit, Prompt] | None"]
+_Steps = list["Step | None"]
 
 
 def _replayed(journal: Journal, node: Any, snapshot: Snapshot) -> tuple[_Steps, _Steps]:
@@ -247,11 +254,12 @@ def _replayed(journal: Journal, node: Any, snapshot: Snapshot) -> tuple[_Steps, 
     return done, undone
 
 
-def _kept(entry: Entry, segment_id: str, node: Any, snapshot: Snapshot) -> tuple[KeptEdit, Prompt] | None:
-    if entry.prompt is None:
+def _kept(entry: Entry, segment_id: str, node: Any, snapshot: Snapshot) -> Step | None:
+    if entry.prompt is None or entry.settings is None:
         return None
     change = replace(entry.change, box=entry.change.box.shift(snapshot.layout.box.start))
-    return KeptEdit(segment_id, change, sharing(node, image_of(node, segment_id))), entry.prompt
+    kept = KeptEdit(segment_id, change, sharing(node, image_of(node, segment_id)))
+    return Step(node.GetID(), kept, entry.prompt, entry.settings, entry.time)
 
 
 def restore(node: Any, labels: LabelMap) -> None:
