@@ -15,6 +15,7 @@ from DeepSegmentLib.errors import Cancelled, ResourceError
 from DeepSegmentLib.hosts.faults import as_error
 
 from .correct import add_correct_options, correct, describe
+from .evaluate import add_evaluate_options, evaluate
 from .export import add_export_options, export
 from .segment import add_segment_options, segment
 from .stopping import StopSignal, stoppable
@@ -205,31 +206,17 @@ def _models(options: argparse.Namespace) -> int:
 def _add_evaluate(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "evaluate", "compare segmentations with references, segment by segment")
     parser.set_defaults(run=_evaluate)
-    parser.add_argument("reference", type=Path, help="labelmap or .seg.nrrd that is right, or a folder of them")
-    parser.add_argument("prediction", type=Path, help="the one to judge, or a folder with the same file names")
-    parser.add_argument("--tolerance", type=float, default=1.0, metavar="MM", help="of the surface Dice (default: 1)")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the scores as CSV")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write the scores as JSON")
-    parser.add_argument("--replace", action="store_true", help="replace files that exist")
+    add_evaluate_options(parser)
     _add_json(parser)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from DeepSegmentLib.service.evaluate import evaluate_files
-
-    from .reports import score_table
-
-    scores = evaluate_files(
-        options.reference,
-        options.prediction,
-        tolerance_mm=options.tolerance,
-        csv=options.csv,
-        report=options.report,
-        replace=options.replace,
-    )
+    scores = evaluate(options)
     if options.json:
         _print_json(scores)
     else:
+        from .reports import score_table
+
         say(score_table(scores) + "\n")
     return 0
 
