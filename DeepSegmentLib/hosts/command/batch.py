@@ -19,11 +19,12 @@ from DeepSegmentLib.errors import (
 from DeepSegmentLib.files.atomic import write_text
 from DeepSegmentLib.files.leftovers import sweep
 from DeepSegmentLib.files.lock import exclusive
+from DeepSegmentLib.files.names import plain
 from DeepSegmentLib.hosts.worker.batch_messages import CaseJob, CaseResult, FindJob, FindResult
 from DeepSegmentLib.hosts.worker.client import WorkerClient
 from DeepSegmentLib.hosts.worker.messages import Died, Failed, Finished, Progressed
 from DeepSegmentLib.service.batch.finding import LOOKING
-from DeepSegmentLib.service.batch.planning import check_batch, existing_results, plan_cases, shown
+from DeepSegmentLib.service.batch.planning import check_batch, existing_results, plan_cases
 from DeepSegmentLib.service.batch.summary import SUMMARY_FILE, summary_text
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Batch:
         """
         check_batch(self._request)
         findings = self._find()
-        self.results = tuple(shown(name) for name in findings.results)
+        self.results = tuple(plain(name) for name in findings.results)
         cases = plan_cases(self._request, findings, self._settings.suffix)
         existing = existing_results(cases)
         if existing and not (self._settings.skip_existing or self._request.replace):
@@ -119,7 +120,7 @@ class Batch:
             def note(progress: Progress) -> None:
                 nonlocal stage
                 stage = progress.stage
-                self._on_progress(replace(progress, stage=shown(stage)))
+                self._on_progress(replace(progress, stage=plain(stage)))
 
             event = self._run(job, note)
             if isinstance(event, Finished) and isinstance(event.result, FindResult):
@@ -198,7 +199,7 @@ def _failed(case: Case, error: str, exit_code: int) -> dict[str, Any]:
     source = case.request.source
     for path in (str(source.absolute()), str(source)):
         error = error.replace(path, case.name)
-    text = "\n".join(shown(line) for line in error.splitlines())
+    text = "\n".join(plain(line) for line in error.splitlines())
     return {"input": {"path": case.name}, "error": text, "exit_code": exit_code}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .terminal import plain
+from DeepSegmentLib.files.names import plain
 
 if TYPE_CHECKING:
     import argparse

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from DeepSegmentLib import __version__
 from DeepSegmentLib.errors import Cancelled, ResourceError
+from DeepSegmentLib.files.names import plain
 from DeepSegmentLib.hosts.faults import as_error
 
 from .correct import add_correct_options, correct, describe
@@ -19,7 +19,7 @@ from .evaluate import add_evaluate_options, evaluate
 from .export import add_export_options, export
 from .segment import add_segment_options, segment
 from .stopping import StopSignal, stoppable
-from .terminal import Parser, complain, finish, plain, say
+from .terminal import Parser, add_json, complain, finish, say, say_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,17 +122,13 @@ def _add_segment(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "segment", "find structures in a volume, a DICOM folder or a folder of volumes")
     parser.set_defaults(run=_segment)
     add_segment_options(parser)
-    _add_json(parser)
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser)
 
 
 def _segment(options: argparse.Namespace) -> int:
     reports, single = segment(options)
     if options.json:
-        _print_json(reports[0] if single else reports)
+        say_json(reports[0] if single else reports)
     elif single:
         from .reports import describe_run
 
@@ -140,22 +136,17 @@ def _segment(options: argparse.Namespace) -> int:
     return max((int(report.get("exit_code", 0)) for report in reports), default=0)
 
 
-def _print_json(document: object) -> None:
-    # ASCII but for the one control that JSON lets through.
-    say(json.dumps(document, indent=2, allow_nan=False).replace("\x7f", "\\u007f") + "\n")
-
-
 def _add_correct(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "correct", "mend a segmentation by clicks, scribbles, boxes and lassos")
     parser.set_defaults(run=_correct)
     add_correct_options(parser)
-    _add_json(parser)
+    add_json(parser)
 
 
 def _correct(options: argparse.Namespace) -> int:
     report = correct(options)
     if options.json:
-        _print_json(report)
+        say_json(report)
     else:
         say(describe(report) + "\n")
     return 0
@@ -175,7 +166,7 @@ def _add_models(commands: _Commands[argparse.ArgumentParser]) -> None:
         action.set_defaults(run=_models, command=f"models {name}", action=name)
         if argument:
             action.add_argument("model", metavar=argument.upper(), help=f"model {argument}")
-        _add_json(action)
+        add_json(action)
 
 
 def _models(options: argparse.Namespace) -> int:
@@ -197,7 +188,7 @@ def _models(options: argparse.Namespace) -> int:
         entry = act(options.model)
         document, text = [reports.model_entry(entry)], f"{entry.name} {entry.version} is complete and unchanged"
     if options.json:
-        _print_json(document if options.action == "list" else document[0])
+        say_json(document if options.action == "list" else document[0])
     else:
         say(text + "\n")
     return 0
@@ -207,13 +198,13 @@ def _add_evaluate(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "evaluate", "compare segmentations with references, segment by segment")
     parser.set_defaults(run=_evaluate)
     add_evaluate_options(parser)
-    _add_json(parser)
+    add_json(parser)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
     scores = evaluate(options)
     if options.json:
-        _print_json(scores)
+        say_json(scores)
     else:
         from .reports import score_table
 
@@ -225,13 +216,13 @@ def _add_export(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "export", "hand a segmented volume on: NIfTI, .seg.nrrd, nnU-Net, DICOM SEG, CSV")
     parser.set_defaults(run=_export)
     add_export_options(parser)
-    _add_json(parser)
+    add_json(parser)
 
 
 def _export(options: argparse.Namespace) -> int:
     report = export(options)
     if options.json:
-        _print_json(report)
+        say_json(report)
     else:
         say("\n".join(map(plain, [*report["notes"], *(f"wrote {path}" for path in report["outputs"])])) + "\n")
     return 0

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.files.models import read_card, read_spec
+from DeepSegmentLib.files.names import plain
 from DeepSegmentLib.networks.spec import spec_to_json
 
-from .terminal import gigabytes, plain, table
+from .terminal import gigabytes, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
