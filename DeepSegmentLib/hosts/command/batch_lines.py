@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 from DeepSegmentLib.files.names import plain
 from DeepSegmentLib.service.batch.summary import case_reason, case_state
 
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
