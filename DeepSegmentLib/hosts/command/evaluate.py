@@ -15,7 +15,11 @@ def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     """Give a parser the options of the command."""
     add_places(
         parser,
-        Place("reference", ("-r", "--reference"), "labelmap or .seg.nrrd that is right, or a folder of them"),
+        Place(
+            "reference",
+            ("-r", "--reference"),
+            "labelmap, .seg.nrrd or folder of one file a segment that is right, or a folder of them",
+        ),
         Place("prediction", ("-p", "--prediction"), "the one to judge, or a folder with the same file names"),
     )
     parser.add_argument("--tolerance", type=float, default=1.0, metavar="MM", help="of the surface Dice (default: 1)")
