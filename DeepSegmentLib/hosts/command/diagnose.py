@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from .terminal import add_json, say, say_json
+from .options import add_json, add_verbosity, told_in_full
+from .terminal import say, say_json
 
 if TYPE_CHECKING:
     import argparse
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 def add_diagnose_options(parser: argparse.ArgumentParser) -> None:
     """Give a parser the options of the command."""
     add_json(parser)
+    add_verbosity(parser)
 
 
 def diagnose(options: argparse.Namespace) -> int:
@@ -23,10 +25,11 @@ def diagnose(options: argparse.Namespace) -> int:
     from DeepSegmentLib.service.diagnose import diagnose as look
     from DeepSegmentLib.service.diagnose import format_diagnosis
 
-    diagnosis = look()
+    with told_in_full(options):
+        diagnosis = look()
     if options.json:
         say_json(_document(diagnosis))
-    else:
+    elif not options.quiet:
         say(format_diagnosis(diagnosis) + "\n")
     return 0
 

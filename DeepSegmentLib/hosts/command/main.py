@@ -13,15 +13,16 @@ from DeepSegmentLib import __version__
 from DeepSegmentLib.errors import Cancelled, ResourceError
 from DeepSegmentLib.files.names import plain
 from DeepSegmentLib.hosts.faults import as_error
+from DeepSegmentLib.hosts.stopping import StopSignal, stoppable
 
 from .correct import add_correct_options, correct, describe
 from .diagnose import add_diagnose_options, diagnose
-from .evaluate import add_evaluate_options, evaluate
+from .evaluate import add_evaluate_options, evaluate, score_table
 from .export import add_export_options, export
 from .models import add_models_options, models
-from .segment import add_segment_options, segment
-from .stopping import StopSignal, stoppable
-from .terminal import Parser, add_json, complain, finish, say, say_json
+from .options import add_json, add_verbosity
+from .segment import add_segment_options, describe_run, segment
+from .terminal import Parser, complain, finish, say, say_json
 from .train import add_train_options, train
 
 if TYPE_CHECKING:
@@ -125,15 +126,14 @@ def _add_segment(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=_segment)
     add_segment_options(parser)
     add_json(parser)
+    add_verbosity(parser)
 
 
 def _segment(options: argparse.Namespace) -> int:
     reports, single = segment(options)
     if options.json:
         say_json(reports[0] if single else reports)
-    elif single:
-        from .reports import describe_run
-
+    elif single and not options.quiet:
         say(describe_run(reports[0]) + "\n")
     return max((int(report.get("exit_code", 0)) for report in reports), default=0)
 
@@ -143,13 +143,14 @@ def _add_correct(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=_correct)
     add_correct_options(parser)
     add_json(parser)
+    add_verbosity(parser)
 
 
 def _correct(options: argparse.Namespace) -> int:
     report = correct(options)
     if options.json:
         say_json(report)
-    else:
+    elif not options.quiet:
         say(describe(report) + "\n")
     return 0
 
@@ -159,15 +160,14 @@ def _add_evaluate(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=_evaluate)
     add_evaluate_options(parser)
     add_json(parser)
+    add_verbosity(parser)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
     scores = evaluate(options)
     if options.json:
         say_json(scores)
-    else:
-        from .reports import score_table
-
+    elif not options.quiet:
         say(score_table(scores) + "\n")
     return 0
 
@@ -177,13 +177,14 @@ def _add_export(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=_export)
     add_export_options(parser)
     add_json(parser)
+    add_verbosity(parser)
 
 
 def _export(options: argparse.Namespace) -> int:
     report = export(options)
     if options.json:
         say_json(report)
-    else:
+    elif not options.quiet:
         say("\n".join(map(plain, [*report["notes"], *(f"wrote {path}" for path in report["outputs"])])) + "\n")
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from argparse import ArgumentParser
+from argparse import OPTIONAL, ArgumentParser
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from DeepSegmentLib.data import Progress
 
+TABLE_SUFFIXES = (".csv", ".json")  # as in service.maps_and_tables, which costs an import
 _UNTOLD = 80  # columns, where the terminal does not say how wide it is; tqdm itself would hang there
 _PADDED = 40  # letters of what is done, before the bar
 
@@ -71,24 +72,33 @@ def _printable(line: str, stream: TextIO) -> str:
 
 def say_json(document: object) -> None:
     """Print a result for programs."""
-    # ASCII but for the one control that JSON lets through.
-    say(json.dumps(document, indent=2, allow_nan=False).replace("\x7f", "\\u007f") + "\n")
-
-
-def add_json(parser: ArgumentParser) -> None:
-    """The option of every command that has a result."""
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-
-
-def add_verbosity(parser: ArgumentParser) -> None:
-    """`options.quiet` and `options.verbose`, of which at most one is true, for every command that takes its time."""
-    group = parser.add_mutually_exclusive_group()
-    group.add_argument("-q", "--quiet", action="store_true", help="print errors only, no progress and no result")
-    group.add_argument("-v", "--verbose", action="store_true", help="print more of what is done")
+    # One line, and ASCII but for the one control that JSON lets through.
+    say(json.dumps(document, allow_nan=False).replace("\x7f", "\\u007f") + "\n")
 
 
 class Parser(ArgumentParser):
-    """A parser whose messages are printed like everything else: they repeat what was typed."""
+    """A parser whose messages are printed like everything else: they repeat what was typed.
+
+    Files may stand anywhere among the options, also where some of them are left out.
+    """
+
+    _mixing = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As of the base class."""
+        if self._mixing or self._subparsers is not None:
+            return super().parse_known_args(args, namespace)
+        self._mixing = True
+        try:
+            return self.parse_known_intermixed_args(list(self._unswallowed(args)), namespace)
+        finally:
+            self._mixing = False
+
+    def _unswallowed(self, words: Sequence[str]) -> Iterator[str]:
+        """The words, where options whose file may be left out take only a table, and no file behind it."""
+        hungry = {flag for action in self._actions if action.nargs == OPTIONAL for flag in action.option_strings}
+        for word, after in zip(words, [*words[1:], ""], strict=True):
+            yield f"{word}=" if word in hungry and not after.lower().endswith(TABLE_SUFFIXES) else word
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if message:

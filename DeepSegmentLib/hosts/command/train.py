@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.errors import Cancelled
+from DeepSegmentLib.hosts.stopping import held_back
 
-from .stopping import held_back
-from .terminal import ProgressBar, add_json, add_verbosity, complain, duration, say, say_json
+from .options import add_json, add_verbosity
+from .terminal import ProgressBar, complain, duration, say, say_json
 
 if TYPE_CHECKING:
     import argparse

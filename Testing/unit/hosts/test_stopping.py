@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from batch_examples import Command, leftovers, write_head, write_model
 
-from DeepSegmentLib.hosts.command.stopping import StopSignal, held_back, stoppable
+from DeepSegmentLib.hosts.stopping import StopSignal, held_back, stoppable
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 
