@@ -260,7 +260,7 @@ def _after(
     steps = []
     names = [segment.name for segment in session.labels.segments]
     for typed in prompts:
-        prompt = replace(typed, segment=known_name(typed.segment, names, "the labels have no segment"))
+        prompt = replace(typed, segment=known_name(typed.segment, names, "no segment named"))
         settings = replace(request.settings, radius_mm=_radius(session, prompt, request))
         update = doer.apply(prompt, settings)
         steps.append(

@@ -184,6 +184,11 @@ def test_one_file_per_segment(run, capsys):
     assert "skipped" not in json.loads(capsys.readouterr().out)
     assert run("head.nii.gz", "out", "--format", "per-segment", "--replace", "--subset", "left") == 0
     assert sorted(path.name for path in Path("out").iterdir()) == ["left.nii.gz", "segments.json"]
+    Path("strange").mkdir()
+    Path("strange/left.nii.gz").write_bytes(b"somebody's")
+    capsys.readouterr()
+    assert run("head.nii.gz", "strange", "--format", "per-segment", "--skip-existing") == 2
+    assert "left.nii.gz exists and is from no run" in capsys.readouterr().err
     for prediction in ("out", "out/segments.json"):
         capsys.readouterr()
         assert main(["evaluate", "whole.seg.nrrd", prediction, "--json"]) == 0
