@@ -55,8 +55,11 @@ def test_importing_is_free(module):
 
 def _loaded_by(*words):
     """The packages that a command has loaded at its end."""
-    code = "import atexit, sys; loaded = lambda: {name.split('.')[0] for name in sys.modules}; "
-    code += "atexit.register(lambda: print(*loaded(), file=sys.stderr)); from DeepSegmentLib.hosts.command.main import main; sys.exit(main(sys.argv[1:]))"
+    code = (
+        "import atexit, sys; loaded = lambda: {name.split('.')[0] for name in sys.modules}; "
+        "atexit.register(lambda: print(*loaded(), file=sys.stderr)); "
+        "from DeepSegmentLib.hosts.command.main import main; sys.exit(main(sys.argv[1:]))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True, cwd=REPOSITORY
     )
