@@ -73,7 +73,7 @@ def _slice_of(n: int, plane: np.ndarray) -> Dataset:
     meta.MediaStorageSOPInstanceUID = generate_uid()
     each.file_meta = meta
     each.SOPClassUID, each.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
-    each.PatientName, each.PatientID, each.PatientBirthDate, each.PatientSex = "Sample", "1", "", "O"
+    each.PatientName, each.PatientID, each.PatientBirthDate, each.PatientSex = "Sample^", "1", "", "O"
     each.StudyDate, each.StudyTime, each.AccessionNumber, each.StudyID = "20260101", "101010", "", "1"
     each.ReferringPhysicianName, each.SeriesNumber, each.InstanceNumber = "", 3, n + 1
     each.PositionReferenceIndicator, each.Modality, each.Manufacturer = "", "MR", "DeepSegment sample"
