@@ -1,7 +1,11 @@
-# make demo [INPUT=scan.nii.gz]   segment a head MR and show it
+# make demo [INPUT=scan.nii.gz]   segment a head MR; demo/ then holds what the commands of the README read
+# make environment                .venv with all that tests and benchmarks need; then: . .venv/bin/activate
 # make test                       the whole test suite
 # make check                      format, lint, types, layers, counts
 # make fuzz [FUZZ=nrrd]           hostile and changed files at every door, 3,000 each (some minutes)
+# make tour                       the pictures of the panel, made in the test host
+# make train LABEL_MAPS=folder    train brain-mr anew from label maps (hours); Ctrl-C saves, the same command goes on
+# make benchmarks                 what needs no data: start, memory, latency, the panel
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,13 +15,12 @@ COLIN27 := $(CACHE)/colin27
 CONSTRAINTS ?= requirements/ci.txt
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 INPUT ?= $(COLIN27)/ch2.nii.gz
-DEMO = $(firstword $(subst ., ,$(notdir $(INPUT))))
 
-.PHONY: demo test check fuzz colin27 dicom3tools clean
+.PHONY: demo environment test check fuzz tour train benchmarks colin27 dicom3tools clean
 
 $(VENV)/library: pyproject.toml requirements/ci.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP_INSTALL) --editable .
+	$(PIP_INSTALL) --editable '.[dicom]'
 	touch $@
 
 $(VENV)/developer: $(VENV)/library $(wildcard requirements/*.txt)
@@ -26,8 +29,10 @@ $(VENV)/developer: $(VENV)/library $(wildcard requirements/*.txt)
 	touch $@
 
 demo: $(VENV)/library $(filter $(COLIN27)/ch2.nii.gz,$(INPUT))
-	mkdir -p demo
-	$(BIN)/deepsegment segment "$(INPUT)" demo/$(DEMO).seg.nrrd --model brain-mr --report demo/$(DEMO).json --preview demo/$(DEMO).png --replace
+	$(BIN)/python scripts/make_sample.py "$(INPUT)" demo
+	cd demo && ../$(BIN)/deepsegment segment head.nii.gz head.seg.nrrd --report head.json --preview head.png --replace
+
+environment: $(VENV)/developer
 
 test: $(VENV)/developer
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(TESTS)
@@ -41,6 +46,18 @@ check: $(VENV)/developer
 
 fuzz: $(VENV)/developer
 	PYTHONPATH=Testing:. $(BIN)/python -m fuzz --json $(if $(FUZZ),$(CACHE)/fuzz.json $(FUZZ),Testing/benchmarks/results/fuzz.json)
+
+tour: $(VENV)/developer
+	$(BIN)/python Testing/host/tour.py
+
+train: $(VENV)/library
+	$(BIN)/deepsegment train Resources/Recipes/brain-mr.json "$(LABEL_MAPS)" $(CACHE)/brain-mr --checkpoint $(CACHE)/brain-mr.pt
+
+benchmarks: $(VENV)/developer
+	$(BIN)/python Testing/benchmarks/start.py
+	$(BIN)/python Testing/benchmarks/memory.py --shape 200 512 512
+	$(BIN)/python Testing/benchmarks/correction/latency.py
+	$(BIN)/python Testing/benchmarks/panel.py
 
 colin27: $(COLIN27)/ch2.nii.gz
 

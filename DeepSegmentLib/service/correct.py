@@ -12,6 +12,7 @@ from DeepSegmentLib import __version__
 from DeepSegmentLib.correction.session import CorrectionSession
 from DeepSegmentLib.correction.settings import CorrectionSettings
 from DeepSegmentLib.data import Point, Scribble
+from DeepSegmentLib.data.known_names import known_name
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.atomic import folder_of
 from DeepSegmentLib.files.journal import Journal, volume_checksum
@@ -257,7 +258,9 @@ def _after(
 ) -> _Outcome:
     """What there is after the prompts, and what each did."""
     steps = []
-    for prompt in prompts:
+    names = [segment.name for segment in session.labels.segments]
+    for typed in prompts:
+        prompt = replace(typed, segment=known_name(typed.segment, names, "no segment named"))
         settings = replace(request.settings, radius_mm=_radius(session, prompt, request))
         update = doer.apply(prompt, settings)
         steps.append(
