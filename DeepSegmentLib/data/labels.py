@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +15,14 @@ from DeepSegmentLib.errors import InvalidInputError
 from .geometry import Box
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
     from numpy.typing import NDArray
 
     from .geometry import Geometry
+
+_MOST_SHOWN = 20
+"""Segments that a labelmap shows of itself."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +138,37 @@ class LabelMap:
         """Boolean array (k, j, i) of one segment."""
         return np.asarray(self.layers[segment.layer] == segment.value)
 
+    @property
+    def masks(self) -> Mapping[str, NDArray[np.bool_]]:
+        """Boolean arrays (k, j, i) by the names of the segments, each made when it is asked for.
+
+        Segments of one name are taken together.
+
+        Example:
+            >>> from DeepSegmentLib.data import Geometry
+            >>> labels = np.array([[[[0, 1, 1]]]], np.uint8)
+            >>> LabelMap(labels, Geometry.from_spacing((1, 1, 3), (1, 1, 1)), (Segment("Cyst", 1),)).masks["Cyst"]
+            array([[[False,  True,  True]]])
+        """
+        return _Masks(self)
+
+    def only(self, names: Collection[str]) -> LabelMap:
+        """A labelmap of some of the segments: label values stay, all other voxels become 0.
+
+        Layers that no segment is left in go.
+
+        Args:
+            names: Of the segments to keep, see `segments_named`; they keep their order.
+
+        Raises:
+            InvalidInputError: A name is unknown, or there is none.
+        """
+        kept = segments_named(self.segments, names)
+        used = sorted({segment.layer for segment in kept})
+        layers = [np.where(np.isin(self.layers[n], _values_in(kept, n)), self.layers[n], 0) for n in used]
+        moved = tuple(replace(segment, layer=used.index(segment.layer)) for segment in kept)
+        return LabelMap(np.stack(layers), self.geometry, moved)
+
     def volumes_ml(self) -> dict[str, float]:
         """Volume of each segment in millilitres, by name; segments of one name are summed."""
         ml = self.geometry.voxel_volume_mm3 / 1000
@@ -162,6 +200,65 @@ class LabelMap:
                 f"the update of layer {update.layer}, {update.box}, {update.after.dtype} does not fit a labelmap of "
                 f"{len(self.layers)} layers, shape {self.geometry.shape}, {self.layers.dtype}"
             )
+
+
+class _Masks(Mapping[str, "NDArray[np.bool_]"]):
+    """The masks of a labelmap by name."""
+
+    def __init__(self, label_map: LabelMap) -> None:
+        self._label_map = label_map
+
+    def __getitem__(self, name: str) -> NDArray[np.bool_]:
+        named = [segment for segment in self._label_map.segments if segment.name == name]
+        if not named:
+            raise KeyError(f"{name}; there are: {', '.join(self) or 'none'}")
+        mask = self._label_map.mask(named[0])
+        for segment in named[1:]:
+            mask |= self._label_map.mask(segment)
+        return mask
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(segment.name for segment in self._label_map.segments))
+
+    def __len__(self) -> int:
+        return len({segment.name for segment in self._label_map.segments})
+
+    def __repr__(self) -> str:
+        return f"masks of {', '.join(self) or 'no segment'}"
+
+
+def segments_named(segments: Iterable[Segment], names: Collection[str]) -> tuple[Segment, ...]:
+    """The segments of some names, in their own order; a name counts in any case where none is spelled just so.
+
+    Raises:
+        InvalidInputError: A name is unknown, or there is none.
+
+    Example:
+        >>> [segment.value for segment in segments_named((Segment("Putamen", 3), Segment("Thalamus", 4)), ["thalamus"])]
+        [4]
+    """
+    known = list(segments)
+    if not names or isinstance(names, str):
+        raise InvalidInputError(
+            f'expected names of segments, such as ["{known[0].name if known else ""}"], got {names!r}'
+        )
+    wanted = {name for each in names for name in _spellings(each, [segment.name for segment in known])}
+    return tuple(segment for segment in known if segment.name in wanted)
+
+
+def _spellings(name: str, known: list[str]) -> set[str]:
+    """How a name is spelled where it is known; several where they differ in case only."""
+    found = {each for each in known if each == name} or {each for each in known if each.casefold() == name.casefold()}
+    if not found:
+        folded = {each.casefold(): each for each in known}
+        close = [folded[match] for match in get_close_matches(name.casefold(), folded)]
+        hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+        raise InvalidInputError(f"no segment named {name!r}; {hint}there are: {', '.join(known) or 'none'}")
+    return found
+
+
+def _values_in(segments: Iterable[Segment], layer: int) -> list[int]:
+    return [segment.value for segment in segments if segment.layer == layer]
 
 
 def _count_labels(layer: NDArray[Any]) -> NDArray[np.int64]:
