@@ -91,6 +91,16 @@ class LabelMap:
         geometry: Where the voxels are.
         segments: The table of segments; (layer, value) is unique. Values in `layers` without a segment are allowed
             (foreign files have them) and belong to nobody.
+
+    Example:
+        >>> from DeepSegmentLib.data import Geometry
+        >>> labels = np.zeros((1, 40, 30, 20), np.uint8)
+        >>> labels[0, 10:20, 10:20, :5] = 2
+        >>> segments = (Segment("Thalamus", 1), Segment("Putamen", 2))
+        >>> LabelMap(labels, Geometry.from_spacing((40, 30, 20), (2, 1, 1)), segments)
+        LabelMap(2 segments, 40 x 30 x 20 voxels (k, j, i) of 2 x 1 x 1 mm, RAS)
+          Thalamus         0.000 ml
+          Putamen          1.000 ml
     """
 
     layers: NDArray[Any]
@@ -109,6 +119,19 @@ class LabelMap:
         view.flags.writeable = False
         object.__setattr__(self, "layers", view)
         object.__setattr__(self, "segments", tuple(self.segments))
+
+    def __repr__(self) -> str:
+        count = "1 segment" if len(self.segments) == 1 else f"{len(self.segments)} segments"
+        layers = f" in {len(self.layers)} layers" if len(self.layers) > 1 else ""
+        return "\n".join([f"LabelMap({count}{layers}, {self.geometry})", *self._volume_lines()])
+
+    def _volume_lines(self) -> list[str]:
+        """Names and volumes of the first segments; letters that act on a terminal are spelled out."""
+        volumes = {repr(name)[1:-1]: ml for name, ml in self.volumes_ml().items()}
+        shown = list(volumes)[:_MOST_SHOWN]
+        width = max(map(len, shown), default=0)
+        more = [f"  and {len(volumes) - _MOST_SHOWN} more"] if len(volumes) > _MOST_SHOWN else []
+        return [*(f"  {name:{width}} {volumes[name]:13.3f} ml" for name in shown), *more]
 
     def _check_segments(self) -> None:
         for segment in self.segments:
@@ -278,6 +301,10 @@ class LabelUpdate:
         before: Labels (k, j, i) of the box that the update was made for; made read-only.
         after: Labels (k, j, i) that replace them; made read-only.
         layer: Which layer of the labelmap.
+
+    Example:
+        >>> LabelUpdate(Box((0, 0, 0), (1, 1, 3)), np.array([[[0, 0, 1]]]), np.array([[[1, 0, 1]]]))
+        LabelUpdate(changes 1 of 3 voxels from (0, 0, 0) to (1, 1, 3) in layer 0)
     """
 
     box: Box
@@ -298,6 +325,10 @@ class LabelUpdate:
             view = getattr(self, name).view()
             view.flags.writeable = False
             object.__setattr__(self, name, view)
+
+    def __repr__(self) -> str:
+        place = f"from {self.box.start} to {self.box.stop} in layer {self.layer}"
+        return f"LabelUpdate(changes {np.count_nonzero(self.changed)} of {self.box.size} voxels {place})"
 
     @property
     def changed(self) -> NDArray[np.bool_]:

@@ -94,6 +94,10 @@ class Run:
     seconds: float = 0.0
     passes: int = 0
 
+    def __repr__(self) -> str:
+        spec = self.model.spec
+        return f"Run({spec.name} {spec.version} on {self.device}, {self.seconds:.1f} s) of {self.prediction.label_map}"
+
 
 def segment_volume(
     volume: Volume,
