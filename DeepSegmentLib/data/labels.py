@@ -65,6 +65,10 @@ class Segment:
         color: Red, green and blue, each 0 to 255.
         terminology: Standard codes, if known.
         layer: Which layer of the labelmap holds it.
+
+    Example:
+        >>> Segment("Thalamus", 4, color=(0, 118, 14)).name
+        'Thalamus'
     """
 
     name: str
