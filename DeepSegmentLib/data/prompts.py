@@ -12,7 +12,7 @@ from DeepSegmentLib.errors import InvalidInputError
 from .geometry import FARTHEST_MM
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 LONGEST_MM = 1e6
 """A kilometre: radii and depths of prompts are no longer."""
@@ -65,6 +65,10 @@ class Point:
     positive: bool
     point_ras: NDArray[np.float64]
 
+    if TYPE_CHECKING:  # any three numbers will do
+
+        def __init__(self, segment: str, positive: bool, point_ras: ArrayLike) -> None: ...
+
     def __post_init__(self) -> None:
         points = _checked_points(np.reshape(self.point_ras, (1, -1)), 1)
         object.__setattr__(self, "point_ras", points[0])
@@ -93,6 +97,10 @@ class Scribble:
     points_ras: NDArray[np.float64]
     radius_mm: float = 0.0
 
+    if TYPE_CHECKING:
+
+        def __init__(self, segment: str, positive: bool, points_ras: ArrayLike, radius_mm: float = 0.0) -> None: ...
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "points_ras", _checked_points(self.points_ras, 1))
         _check_length("radius", self.radius_mm)
@@ -118,6 +126,10 @@ class BoxPrompt:
     segment: str
     positive: bool
     corners_ras: NDArray[np.float64]
+
+    if TYPE_CHECKING:
+
+        def __init__(self, segment: str, positive: bool, corners_ras: ArrayLike) -> None: ...
 
     def __post_init__(self) -> None:
         corners = _checked_points(self.corners_ras, 2)
@@ -149,6 +161,10 @@ class Lasso:
     positive: bool
     points_ras: NDArray[np.float64]
     depth_mm: float
+
+    if TYPE_CHECKING:
+
+        def __init__(self, segment: str, positive: bool, points_ras: ArrayLike, depth_mm: float) -> None: ...
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "points_ras", _checked_points(self.points_ras, 3))
