@@ -44,8 +44,13 @@ _UNITS_MM = {"meter": 1000.0, "micron": 0.001}  # of nibabel's headers; others c
 class NibabelImage(Protocol):
     """What an image of nibabel has."""
 
-    affine: Any
-    dataobj: Any
+    @property
+    def affine(self) -> Any:
+        """4x4 matrix from index (i, j, k) to RAS, in the units of the header."""
+
+    @property
+    def dataobj(self) -> Any:
+        """The array (i, j, k, ...), or what reads it."""
 
 
 VolumeLike = Volume | str | PathLike[str] | SimpleITK.Image | NibabelImage | tuple[Any, Any] | list[Any]
