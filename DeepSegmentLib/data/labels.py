@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +12,10 @@ import numpy as np
 from DeepSegmentLib.errors import InvalidInputError
 
 from .geometry import Box
+from .known_names import known_names
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -179,22 +179,30 @@ class LabelMap:
         """
         return _Masks(self)
 
-    def only(self, names: Collection[str]) -> LabelMap:
+    def only(self, names: Iterable[str]) -> LabelMap:
         """A labelmap of some of the segments: label values stay, all other voxels become 0.
 
         Layers that no segment is left in go.
 
         Args:
-            names: Of the segments to keep, see `segments_named`; they keep their order.
+            names: Of the segments to keep, in letters of any case; see `known_names`. They keep their order.
 
         Raises:
             InvalidInputError: A name is unknown, or there is none.
         """
-        kept = segments_named(self.segments, names)
+        wishes = [names] if isinstance(names, str) else names
+        known = known_names(wishes, list(self.masks), "the labels have no segment")
+        kept = [segment for segment in self.segments if segment.name in known]
         used = sorted({segment.layer for segment in kept})
-        layers = [np.where(np.isin(self.layers[n], _values_in(kept, n)), self.layers[n], 0) for n in used]
+        layers = np.zeros((len(used), *self.geometry.shape), self.layers.dtype)
+        for layer, n in zip(layers, used, strict=True):
+            values = np.zeros(np.iinfo(layers.dtype).max + 1, layers.dtype)
+            own = [segment.value for segment in kept if segment.layer == n]
+            values[own] = own
+            for plane, before in zip(layer, self.layers[n], strict=True):
+                plane[...] = values[before]
         moved = tuple(replace(segment, layer=used.index(segment.layer)) for segment in kept)
-        return LabelMap(np.stack(layers), self.geometry, moved)
+        return LabelMap(layers, self.geometry, moved)
 
     def volumes_ml(self) -> dict[str, float]:
         """Volume of each segment in millilitres, by name; segments of one name are summed."""
@@ -252,40 +260,6 @@ class _Masks(Mapping[str, "NDArray[np.bool_]"]):
 
     def __repr__(self) -> str:
         return f"masks of {', '.join(self) or 'no segment'}"
-
-
-def segments_named(segments: Iterable[Segment], names: Collection[str]) -> tuple[Segment, ...]:
-    """The segments of some names, in their own order; a name counts in any case where none is spelled just so.
-
-    Raises:
-        InvalidInputError: A name is unknown, or there is none.
-
-    Example:
-        >>> [segment.value for segment in segments_named((Segment("Putamen", 3), Segment("Thalamus", 4)), ["thalamus"])]
-        [4]
-    """
-    known = list(segments)
-    if not names or isinstance(names, str):
-        raise InvalidInputError(
-            f'expected names of segments, such as ["{known[0].name if known else ""}"], got {names!r}'
-        )
-    wanted = {name for each in names for name in _spellings(each, [segment.name for segment in known])}
-    return tuple(segment for segment in known if segment.name in wanted)
-
-
-def _spellings(name: str, known: list[str]) -> set[str]:
-    """How a name is spelled where it is known; several where they differ in case only."""
-    found = {each for each in known if each == name} or {each for each in known if each.casefold() == name.casefold()}
-    if not found:
-        folded = {each.casefold(): each for each in known}
-        close = [folded[match] for match in get_close_matches(name.casefold(), folded)]
-        hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
-        raise InvalidInputError(f"no segment named {name!r}; {hint}there are: {', '.join(known) or 'none'}")
-    return found
-
-
-def _values_in(segments: Iterable[Segment], layer: int) -> list[int]:
-    return [segment.value for segment in segments if segment.layer == layer]
 
 
 def _count_labels(layer: NDArray[Any]) -> NDArray[np.int64]:

@@ -19,14 +19,18 @@ LOCK_FILE = ".deepsegment.lock"
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path, name: str = LOCK_FILE) -> Iterator[None]:
     """Be the only one who writes to a folder, or be refused at once.
+
+    Args:
+        folder: Which.
+        name: Of the lock; work that is shared has one for each part.
 
     Raises:
         VolumeFileError: Another process or thread is writing there, the folder is write-protected, or the lock file is
             a link or no plain file.
     """
-    path = folder / LOCK_FILE
+    path = folder / name
     handle = _open(path)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):

@@ -149,7 +149,7 @@ def check_room(sizes: Mapping[Path, int]) -> None:
         ResourceError: A disk has less.
     """
     needed: dict[int, int] = {}
-    folders = {path: _standing(path) for path in sizes}
+    folders = {path: standing_folder(path) for path in sizes}
     for path, size in sizes.items():
         disk = folders[path].stat().st_dev
         needed[disk] = needed.get(disk, _ROOM_LEFT) + size
@@ -209,7 +209,7 @@ def _files_in(folder: Path) -> Iterator[Path]:
         yield from (Path(where, name) for name in names)
 
 
-def _standing(path: Path) -> Path:
+def standing_folder(path: Path) -> Path:
     """The nearest folder above a file that is there already."""
     return next(folder for folder in _resolved(path.parent / "x").parents if os.path.lexists(folder))
 
@@ -220,10 +220,10 @@ def _check_places(paths: Sequence[Path]) -> None:
     What killed runs left half-written there goes.
     """
     for path in paths:
-        folder = _standing(path)
+        folder = standing_folder(path)
         for part in (*_resolved(path.parent).relative_to(folder).parts, path.name):
             _check_name(folder / part, "written")
-    for folder in dict.fromkeys(_standing(path) for path in paths):
+    for folder in dict.fromkeys(standing_folder(path) for path in paths):
         _check_writable(folder)
         sweep(folder)
 

@@ -29,6 +29,8 @@ _FLOAT = 4
 _SCRATCH_BYTES = 64 << 20
 # An interpolation matrix while it is made: distances, weights and quotient in float64, the result in float32.
 _MATRIX_BYTES = 28
+# Of maps that grow on disk, the one that is being written is in memory, and a copy of it.
+_MAPS_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,8 @@ def _outputs(spec: ModelSpec, geometry: Geometry, settings: PredictSettings) -> 
     layers = len(spec.segments) if spec.output == "regions" else 1
     label = 1 if max(segment.value for segment in spec.segments) < 256 else 2
     maps = len(settings.probabilities) + settings.uncertainty
+    if settings.maps_folder is not None:
+        maps = min(maps, _MAPS_AT_ONCE)
     return (layers * label + maps * _FLOAT) * math.prod(geometry.shape)
 
 

@@ -11,12 +11,14 @@ from DeepSegmentLib.data import LabelMap, Volume
 from DeepSegmentLib.data.geometry import FARTHEST_MM
 from DeepSegmentLib.data.progress import unwatched
 from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.imaging.arrays_on_disk import zeros_on_disk
 from DeepSegmentLib.imaging.probabilities import entropy, largest_channel, sigmoid, softmax
 
 from .postprocess import clean_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -40,6 +42,8 @@ class PredictSettings:
         uncertainty: Whether the entropy map is wanted.
         clean_up: Whether the model's post-processing is applied.
         any_spacing: Whether the volume's spacing is right although hardly any scan has it, see `service.preflight`.
+        maps_folder: Where maps of probability and uncertainty grow in files without a name, so that memory does not
+            bound how many there are; None for memory.
     """
 
     overlap: float = 0.5
@@ -49,6 +53,7 @@ class PredictSettings:
     uncertainty: bool = False
     clean_up: bool = True
     any_spacing: bool = False
+    maps_folder: Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap <= MOST_OVERLAP:
@@ -59,6 +64,16 @@ class PredictSettings:
                 f"the region must be two corners (R, A, S) within {FARTHEST_MM:g} mm of the origin, "
                 f"got {np.asarray(region).tolist()}"
             )
+        if region is not None:
+            _check_extent(np.asarray(region))
+
+
+def _check_extent(region: NDArray[Any]) -> None:
+    flat = [f"{axis} ({place:g} mm)" for axis, place, other in zip("RAS", *region, strict=True) if place == other]
+    if flat:
+        raise InvalidInputError(
+            f"the region has no extent: both corners have the same {', '.join(flat)}; give two opposite corners"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +103,8 @@ class Outputs:
         layers = len(spec.segments) if spec.output == "regions" else 1
         kind = np.uint8 if max(segment.value for segment in spec.segments) < 256 else np.uint16
         self._labels = np.zeros((layers, *geometry.shape), dtype=kind)
-        self._maps = {name: np.zeros(geometry.shape, np.float32) for name in settings.probabilities}
-        self._entropy = np.zeros(geometry.shape, np.float32) if settings.uncertainty else None
+        self._maps = {name: _map(geometry, settings) for name in settings.probabilities}
+        self._entropy = _map(geometry, settings) if settings.uncertainty else None
         values = [segment.value for segment in spec.segments]
         self._values = np.array(values if spec.output == "regions" else [0, *values], dtype=kind)
 
@@ -134,6 +149,11 @@ class Outputs:
         kept = view[box.to_slices()].copy()
         view[...] = 0
         view[box.to_slices()] = kept
+
+
+def _map(geometry: Geometry, settings: PredictSettings) -> NDArray[np.float32]:
+    folder = settings.maps_folder
+    return np.zeros(geometry.shape, np.float32) if folder is None else zeros_on_disk(folder, geometry.shape)
 
 
 def _channel_of(spec: ModelSpec, name: str) -> int:

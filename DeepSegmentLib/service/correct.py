@@ -12,6 +12,7 @@ from DeepSegmentLib import __version__
 from DeepSegmentLib.correction.session import CorrectionSession
 from DeepSegmentLib.correction.settings import CorrectionSettings
 from DeepSegmentLib.data import Point, Scribble
+from DeepSegmentLib.data.known_names import known_name
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.atomic import folder_of
 from DeepSegmentLib.files.journal import Journal, volume_checksum
@@ -244,7 +245,9 @@ def apply_prompts(
     """
     session = doer.session if isinstance(doer, JournaledSession) else doer
     steps = []
-    for prompt in prompts:
+    names = [segment.name for segment in session.segments]
+    for typed in prompts:
+        prompt = replace(typed, segment=known_name(typed.segment, names, "the labels have no segment"))
         radius = _radius(session, prompt, settings) if radius_mm is None else radius_mm
         update = doer.apply(prompt, replace(settings, radius_mm=radius))
         steps.append(

@@ -12,6 +12,7 @@ from DeepSegmentLib.evaluation import CaseScores, evaluate, scores_to_csv, score
 from DeepSegmentLib.files.atomic import write_text
 from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.segmentations.labelmaps import label_table_path, read_labelmap
+from DeepSegmentLib.files.segmentations.one_file_per_segment import SEGMENTS_FILE, segments_table
 from DeepSegmentLib.files.targets import Output, check_outputs, inputs_of
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES, volume_stem
 
@@ -31,7 +32,7 @@ def evaluate_files(
     """Score a segmentation, or a folder of them, against references.
 
     Args:
-        reference: Labelmap or .seg.nrrd, or a folder of them.
+        reference: Labelmap or .seg.nrrd, or a folder of them; a folder of one file a segment counts as a labelmap.
         prediction: Likewise; in folders and below, files of one name (without the suffix) belong together.
         tolerance_mm: Of the normalised surface Dice.
         csv: Where to write the scores as CSV, or None.
@@ -61,10 +62,10 @@ def evaluate_files(
 
 
 def _pairs(reference: Path, prediction: Path) -> list[tuple[str, Path, Path]]:
-    if not is_folder(reference):
+    if not is_folder(reference) or segments_table(reference):
         return [(volume_stem(reference), reference, prediction)]
-    if not is_folder(prediction):
-        raise InvalidInputError(f"{prediction} must be a folder, because {reference} is one")
+    if not is_folder(prediction) or segments_table(prediction):
+        raise InvalidInputError(f"{prediction} must be a folder of labelmaps, because {reference} is one")
     references, predictions = _labelmaps(reference), _labelmaps(prediction)
     if not references:
         raise InvalidInputError(f"{reference} holds no labelmaps; known: {', '.join(VOLUME_SUFFIXES)}")
@@ -83,7 +84,9 @@ def _labelmaps(folder: Path) -> dict[str, list[Path]]:
     """The volume files in a folder and below by their names without suffix, as batches name results; none hidden."""
     found: dict[str, list[Path]] = {}
     for path in sorted(_visible_files(folder), key=lambda path: path.relative_to(folder).parts):
-        if path.name.lower().endswith(VOLUME_SUFFIXES):
+        if path.name == SEGMENTS_FILE:
+            found.setdefault(path.parent.relative_to(folder).as_posix(), []).append(path.parent)
+        elif path.name.lower().endswith(VOLUME_SUFFIXES):
             found.setdefault((path.parent.relative_to(folder) / volume_stem(path)).as_posix(), []).append(path)
     return found
 
@@ -91,7 +94,9 @@ def _labelmaps(folder: Path) -> dict[str, list[Path]]:
 def _visible_files(folder: Path) -> Iterator[Path]:
     for where, below, names in os.walk(folder, onerror=_raise):
         below[:] = [name for name in below if not name.startswith(".")]
-        yield from (Path(where, name) for name in names if not name.startswith("."))
+        # Of one file a segment, the table stands for them all.
+        kept = [SEGMENTS_FILE] if SEGMENTS_FILE in names else names
+        yield from (Path(where, name) for name in kept if not name.startswith("."))
 
 
 def _raise(error: OSError) -> None:

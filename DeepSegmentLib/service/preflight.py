@@ -36,6 +36,8 @@ _MOST_PASSES = 1_000_000
 # Multiplications: ten times what the largest published U-Nets take for a patch, and for a whole body with mirroring. A
 # CPU makes some 1e10 a second and no pass can be stopped before its end.
 _MOST_OPERATIONS, _MOST_OPERATIONS_IN_ALL = 10**14, 10**17
+_LONG_HOURS = 2.0
+"""Runs that take longer say so beforehand."""
 _PARTS = 64
 """How finely the largest region that fits is looked for."""
 
@@ -86,6 +88,13 @@ def _estimate(spec: ModelSpec, needs: Needs, geometry: Geometry, device: str) ->
 def _process_bytes(spec: ModelSpec, needs: Needs, geometry: Geometry) -> int:
     volume = 2 * len(spec.channels) * math.prod(geometry.shape)  # as most scanners store it
     return _LIBRARIES_BYTES + volume + needs.array_bytes + needs.network_bytes
+
+
+def announcement(needs: Estimate) -> str:
+    """What a run will need, for the user."""
+    text = f"{needs.tiles} tiles, about {needs.memory_bytes / (1 << 30):.1f} GB of memory"
+    hours = 0.0 if needs.seconds is None else needs.seconds / 3600
+    return text if hours < _LONG_HOURS else f"{text}, about {hours:.0f} hours"
 
 
 def check(folder: Path, geometry: Geometry, settings: PredictSettings, device: str = "auto") -> Estimate:

@@ -12,37 +12,40 @@ from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib import __version__
 from DeepSegmentLib.data import Progress, Volume
+from DeepSegmentLib.data.known_names import EVERYTHING, known_names
 from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import ResourceError
 from DeepSegmentLib.files.atomic import atomic_path, write_text
+from DeepSegmentLib.files.datasets.channel_files import further_channels
 from DeepSegmentLib.files.models import load_model, read_spec
-from DeepSegmentLib.files.names import file_words
 from DeepSegmentLib.files.segmentations.labelmaps import segmentation_outputs, write_segmentation
 from DeepSegmentLib.files.stamp import input_stamp
-from DeepSegmentLib.files.targets import Output, check_outputs, check_room, inputs_of
-from DeepSegmentLib.files.volumes import read_channels, volume_stem, write_volume
+from DeepSegmentLib.files.targets import Output, check_outputs, check_room, inputs_of, standing_folder
+from DeepSegmentLib.files.volumes import read_channels, volume_stem
 from DeepSegmentLib.imaging.memory import available_memory_bytes, peak_memory_bytes
 from DeepSegmentLib.segmentation.doubts.doubt import doubts_before, notes_after
 from DeepSegmentLib.segmentation.outputs import Prediction, PredictSettings
 from DeepSegmentLib.segmentation.predict import predict
 
 from .catalogue import find_model
-from .preflight import check
+from .maps_and_tables import (
+    STATISTICS_SUFFIXES,
+    map_paths,
+    map_sizes,
+    statistics_of,
+    write_maps,
+    write_statistics,
+)
+from .preflight import announcement, check
 from .preview import draw_preview, mark_of_origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from DeepSegmentLib.data import ProgressCallback
     from DeepSegmentLib.networks.runtime import Model
     from DeepSegmentLib.networks.spec import ModelSpec
-
-    from .preflight import Estimate
-
-
-_LONG_HOURS = 2.0
-"""Runs that take longer say so beforehand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +54,8 @@ class SegmentRequest:
 
     Attributes:
         source: Volume file or DICOM folder.
-        target: Segmentation to write: .seg.nrrd, or a labelmap (.nii.gz, .nrrd, .mha) with a JSON label table.
+        target: Segmentation to write: .seg.nrrd, or a labelmap (.nii.gz, .nrrd, .mha) with a JSON label table; or
+            `segments.json` in a folder of its own: a file a segment, see `files.segmentations.one_file_per_segment`.
         model: Name in the catalogue, or a model folder.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         settings: What to predict and how thoroughly.
@@ -60,6 +64,9 @@ class SegmentRequest:
         report: Where to write the JSON report, or None.
         preview: Where to write the picture, or None.
         replace: Results that exist may be replaced.
+        subset: Names of the segments to keep; None for all that the model has.
+        statistics: Where to write the measurements of each segment (.csv, .json), or None.
+        measure: Whether the report holds them, too.
     """
 
     source: Path
@@ -72,6 +79,9 @@ class SegmentRequest:
     report: Path | None = None
     preview: Path | None = None
     replace: bool = False
+    subset: tuple[str, ...] | None = None
+    statistics: Path | None = None
+    measure: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +95,7 @@ class Run:
         notes: What had to be changed on the way, and what speaks against the result, for the user.
         seconds: How long the prediction took, without loading the model.
         passes: Forward passes of the network, those of mirrored tiles included.
+        subset: The segments that were kept; None for all.
     """
 
     prediction: Prediction
@@ -93,6 +104,7 @@ class Run:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     passes: int = 0
+    subset: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         spec = self.model.spec
@@ -105,6 +117,7 @@ def segment_volume(
     *,
     device: str = "auto",
     settings: PredictSettings | None = None,
+    subset: Sequence[str] | None = None,
     on_progress: ProgressCallback = silent,
     load: Callable[[Path, str], Model] = load_model,
 ) -> Run:
@@ -119,25 +132,27 @@ def segment_volume(
         model: Name in the catalogue, or a model folder.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         settings: What to predict and how thoroughly.
+        subset: Names of the segments to keep, in letters of any case; None for all.
         on_progress: Told how far the work is; may raise `Cancelled`.
         load: Gives the model of a folder on a device, such as `WarmModels().load`.
 
     Raises:
         ModelError: The model is not there or damaged.
-        InvalidInputError: The volume does not fit the model, or a setting is out of range.
+        InvalidInputError: The volume does not fit the model, a setting is out of range, or a segment is unknown.
         ResourceError: The device is not there, there is too little memory for this run, or it ran out on the CPU.
         Cancelled: Raised by `on_progress`.
     """
     folder, settings = find_model(model).path, settings or PredictSettings()
+    kept = chosen_segments(subset, read_spec(folder))
     needs = check(folder, volume.geometry, settings, device)
-    on_progress(Progress(_announcement(needs), 0.0))
+    on_progress(Progress(announcement(needs), 0.0))
     loaded = load(folder, device)
     used = str(getattr(loaded.network, "device", device))
     on_progress(Progress("check volume", 0.0))
     doubts = doubts_before(volume, loaded.spec)
     if doubts:
         on_progress(Progress("this model may not suit the volume, see the notes", 0.0))
-    run = partial(_run, volume, folder=folder, doubts=doubts, settings=settings, on_progress=on_progress)
+    run = partial(_run, volume, folder=folder, doubts=doubts, settings=settings, subset=kept, on_progress=on_progress)
     try:
         return run(loaded, used)
     except ResourceError as error:
@@ -149,13 +164,6 @@ def segment_volume(
     return replace(slower, notes=(note, *slower.notes))
 
 
-def _announcement(needs: Estimate) -> str:
-    """What a run will need, for the user."""
-    text = f"{needs.tiles} tiles, about {needs.memory_bytes / (1 << 30):.1f} GB of memory"
-    hours = 0.0 if needs.seconds is None else needs.seconds / 3600
-    return text if hours < _LONG_HOURS else f"{text}, about {hours:.0f} hours"
-
-
 def _run(
     volume: Volume,
     model: Model,
@@ -164,6 +172,7 @@ def _run(
     folder: Path,
     doubts: tuple[str, ...],
     settings: PredictSettings,
+    subset: tuple[str, ...] | None,
     on_progress: ProgressCallback,
 ) -> Run:
     check(folder, volume.geometry, settings, device)  # now that it is known where the network runs
@@ -172,7 +181,37 @@ def _run(
     mirrors = 2 ** len(model.spec.mirror_axes) if settings.mirror else 1
     seconds = time.monotonic() - start
     notes = notes_after(doubts, volume, prediction.label_map, model.spec, settings)
-    return Run(prediction, model, device, notes, seconds, passes=prediction.tiles * mirrors)
+    if subset is not None:
+        prediction = replace(prediction, label_map=prediction.label_map.only(subset))
+    return Run(prediction, model, device, notes, seconds, prediction.tiles * mirrors, subset)
+
+
+def chosen_segments(wishes: Sequence[str] | None, spec: ModelSpec) -> tuple[str, ...] | None:
+    """The segments of a model that are meant, in its order; None for all of them.
+
+    Raises:
+        InvalidInputError: One is unknown, or none is named.
+    """
+    names = [segment.name for segment in spec.segments]
+    chosen = tuple(names) if wishes is None else known_names(wishes, names, f"model {spec.name} has no segment")
+    return None if chosen == tuple(names) else chosen
+
+
+def completed(request: SegmentRequest, spec: ModelSpec) -> SegmentRequest:
+    """The request with the names of segments as the model has them, and the channels that lie beside a first one.
+
+    Raises:
+        InvalidInputError: A segment is unknown, none is named, or some of the numbered channels are missing.
+    """
+    subset, settings = chosen_segments(request.subset, spec), request.settings
+    if settings.probabilities:
+        kept = list(subset or (segment.name for segment in spec.segments))
+        everything = [name.casefold() for name in settings.probabilities] == [EVERYTHING]
+        known = kept if everything else [segment.name for segment in spec.segments]
+        maps = known_names(settings.probabilities, known, f"model {spec.name} has no segment")
+        settings = replace(settings, probabilities=maps)
+    channels = request.channels or further_channels(request.source, [each.name for each in spec.channels])
+    return replace(request, subset=subset, settings=settings, channels=channels)
 
 
 def segment_file(
@@ -193,32 +232,44 @@ def segment_file(
     """
     folder = find_model(request.model).path
     spec = read_spec(folder)
+    request = completed(request, spec)
     _check_request(request, folder, spec)
     clock = _Stopwatch()
     stamp = input_stamp((request.source, *request.channels), request.series)  # before it is read
     on_progress(Progress("read", 0.0))
     volume = read_channels(request.source, request.channels, request.series)
     clock.lap("read")
-    needs = check(folder, volume.geometry, request.settings, request.device)
+    settings = replace(request.settings, maps_folder=standing_folder(request.target))
+    needs = check(folder, volume.geometry, settings, request.device)
     available = available_memory_bytes()
     check_room(_sizes(request, spec, math.prod(volume.geometry.shape)))
     run = segment_volume(
-        volume, request.model, device=request.device, settings=request.settings, on_progress=on_progress, load=load
+        volume,
+        request.model,
+        device=request.device,
+        settings=settings,
+        subset=request.subset,
+        on_progress=on_progress,
+        load=load,
     )
     run = replace(run, notes=(*volume.notes, *run.notes))
     clock.lap("segment")
     _check_request(request, folder, spec)  # again: it took a while, and others work too
     outputs = _write_outputs(request, run, volume, stamp)
     clock.lap("write")
-    report = _report(request, run, volume) | {
-        "outputs": outputs,
-        "seconds": clock.seconds,
-        "memory": {
-            "estimated_bytes": needs.memory_bytes,
-            "available_bytes": available,
-            "peak_bytes": peak_memory_bytes(),
-        },
-    }
+    report = (
+        _report(request, run, volume)
+        | _measured(request, run, volume, outputs)
+        | {
+            "outputs": outputs,
+            "seconds": clock.seconds,
+            "memory": {
+                "estimated_bytes": needs.memory_bytes,
+                "available_bytes": available,
+                "peak_bytes": peak_memory_bytes(),
+            },
+        }
+    )
     if request.report is not None:
         outputs["report"] = str(request.report)
         # ASCII, because a file name may hold what UTF-8 cannot.
@@ -248,39 +299,29 @@ def _check_request(request: SegmentRequest, folder: Path, spec: ModelSpec) -> No
 
 def request_outputs(request: SegmentRequest, spec: ModelSpec) -> list[Output]:
     """All files that a request asks for."""
-    maps = [Output(path) for path in map_paths(request, spec).values()]
-    beside = [
-        Output(path, (ending,)) for path, ending in ((request.preview, ".png"), (request.report, ".json")) if path
-    ]
-    return [*segmentation_outputs(request.target), *maps, *beside]
+    maps = [Output(path) for path in map_paths(request.target, request.settings, spec).values()]
+    pictures_and_tables = (
+        (request.preview, (".png",)),
+        (request.report, (".json",)),
+        (request.statistics, STATISTICS_SUFFIXES),
+    )
+    beside = [Output(path, endings) for path, endings in pictures_and_tables if path]
+    return [*segmentation_outputs(request.target, kept_segments(request, spec)), *maps, *beside]
+
+
+def kept_segments(request: SegmentRequest, spec: ModelSpec) -> tuple[str, ...]:
+    """The names of the segments that the result has."""
+    return request.subset or tuple(segment.name for segment in spec.segments)
 
 
 def _sizes(request: SegmentRequest, spec: ModelSpec, voxels: int) -> dict[Path, int]:
-    """About how large the results will be: labels compress well, probabilities (4 bytes a voxel) hardly."""
-    maps = map_paths(request, spec).values()
-    return {request.target: voxels // 8, **dict.fromkeys(maps, 4 * voxels)}
-
-
-def map_paths(request: SegmentRequest, spec: ModelSpec) -> dict[str, Path]:
-    """Files of probabilities, by the name of the segment, and of uncertainty, by the empty name."""
-    stem, settings = volume_stem(request.target), request.settings
-    words = file_words(segment.name for segment in spec.segments)
-    endings = {name: f"{words[name]}_probability" for name in settings.probabilities if name in words}
-    if settings.uncertainty:
-        endings[""] = "uncertainty"
-    return {name: request.target.parent / f"{stem}_{ending}.nii.gz" for name, ending in endings.items()}
+    """About how large the results will be: labels compress well."""
+    return {request.target: voxels // 8} | map_sizes(map_paths(request.target, request.settings, spec), voxels)
 
 
 def _write_outputs(request: SegmentRequest, run: Run, volume: Volume, stamp: str) -> dict[str, str]:
     target, prediction = request.target, run.prediction
-    paths = map_paths(request, run.model.spec)
-    outputs = {}
-    for name, probability in prediction.probabilities.items():
-        write_volume(probability, paths[name])
-        outputs[f"probability of {name}"] = str(paths[name])
-    if prediction.uncertainty is not None:
-        write_volume(prediction.uncertainty, paths[""])
-        outputs["uncertainty"] = str(paths[""])
+    outputs = write_maps(prediction, map_paths(target, request.settings, run.model.spec))
     if request.preview is not None:
         spec = run.model.spec
         # Without the volume's name, which may be a patient's: pictures are passed on.
@@ -293,6 +334,17 @@ def _write_outputs(request: SegmentRequest, run: Run, volume: Volume, stamp: str
     return outputs | {"segmentation": str(target)}
 
 
+def _measured(request: SegmentRequest, run: Run, volume: Volume, outputs: dict[str, str]) -> dict[str, Any]:
+    """Measure the segments where that was asked for; the table is written, and entered in the outputs."""
+    if request.statistics is None and not request.measure:
+        return {}
+    rows = statistics_of(run.prediction.label_map, volume)
+    if request.statistics is not None:
+        write_statistics(request.statistics, [(volume_stem(request.source), rows)])
+        outputs["statistics"] = str(request.statistics)
+    return {"statistics": rows}
+
+
 def provenance(run: Run, settings: PredictSettings) -> dict[str, str]:
     """What a result carries with it: model, version, checksum, parameters, device, library version, date."""
     spec = run.model.spec
@@ -300,15 +352,15 @@ def provenance(run: Run, settings: PredictSettings) -> dict[str, str]:
         "model": spec.name,
         "model_version": spec.version,
         "model_sha256": spec.weights_sha256,
-        "parameters": json.dumps(parameters(settings)),
+        "parameters": json.dumps(parameters(settings, run.subset)),
         "device": run.device,
         "library": f"DeepSegment {__version__}",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def parameters(settings: PredictSettings) -> dict[str, Any]:
-    """What of the settings changes the labels, as JSON."""
+def parameters(settings: PredictSettings, subset: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """What of the settings changes the labels, as JSON; the subset where there is one."""
     region = None if settings.region_ras is None else settings.region_ras.tolist()
     return {
         "overlap": settings.overlap,
@@ -316,7 +368,7 @@ def parameters(settings: PredictSettings) -> dict[str, Any]:
         "clean_up": settings.clean_up,
         "any_spacing": settings.any_spacing,
         "region_ras": region,
-    }
+    } | ({} if subset is None else {"subset": list(subset)})
 
 
 def run_report(run: Run) -> dict[str, Any]:
@@ -342,5 +394,5 @@ def _report(request: SegmentRequest, run: Run, volume: Volume) -> dict[str, Any]
             "orientation": geometry.orientation,
         },
         "model": {"name": spec.name, "version": spec.version, "sha256": spec.weights_sha256, "license": spec.license},
-        "parameters": parameters(request.settings),
+        "parameters": parameters(request.settings, request.subset),
     } | run_report(run)

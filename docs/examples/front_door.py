@@ -65,7 +65,7 @@ print({each.segment: round(each.volume_ml, 1) for each in measure(by_path, path)
 # ## A click, and a session with a look beforehand and undo
 
 # %%
-click = Point("Thalamus", True, centre)
+click = Point("Thalamus", True, (-20, -28, 2))
 better = correct(path, by_path, click)
 session = CorrectionSession(read_volume(path), by_path.label_map)
 print(session.preview(click))

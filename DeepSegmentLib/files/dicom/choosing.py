@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from DeepSegmentLib.data.known_names import suggestion
 from DeepSegmentLib.errors import VolumeFileError
 
 if TYPE_CHECKING:
@@ -64,7 +65,10 @@ def choose(folder: Path, found: Sequence[tuple[SeriesInfo, list[Slice]]], wanted
     if len(matching) == 1:
         return matching[0][1]
     if not matching:
-        raise VolumeFileError(f"{folder} holds no series {wanted}; it holds:{_table(found)}")
+        meant = suggestion(
+            wanted or "", [word for info, _ in found for word in (info.description, info.number) if word]
+        )
+        raise VolumeFileError(f"{folder} holds no series {wanted}; {meant}it holds:{_table(found)}")
     which = "" if wanted is None else f" that {wanted!r} may mean"
     raise VolumeFileError(
         f"{folder} holds {len(matching)} series{which}; choose one by its number, its UID or its description:"

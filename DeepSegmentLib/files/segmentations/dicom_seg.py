@@ -110,7 +110,7 @@ def _highdicom() -> Any:
         import highdicom
     except ModuleNotFoundError as error:
         raise MissingPackageError(
-            "writing DICOM SEG needs highdicom; install it: pip install 'deepsegment[dicom]'"
+            "writing DICOM SEG needs highdicom; install it: pip install 'DeepSegmentLib[dicom]'"
         ) from error
     return highdicom
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.data import Progress
@@ -18,17 +19,20 @@ from DeepSegmentLib.errors import (
 )
 from DeepSegmentLib.files.atomic import write_text
 from DeepSegmentLib.files.leftovers import sweep
-from DeepSegmentLib.files.lock import exclusive
+from DeepSegmentLib.files.lock import LOCK_FILE, exclusive
+from DeepSegmentLib.files.targets import Inputs, Output, check_outputs
 from DeepSegmentLib.hosts.worker.batch_messages import CaseJob, CaseResult, FindJob, FindResult
 from DeepSegmentLib.hosts.worker.client import WorkerClient
 from DeepSegmentLib.hosts.worker.messages import Died, Failed, Finished, Progressed
 from DeepSegmentLib.service.batch.finding import LOOKING
+from DeepSegmentLib.service.batch.parts import Part
 from DeepSegmentLib.service.batch.planning import check_batch, existing_results, plan_cases, shown
+from DeepSegmentLib.service.batch.results import is_table_of_ours
 from DeepSegmentLib.service.batch.summary import SUMMARY_FILE, summary_text
+from DeepSegmentLib.service.maps_and_tables import STATISTICS_SUFFIXES, write_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from DeepSegmentLib.data import ProgressCallback
     from DeepSegmentLib.hosts.worker.messages import Event, Job
@@ -53,11 +57,13 @@ class BatchSettings:
         suffix: Of the results, one of `service.batch.planning.FORMATS`.
         skip_existing: Leave out cases whose results are complete, do others again.
         patience_s: See `PATIENCE_S`.
+        part: Which part of the cases is worked here.
     """
 
     suffix: str = "seg.nrrd"
     skip_existing: bool = False
     patience_s: float = PATIENCE_S
+    part: Part = field(default_factory=Part)
 
 
 class Batch:
@@ -100,14 +106,21 @@ class Batch:
         check_batch(self._request)
         findings = self._find()
         self.results = tuple(shown(name) for name in findings.results)
-        cases = plan_cases(self._request, findings, self._settings.suffix)
+        cases = self._settings.part.of(plan_cases(self._request, findings, self._settings.suffix))
         existing = existing_results(cases)
         if existing and not (self._settings.skip_existing or self._request.replace):
             others = f" and {len(existing) - 1} more exist" if len(existing) > 1 else " exists"
             raise InvalidInputError(
                 f"{existing[0].request.target}{others}; --skip-existing goes on from there, --replace does all again"
             )
+        self._check_statistics()
         return cases
+
+    def _check_statistics(self) -> None:
+        path = self._request.statistics
+        if path is not None:
+            ours = self._settings.skip_existing and is_table_of_ours(path)
+            check_outputs([Output(path, STATISTICS_SUFFIXES)], Inputs(), replace=self._request.replace or ours)
 
     def _find(self) -> Findings:
         """Search the folder; what ends the process is passed by in the next attempt."""
@@ -142,8 +155,9 @@ class Batch:
             DeepSegmentError: The model cannot be run at all.
         """
         _make_folder(self._request.target)
-        self._stack.enter_context(exclusive(self._request.target))
-        table = _Table(self._request.target / SUMMARY_FILE)
+        own, folder = self._settings.part.own, self._request.target
+        self._stack.enter_context(exclusive(folder, own(Path(LOCK_FILE)).name))
+        table = _Table(own(folder / SUMMARY_FILE), self._request.statistics)
         # In reverse: the process ends, then what it was writing goes, and only then another batch may begin.
         self._stack.callback(_sweep, cases)
         self._stack.callback(table.save)
@@ -221,10 +235,14 @@ def _sweep(cases: tuple[Case, ...]) -> None:
 
 
 class _Table:
-    """The table of a batch on disk, renewed as it grows; that it cannot be written is no reason to end."""
+    """The table of a batch on disk, renewed as it grows; that it cannot be written is no reason to end.
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._reports, self._saved = path, list[dict[str, Any]](), 0.0
+    So is that of the statistics, where there is one.
+    """
+
+    def __init__(self, path: Path, statistics: Path | None) -> None:
+        self._path, self._statistics = path, statistics
+        self._reports, self._saved = list[dict[str, Any]](), 0.0
 
     def add(self, report: dict[str, Any]) -> None:
         self._reports.append(report)
@@ -235,6 +253,9 @@ class _Table:
         self._saved = time.monotonic()
         try:
             write_text(self._path, summary_text(self._reports))
+            if self._statistics is not None:
+                measured = [(report["case"], report.get("statistics", ())) for report in self._reports]
+                write_statistics(self._statistics, measured)
         except DeepSegmentError:  # such as where a spreadsheet has it open on Windows; the next one may succeed
             return
 

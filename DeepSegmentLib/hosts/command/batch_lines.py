@@ -24,10 +24,11 @@ class BatchLines:
     Args:
         stream: Gets the lines; None where it is closed.
         bar: Is shown between them, on a terminal only: elsewhere the lines tell the progress.
+        errors_only: Whether lines of cases that are well, and the sum of all, are left out.
     """
 
-    def __init__(self, stream: TextIO | None, bar: ProgressBar) -> None:
-        self._stream, self._bar = stream, bar
+    def __init__(self, stream: TextIO | None, bar: ProgressBar, *, errors_only: bool = False) -> None:
+        self._stream, self._bar, self._errors_only = stream, bar, errors_only
         self._total, self._told = 0, 0
 
     def show(self, event: Progress) -> None:
@@ -38,18 +39,22 @@ class BatchLines:
     def begin(self, total: int, results: int) -> None:
         """Say what was found."""
         self._total = total
-        if results:
+        if results and not self._errors_only:
             self._write(f"passed over {results} results of earlier runs among the inputs")
 
     def tell(self, report: Mapping[str, Any]) -> None:
         """One line for a case, and one below it for each note."""
         self._told += 1
+        if self._errors_only and case_state(report) != "failed":
+            return
         self._write(f"{self._told} of {self._total}  {report['case']}  {outcome(report)}")
         for note in report.get("notes", ()):
             self._write(f"    {note}")
 
     def end(self, reports: Sequence[Mapping[str, Any]]) -> None:
         """How many there are of each kind, and each failed case once more with its reason."""
+        if self._errors_only:
+            return
         failed = [report for report in reports if case_state(report) == "failed"]
         left = sum(case_state(report) == "left out" for report in reports)
         done = len(reports) - len(failed) - left

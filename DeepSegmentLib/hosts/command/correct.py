@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .options import Place, add_places, settle_places, told_in_full
 from .terminal import plain
 
 if TYPE_CHECKING:
@@ -13,10 +14,13 @@ if TYPE_CHECKING:
 
 def add_correct_options(parser: argparse.ArgumentParser) -> None:
     """Give a parser the options of the command."""
-    parser.add_argument("image", type=Path, nargs="?", help="volume file or DICOM folder")
-    parser.add_argument("labels", type=Path, nargs="?", help="labelmap or .seg.nrrd on the grid of the image")
+    add_places(
+        parser,
+        Place("image", ("-i", "--input"), "volume file or DICOM folder", required=False),
+        Place("labels", ("-s", "--segmentation"), "labelmap or .seg.nrrd on the grid of the image", required=False),
+    )
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="JSON list of clicks, scribbles, boxes and lassos")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="segmentation to write")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="segmentation to write")
     parser.add_argument("--replace", action="store_true", help="replace an output that exists; never an input")
     journal = parser.add_mutually_exclusive_group()
     journal.add_argument("--journal", type=Path, metavar="FOLDER", help="record every correction in this new folder")
@@ -51,6 +55,7 @@ def correct(options: argparse.Namespace) -> dict[str, Any]:
     from DeepSegmentLib.correction.settings import CorrectionSettings
     from DeepSegmentLib.service.correct import CorrectRequest, correct_files
 
+    settle_places(options)
     request = CorrectRequest(
         output=options.output,
         image=options.image,
@@ -65,7 +70,8 @@ def correct(options: argparse.Namespace) -> dict[str, Any]:
         ),
         replace=options.replace,
     )
-    return correct_files(request)
+    with told_in_full(options):
+        return correct_files(request)
 
 
 def describe(report: dict[str, Any]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .options import Place, add_places, one_of, settle_places, told_in_full
+
 if TYPE_CHECKING:
     import argparse
 
@@ -16,10 +18,15 @@ _MAKERS = ("automatic", "semiautomatic", "manual")
 
 def add_export_options(parser: argparse.ArgumentParser) -> None:
     """Give a parser the options of the command."""
-    parser.add_argument("volume", type=Path, help="volume file or DICOM folder")
-    parser.add_argument("segmentation", type=Path, help="labelmap or .seg.nrrd on the grid of the volume")
-    parser.add_argument("--to", choices=_FORMATS, required=True, help="format")
+    add_places(
+        parser,
+        Place("volume", ("-i", "--input"), "volume file or DICOM folder"),
+        Place("segmentation", ("-s", "--segmentation"), "labelmap or .seg.nrrd on the grid of the volume"),
+    )
+    told = f"format: {', '.join(_FORMATS)}"
+    parser.add_argument("--to", type=one_of(_FORMATS, "format"), required=True, metavar="FORMAT", help=told)
     parser.add_argument(
+        "-o",
         "--output",
         type=Path,
         required=True,
@@ -66,6 +73,7 @@ def export(options: argparse.Namespace) -> dict[str, Any]:
     """Run the command and return its report."""
     from DeepSegmentLib.service.export import ExportSettings, export_files
 
+    settle_places(options)
     settings = ExportSettings(
         options.to,
         replace=options.replace,
@@ -73,15 +81,16 @@ def export(options: argparse.Namespace) -> dict[str, Any]:
         new_labels=options.new_labels,
         algorithm=_algorithm(options) if options.to == "dicom-seg" else None,
     )
-    return export_files(
-        options.volume,
-        options.segmentation,
-        options.output,
-        settings,
-        name=options.case,
-        channels=tuple(options.channel),
-        series=options.series,
-    )
+    with told_in_full(options):
+        return export_files(
+            options.volume,
+            options.segmentation,
+            options.output,
+            settings,
+            name=options.case,
+            channels=tuple(options.channel),
+            series=options.series,
+        )
 
 
 def _algorithm(options: argparse.Namespace) -> Algorithm:

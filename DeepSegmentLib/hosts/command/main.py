@@ -15,7 +15,9 @@ from DeepSegmentLib.errors import Cancelled, ResourceError
 from DeepSegmentLib.hosts.faults import as_error
 
 from .correct import add_correct_options, correct, describe
+from .evaluate import add_evaluate_options, evaluate
 from .export import add_export_options, export
+from .options import add_verbosity
 from .segment import add_segment_options, segment
 from .stopping import StopSignal, stoppable
 from .terminal import Parser, complain, finish, plain, say
@@ -122,17 +124,18 @@ def _add_segment(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=_segment)
     add_segment_options(parser)
     _add_json(parser)
+    add_verbosity(parser)
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--json", action="store_true", help="print the result as one line of JSON")
 
 
 def _segment(options: argparse.Namespace) -> int:
     reports, single = segment(options)
     if options.json:
         _print_json(reports[0] if single else reports)
-    elif single:
+    elif single and not options.quiet:
         from .reports import describe_run
 
         say(describe_run(reports[0]) + "\n")
@@ -140,8 +143,8 @@ def _segment(options: argparse.Namespace) -> int:
 
 
 def _print_json(document: object) -> None:
-    # ASCII but for the one control that JSON lets through.
-    say(json.dumps(document, indent=2, allow_nan=False).replace("\x7f", "\\u007f") + "\n")
+    # One line, and ASCII but for the one control that JSON lets through.
+    say(json.dumps(document, allow_nan=False).replace("\x7f", "\\u007f") + "\n")
 
 
 def _add_correct(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -149,13 +152,14 @@ def _add_correct(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=_correct)
     add_correct_options(parser)
     _add_json(parser)
+    add_verbosity(parser)
 
 
 def _correct(options: argparse.Namespace) -> int:
     report = correct(options)
     if options.json:
         _print_json(report)
-    else:
+    elif not options.quiet:
         say(describe(report) + "\n")
     return 0
 
@@ -205,31 +209,18 @@ def _models(options: argparse.Namespace) -> int:
 def _add_evaluate(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "evaluate", "compare segmentations with references, segment by segment")
     parser.set_defaults(run=_evaluate)
-    parser.add_argument("reference", type=Path, help="labelmap or .seg.nrrd that is right, or a folder of them")
-    parser.add_argument("prediction", type=Path, help="the one to judge, or a folder with the same file names")
-    parser.add_argument("--tolerance", type=float, default=1.0, metavar="MM", help="of the surface Dice (default: 1)")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the scores as CSV")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write the scores as JSON")
-    parser.add_argument("--replace", action="store_true", help="replace files that exist")
+    add_evaluate_options(parser)
     _add_json(parser)
+    add_verbosity(parser)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from DeepSegmentLib.service.evaluate import evaluate_files
-
-    from .reports import score_table
-
-    scores = evaluate_files(
-        options.reference,
-        options.prediction,
-        tolerance_mm=options.tolerance,
-        csv=options.csv,
-        report=options.report,
-        replace=options.replace,
-    )
+    scores = evaluate(options)
     if options.json:
         _print_json(scores)
-    else:
+    elif not options.quiet:
+        from .reports import score_table
+
         say(score_table(scores) + "\n")
     return 0
 
@@ -239,13 +230,14 @@ def _add_export(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=_export)
     add_export_options(parser)
     _add_json(parser)
+    add_verbosity(parser)
 
 
 def _export(options: argparse.Namespace) -> int:
     report = export(options)
     if options.json:
         _print_json(report)
-    else:
+    elif not options.quiet:
         say("\n".join(map(plain, [*report["notes"], *(f"wrote {path}" for path in report["outputs"])])) + "\n")
     return 0
 

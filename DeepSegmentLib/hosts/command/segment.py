@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from DeepSegmentLib.errors import InvalidInputError
+
+from .options import Place, add_places, one_of, progress_of, settle_places, tell_run
 
 if TYPE_CHECKING:
     import argparse
 
+    from DeepSegmentLib.service.batch.parts import Part
     from DeepSegmentLib.service.segment import SegmentRequest
 
     from .terminal import ProgressBar
 
-_FORMATS = ("seg.nrrd", "nii.gz", "nrrd", "mha")  # as in service.batch.planning, which costs an import
+_FORMATS = ("seg.nrrd", "nii.gz", "nrrd", "mha", "per-segment")  # as in service.batch.planning, which costs an import
 
 
 def add_segment_options(parser: argparse.ArgumentParser) -> None:
     """Give a parser the options of the command."""
-    parser.add_argument(
-        "input", type=Path, help="volume file, DICOM folder, or folder with volume files and DICOM folders in it"
-    )
-    parser.add_argument(
-        "output",
-        type=Path,
-        help="segmentation to write: .seg.nrrd (3D Slicer), or .nii.gz, .nrrd, .mha with a JSON label table; "
-        "a folder where the input is a folder of volumes: results mirror its sub-folders",
+    add_places(
+        parser,
+        Place(
+            "input",
+            ("-i", "--input"),
+            "volume file, DICOM folder, or folder with volume files and DICOM folders in it; files that end with "
+            "_0000, _0001 ... are channels of one case",
+        ),
+        Place(
+            "output",
+            ("-o", "--output"),
+            "segmentation to write: .seg.nrrd (3D Slicer), or .nii.gz, .nrrd, .mha with a JSON label table; or a "
+            "folder: the result gets the name of the input, those of a folder of volumes mirror its sub-folders",
+        ),
     )
     _add_run_options(parser)
     _add_output_options(parser)
+    _add_folder_options(parser)
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -60,13 +71,45 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--save-probabilities", nargs="+", default=[], metavar="SEGMENT", help="write maps of these segments"
+        "--subset",
+        action="append",
+        metavar="NAMES",
+        help='keep these segments only: names with commas between them, such as "Left thalamus,Right thalamus", or '
+        "the option several times; letters of any case",
+    )
+    parser.add_argument(
+        "--save-probabilities",
+        action="append",
+        default=[],
+        metavar="NAMES",
+        help='write maps of these segments, named as for --subset; "all" for every segment',
     )
     parser.add_argument("--save-uncertainty", action="store_true", help="write the entropy map")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write a JSON report; folder: a folder of them")
     parser.add_argument("--preview", type=Path, metavar="FILE", help="write a picture (.png); folder: a folder of them")
+    parser.add_argument(
+        "--statistics",
+        nargs="?",
+        metavar="FILE",
+        help="write volume, surface, place and intensities of each segment as .csv or .json; folder: one table of all "
+        "cases (default: beside the result)",
+    )
     parser.add_argument("--replace", action="store_true", help="an existing result may be replaced")
-    parser.add_argument("--format", choices=_FORMATS, help="folder: format of the results (default: seg.nrrd)")
+    parser.add_argument(
+        "--format",
+        type=one_of(_FORMATS, "format"),
+        metavar="FORMAT",
+        help=f"of results in a folder: {', '.join(_FORMATS)} (default: seg.nrrd); per-segment makes a folder with a "
+        ".nii.gz for each segment and a table segments.json",
+    )
+
+
+def _add_folder_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--part",
+        metavar="K/N",
+        help="folder: only the K-th of N parts of its cases, such as 2/8, to share them among machines",
+    )
     parser.add_argument(
         "--skip-existing",
         action="store_true",
@@ -79,11 +122,10 @@ def segment(options: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:
     """Run the command; its reports, and whether there was one case only. Those of many are told as they come."""
     from DeepSegmentLib.service.batch.planning import is_batch
 
-    from .terminal import ProgressBar
-
+    settle_places(options)
     request = _request(options)
     many = is_batch(request)
-    bar = ProgressBar(sys.stderr)
+    bar = progress_of(options)
     try:
         return (_segment_many(options, request, bar) if many else [_segment_one(options, request, bar)]), not many
     finally:
@@ -116,29 +158,60 @@ def _request(options: argparse.Namespace) -> SegmentRequest:
         report=options.report,
         preview=options.preview,
         replace=options.replace,
+        subset=None if options.subset is None else tuple(options.subset),
     )
 
 
 def _segment_one(options: argparse.Namespace, request: SegmentRequest, bar: ProgressBar) -> dict[str, Any]:
+    from DeepSegmentLib.files.volumes import volume_stem
+    from DeepSegmentLib.service.batch.planning import single_target
     from DeepSegmentLib.service.batch.working import work_case
 
-    if options.format:
-        raise InvalidInputError("--format is for folders; the suffix of the output says the format of a single result")
-    return work_case(request, bar, skip_existing=options.skip_existing)
+    if options.part:
+        raise InvalidInputError("--part is for folders of many cases; the input is a single one")
+    target = single_target(request.source, request.target, options.format, in_folder="output" in options.folders)
+    statistics = _statistics(options, target.parent / f"{volume_stem(target)}_statistics.csv")
+    report = work_case(replace(request, target=target, statistics=statistics), bar, skip_existing=options.skip_existing)
+    if options.verbose:
+        tell_run(report)
+    return report
+
+
+def _statistics(options: argparse.Namespace, usual: Path) -> Path | None:
+    """The table that was asked for; the usual one where no name was given."""
+    if options.statistics is None:
+        return None
+    return Path(options.statistics) if options.statistics else usual
 
 
 def _segment_many(options: argparse.Namespace, request: SegmentRequest, bar: ProgressBar) -> list[dict[str, Any]]:
+    from DeepSegmentLib.service.batch.parts import Part
+
     from .batch import Batch, BatchSettings
     from .batch_lines import BatchLines
 
-    lines = BatchLines(sys.stderr if options.json else sys.stdout, bar)
-    settings = BatchSettings(options.format or "seg.nrrd", skip_existing=options.skip_existing)
-    with Batch(request, settings, lines.show) as batch:
+    part = Part.parse(options.part) if options.part else Part()
+    lines = BatchLines(_stream(options), bar, errors_only=options.quiet)
+    settings = BatchSettings(options.format or _FORMATS[0], skip_existing=options.skip_existing, part=part)
+    show = bar if options.verbose else lines.show
+    with Batch(_for_many(options, request, part), settings, show) as batch:
         cases = batch.find()
         lines.begin(len(cases), len(batch.results))
         reports = []
         for report in batch.work(cases):
             reports.append(report)
             lines.tell(report)
+            if options.verbose:
+                tell_run(report)
     lines.end(reports)
     return reports
+
+
+def _for_many(options: argparse.Namespace, request: SegmentRequest, part: Part) -> SegmentRequest:
+    statistics = _statistics(options, request.target / "deepsegment-statistics.csv")
+    return replace(request, statistics=statistics and part.own(statistics))
+
+
+def _stream(options: argparse.Namespace) -> TextIO:
+    """Where the lines of cases go: beside what --json prints, and with errors where nothing else is told."""
+    return sys.stderr if options.json or options.quiet else sys.stdout

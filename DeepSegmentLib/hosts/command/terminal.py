@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import unicodedata
-from argparse import ArgumentParser
+from argparse import OPTIONAL, ArgumentParser
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from DeepSegmentLib.data import Progress
 
+TABLE_SUFFIXES = (".csv", ".json")  # as in service.maps_and_tables, which costs an import
 _BAR = 28
 _COLUMNS = 200  # where the terminal does not say how wide it is
 
@@ -87,7 +88,28 @@ def _printable(line: str, stream: TextIO) -> str:
 
 
 class Parser(ArgumentParser):
-    """A parser whose messages are printed like everything else: they repeat what was typed."""
+    """A parser whose messages are printed like everything else: they repeat what was typed.
+
+    Files may stand anywhere among the options, also where some of them are left out.
+    """
+
+    _mixing = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As of the base class."""
+        if self._mixing or self._subparsers is not None:
+            return super().parse_known_args(args, namespace)
+        self._mixing = True
+        try:
+            return self.parse_known_intermixed_args(list(self._unswallowed(args)), namespace)
+        finally:
+            self._mixing = False
+
+    def _unswallowed(self, words: Sequence[str]) -> Iterator[str]:
+        """The words, where options whose file may be left out take only a table, and no file behind it."""
+        hungry = {flag for action in self._actions if action.nargs == OPTIONAL for flag in action.option_strings}
+        for word, after in zip(words, [*words[1:], ""], strict=True):
+            yield f"{word}=" if word in hungry and not after.lower().endswith(TABLE_SUFFIXES) else word
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if message:

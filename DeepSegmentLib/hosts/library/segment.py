@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from DeepSegmentLib.data.labels import segments_named
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.models import load_model as load_folder
-from DeepSegmentLib.files.models import read_spec
 from DeepSegmentLib.files.stamp import input_stamp
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.service.catalogue import find_model
@@ -23,7 +21,7 @@ from .results import Segmentation
 from .words import in_python_words
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -38,7 +36,7 @@ def segment(
     model: str | PathLike[str] | WarmModel = "brain-mr",
     *,
     device: str = "auto",
-    subset: Collection[str] | None = None,
+    subset: Sequence[str] | None = None,
     series: str | None = None,
     progress: bool | ProgressCallback | None = None,
     overlap: float = 0.5,
@@ -55,7 +53,7 @@ def segment(
         volume: In any form, see `read_volume`; a list where the model needs several channels, in its order.
         model: Name of a model, see `list_models`; a model folder; or one that is kept loaded, see `load_model`.
         device: "auto" (a CUDA device if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
-        subset: Names of the segments that are wanted; all if None.
+        subset: Names of the segments that are wanted, in letters of any case; all if None.
         series: Which DICOM series, where a folder holds several: its UID, number or description.
         progress: True for a bar; or a function that receives `Progress`, and may raise `Cancelled` to stop.
         overlap: Least shared fraction of neighbouring tiles, 0 to 0.95: more is slower, and smoother.
@@ -98,7 +96,6 @@ def segment(
         raise InvalidInputError(
             f"the model was loaded for the device {warm.device!r}, not {device!r}; load it for that"
         )
-    wanted = None if subset is None else [each.name for each in segments_named(read_spec(folder).segments, subset)]
     files = volume_files(volume)
     stamp = {"input": input_stamp(files, series)} if files else {}
     read = read_volume(volume, series=series)
@@ -108,12 +105,13 @@ def segment(
             str(folder),
             device=warm.device if warm else device,
             settings=settings,
+            subset=[subset] if isinstance(subset, str) else subset,
             on_progress=tell,
             load=warm.load if warm else load_folder,
         )
     found = run.prediction
     return Segmentation(
-        found.label_map if wanted is None else found.label_map.only(wanted),
+        found.label_map,
         provenance(run, settings) | stamp,
         (*read.notes, *run.notes),
         found.probabilities,

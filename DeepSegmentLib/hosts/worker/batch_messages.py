@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from DeepSegmentLib.service.batch.finding import Findings
     from DeepSegmentLib.service.segment import SegmentRequest
 
-_PATHS = ("source", "target", "report", "preview")
+_PATHS = ("source", "target", "report", "preview", "statistics")
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,10 @@ def find_from_json(document: dict[str, Any]) -> FindJob:
 
 def findings_to_json(findings: Findings) -> dict[str, Any]:
     """Findings as JSON; names that are no Unicode stay as they are."""
-    inputs = [asdict(found) | {"path": str(found.path)} for found in findings.inputs]
+    inputs = [
+        asdict(found) | {"path": str(found.path), "channels": [str(path) for path in found.channels]}
+        for found in findings.inputs
+    ]
     return {"inputs": inputs, "results": list(findings.results)}
 
 
@@ -79,7 +82,10 @@ def findings_from_json(document: dict[str, Any]) -> Findings:
     """The inverse of `findings_to_json`."""
     from DeepSegmentLib.service.batch.finding import Findings, Found
 
-    inputs = tuple(Found(**entry | {"path": Path(entry["path"])}) for entry in document["inputs"])
+    inputs = tuple(
+        Found(**entry | {"path": Path(entry["path"]), "channels": tuple(map(Path, entry["channels"]))})
+        for entry in document["inputs"]
+    )
     return Findings(inputs, tuple(document["results"]))
 
 
@@ -100,21 +106,28 @@ def case_from_json(document: dict[str, Any]) -> CaseJob:
     request = document["request"]
     paths = {name: request[name] and Path(request[name]) for name in _PATHS}
     channels = tuple(Path(path) for path in request["channels"])
-    changed = paths | {"channels": channels, "settings": settings_from_json(request["settings"])}
+    subset = None if request["subset"] is None else tuple(request["subset"])
+    changed = paths | {"channels": channels, "subset": subset, "settings": settings_from_json(request["settings"])}
     return CaseJob(SegmentRequest(**request | changed), document["skip_existing"])
 
 
 def settings_to_json(settings: PredictSettings) -> dict[str, Any]:
     """Settings as JSON."""
     region = None if settings.region_ras is None else np.asarray(settings.region_ras).tolist()
-    return asdict(settings) | {"region_ras": region, "probabilities": list(settings.probabilities)}
+    folder = _absolute(settings.maps_folder)
+    changed = {"region_ras": region, "probabilities": list(settings.probabilities), "maps_folder": folder}
+    return asdict(settings) | changed
 
 
 def settings_from_json(document: dict[str, Any]) -> PredictSettings:
     """The inverse of `settings_to_json`."""
     region = document["region_ras"]
-    changed = {"region_ras": None if region is None else np.array(region, float)}
-    return PredictSettings(**document | changed | {"probabilities": tuple(document["probabilities"])})
+    changed = {
+        "region_ras": None if region is None else np.array(region, float),
+        "probabilities": tuple(document["probabilities"]),
+        "maps_folder": document["maps_folder"] and Path(document["maps_folder"]),
+    }
+    return PredictSettings(**document | changed)
 
 
 def _absolute(path: str | Path | None) -> str | None:

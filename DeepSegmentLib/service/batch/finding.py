@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from DeepSegmentLib.data import Progress
 from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import Cancelled, DeepSegmentError, VolumeFileError
+from DeepSegmentLib.files.datasets.channel_files import channel_groups
 from DeepSegmentLib.files.dicom import list_series
 from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES, volume_stem
@@ -17,7 +18,7 @@ from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES, volume_stem
 from .results import results_among
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from DeepSegmentLib.data import ProgressCallback
@@ -37,6 +38,9 @@ class Found:
         stem: The name that its result gets, without suffix; several inputs may have the same.
         series: Which series of the folder, where it holds several.
         error: Why it cannot be segmented; empty where it may be tried.
+        channels: Files of further channels, where they have numbers as nnU-Net gives them; `path` is then the first,
+            and `name` that of the case.
+        numbered: Whether the files have such numbers.
     """
 
     path: Path
@@ -44,6 +48,8 @@ class Found:
     stem: str
     series: str | None = None
     error: str = ""
+    channels: tuple[Path, ...] = ()
+    numbered: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,14 +139,28 @@ class _Search:
         results = results_among(folder, names)
         self._results += [self._name(folder / name) for name in results]
         volumes = [path for path in kinds if _is_volume(path) and kinds[path] != "folder" and path.name not in results]
+        groups = channel_groups(path.name for path in volumes if kinds[path] == "file")
+        for numbers in groups.values():
+            self._add_channels(folder, numbers)
+        grouped = {name for numbers in groups.values() for name in numbers.values()}
         for path in volumes:
-            self._add(path, "" if kinds[path] == "file" else kinds[path])
+            if path.name not in grouped:
+                self._add(path, "" if kinds[path] == "file" else kinds[path])
         if any(not _is_volume(folder / name) for name in names):
             self._add_series(folder, list_series(folder))
 
     def _add(self, path: Path, error: str) -> None:
         name = self._name(path)
         self._inputs.append(Found(path, name, _beside(name, volume_stem(path)), error=error))
+
+    def _add_channels(self, folder: Path, numbers: Mapping[int, str]) -> None:
+        """Files with the numbers of channels make one case."""
+        paths = [folder / numbers[n] for n in sorted(numbers)]
+        stem = volume_stem(paths[0]).rpartition("_")[0]
+        name = _beside(self._name(paths[0]), stem)
+        missing = [n for n in range(max(numbers) + 1) if n not in numbers]
+        error = f"channel {missing[0]:04d} is missing beside {paths[0].name}; add it" if missing else ""
+        self._inputs.append(Found(paths[0], name, name, error=error, channels=tuple(paths[1:]), numbered=True))
 
     def _add_series(self, folder: Path, series: Sequence[SeriesInfo]) -> None:
         name = self._name(folder)

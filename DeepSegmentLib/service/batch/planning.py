@@ -12,23 +12,29 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.files.datasets.channel_files import channel_case
 from DeepSegmentLib.files.models import read_spec
 from DeepSegmentLib.files.opening import is_folder
+from DeepSegmentLib.files.segmentations.one_file_per_segment import SEGMENTS_FILE
 from DeepSegmentLib.files.targets import check_no_inputs, inputs_of
-from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES
+from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES, volume_stem
 from DeepSegmentLib.service.catalogue import find_model
+from DeepSegmentLib.service.segment import completed, request_outputs
 
 from .summary import SUMMARY_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
+    from DeepSegmentLib.networks.spec import ModelSpec
     from DeepSegmentLib.service.segment import SegmentRequest
 
-    from .finding import Findings
+    from .finding import Findings, Found
 
-FORMATS = ("seg.nrrd", "nii.gz", "nrrd", "mha")
-"""What results can be written as: suffixes without their dot."""
+PER_SEGMENT = "per-segment"
+FORMATS = ("seg.nrrd", "nii.gz", "nrrd", "mha", PER_SEGMENT)
+"""What results can be written as: suffixes without their dot, or a folder with a .nii.gz for each segment."""
 
 _LONGEST = 160  # bytes of a name before the suffix; file systems take 255 with what maps and tables append
 _LIKE_A_COMPANION = re.compile(r".*(_uncertainty|_probability|\.labels)", re.DOTALL)
@@ -51,8 +57,40 @@ class Case:
 
 def is_batch(request: SegmentRequest) -> bool:
     """Whether a request is one for many: from a folder to a folder."""
-    named = request.target.name.lower().endswith(tuple(f".{each}" for each in (*FORMATS, "nii")))
-    return is_folder(request.source) and (is_folder(request.target) or not named)
+    return is_folder(request.source) and (is_folder(request.target) or not _is_file_name(request.target))
+
+
+def _is_file_name(path: Path) -> bool:
+    return path.name.lower().endswith(tuple(f".{each}" for each in (*FORMATS, "nii")))
+
+
+def single_target(source: Path, target: Path, form: str | None, *, in_folder: bool = False) -> Path:
+    """Where the result of a single input goes.
+
+    Args:
+        source: The input, which gives the name where a folder is named.
+        target: What was named: a file, or a folder.
+        form: One of `FORMATS`; None for what the target's suffix says, or .seg.nrrd in a folder.
+        in_folder: Whether the target is a folder even where there is none yet.
+
+    Raises:
+        InvalidInputError: The target's suffix is that of another format.
+
+    Example:
+        >>> from pathlib import Path
+        >>> single_target(Path("head_0000.nii.gz"), Path("out"), "nii.gz", in_folder=True).as_posix()
+        'out/head.nii.gz'
+    """
+    if form == PER_SEGMENT:
+        if _is_file_name(target) and not is_folder(target):
+            raise InvalidInputError(f"a file for each segment needs a folder, and {target} is the name of a file")
+        return target / SEGMENTS_FILE
+    if in_folder or is_folder(target):
+        stem = channel_case(source.name) or volume_stem(source.absolute())
+        return target / f"{stem}.{form or FORMATS[0]}"
+    if form and not target.name.lower().endswith(f".{form}"):
+        raise InvalidInputError(f"{target} does not end with .{form}, as --format asks; leave one of them out")
+    return target
 
 
 def check_batch(request: SegmentRequest) -> None:
@@ -65,6 +103,7 @@ def check_batch(request: SegmentRequest) -> None:
     """
     if request.channels or request.series:
         raise InvalidInputError("further channels or a series cannot be given for a folder of many; name one of them")
+    completed(request, read_spec(find_model(request.model).path))
     source = request.source.resolve()
     if source.is_relative_to(request.target.resolve()):
         raise InvalidInputError(
@@ -74,22 +113,13 @@ def check_batch(request: SegmentRequest) -> None:
     for folder in (request.target, request.report, request.preview):
         if folder is not None and os.path.lexists(folder) and not is_folder(folder):
             raise InvalidInputError(f"{folder} must be a folder where the input is a folder; it is a file")
-    _check_settings(request)
-
-
-def _check_settings(request: SegmentRequest) -> None:
-    spec = read_spec(find_model(request.model).path)
-    known = [segment.name for segment in spec.segments]
-    for name in request.settings.probabilities:
-        if name not in known:
-            raise InvalidInputError(f"{spec.name} has no segment {name!r}; it has: {', '.join(known)}")
 
 
 def plan_cases(request: SegmentRequest, findings: Findings, suffix: str = "seg.nrrd") -> tuple[Case, ...]:
     """A case for each input; results mirror the folders of the inputs.
 
     Args:
-        request: For the whole folder; `report` and `preview` are folders too.
+        request: For the whole folder; `report` and `preview` are folders too, `statistics` is a table of all.
         findings: What is in it.
         suffix: Of the results, one of `FORMATS`.
 
@@ -102,19 +132,22 @@ def plan_cases(request: SegmentRequest, findings: Findings, suffix: str = "seg.n
         raise InvalidInputError(
             f"{request.source} holds neither DICOM slices nor volumes{left}; known: {', '.join(VOLUME_SUFFIXES)}"
         )
+    spec = read_spec(find_model(request.model).path)
+    whole = replace(completed(request, spec), statistics=None, measure=request.statistics is not None)
     names = unique_names([(found.stem, found.name) for found in findings.inputs])
     cases = tuple(
         Case(
             shown(found.path.name if found.name == "." else found.name),
             replace(
-                request,
+                whole,
                 source=found.path,
+                channels=found.channels,
                 series=found.series,
-                target=request.target / f"{name}.{suffix}",
+                target=request.target / (f"{name}/{SEGMENTS_FILE}" if suffix == PER_SEGMENT else f"{name}.{suffix}"),
                 report=request.report and request.report / f"{name}.json",
                 preview=request.preview and request.preview / f"{name}.png",
             ),
-            found.error,
+            found.error or _wrong_channels(found, spec),
         )
         for found, name in zip(findings.inputs, names, strict=True)
     )
@@ -122,14 +155,26 @@ def plan_cases(request: SegmentRequest, findings: Findings, suffix: str = "seg.n
     return cases
 
 
-def _check_inputs_stay(request: SegmentRequest, requests: Sequence[SegmentRequest]) -> None:
-    from DeepSegmentLib.service.segment import request_outputs
+def _wrong_channels(found: Found, spec: ModelSpec) -> str:
+    """Why the numbered channels of a case do not suit the model; empty where they do."""
+    have, wanted = len(found.channels) + 1, ", ".join(channel.name for channel in spec.channels)
+    if not found.numbered or have == len(spec.channels):
+        return ""
+    remedy = "add the others" if have < len(spec.channels) else "move those that it does not take elsewhere"
+    last = (found.path, *found.channels)[-1].name
+    return (
+        f"model {spec.name} needs {len(spec.channels)} channel(s) ({wanted}), here are {have}, up to {last}; {remedy}"
+    )
 
+
+def _check_inputs_stay(request: SegmentRequest, requests: Sequence[SegmentRequest]) -> None:
     model = find_model(request.model).path
     spec = read_spec(model)
     outputs = [output.path for each in requests for output in request_outputs(each, spec)]
     # The table of the batch stands for all that is written beside the results.
-    check_no_inputs([request.target / SUMMARY_FILE, *outputs], inputs_of([each.source for each in requests], [model]))
+    sources = [path for each in requests for path in (each.source, *each.channels)]
+    tables = [request.target / SUMMARY_FILE, *([request.statistics] if request.statistics else [])]
+    check_no_inputs([*tables, *outputs], inputs_of(sources, [model]))
 
 
 def existing_results(cases: Sequence[Case]) -> list[Case]:

@@ -12,11 +12,13 @@ from DeepSegmentLib.errors import DeepSegmentError, VolumeFileError
 from DeepSegmentLib.files.models import read_spec
 from DeepSegmentLib.files.opening import open_file, read_json
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, read_provenance, segmentation_outputs
+from DeepSegmentLib.files.segmentations.one_file_per_segment import SEGMENTS_FILE, listed_files
 from DeepSegmentLib.files.stamp import input_stamp
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES, read_volume, volume_stem
 from DeepSegmentLib.service.catalogue import find_model
+from DeepSegmentLib.service.maps_and_tables import map_paths
 from DeepSegmentLib.service.preview import is_preview
-from DeepSegmentLib.service.segment import map_paths, parameters
+from DeepSegmentLib.service.segment import kept_segments, parameters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,14 +29,16 @@ if TYPE_CHECKING:
 _TABLE = ".labels.json"
 _MAP = re.compile(r"(.+)_(?:uncertainty|probability)\.nii\.gz", re.DOTALL)
 _LARGEST_JSON = 16 << 20  # bytes; tables and reports have some kilobytes
+_BEGIN_OF_TABLE = 64  # bytes
 _PNG_END = b"IEND\xaeB`\x82"
 
 
 def results_among(folder: Path, names: Sequence[str]) -> frozenset[str]:
     """Those of the volume files in a folder that are results: segmentations, and the maps of a model's segmentations.
 
-    A segmentation is a `.seg.nrrd`, an image with its table of labels, or an image in the folder of labels of an
-    nnU-Net dataset. A map belongs to a segmentation of its name that says which model made it.
+    A segmentation is a `.seg.nrrd`, an image with its table of labels, a file that `segments.json` lists, or an image
+    in the folder of labels of an nnU-Net dataset. A map belongs to a segmentation of its name that says which model
+    made it.
 
     Args:
         folder: Where they are.
@@ -48,8 +52,12 @@ def results_among(folder: Path, names: Sequence[str]) -> frozenset[str]:
     for stem in tables:
         segmentations |= _with_table(folder, [name for name in volumes if volume_stem(folder / name) == stem])
     maps = [name for name in volumes if _MAP.fullmatch(name)]
+    if SEGMENTS_FILE in names:
+        segmentations |= _of_segments(folder / SEGMENTS_FILE) & {*names}
     made = {volume_stem(folder / name) for name in segmentations if maps and _is_made_by_model(folder / name)}
-    return frozenset(segmentations | {name for name in maps if any(name.startswith(f"{stem}_") for stem in made)})
+    return frozenset(
+        (segmentations & {*volumes}) | {name for name in maps if any(name.startswith(f"{stem}_") for stem in made)}
+    )
 
 
 def _is_table(path: Path) -> bool:
@@ -63,6 +71,14 @@ def _is_table(path: Path) -> bool:
 def _with_table(folder: Path, names: list[str]) -> set[str]:
     """Whose table it is, where several images have its name: of those that hold nothing but its labels."""
     return set(names) if len(names) == 1 else {name for name in names if _is_labelmap(folder / name)}
+
+
+def _of_segments(table: Path) -> set[str]:
+    """A table of one file a segment, and these; none where it is something else."""
+    try:
+        return listed_files(table)
+    except DeepSegmentError:
+        return set()
 
 
 def _is_labelmap(path: Path) -> bool:
@@ -132,7 +148,7 @@ def _difference(request: SegmentRequest, words: dict[str, str]) -> str:
         made = f"{words['model']} {words.get('model_version', '')}"
         asked = f"{spec.name} {spec.version}"
         return f"its result is of the model {made}" + (", with other weights" if made == asked else f", not {asked}")
-    if _parsed(words["parameters"]) != json.loads(json.dumps(parameters(request.settings))):
+    if _parsed(words["parameters"]) != json.loads(json.dumps(parameters(request.settings, request.subset))):
         return "its result was made with other parameters"
     if words.get("input") != input_stamp((request.source, *request.channels), request.series):
         return "its input has changed since"
@@ -159,12 +175,22 @@ def _missing(request: SegmentRequest) -> str:
 
 
 def strange_companion(request: SegmentRequest) -> Path | None:
-    """A report or picture that is there already and that no run of ours wrote; None where there is none.
+    """A report, picture or table that is there already and that no run of ours wrote; None where there is none.
 
     Asked where there is no segmentation: beside one of a model, its companions are of the same run.
     """
-    kinds = ((request.report, _is_report), (request.preview, is_preview))
+    kinds = ((request.report, _is_report), (request.preview, is_preview), (request.statistics, is_table_of_ours))
     return next((path for path, is_ours in kinds if path and os.path.lexists(path) and not is_ours(path)), None)
+
+
+def is_table_of_ours(path: Path) -> bool:
+    """Whether a file is a table of statistics, or none is there."""
+    try:
+        with open_file(path) as file:
+            begin = file.read(_BEGIN_OF_TABLE)
+    except DeepSegmentError:
+        return not os.path.lexists(path)
+    return b"".join(begin.split()).startswith((b'"case","segment"', b'[{"case":', b"[]"))
 
 
 def _is_report(path: Path) -> bool:
@@ -177,8 +203,9 @@ def _is_report(path: Path) -> bool:
 
 def _companions(request: SegmentRequest) -> list[Path]:
     """What belongs to a result beside the segmentation itself."""
-    tables = [output.path for output in segmentation_outputs(request.target)[1:]]
-    maps = map_paths(request, read_spec(find_model(request.model).path)).values()
+    spec = read_spec(find_model(request.model).path)
+    tables = [output.path for output in segmentation_outputs(request.target, kept_segments(request, spec))[1:]]
+    maps = map_paths(request.target, request.settings, spec).values()
     return [*tables, *maps, *(path for path in (request.report, request.preview) if path is not None)]
 
 

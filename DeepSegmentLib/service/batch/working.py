@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.leftovers import sweep
-from DeepSegmentLib.files.models import load_model
-from DeepSegmentLib.service.segment import segment_file
+from DeepSegmentLib.files.models import load_model, read_spec
+from DeepSegmentLib.files.targets import Output, check_outputs, inputs_of
+from DeepSegmentLib.files.volumes import volume_stem
+from DeepSegmentLib.service.catalogue import find_model
+from DeepSegmentLib.service.maps_and_tables import STATISTICS_SUFFIXES, statistics_of_files, write_statistics
+from DeepSegmentLib.service.segment import completed, segment_file
 
-from .results import judge, strange_companion
+from .results import is_table_of_ours, judge, strange_companion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,12 +40,13 @@ def work_case(
 
     Returns:
         The report of `segment_file`, its `notes` beginning with why an existing result was done again; of a case that
-        is left out `input`, `skipped` (its result), `reason` and `volumes_ml`.
+        is left out `input`, `skipped` (its result), `reason` and `volumes_ml`, and `statistics` where they are wanted.
 
     Raises:
         InvalidInputError: With `skip_existing`, something of another origin has the name of the result.
         DeepSegmentError: See `segment_file`.
     """
+    request = completed(request, read_spec(find_model(request.model).path))
     _sweep_folders(request)
     notes: list[str] = []
     if skip_existing:
@@ -66,7 +71,20 @@ def _left_out(request: SegmentRequest, verdict: Verdict) -> dict[str, Any]:
         "skipped": str(request.target),
         "reason": verdict.reason,
         "volumes_ml": verdict.volumes_ml,
-    }
+    } | _measured(request)
+
+
+def _measured(request: SegmentRequest) -> dict[str, Any]:
+    """What was measured of the result that is there, where that is wanted; the table is written."""
+    if request.statistics is None and not request.measure:
+        return {}
+    table = [Output(path, STATISTICS_SUFFIXES) for path in (request.statistics,) if path is not None]
+    ours = all(is_table_of_ours(output.path) for output in table)
+    check_outputs(table, inputs_of([request.source, *request.channels]), replace=request.replace or ours)
+    rows = statistics_of_files(request.source, request.channels, request.series, request.target)
+    if request.statistics is not None:
+        write_statistics(request.statistics, [(volume_stem(request.source), rows)])
+    return {"statistics": rows}
 
 
 def _sweep_folders(request: SegmentRequest) -> None:

@@ -208,7 +208,7 @@ class TestRefused:
             "except MissingPackageError as error: print(error)"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
-        assert "pip install 'deepsegment[dicom]'" in done.stdout
+        assert "pip install 'DeepSegmentLib[dicom]'" in done.stdout
 
 
 @pytest.fixture(scope="session")

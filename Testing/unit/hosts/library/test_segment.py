@@ -95,9 +95,10 @@ def test_a_subset_is_what_the_whole_has_of_it(tiny, head):
     assert np.array_equal(part.masks["Thalamus"], whole.masks["Thalamus"])
     assert set(np.unique(part.labels)) <= {0, 2}
     told = []
-    with pytest.raises(InvalidInputError, match="no segment named 'Talamus'; did you mean 'Thalamus'"):
+    with pytest.raises(InvalidInputError, match="has no segment 'Talamus'; did you mean 'Thalamus'"):
         segment(head, tiny, subset=["Talamus"], progress=told.append)
     assert not told
+    assert part.provenance["parameters"].endswith('"subset": ["Thalamus"]}')
 
 
 def test_what_is_asked_for_comes_with_it(tiny, head, tmp_path):

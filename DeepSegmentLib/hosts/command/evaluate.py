@@ -1,0 +1,44 @@
+"""The options of `deepsegment evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .options import Place, add_places, settle_places, told_in_full
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the options of the command."""
+    add_places(
+        parser,
+        Place(
+            "reference",
+            ("-r", "--reference"),
+            "labelmap, .seg.nrrd or folder of one file a segment that is right, or a folder of them",
+        ),
+        Place("prediction", ("-p", "--prediction"), "the one to judge, or a folder with the same file names"),
+    )
+    parser.add_argument("--tolerance", type=float, default=1.0, metavar="MM", help="of the surface Dice (default: 1)")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the scores as CSV")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write the scores as JSON")
+    parser.add_argument("--replace", action="store_true", help="replace files that exist")
+
+
+def evaluate(options: argparse.Namespace) -> dict[str, Any]:
+    """Run the command and return its scores."""
+    from DeepSegmentLib.service.evaluate import evaluate_files
+
+    settle_places(options)
+    with told_in_full(options):
+        return evaluate_files(
+            options.reference,
+            options.prediction,
+            tolerance_mm=options.tolerance,
+            csv=options.csv,
+            report=options.report,
+            replace=options.replace,
+        )
