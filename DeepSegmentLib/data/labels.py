@@ -191,7 +191,7 @@ class LabelMap:
             InvalidInputError: A name is unknown, or there is none.
         """
         wishes = [names] if isinstance(names, str) else names
-        known = known_names(wishes, list(self.masks), "the labels have no segment")
+        known = known_names(wishes, list(self.masks), "no segment named")
         kept = [segment for segment in self.segments if segment.name in known]
         used = sorted({segment.layer for segment in kept})
         layers = np.zeros((len(used), *self.geometry.shape), self.layers.dtype)

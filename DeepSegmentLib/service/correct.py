@@ -247,7 +247,7 @@ def apply_prompts(
     steps = []
     names = [segment.name for segment in session.segments]
     for typed in prompts:
-        prompt = replace(typed, segment=known_name(typed.segment, names, "the labels have no segment"))
+        prompt = replace(typed, segment=known_name(typed.segment, names, "no segment named"))
         radius = _radius(session, prompt, settings) if radius_mm is None else radius_mm
         update = doer.apply(prompt, replace(settings, radius_mm=radius))
         steps.append(

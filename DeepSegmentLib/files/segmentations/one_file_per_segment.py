@@ -54,8 +54,8 @@ def segment_files(table: Path, names: Iterable[str]) -> dict[str, Path]:
 def write_segment_files(label_map: LabelMap, table: Path, provenance: Mapping[str, str] | None = None) -> None:
     """Write a file for each segment, also for those that are empty, and the table.
 
-    They appear one right after the other and the table last, so that without it, or with that of other files, they are
-    not taken for whole. What an earlier table there listed and this one does not goes.
+    They are one: the table holds a checksum of the labels, and appears just before them, while no other writer does.
+    What an earlier table there listed and this one does not goes.
 
     Raises:
         VolumeFileError: Two segments have one name, or a file cannot be written; then none of them is replaced.
@@ -66,9 +66,10 @@ def write_segment_files(label_map: LabelMap, table: Path, provenance: Mapping[st
     files = segment_files(table, names)
     before = _listed(table)
     further = {each.name: {"file": files[each.name].name, "layer": each.layer} for each in label_map.segments}
-    with atomic_paths([*files.values(), table]) as (*fresh, fresh_table):
+    with atomic_paths([table, *files.values()]) as (fresh_table, *fresh):
         for segment, path in zip(label_map.segments, fresh, strict=True):
             write_volume(Volume(label_map.mask(segment).astype(np.uint8)[None], label_map.geometry), path)
+        # Last, so that the table is no older than the labels.
         fresh_table.write_text(table_text(label_map, provenance or {}, further), encoding="ascii", newline="\n")
     for name in before - {path.name for path in files.values()}:
         (table.parent / name).unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from argparse import ArgumentTypeError
@@ -71,7 +72,7 @@ def settle_places(options: argparse.Namespace) -> None:
     for place in places:
         word = found.get(place)
         setattr(options, place.name, None if word is None else Path(word))
-    options.folders = {place.name for place, word in found.items() if word.endswith(("/", "\\"))}
+    options.folders = {place.name for place, word in found.items() if word.endswith(("/", os.sep))}
 
 
 def _by_option(place: Place) -> str:

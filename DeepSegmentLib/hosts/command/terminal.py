@@ -108,7 +108,7 @@ class Parser(ArgumentParser):
     def _unswallowed(self, words: Sequence[str]) -> Iterator[str]:
         """The words, where options whose file may be left out take only a table, and no file behind it."""
         hungry = {flag for action in self._actions if action.nargs == OPTIONAL for flag in action.option_strings}
-        for word, after in zip(words, [*words[1:], ""], strict=True):
+        for word, after in zip(words, [*words, ""][1:], strict=True):
             yield f"{word}=" if word in hungry and not after.lower().endswith(TABLE_SUFFIXES) else word
 
     def _print_message(self, message: str, file: Any = None) -> None:

@@ -12,7 +12,7 @@ from DeepSegmentLib.errors import DeepSegmentError, VolumeFileError
 from DeepSegmentLib.files.models import read_spec
 from DeepSegmentLib.files.opening import open_file, read_json
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, read_provenance, segmentation_outputs
-from DeepSegmentLib.files.segmentations.one_file_per_segment import SEGMENTS_FILE, listed_files
+from DeepSegmentLib.files.segmentations.one_file_per_segment import SEGMENTS_FILE, listed_files, segment_files
 from DeepSegmentLib.files.stamp import input_stamp
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES, read_volume, volume_stem
 from DeepSegmentLib.service.catalogue import find_model
@@ -175,10 +175,15 @@ def _missing(request: SegmentRequest) -> str:
 
 
 def strange_companion(request: SegmentRequest) -> Path | None:
-    """A report, picture or table that is there already and that no run of ours wrote; None where there is none.
+    """A file beside a result that is there already and that no run of ours wrote; None where there is none.
 
     Asked where there is no segmentation: beside one of a model, its companions are of the same run.
     """
+    spec = read_spec(find_model(request.model).path)
+    if request.target.name == SEGMENTS_FILE:  # its table would be there, were they of a run
+        files = segment_files(request.target, kept_segments(request, spec)).values()
+        if strange := next((path for path in files if os.path.lexists(path)), None):
+            return strange
     kinds = ((request.report, _is_report), (request.preview, is_preview), (request.statistics, is_table_of_ours))
     return next((path for path, is_ours in kinds if path and os.path.lexists(path) and not is_ours(path)), None)
 

@@ -26,7 +26,8 @@ _SHAPE = (8, 10, 12)
 _COMMANDS = (
     "segment head.nii out.seg.nrrd --model m",
     "segment head.nii new/out.nii.gz --model m --report r.json --preview p.png --save-uncertainty --overlap 0.3",
-    "segment head.nii out.nrrd --model m --save-probabilities left right --raw --tta --json",
+    "segment head.nii out.nrrd --model m --save-probabilities left,right --raw --tta --json",
+    "segment head.nii out --model m --subset left --statistics s.csv --format per-segment --quiet",
     "segment head.nii out.mha --model m --roi 0 0 0 5 5 5",
     "segment series out.seg.nrrd --model m",
     "segment volumes results --model m --report reports --skip-existing",

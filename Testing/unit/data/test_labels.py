@@ -92,7 +92,7 @@ class TestLabelMap:
     def test_only_takes_names_in_any_case_and_helps_with_others(self):
         label_map = LabelMap(labels(1, 2, 0)[None], GRID_OF_THREE, (Segment("Thalamus", 1), Segment("Putamen", 2)))
         assert [segment.name for segment in label_map.only(["thalamus"]).segments] == ["Thalamus"]
-        with pytest.raises(InvalidInputError, match=r"have no segment 'Talamus'; did you mean 'Thalamus'\? it has:"):
+        with pytest.raises(InvalidInputError, match=r"no segment named 'Talamus'; did you mean 'Thalamus'\? it has:"):
             label_map.only(["Putamen", "Talamus"])
         assert label_map.only("thalamus, putamen").segments == label_map.segments
         with pytest.raises(InvalidInputError, match="no segment is named; name some of: Thalamus, Putamen"):

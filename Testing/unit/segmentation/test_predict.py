@@ -1,6 +1,8 @@
 """Prediction laws with networks that read coordinates, so that the right answer is known for any grid."""
 
 import tracemalloc
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from DeepSegmentLib.imaging.components import Cleanup
 from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.architecture import UNetSpec
 from DeepSegmentLib.networks.spec import Channel, ModelSpec
+from DeepSegmentLib.segmentation.needs import needs_of
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.segmentation.predict import predict
 
@@ -151,6 +154,35 @@ def test_a_region_outside_the_volume_is_refused():
     settings = PredictSettings(region_ras=np.array([[500.0, 500, 500], [600, 600, 600]]))
     with pytest.raises(InvalidInputError, match="outside the volume"):
         predict(_coordinates(Geometry.from_spacing((4, 4, 4), (1, 1, 1))), _spec(), _linear_network, settings=settings)
+
+
+@pytest.mark.parametrize("flat", [[0], [1], [2], [0, 2], [0, 1, 2]])
+def test_a_region_of_no_extent_is_refused(flat):
+    corners = np.array([[1.0, 2, 3], [4, 5, 6]])
+    corners[1, flat] = corners[0, flat]
+    with pytest.raises(InvalidInputError, match=f"no extent.*{'.*'.join('RAS'[axis] for axis in flat)}"):
+        PredictSettings(region_ras=corners)
+
+
+@given(geometry=grids)
+def test_maps_on_disk_are_those_in_memory(tmp_path_factory, geometry):
+    volume, asked = _coordinates(geometry), PredictSettings(probabilities=("s1", "s3"), uncertainty=True)
+    folder = tmp_path_factory.mktemp("maps")
+    memory = predict(volume, _spec(), _linear_network, settings=asked)
+    disk = predict(volume, _spec(), _linear_network, settings=replace(asked, maps_folder=folder))
+    for name, expected in memory.probabilities.items():
+        np.testing.assert_array_equal(disk.probabilities[name].voxels, expected.voxels)
+    np.testing.assert_array_equal(disk.uncertainty.voxels, memory.uncertainty.voxels)
+    assert not list(folder.iterdir())
+
+
+def test_memory_does_not_grow_with_maps_on_disk():
+    geometry, all_maps = Geometry.from_spacing((300, 300, 300), (1, 1, 1)), PredictSettings(probabilities=("s",) * 100)
+    few = replace(all_maps, probabilities=("s",) * 2)
+    on_disk = [needs_of(_spec(), geometry, replace(each, maps_folder=Path("/"))) for each in (few, all_maps)]
+    assert on_disk[0] == on_disk[1]
+    in_memory = needs_of(_spec(), geometry, all_maps).array_bytes
+    assert in_memory > 9 * on_disk[0].array_bytes
 
 
 def test_mirroring_averages_over_the_allowed_axes():

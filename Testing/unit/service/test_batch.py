@@ -140,7 +140,23 @@ class TestFinding:
         write_head(tmp_path / "set" / "imagesTr" / "a_0000.nii.gz")
         write_head(tmp_path / "set" / "labelsTr" / "a.nii.gz")
         (tmp_path / "set" / "dataset.json").write_text("{}")
-        assert list(found(tmp_path)) == ["set/imagesTr/a_0000.nii.gz"]
+        assert list(found(tmp_path)) == ["set/imagesTr/a"]
+
+    def test_numbered_channels_are_one_case(self, tmp_path):
+        for name in ("a_0001", "a_0000", "b_0000", "s/c_2019", "s/c_2020", "plain"):
+            write_head(tmp_path / f"{name}.nii.gz")
+        inputs = found(tmp_path)
+        assert list(inputs) == ["a", "b", "plain.nii.gz", "s/c_2019.nii.gz", "s/c_2020.nii.gz"]
+        assert (inputs["a"].path, inputs["a"].channels) == (tmp_path / "a_0000.nii.gz", (tmp_path / "a_0001.nii.gz",))
+        assert inputs["b"].numbered
+        assert not inputs["plain.nii.gz"].numbered
+        assert [each.stem for each in inputs.values()] == ["a", "b", "plain", "s/c_2019", "s/c_2020"]
+
+    def test_files_of_single_segments_are_results(self, tmp_path):
+        write_head(tmp_path / "out" / "a.nii.gz")
+        labels = LabelMap(np.ones((1, 2, 2, 2), np.uint8), Geometry((2, 2, 2), np.eye(4)), (Segment("liver", 1),))
+        write_segmentation(labels, tmp_path / "out" / "segments.json")
+        assert list(found(tmp_path)) == ["out/a.nii.gz"]
 
     def test_the_folder_of_results_is_not_entered(self, tmp_path):
         write_head(tmp_path / "a.nii.gz")

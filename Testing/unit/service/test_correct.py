@@ -179,7 +179,7 @@ def test_requests_that_lack_something_say_so(tmp_path, known):
 
 def test_a_prompt_for_an_unknown_segment_changes_no_file(tmp_path, files):
     write_prompts((click((12, 13, 20), segment="Spleen"),), files["prompts"])
-    with pytest.raises(InvalidInputError, match="the labels have no segment 'Spleen'"):
+    with pytest.raises(InvalidInputError, match="no segment named 'Spleen'"):
         correct_files(CorrectRequest(tmp_path / "out.seg.nrrd", **files))
     assert not (tmp_path / "out.seg.nrrd").exists()
 

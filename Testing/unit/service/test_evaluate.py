@@ -31,6 +31,20 @@ def test_folders_are_paired_by_name_whatever_the_format(tmp_path):
     assert len((tmp_path / "s.csv").read_text().splitlines()) == 5
 
 
+def test_a_folder_of_one_file_a_segment_is_one_labelmap(tmp_path):
+    for name in ("a", "s/b"):
+        (tmp_path / "reference" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "prediction" / name).mkdir(parents=True)
+        _write(tmp_path / "reference" / f"{name}.nii.gz", 4)
+        _write(tmp_path / "prediction" / name / "segments.json", 4)
+    scores = evaluate_files(tmp_path / "reference", tmp_path / "prediction")
+    assert {case["case"]: case["segments"][0]["dice"] for case in scores["cases"]} == {"a": 1.0, "s/b": 1.0}
+    one = evaluate_files(tmp_path / "prediction" / "a", tmp_path / "reference" / "a.nii.gz")
+    assert [case["segments"][0]["dice"] for case in one["cases"]] == [1.0]
+    with pytest.raises(InvalidInputError, match="must be a folder of labelmaps"):
+        evaluate_files(tmp_path / "reference", tmp_path / "prediction" / "a")
+
+
 def test_the_report_is_what_is_returned(tmp_path):
     _write(tmp_path / "r" / "a.nii.gz", 4)
     scores = evaluate_files(tmp_path / "r" / "a.nii.gz", tmp_path / "r" / "a.nii.gz", report=tmp_path / "s.json")

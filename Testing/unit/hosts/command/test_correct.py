@@ -106,3 +106,20 @@ def test_exit_codes_say_what_is_wrong(tmp_path, command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*command, "--journal", "a", "--resume", "b"])
     assert stop.value.code == 2
+
+
+def test_files_are_named_by_option_and_segments_in_any_case(tmp_path, command, capsys):
+    image, labels, prompts, out = command[1], command[2], command[4], command[6]
+    click = json.loads((tmp_path / "prompts.json").read_text())
+    (tmp_path / "prompts.json").write_text(json.dumps(click).replace("liver", "LIVER"))
+    assert main(["correct", "-i", image, "-s", labels, "--prompts", prompts, "-o", out, "-q"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert main([*command, "--replace", "-v", "-s", labels]) == 2
+    assert "labels (-s) given twice" in capsys.readouterr().err
+    assert main([*command, "--replace", "--verbose", "--json"]) == 0
+    told = capsys.readouterr()
+    assert f"image: {image}" in told.err
+    assert [step["segment"] for step in json.loads(told.out)["prompts"]] == ["liver"]
+    (tmp_path / "prompts.json").write_text(json.dumps(click).replace("liver", "livr"))
+    assert main([*command, "--replace"]) == 2
+    assert "no segment named 'livr'; did you mean 'liver'?" in capsys.readouterr().err

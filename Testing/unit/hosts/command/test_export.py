@@ -73,3 +73,16 @@ def test_help_tells_the_formats(capsys):
         main(["export", "--help"])
     assert stop.value.code == 0
     assert "dicom-seg" in capsys.readouterr().out
+
+
+def test_files_are_named_by_option_and_formats_in_any_case(tmp_path, files, capsys):
+    out = str(tmp_path / "a.csv")
+    assert main(["export", "-i", files[0], "-s", files[1], "--to", "CSV", "-o", out, "--verbose", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["outputs"][0] == out
+    assert "memory at most" in told.err
+    assert main(["export", *files, "-i", files[0], "--to", "csv", "-o", out]) == 2
+    assert "volume (-i) given twice" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["export", *files, "--to", "nifty", "-o", out])
+    assert "did you mean 'nifti'" in capsys.readouterr().err

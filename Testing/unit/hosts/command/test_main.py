@@ -80,7 +80,7 @@ def test_a_region_of_interest_in_ras(tmp_path, model, head):
     ("source", "target", "options", "code", "message"),
     [
         ("nothing.nrrd", "out.seg.nrrd", [], 3, "does not exist"),
-        ("head.nrrd", "out.seg.nrrd", ["--format", "mha"], 2, "--format is for folders"),
+        ("head.nrrd", "out.seg.nrrd", ["--format", "mha"], 2, "does not end with .mha"),
         ("head.nrrd", "head.nrrd/out.seg.nrrd", [], 3, "would have to be a folder"),
         ("head.nrrd", "nowhere/" + "a" * 250 + ".seg.nrrd", [], 3, "too long"),
         ("head.nrrd", "out.txt", [], 3, "unknown suffix"),
@@ -155,6 +155,14 @@ def test_help_is_there_for_every_command(capsys):
             main([*command, "--help"])
         assert stop.value.code == 0
         assert "usage: deepsegment" in capsys.readouterr().out
+
+
+def test_a_series_is_meant_in_any_case_and_slips_get_a_suggestion(tmp_path, capsys):
+    (tmp_path / "scan").mkdir()
+    write_slices(tmp_path / "scan", SeriesDescription="T1 axial")
+    words = ["segment", str(tmp_path / "scan"), str(tmp_path / "a.seg.nrrd"), "--series"]
+    assert main([*words, "T1 axal"]) == 3
+    assert "holds no series T1 axal; did you mean 'T1 axial'? it holds:" in capsys.readouterr().err
 
 
 def test_a_list_in_a_message_has_lines_of_its_own(tmp_path, capsys):

@@ -138,7 +138,10 @@ def test_probabilities_swallow_no_places(run, capsys):
     assert ((sum(maps) >= 0) & (sum(maps) <= 1.0001)).all()
     np.testing.assert_array_equal(maps[0], read_volume(Path("one_left_probability.nii.gz")).voxels)
     assert run("--save-probabilities", "all", "head.nii.gz", "three.seg.nrrd", "--subset", "left") == 0
-    assert sorted(path.name for path in Path.cwd().glob("three*")) == ["three.seg.nrrd", "three_left_probability.nii.gz"]
+    assert sorted(path.name for path in Path.cwd().glob("three*")) == [
+        "three.seg.nrrd",
+        "three_left_probability.nii.gz",
+    ]
     assert not [path for path in Path.cwd().iterdir() if path.name.startswith(".")]
 
 
@@ -181,6 +184,11 @@ def test_one_file_per_segment(run, capsys):
     assert "skipped" not in json.loads(capsys.readouterr().out)
     assert run("head.nii.gz", "out", "--format", "per-segment", "--replace", "--subset", "left") == 0
     assert sorted(path.name for path in Path("out").iterdir()) == ["left.nii.gz", "segments.json"]
+    Path("strange").mkdir()
+    Path("strange/left.nii.gz").write_bytes(b"somebody's")
+    capsys.readouterr()
+    assert run("head.nii.gz", "strange", "--format", "per-segment", "--skip-existing") == 2
+    assert "left.nii.gz exists and is from no run" in capsys.readouterr().err
     for prediction in ("out", "out/segments.json"):
         capsys.readouterr()
         assert main(["evaluate", "whole.seg.nrrd", prediction, "--json"]) == 0

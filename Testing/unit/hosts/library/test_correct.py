@@ -93,7 +93,7 @@ def test_prompts_without_effect_are_named():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"prompts": Point("Spleen", True, (0, 0, 0))}, "the labels have no segment 'Spleen'"),
+        ({"prompts": Point("Spleen", True, (0, 0, 0))}, "no segment named 'Spleen'"),
         ({"prompts": CLICK, "locked": ["Liver"]}, "segment 'Liver' is locked"),
         ({"prompts": CLICK, "mode": "mend"}, "unknown mode 'mend'"),
         ({"prompts": CLICK, "radius_mm": -1}, "the edit radius must be above 0 mm"),

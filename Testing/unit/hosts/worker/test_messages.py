@@ -50,10 +50,13 @@ settings = st.builds(
     overlap=st.floats(0, 0.9),
     mirror=st.booleans(),
     region_ras=st.none()
-    | st.lists(st.floats(-1e7, 1e7), min_size=6, max_size=6).map(lambda six: np.reshape(six, (2, 3))),
+    | st.lists(st.floats(-1e7, 1e7), min_size=6, max_size=6)
+    .map(lambda six: np.reshape(six, (2, 3)))
+    .filter(lambda corners: (corners[0] != corners[1]).all()),
     probabilities=st.lists(names, max_size=3).map(tuple),
     uncertainty=st.booleans(),
     clean_up=st.booleans(),
+    maps_folder=st.none() | paths,
 )
 algorithms = st.none() | st.builds(
     Algorithm, st.sampled_from(["AUTOMATIC", "MANUAL"]), st.just("net"), st.just("1"), words
@@ -122,12 +125,18 @@ class TestLaws:
         for job in (
             CaseJob(replace(request, series=uid), skip),
             CaseJob(replace(request, preview=report), not skip),
+            CaseJob(replace(request, subset=(uid, "a"), statistics=report, measure=skip)),
             FindJob(str(source), str(target), (uid, "a")),
         ):
             assert same(through_job(job), job)
             assert voxel_bytes(job) == 0
 
-    @given(st.lists(st.builds(Found, paths, names, names, st.none() | names, names)), st.lists(names))
+    @given(
+        st.lists(
+            st.builds(Found, paths, names, names, st.none() | names, names, st.lists(paths).map(tuple), st.booleans())
+        ),
+        st.lists(names),
+    )
     def test_findings(self, inputs, left_out):
         findings = Findings(tuple(inputs), tuple(left_out))
         assert through_event(Finished(FindResult(findings))).result.findings == findings
@@ -190,7 +199,8 @@ def test_what_is_no_event_is_refused(tmp_path, message):
 
 def test_settings_are_told_in_full():
     """A setting that is added and forgotten here would silently be the default in the worker."""
-    for asked in (PredictSettings(), PredictSettings(0.25, True, np.zeros((2, 3)), ("a",), True, False, True)):
+    corners = np.array([[0.0, 0, 0], [1, 1, 1]])
+    for asked in (PredictSettings(), PredictSettings(0.25, True, corners, ("a",), True, False, True, Path("/maps"))):
         heard = through_job(SegmentJob(Volume(np.zeros((1, 1, 1, 1)), Geometry((1, 1, 1), np.eye(4))), settings=asked))
         assert asdict(heard.settings).keys() == asdict(asked).keys()
         assert same(heard.settings, asked)
