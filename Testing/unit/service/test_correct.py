@@ -200,3 +200,17 @@ def test_a_journal_in_the_way_of_the_output_is_refused_before_the_work(tmp_path,
     with pytest.raises(InvalidInputError):
         correct_files(CorrectRequest(tmp_path / output, **files, journal=tmp_path / journal))
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_provenance_counts_the_corrections_that_hold(tmp_path, files):
+    again = click((12, 13, 9), positive=False)
+    with JournaledSession.begin(scan(), LABELS, tmp_path / "counted", model={"corrections": "3"}) as session:
+        for prompt in (MENDING, again, MENDING):
+            session.apply(prompt)
+        session.undo()
+    journal = {"journal": tmp_path / "counted", "resume": True}
+    correct_files(CorrectRequest(tmp_path / "as-it-is.seg.nrrd", **journal))
+    assert read_provenance(tmp_path / "as-it-is.seg.nrrd")["corrections"] == "5"
+    more = {"image": files["image"], "prompts": files["prompts"]}
+    correct_files(CorrectRequest(tmp_path / "more.seg.nrrd", **journal, **more))
+    assert read_provenance(tmp_path / "more.seg.nrrd")["corrections"] == "6"

@@ -14,6 +14,7 @@ from DeepSegmentLib import (
     Point,
     Scribble,
     Segment,
+    Segmentation,
     Volume,
     VolumeFileError,
     correct,
@@ -160,5 +161,10 @@ def test_dicom_seg_needs_the_folder_of_the_series(tmp_path):
     labels = LabelMap(np.ones((1, *volume.geometry.shape), np.uint8), volume.geometry, (Segment("Liver", 1),))
     report = export(tmp_path / "series", labels, tmp_path / "a.dcm", "dicom-seg")
     assert report["made_by"] == "MANUAL"
+    made = Segmentation(labels, {"model": "tiny", "model_version": "1"})
+    corner = Point("Liver", False, volume.geometry.index_to_ras((0, 0, 0)))
+    mended = correct(volume, made, corner)
+    for result, maker in [(made, "AUTOMATIC"), (mended, "SEMIAUTOMATIC")]:
+        assert export(tmp_path / "series", result, tmp_path / f"{maker}.dcm", "dicom-seg")["made_by"] == maker
     with pytest.raises(InvalidInputError, match="give the folder of the series as the volume"):
         export(volume, labels, tmp_path / "b.dcm", "dicom-seg")
