@@ -9,11 +9,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 from DeepSegmentLib.data import Code, Segment, Terminology
-from DeepSegmentLib.imaging.components import Cleanup
 from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.architecture import UNetSpec
 from DeepSegmentLib.networks.expectations import Expectations, SegmentExpectation
-from DeepSegmentLib.networks.spec import Channel, ModelSpec
+from DeepSegmentLib.networks.spec import Channel, Cleanup, ModelSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,41 +1,17 @@
-"""Connected components of masks, and the clean-up of a segment that uses them."""
+"""Connected components of masks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
-
-from DeepSegmentLib.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 _COUNTED_AT_ONCE = 1 << 22  # `bincount` copies what it reads to 64 bits
-
-
-@dataclass(frozen=True)
-class Cleanup:
-    """Post-processing of one segment, applied in the order of the fields.
-
-    Attributes:
-        segment: Name of the segment.
-        keep_largest: Keep only the largest connected component.
-        minimum_ml: Remove components smaller than this many millilitres.
-        fill_holes: Fill background that the segment encloses in 3D.
-    """
-
-    segment: str
-    keep_largest: bool = False
-    minimum_ml: float = 0.0
-    fill_holes: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.minimum_ml >= 0:
-            raise InvalidInputError(f"{self.segment}: minimum size must be 0 ml or more, got {self.minimum_ml}")
 
 
 def remove_small(

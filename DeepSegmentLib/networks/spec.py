@@ -14,7 +14,6 @@ from DeepSegmentLib.data import Index, Segment
 from DeepSegmentLib.data.dataclass_json import from_json, to_json
 from DeepSegmentLib.data.geometry import as_index
 from DeepSegmentLib.errors import InvalidInputError, ModelError
-from DeepSegmentLib.imaging.components import Cleanup
 from DeepSegmentLib.imaging.intensity import Normalization
 
 from .architecture import UNetSpec
@@ -32,6 +31,27 @@ _LARGEST_PATCH = 1 << 30
 _MOST_SHOWN = 200
 _AXIS_OF_LETTER = str.maketrans("LPI", "RAS")
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Cleanup:
+    """Post-processing of one segment, applied in the order of the fields.
+
+    Attributes:
+        segment: Name of the segment.
+        keep_largest: Keep only the largest connected component.
+        minimum_ml: Remove components smaller than this many millilitres.
+        fill_holes: Fill background that the segment encloses in 3D.
+    """
+
+    segment: str
+    keep_largest: bool = False
+    minimum_ml: float = 0.0
+    fill_holes: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.minimum_ml >= 0:
+            raise InvalidInputError(f"{self.segment}: minimum size must be 0 ml or more, got {self.minimum_ml}")
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ from scipy import ndimage
 
 from DeepSegmentLib.data import LabelMap
 from DeepSegmentLib.data.progress import unwatched
-from DeepSegmentLib.imaging.components import Cleanup, fill_holes, remove_small
+from DeepSegmentLib.imaging.components import fill_holes, remove_small
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
+    from DeepSegmentLib.networks.spec import Cleanup
 
 
 def clean_up(label_map: LabelMap, cleanups: Sequence[Cleanup], on_step: Callable[[], None] = unwatched) -> LabelMap:

@@ -25,7 +25,7 @@ from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.targets import check_new_folder, check_no_inputs, inputs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _LONGEST_SHOWN = 100
 """Letters of a wrong name that a message repeats."""
@@ -109,7 +109,7 @@ def list_models() -> tuple[ModelEntry, ...]:
 
 
 def find_model(name_or_path: str | Path) -> ModelEntry:
-    """The model of this name, or in this folder.
+    """The model of this name, or in this folder; case does not matter where neither is there as it is written.
 
     Raises:
         ModelError: There is none, there are several, or it is damaged.
@@ -118,6 +118,7 @@ def find_model(name_or_path: str | Path) -> ModelEntry:
     matches = [entry for entry in entries if entry.name == str(name_or_path)]
     if not matches and is_folder(Path(name_or_path)):
         matches = [_entry_at(Path(name_or_path), entries)]
+    matches = matches or _named(str(name_or_path), entries)
     if not matches:
         raise ModelError(_unknown(str(name_or_path), entries))
     if len(matches) > 1:
@@ -151,23 +152,33 @@ def add_model(source: Path) -> ModelEntry:
     return _entry(root / name, bundled=False)
 
 
-def remove_model(name: str) -> None:
-    """Delete one of the user's models, a damaged one too.
+def _named(name: str, entries: Iterable[ModelEntry]) -> list[ModelEntry]:
+    """The entries of this name; where there is none, those that differ in case only."""
+    given = list(entries)
+    folded = [entry for entry in given if entry.name.casefold() == name.casefold()]
+    return [entry for entry in folded if entry.name == name] or folded
+
+
+def remove_model(name: str) -> str:
+    """Delete one of the user's models, a damaged one too; the name of what is gone.
 
     Raises:
         ModelError: There is none of this name, there are several, it is a bundled one, or it cannot be deleted.
     """
     entries = list_models()
-    matches = [entry for entry in entries if entry.name == name and not entry.bundled]
+    matches = _named(name, [entry for entry in entries if not entry.bundled])
     if len(matches) > 1:
         paths = " and ".join(str(entry.path) for entry in matches)
         raise ModelError(f"several models are named {name!r}; delete the folder of one: {paths}")
     if not matches:
-        bundled = any(entry.name == name for entry in entries)
-        raise ModelError(f"model {name!r} came with DeepSegment and stays" if bundled else _unknown(name, entries))
+        bundled = _named(name, entries)
+        raise ModelError(
+            f"model {bundled[0].name!r} came with DeepSegment and stays" if bundled else _unknown(name, entries)
+        )
     # Out of the list in one step, then gone file by file.
     with hidden_folder(matches[0].path) as doomed:
         _move(matches[0].path, doomed)
+    return matches[0].name
 
 
 def verify(name_or_path: str | Path) -> ModelEntry:

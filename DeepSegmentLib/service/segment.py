@@ -239,9 +239,33 @@ def segment_file(
     on_progress(Progress("read", 0.0))
     volume = read_channels(request.source, request.channels, request.series)
     clock.lap("read")
+    run, memory = _run_in_bounds(request, spec, volume, on_progress, load)
+    clock.lap("segment")
+    _check_request(request, folder, spec)  # again: it took a while, and others work too
+    measured, tables = _measured(request, run, volume)
+    outputs = tables | _write_outputs(request, run, volume, stamp)
+    clock.lap("write")
+    report = _report(request, run, volume) | measured | {"outputs": outputs, "seconds": clock.seconds}
+    report |= {"memory": memory | {"peak_bytes": peak_memory_bytes()}}
+    if request.report is not None:
+        outputs["report"] = str(request.report)
+        # ASCII, because a file name may hold what UTF-8 cannot.
+        write_text(request.report, json.dumps(report, indent=2, allow_nan=False) + "\n")
+    on_progress(Progress("done", 1.0, 0.0, peak_memory_bytes()))
+    return report
+
+
+def _run_in_bounds(
+    request: SegmentRequest,
+    spec: ModelSpec,
+    volume: Volume,
+    on_progress: ProgressCallback,
+    load: Callable[[Path, str], Model],
+) -> tuple[Run, dict[str, int | None]]:
+    """Predict where memory and disk allow it; the run, and the memory that was foreseen and was free."""
     settings = replace(request.settings, maps_folder=standing_folder(request.target))
-    needs = check(folder, volume.geometry, settings, request.device)
-    available = available_memory_bytes()
+    needs = check(find_model(request.model).path, volume.geometry, settings, request.device)
+    memory = {"estimated_bytes": needs.memory_bytes, "available_bytes": available_memory_bytes()}
     check_room(_sizes(request, spec, math.prod(volume.geometry.shape)))
     run = segment_volume(
         volume,
@@ -252,30 +276,7 @@ def segment_file(
         on_progress=on_progress,
         load=load,
     )
-    run = replace(run, notes=(*volume.notes, *run.notes))
-    clock.lap("segment")
-    _check_request(request, folder, spec)  # again: it took a while, and others work too
-    outputs = _write_outputs(request, run, volume, stamp)
-    clock.lap("write")
-    report = (
-        _report(request, run, volume)
-        | _measured(request, run, volume, outputs)
-        | {
-            "outputs": outputs,
-            "seconds": clock.seconds,
-            "memory": {
-                "estimated_bytes": needs.memory_bytes,
-                "available_bytes": available,
-                "peak_bytes": peak_memory_bytes(),
-            },
-        }
-    )
-    if request.report is not None:
-        outputs["report"] = str(request.report)
-        # ASCII, because a file name may hold what UTF-8 cannot.
-        write_text(request.report, json.dumps(report, indent=2, allow_nan=False) + "\n")
-    on_progress(Progress("done", 1.0, 0.0, peak_memory_bytes()))
-    return report
+    return replace(run, notes=(*volume.notes, *run.notes)), memory
 
 
 class _Stopwatch:
@@ -334,15 +335,15 @@ def _write_outputs(request: SegmentRequest, run: Run, volume: Volume, stamp: str
     return outputs | {"segmentation": str(target)}
 
 
-def _measured(request: SegmentRequest, run: Run, volume: Volume, outputs: dict[str, str]) -> dict[str, Any]:
-    """Measure the segments where that was asked for; the table is written, and entered in the outputs."""
+def _measured(request: SegmentRequest, run: Run, volume: Volume) -> tuple[dict[str, Any], dict[str, str]]:
+    """Measure the segments where that was asked for and write the table: what the report says of it, and the file."""
     if request.statistics is None and not request.measure:
-        return {}
+        return {}, {}
     rows = statistics_of(run.prediction.label_map, volume)
-    if request.statistics is not None:
-        write_statistics(request.statistics, [(volume_stem(request.source), rows)])
-        outputs["statistics"] = str(request.statistics)
-    return {"statistics": rows}
+    if request.statistics is None:
+        return {"statistics": rows}, {}
+    write_statistics(request.statistics, [(volume_stem(request.source), rows)])
+    return {"statistics": rows}, {"statistics": str(request.statistics)}
 
 
 def provenance(run: Run, settings: PredictSettings) -> dict[str, str]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from DeepSegmentLib.data import Box, LabelMap
-from DeepSegmentLib.data.dataclass_json import from_json
+from DeepSegmentLib import __version__
+from DeepSegmentLib.data import Box, LabelMap, Progress
+from DeepSegmentLib.data.dataclass_json import from_json, to_json
 from DeepSegmentLib.data.geometry import bounding_box
+from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import InvalidInputError, ModelError, ResourceError, VolumeFileError
 from DeepSegmentLib.files.models import SPEC_FILE, save_model
 from DeepSegmentLib.files.opening import open_file, read_json
@@ -23,15 +28,17 @@ from DeepSegmentLib.networks.spec import ModelSpec  # noqa: TC001 - the JSON rea
 from DeepSegmentLib.networks.unet import UNet
 from DeepSegmentLib.training.dataset import SynthesisCase, Tissue, make_case
 from DeepSegmentLib.training.expectations import expect
-from DeepSegmentLib.training.fit import StepFinished, TrainSettings, fit
+from DeepSegmentLib.training.fit import RECENT, Fitted, StepFinished, TrainSettings, fit
 from DeepSegmentLib.training.synthesis import SynthesisSettings, synthesize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import torch
 
+    from DeepSegmentLib.data import ProgressCallback
     from DeepSegmentLib.networks.expectations import Expectations
 
 _LARGEST_RECIPE = 4 << 20
@@ -89,6 +96,10 @@ class Recipe:
             raise InvalidInputError(f"patch_shape of the synthesis must be multiples of {divisor}, got {patch}")
 
 
+def _ignore(_: object) -> None:
+    """Nobody is told."""
+
+
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe.
 
@@ -103,24 +114,61 @@ def read_recipe(path: Path) -> Recipe:
     return recipe
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """What a training begins with, told before its first step.
+
+    Attributes:
+        cases: Label maps that were read.
+        iterations: Steps of the whole training.
+        done: Steps that the checkpoint has already.
+        device: Where it runs, such as "cpu".
+    """
+
+    cases: int
+    iterations: int
+    done: int
+    device: str
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told what a training does; each may raise `Cancelled` to stop it.
+
+    Attributes:
+        on_progress: Told of what comes before the steps: reading label maps.
+        on_start: Told once, before the first step.
+        on_step: Told of each step.
+        undisturbed: See `training.fit.fit`.
+    """
+
+    on_progress: ProgressCallback = silent
+    on_start: Callable[[Preparation], None] = _ignore
+    on_step: Callable[[StepFinished], None] = _ignore
+    undisturbed: Callable[[], AbstractContextManager[object]] = nullcontext
+
+
 def train_model(
     recipe: Recipe,
     label_maps: Path,
     output: Path,
     checkpoint: Path,
-    on_step: Callable[[StepFinished], None],
+    watch: Watch,
     *,
     further: Sequence[Path] = (),
-) -> None:
-    """Train and write a model folder, with what the segments are like in the label maps.
+) -> dict[str, Any]:
+    """Train and write a model folder, with what the segments are like in the label maps and what the training was.
 
     Args:
         recipe: What to train and how.
         label_maps: Folder of label maps.
         output: Model folder to write; must not exist.
-        checkpoint: File of the training state; an existing one is continued.
-        on_step: Called after each step; raises `Cancelled` to stop.
+        checkpoint: File of the training state; an existing one is continued, and a training that is stopped leaves one.
+        watch: Is told what happens.
         further: Files that may not be written either, such as that of the recipe.
+
+    Returns:
+        What was measured: cases, iterations, loss, seconds, device, versions.
 
     Raises:
         InvalidInputError: The folder holds no label map, or one without the segments; `output` exists; or an output is
@@ -129,8 +177,19 @@ def train_model(
         ModelError: The checkpoint is damaged, or of another network.
         ResourceError: The network does not fit into memory.
     """
-    import torch
+    _check_files(label_maps, output, checkpoint, further)
+    _check_room(recipe)
+    cases = read_cases(label_maps, recipe, watch.on_progress)
+    expectations = expectations_of(cases, recipe)
+    fitted = _fit(recipe, cases, checkpoint, watch)
+    report = _report(recipe, len(cases), fitted)
+    provenance = {**recipe.model.provenance, **{name: str(value) for name, value in report.items()}}
+    spec = replace(recipe.model, expectations=expectations, provenance=provenance)
+    save_model(output, spec, fitted.network, card=_card(recipe, report), half=True)
+    return report
 
+
+def _check_files(label_maps: Path, output: Path, checkpoint: Path, further: Sequence[Path]) -> None:
     paths = _label_map_paths(label_maps)
     inputs = inputs_of(paths, [*map(label_table_path, paths), *further])
     if output.exists():
@@ -141,13 +200,52 @@ def train_model(
     check_outputs([Output(checkpoint), Output(output / SPEC_FILE)], inputs, replace=True)  # it goes on where it stood
     if checkpoint.exists():
         open_file(checkpoint).close()  # refuses what never ends
-    _check_room(recipe)
+
+
+def _fit(recipe: Recipe, cases: list[SynthesisCase], checkpoint: Path, watch: Watch) -> Fitted:
+    import torch
+
     torch.manual_seed(recipe.training.seed)
-    cases = read_cases(label_maps, recipe)
-    expectations = expectations_of(cases, recipe)
-    source = SynthesisSource(cases, recipe)
-    network = fit(UNet(recipe.model.network), source, recipe.training, checkpoint, on_step)
-    save_model(output, replace(recipe.model, expectations=expectations), network, card=recipe.card, half=True)
+    network = UNet(recipe.model.network)
+    settings, device = recipe.training, str(next(network.parameters()).device)
+    return fit(
+        network,
+        SynthesisSource(cases, recipe),
+        settings,
+        checkpoint,
+        watch.on_step,
+        on_start=lambda done: watch.on_start(Preparation(len(cases), settings.iterations, done, device)),
+        undisturbed=watch.undisturbed,
+    )
+
+
+def _report(recipe: Recipe, cases: int, fitted: Fitted) -> dict[str, Any]:
+    """What this training measured, and nothing else."""
+    content = json.dumps(to_json(recipe), sort_keys=True, allow_nan=False)
+    return {
+        "cases": cases,
+        "iterations": fitted.iterations,
+        "loss": round(fitted.loss, 4),
+        "seconds": round(fitted.seconds, 1),
+        "device": fitted.device,
+        "recipe_sha256": hashlib.sha256(content.encode()).hexdigest(),
+        "deepsegment_version": __version__,
+    }
+
+
+def _card(recipe: Recipe, report: dict[str, Any]) -> str:
+    """The text of the recipe, which knows no results, and the figures of this training."""
+    rows = [
+        ("label maps", report["cases"]),
+        ("iterations", report["iterations"]),
+        ("loss", f"{report['loss']} (mean of the last {min(RECENT, report['iterations'])})"),
+        ("time of the iterations", f"{report['seconds']} s on {report['device']}"),
+        ("recipe (SHA-256)", report["recipe_sha256"]),
+        ("DeepSegment", report["deepsegment_version"]),
+    ]
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    told = "Nothing else was measured: how well it segments, `deepsegment evaluate` tells on cases with references."
+    return f"{recipe.card.rstrip()}\n\n## This training\n\n| | |\n|---|---|\n{table}\n\n{told}\n"
 
 
 def _check_room(recipe: Recipe) -> None:
@@ -164,15 +262,18 @@ def _check_room(recipe: Recipe) -> None:
         )
 
 
-def read_cases(folder: Path, recipe: Recipe) -> list[SynthesisCase]:
+def read_cases(folder: Path, recipe: Recipe, on_progress: ProgressCallback = silent) -> list[SynthesisCase]:
     """All label maps of a folder, in the order of their names.
 
     Raises:
         InvalidInputError: There is none, or one holds none of the segments.
         VolumeFileError: One cannot be read.
     """
-    maps = (read_labelmap(path) for path in _label_map_paths(folder))
-    return [make_case(_to_ras(each), recipe.tissues, hull_mm=recipe.hull_mm) for each in maps]
+    paths, cases = _label_map_paths(folder), []
+    for n, path in enumerate(paths):
+        on_progress(Progress(f"read label map {n + 1} of {len(paths)}, {path.name}", n / len(paths)))
+        cases.append(make_case(_to_ras(read_labelmap(path)), recipe.tissues, hull_mm=recipe.hull_mm))
+    return cases
 
 
 def _label_map_paths(folder: Path) -> list[Path]:

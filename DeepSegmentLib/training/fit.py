@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
+import signal
+import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from DeepSegmentLib.errors import InvalidInputError, ModelError
+from DeepSegmentLib.errors import Cancelled, InvalidInputError, ModelError
 
 from .losses import deeply_supervised
 
@@ -35,6 +39,9 @@ Loss = Callable[[list[Tensor], Tensor], Tensor]
 
 
 _MOST_WORKERS = 256
+
+RECENT = 100
+"""Steps whose losses are averaged for the result."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,25 @@ class StepFinished:
     loss: float
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """What a training gave.
+
+    Attributes:
+        network: With the moving average of the weights, in evaluation mode.
+        iterations: Optimiser steps, those before it was continued too.
+        loss: Mean of the last steps, 100 at most.
+        seconds: That the steps took, likewise; what was not saved before a crash is not counted.
+        device: Where, such as "cpu".
+    """
+
+    network: UNet
+    iterations: int
+    loss: float
+    seconds: float
+    device: str
+
+
 def fit(
     network: UNet,
     source: SampleSource,
@@ -97,7 +123,9 @@ def fit(
     on_step: Callable[[StepFinished], None],
     *,
     loss: Loss = deeply_supervised,
-) -> UNet:
+    on_start: Callable[[int], None] = lambda _: None,
+    undisturbed: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Fitted:
     """Train, from the checkpoint if there is one.
 
     Args:
@@ -105,11 +133,10 @@ def fit(
         source: Where samples come from.
         settings: How to train.
         checkpoint: File of the training state; written atomically, read with `weights_only`.
-        on_step: Called after each step; raises `Cancelled` to stop (the last checkpoint stays).
+        on_step: Called after each step; raises `Cancelled` to stop. That and Ctrl-C save the state, to go on exactly.
         loss: What to minimise; the default is for images and class labels.
-
-    Returns:
-        The network with the moving average of the weights, in evaluation mode.
+        on_start: Called once, before the first step, with the steps that the checkpoint has already.
+        undisturbed: Entered while the weights change; who turns signals into exceptions holds them back there.
 
     Raises:
         ModelError: The checkpoint is damaged, or of another network.
@@ -117,11 +144,19 @@ def fit(
     state = _TrainingState(network, settings, loss)
     if checkpoint.exists():
         _resume(state, checkpoint)
-    for image, target in _batches(source, settings, start=state.iteration):
-        on_step(StepFinished(state.iteration + 1, state.step(image, target)))
-        if state.iteration % settings.checkpoint_every == 0 or state.iteration == settings.iterations:
+    saved = state.iteration
+    on_start(saved)
+    try:
+        for image, target in _batches(source, settings, start=state.iteration):
+            on_step(StepFinished(state.iteration + 1, state.step(image, target, undisturbed)))
+            if state.iteration % settings.checkpoint_every == 0 or state.iteration == settings.iterations:
+                _save(state.snapshot(), checkpoint)
+                saved = state.iteration
+    except (Cancelled, KeyboardInterrupt):
+        if state.iteration != saved:
             _save(state.snapshot(), checkpoint)
-    return state.average.eval()
+        raise
+    return state.fitted()
 
 
 def _first_line(error: Exception) -> str:
@@ -145,6 +180,7 @@ class _TrainingState:
 
     def __init__(self, network: UNet, settings: TrainSettings, loss: Loss) -> None:
         self.network, self.settings, self.loss, self.iteration = network.train(), settings, loss, 0
+        self.losses, self.seconds, self._counted = list[float](), 0.0, time.monotonic()
         self.average = deepcopy(network)
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -157,18 +193,31 @@ class _TrainingState:
         progress = min(1.0, iteration / self.settings.iterations)
         return 0.5 * (1 + float(torch.cos(torch.tensor(progress * torch.pi))))
 
-    def step(self, image: Tensor, target: Tensor) -> float:
+    def step(self, image: Tensor, target: Tensor, undisturbed: Callable[[], AbstractContextManager[object]]) -> float:
         spec = self.network.spec
         outputs = self.network.forward_all(image) if spec.deep_supervision else [self.network(image)]
         loss = self.loss(outputs[:3], target)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        with undisturbed():
+            self._change(float(loss.detach()))
+        return self.losses[-1]
+
+    def _change(self, loss: float) -> None:
+        """All that a step changes, so that between two of them the state is whole."""
         self.optimizer.step()
         self.schedule.step()
         self.iteration += 1
         self._update_average()
-        return float(loss.detach())
+        self.losses = [*self.losses, loss][-RECENT:]
+        now = time.monotonic()
+        self.seconds, self._counted = self.seconds + now - self._counted, now
+
+    def fitted(self) -> Fitted:
+        loss = sum(self.losses) / len(self.losses) if self.losses else math.nan
+        device = next(self.network.parameters()).device
+        return Fitted(self.average.eval(), self.iteration, loss, self.seconds, str(device))
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -187,6 +236,8 @@ class _TrainingState:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": {"last_epoch": self.schedule.last_epoch},
+            "losses": self.losses,
+            "seconds": self.seconds,
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -195,6 +246,7 @@ class _TrainingState:
         self.average.load_state_dict(snapshot["average"])
         self.optimizer.load_state_dict(snapshot["optimizer"])
         self.schedule.last_epoch = snapshot["schedule"]["last_epoch"]
+        self.losses, self.seconds = list(snapshot["losses"]), float(snapshot["seconds"])
 
 
 def _save(snapshot: dict[str, Any], path: Path) -> None:
@@ -220,4 +272,17 @@ class _Samples(Dataset[tuple[Tensor, Tensor]]):
 
 def _batches(source: SampleSource, settings: TrainSettings, start: int) -> DataLoader[tuple[Tensor, Tensor]]:
     samples = _Samples(source, start * settings.batch_size, settings.iterations * settings.batch_size)
-    return DataLoader(samples, batch_size=settings.batch_size, num_workers=settings.workers, shuffle=False)
+    return DataLoader(
+        samples,
+        batch_size=settings.batch_size,
+        num_workers=settings.workers,
+        shuffle=False,
+        worker_init_fn=_leave_signals_to_the_parent,
+    )
+
+
+def _leave_signals_to_the_parent(_: int) -> None:
+    """Ctrl-C goes to all processes of a terminal; one that makes samples ends with its parent, not before it."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -38,4 +38,6 @@ def test_the_module_and_the_script_are_the_command(installed, tmp_path):
 
 def test_the_bundled_model_is_inside(installed, tmp_path):
     assert "brain-mr" in _run(installed, tmp_path, sys.executable, "-m", "DeepSegmentLib", "models", "list")
-    assert "complete" in _run(installed, tmp_path, sys.executable, "-m", "DeepSegmentLib", "models", "verify", "brain-mr")
+    assert "complete" in _run(
+        installed, tmp_path, sys.executable, "-m", "DeepSegmentLib", "models", "verify", "brain-mr"
+    )

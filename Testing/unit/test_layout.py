@@ -53,6 +53,39 @@ def test_importing_is_free(module):
     assert done.stdout.strip() == "[]"
 
 
+def _loaded_by(*words):
+    """The packages that a command has loaded at its end."""
+    code = "import atexit, sys; loaded = lambda: {name.split('.')[0] for name in sys.modules}; "
+    code += "atexit.register(lambda: print(*loaded(), file=sys.stderr)); from DeepSegmentLib.hosts.command.main import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    return set(done.stderr.split())
+
+
+HEAVY = {
+    "torch",
+    "SimpleITK",
+    "scipy",
+    "skimage",
+    "PIL",
+    "safetensors",
+    "pydicom",
+    "tqdm",
+    "unittest",
+    "multiprocessing",
+}
+
+
+@pytest.mark.parametrize("name", ["", "segment", "correct", "models", "evaluate", "export", "train", "diagnose"])
+def test_help_loads_no_package(name):
+    assert not _loaded_by(*name.split(), "--help") & (HEAVY | {"numpy"})
+
+
+def test_the_list_of_models_loads_numpy_at_most():
+    assert not _loaded_by("models", "list") & HEAVY
+
+
 @pytest.mark.parametrize("module", ["service.catalogue", "service.preflight", "service.diagnose"])
 def test_a_panel_can_list_models_where_torch_is_not_installed(module):
     # Of the library's packages, Slicer brings only the others.

@@ -20,13 +20,14 @@ from DeepSegmentLib.errors import (
 from DeepSegmentLib.files.atomic import write_text
 from DeepSegmentLib.files.leftovers import sweep
 from DeepSegmentLib.files.lock import LOCK_FILE, exclusive
+from DeepSegmentLib.files.names import plain
 from DeepSegmentLib.files.targets import Inputs, Output, check_outputs
 from DeepSegmentLib.hosts.worker.batch_messages import CaseJob, CaseResult, FindJob, FindResult
 from DeepSegmentLib.hosts.worker.client import WorkerClient
 from DeepSegmentLib.hosts.worker.messages import Died, Failed, Finished, Progressed
 from DeepSegmentLib.service.batch.finding import LOOKING
 from DeepSegmentLib.service.batch.parts import Part
-from DeepSegmentLib.service.batch.planning import check_batch, existing_results, plan_cases, shown
+from DeepSegmentLib.service.batch.planning import check_batch, existing_results, plan_cases
 from DeepSegmentLib.service.batch.results import is_table_of_ours
 from DeepSegmentLib.service.batch.summary import SUMMARY_FILE, summary_text
 from DeepSegmentLib.service.maps_and_tables import STATISTICS_SUFFIXES, write_statistics
@@ -105,7 +106,7 @@ class Batch:
         """
         check_batch(self._request)
         findings = self._find()
-        self.results = tuple(shown(name) for name in findings.results)
+        self.results = tuple(plain(name) for name in findings.results)
         cases = self._settings.part.of(plan_cases(self._request, findings, self._settings.suffix))
         existing = existing_results(cases)
         if existing and not (self._settings.skip_existing or self._request.replace):
@@ -132,7 +133,7 @@ class Batch:
             def note(progress: Progress) -> None:
                 nonlocal stage
                 stage = progress.stage
-                self._on_progress(replace(progress, stage=shown(stage)))
+                self._on_progress(replace(progress, stage=plain(stage)))
 
             event = self._run(job, note)
             if isinstance(event, Finished) and isinstance(event.result, FindResult):
@@ -212,7 +213,7 @@ def _failed(case: Case, error: str, exit_code: int) -> dict[str, Any]:
     source = case.request.source
     for path in (str(source.absolute()), str(source)):
         error = error.replace(path, case.name)
-    text = "\n".join(shown(line) for line in error.splitlines())
+    text = "\n".join(plain(line) for line in error.splitlines())
     return {"input": {"path": case.name}, "error": text, "exit_code": exit_code}
 
 

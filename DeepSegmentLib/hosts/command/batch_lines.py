@@ -6,9 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
+from DeepSegmentLib.files.names import plain
 from DeepSegmentLib.service.batch.summary import case_reason, case_state
-
-from .terminal import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from DeepSegmentLib.files.names import plain
+
 from .options import Place, add_places, settle_places, told_in_full
-from .terminal import plain
 
 if TYPE_CHECKING:
     import argparse

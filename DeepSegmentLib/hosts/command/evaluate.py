@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .options import Place, add_places, settle_places, told_in_full
+from .terminal import table
 
 if TYPE_CHECKING:
     import argparse
@@ -42,3 +43,18 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
             report=options.report,
             replace=options.replace,
         )
+
+
+def score_table(scores: dict[str, Any]) -> str:
+    """Scores of each case and segment as a table."""
+    names = ("dice", "iou", "precision", "recall", "hausdorff95_mm", "assd_mm", "nsd")
+    rows = [
+        (case["case"], segment["name"], *(_number(segment.get(name)) for name in names))
+        for case in scores["cases"]
+        for segment in case["segments"]
+    ]
+    return table(("case", "segment", *names), rows)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

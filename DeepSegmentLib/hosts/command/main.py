@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import sys
 from pathlib import Path
@@ -12,20 +11,23 @@ from typing import TYPE_CHECKING, cast
 
 from DeepSegmentLib import __version__
 from DeepSegmentLib.errors import Cancelled, ResourceError
+from DeepSegmentLib.files.names import plain
 from DeepSegmentLib.hosts.faults import as_error
+from DeepSegmentLib.hosts.stopping import StopSignal, stoppable
 
 from .correct import add_correct_options, correct, describe
-from .evaluate import add_evaluate_options, evaluate
+from .diagnose import add_diagnose_options, diagnose
+from .evaluate import add_evaluate_options, evaluate, score_table
 from .export import add_export_options, export
-from .options import add_verbosity
-from .segment import add_segment_options, segment
-from .stopping import StopSignal, stoppable
-from .terminal import Parser, complain, finish, plain, say
+from .models import add_models_options, models
+from .options import add_json, add_verbosity
+from .segment import add_segment_options, describe_run, segment
+from .terminal import Parser, complain, finish, say, say_json
+from .train import add_train_options, train
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from DeepSegmentLib.training.fit import StepFinished
 
 _EXIT_CODES = """exit codes:
   0 done   1 other error   2 wrong option or value   3 file cannot be read or written
@@ -123,86 +125,33 @@ def _add_segment(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "segment", "find structures in a volume, a DICOM folder or a folder of volumes")
     parser.set_defaults(run=_segment)
     add_segment_options(parser)
-    _add_json(parser)
+    add_json(parser)
     add_verbosity(parser)
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print the result as one line of JSON")
 
 
 def _segment(options: argparse.Namespace) -> int:
     reports, single = segment(options)
     if options.json:
-        _print_json(reports[0] if single else reports)
+        say_json(reports[0] if single else reports)
     elif single and not options.quiet:
-        from .reports import describe_run
-
         say(describe_run(reports[0]) + "\n")
     return max((int(report.get("exit_code", 0)) for report in reports), default=0)
-
-
-def _print_json(document: object) -> None:
-    # One line, and ASCII but for the one control that JSON lets through.
-    say(json.dumps(document, allow_nan=False).replace("\x7f", "\\u007f") + "\n")
 
 
 def _add_correct(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "correct", "mend a segmentation by clicks, scribbles, boxes and lassos")
     parser.set_defaults(run=_correct)
     add_correct_options(parser)
-    _add_json(parser)
+    add_json(parser)
     add_verbosity(parser)
 
 
 def _correct(options: argparse.Namespace) -> int:
     report = correct(options)
     if options.json:
-        _print_json(report)
+        say_json(report)
     elif not options.quiet:
         say(describe(report) + "\n")
-    return 0
-
-
-def _add_models(commands: _Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "models", "list, check, add and remove models")
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
-    for name, text, argument in (
-        ("list", "all models, bundled and added", None),
-        ("info", "what a model segments, its licence and its card", "name"),
-        ("verify", "check a model's files against its checksum", "name"),
-        ("add", "copy a model folder or zip into the catalogue", "path"),
-        ("remove", "delete an added model", "name"),
-    ):
-        action = _command(actions, name, text)
-        action.set_defaults(run=_models, command=f"models {name}", action=name)
-        if argument:
-            action.add_argument("model", metavar=argument.upper(), help=f"model {argument}")
-        _add_json(action)
-
-
-def _models(options: argparse.Namespace) -> int:
-    from DeepSegmentLib.service import catalogue
-
-    from . import reports
-
-    if options.action == "list":
-        entries = catalogue.list_models()
-        document, text = [reports.model_entry(entry) for entry in entries], reports.model_table(entries)
-    elif options.action == "info":
-        entry = catalogue.find_model(options.model)
-        document, text = [reports.model_document(entry)], reports.model_card(entry)
-    elif options.action == "remove":
-        catalogue.remove_model(options.model)
-        document, text = [{"removed": options.model}], f"removed {options.model}"
-    else:
-        act = catalogue.verify if options.action == "verify" else lambda path: catalogue.add_model(Path(path))
-        entry = act(options.model)
-        document, text = [reports.model_entry(entry)], f"{entry.name} {entry.version} is complete and unchanged"
-    if options.json:
-        _print_json(document if options.action == "list" else document[0])
-    else:
-        say(text + "\n")
     return 0
 
 
@@ -210,17 +159,15 @@ def _add_evaluate(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "evaluate", "compare segmentations with references, segment by segment")
     parser.set_defaults(run=_evaluate)
     add_evaluate_options(parser)
-    _add_json(parser)
+    add_json(parser)
     add_verbosity(parser)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
     scores = evaluate(options)
     if options.json:
-        _print_json(scores)
+        say_json(scores)
     elif not options.quiet:
-        from .reports import score_table
-
         say(score_table(scores) + "\n")
     return 0
 
@@ -229,53 +176,35 @@ def _add_export(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "export", "hand a segmented volume on: NIfTI, .seg.nrrd, nnU-Net, DICOM SEG, CSV")
     parser.set_defaults(run=_export)
     add_export_options(parser)
-    _add_json(parser)
+    add_json(parser)
     add_verbosity(parser)
 
 
 def _export(options: argparse.Namespace) -> int:
     report = export(options)
     if options.json:
-        _print_json(report)
+        say_json(report)
     elif not options.quiet:
         say("\n".join(map(plain, [*report["notes"], *(f"wrote {path}" for path in report["outputs"])])) + "\n")
     return 0
 
 
+def _add_models(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "models", "list, check, add and remove models")
+    parser.set_defaults(run=models)
+    add_models_options(parser)
+
+
 def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "train", "train a model from label maps by domain randomisation")
-    parser.set_defaults(run=_train)
-    parser.add_argument("recipe", type=Path, help="recipe (.json): model, tissues, synthesis and schedule")
-    parser.add_argument("label_maps", type=Path, help="folder of label maps")
-    parser.add_argument("output", type=Path, help="model folder to write; must not exist")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="training state; an existing one is continued")
-
-
-def _train(options: argparse.Namespace) -> int:
-    from DeepSegmentLib.service.train import read_recipe, train_model
-
-    recipe = read_recipe(options.recipe)
-    total = recipe.training.iterations
-
-    def show(step: StepFinished) -> None:
-        if step.iteration % 25 == 0 or step.iteration == total:
-            complain(f"{step.iteration} of {total}, loss {step.loss:.4f}\n")
-
-    train_model(recipe, options.label_maps, options.output, options.checkpoint, show, further=[options.recipe])
-    say(f"wrote {options.output}\n")
-    return 0
+    parser.set_defaults(run=train)
+    add_train_options(parser)
 
 
 def _add_diagnose(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "diagnose", "print versions, devices, memory and what to do about problems")
-    parser.set_defaults(run=_diagnose)
-
-
-def _diagnose(_: argparse.Namespace) -> int:
-    from DeepSegmentLib.service.diagnose import diagnose, format_diagnosis
-
-    say(format_diagnosis(diagnose()) + "\n")
-    return 0
+    parser.set_defaults(run=diagnose)
+    add_diagnose_options(parser)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from DeepSegmentLib.data.known_names import known_name
 from DeepSegmentLib.errors import InvalidInputError
 
 from .terminal import ProgressBar, complain, gigabytes
@@ -79,6 +78,11 @@ def _by_option(place: Place) -> str:
     return f"{place.name}_by_option"
 
 
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the option of every command that has a result."""
+    parser.add_argument("--json", action="store_true", help="print the result as one line of JSON")
+
+
 def add_verbosity(parser: argparse.ArgumentParser) -> None:
     """Give a parser `--quiet` and `--verbose`."""
     group = parser.add_mutually_exclusive_group()
@@ -141,6 +145,8 @@ def one_of(names: Sequence[str], what: str) -> Callable[[str], str]:
     """The type of an option that takes one of a few words, in letters of any case and with a dot before or without."""
 
     def chosen(word: str) -> str:
+        from DeepSegmentLib.data.known_names import known_name
+
         try:
             return known_name(word.removeprefix("."), names, f"there is no {what}")
         except InvalidInputError as error:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.files.names import plain
 
 from .options import Place, add_places, one_of, progress_of, settle_places, tell_run
+from .terminal import gigabytes, table
 
 if TYPE_CHECKING:
     import argparse
@@ -215,3 +217,21 @@ def _for_many(options: argparse.Namespace, request: SegmentRequest, part: Part) 
 def _stream(options: argparse.Namespace) -> TextIO:
     """Where the lines of cases go: beside what --json prints, and with errors where nothing else is told."""
     return sys.stderr if options.json or options.quiet else sys.stdout
+
+
+def describe_run(report: dict[str, Any]) -> str:
+    """What a segmentation gave: volumes, time, memory, files."""
+    if "skipped" in report:
+        return plain(f"{report['skipped']}: left out, {report['reason']}")
+    volumes = table(("segment", "ml"), [(name, f"{ml:.1f}") for name, ml in report["volumes_ml"].items()])
+    seconds, model = sum(report["seconds"].values()), report["model"]
+    peak = report["memory"]["peak_bytes"]
+    lines = [
+        volumes,
+        "",
+        f"{model['name']} {model['version']} on {report['device']}: {report['tiles']} tiles, {seconds:.1f} s"
+        + (f", {gigabytes(peak)} at most" if peak else ""),
+        *(plain(f"note: {note}") for note in report["notes"]),
+        *(plain(f"{what}: {path}") for what, path in report["outputs"].items()),
+    ]
+    return "\n".join(lines)

@@ -1,44 +1,27 @@
-"""What the command line shows: a progress bar and tables of plain text."""
+"""What the command line shows: progress, results as text or JSON, tables; nothing that acts on a terminal."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-import time
-import unicodedata
 from argparse import OPTIONAL, ArgumentParser
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from DeepSegmentLib.errors import ResourceError
+from DeepSegmentLib.files.names import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tqdm import tqdm
+
     from DeepSegmentLib.data import Progress
 
 TABLE_SUFFIXES = (".csv", ".json")  # as in service.maps_and_tables, which costs an import
-_BAR = 28
-_COLUMNS = 200  # where the terminal does not say how wide it is
-
-
-_SHOWN = "\u200c\u200d"  # joiners, which some scripts need; they move nothing
-
-
-def plain(text: str) -> str:
-    r"""A text that somebody gave, in one line and without anything that acts on a terminal.
-
-    Escape codes, other controls, line breaks, turns of the direction of writing and half characters become visible.
-
-    Example:
-        >>> plain("liver\x1b[31m\n")
-        'liver\\x1b[31m\\n'
-    """
-    return "".join(each if _is_harmless(each) else each.encode("unicode_escape").decode() for each in text)
-
-
-def _is_harmless(letter: str) -> bool:
-    return letter in _SHOWN or unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+_UNTOLD = 80  # columns, where the terminal does not say how wide it is; tqdm itself would hang there
+_PADDED = 40  # letters of what is done, before the bar
 
 
 def say(text: str) -> None:
@@ -87,6 +70,12 @@ def _printable(line: str, stream: TextIO) -> str:
     return plain(line.replace("\t", "    ")).encode(encoding, "backslashreplace").decode(encoding)
 
 
+def say_json(document: object) -> None:
+    """Print a result for programs."""
+    # One line, and ASCII but for the one control that JSON lets through.
+    say(json.dumps(document, allow_nan=False).replace("\x7f", "\\u007f") + "\n")
+
+
 class Parser(ArgumentParser):
     """A parser whose messages are printed like everything else: they repeat what was typed.
 
@@ -117,72 +106,105 @@ class Parser(ArgumentParser):
 
 
 class ProgressBar:
-    """One line that is rewritten on a terminal; one line a stage elsewhere.
+    """One line that is rewritten on a terminal, by tqdm; one plain line a stage elsewhere.
 
-    Usable as a progress callback; a stream that cannot be written stops no work. `close` ends the line.
+    Usable as a progress callback; a stream that cannot be written stops no work. `close` wipes the line.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
-        """Write to `stream`; None where it is closed."""
-        self._stream, self._terminal = stream, stream is not None and stream.isatty()
-        self._stage, self._drawn_at, self._width = "", 0.0, 0
+        """Write to `stream`; None where it is closed, or nothing is to be shown."""
+        self._stream, self._stage = stream, ""
+        self._bar: tqdm[NoReturn] | None = None
 
     def __call__(self, event: Progress) -> None:
-        """Show an event, at most ten times a second."""
+        """Show an event, at most ten times a second; a new stage and the end at once."""
         new_stage = event.stage != self._stage
         self._stage = event.stage
-        if self._terminal and (new_stage or event.fraction == 1 or time.monotonic() - self._drawn_at > 0.1):
-            self._drawn_at = time.monotonic()
-            self._draw(progress_line(event))
-        elif new_stage and not self._terminal:
-            self._write(f"{plain(event.stage)} ...\n")
-
-    def _draw(self, line: str) -> None:
-        line = line[: self._columns() - 1]  # one that goes on in the next row could not be rewritten
-        self._write("\r" + line.ljust(self._width))
-        self._width = len(line)
-
-    def _columns(self) -> int:
-        try:
-            return max(2, os.get_terminal_size(self._stream.fileno()).columns) if self._stream else _COLUMNS
-        except (OSError, ValueError, AttributeError):  # a stream that only says that it is a terminal
-            return _COLUMNS
-
-    def _write(self, text: str) -> None:
-        if self._stream is not None:
-            encoding = self._stream.encoding or "utf-8"
-            try:
-                self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        with self._forgiving():
+            if self._stream is not None and self._stream.isatty():
+                self._draw(self._stream, event, at_once=new_stage or event.fraction == 1)
+            elif self._stream is not None and new_stage:
+                self._stream.write(_printable(f"{event.stage} ...", self._stream) + "\n")
                 self._stream.flush()
-            except OSError:
-                self._stream = None
+
+    def _draw(self, stream: TextIO, event: Progress, *, at_once: bool) -> None:
+        text = _printable(progress_text(event), stream)
+        bar = self._bar = self._bar or _new_bar(stream, text)
+        bar.ncols = _columns(stream)  # it may have been resized
+        bar.set_description_str(text, refresh=False)
+        if not bar.update(event.fraction - bar.n) and at_once:
+            bar.refresh()
+
+    @contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError):  # full, gone, or closed
+            self._stream = self._bar = None
 
     def clear(self) -> None:
         """Wipe the line, to write others in its place."""
-        if self._width:
-            self._write("\r" + " " * self._width + "\r")
-            self._width = 0
+        with self._forgiving():
+            if self._bar is not None:
+                self._bar.clear()
 
     def close(self) -> None:
-        """End the line that was being rewritten."""
-        if self._width:
-            self._write("\n")
-            self._width = 0
+        """Wipe the line, for good."""
+        with self._forgiving():
+            if self._bar is not None:
+                self._bar.close()
+        self._bar = None
 
 
-def progress_line(event: Progress) -> str:
-    """One line for an event: bar, percentage, stage, time to go, memory.
+def _new_bar(stream: TextIO, text: str) -> tqdm[NoReturn]:
+    """A line of tqdm's that fits the terminal, also while that is resized; see `docs/decisions/0023-progress.md`."""
+    from threading import RLock
+
+    from tqdm import tqdm
+
+    tqdm.monitor_interval = 0  # no thread of its own
+    tqdm.set_lock(RLock())  # nor a semaphore that processes share
+    # What matters most comes first: the end of a line that is too long is left out.
+    form = "{percentage:3.0f}% {desc} |{bar}|"
+    columns = _columns(stream)
+    return tqdm(desc=text, total=1.0, file=stream, ncols=columns, leave=False, miniters=0, bar_format=form)
+
+
+def _columns(stream: TextIO) -> int:
+    """How long a line may be: one that filled the last column would go on in the next row."""
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError, AttributeError):  # a stream that only says that it is a terminal
+        columns = 0
+    return max(1, (columns or _UNTOLD) - 1)
+
+
+def progress_text(event: Progress) -> str:
+    """Stage, time to go and memory of an event; padded, so that what follows stays where it is.
 
     Example:
         >>> from DeepSegmentLib.data import Progress
-        >>> progress_line(Progress("predict", 0.5, 12.4, 2 << 30))
-        '[##############..............]  50% predict, 12 s to go, 2.0 GB'
+        >>> progress_text(Progress("predict", 0.5, 12.4, 2 << 30))
+        'predict, 12 s to go, 2.0 GB             '
     """
-    done = round(_BAR * event.fraction)
-    text = f"[{'#' * done}{'.' * (_BAR - done)}] {event.fraction:4.0%} {plain(event.stage)}"
+    text = plain(event.stage)
     if event.eta_s is not None and event.fraction < 1:
-        text += f", {event.eta_s:.0f} s to go"
-    return text + (f", {gigabytes(event.memory_bytes)}" if event.memory_bytes else "")
+        text += f", {duration(event.eta_s)} to go"
+    return (text + (f", {gigabytes(event.memory_bytes)}" if event.memory_bytes else "")).ljust(_PADDED)
+
+
+def duration(seconds: float) -> str:
+    """A time for people.
+
+    Example:
+        >>> duration(12.4), duration(754), duration(36_610)
+        ('12 s', '12 min 34 s', '10 h 10 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def gigabytes(size: int) -> str:

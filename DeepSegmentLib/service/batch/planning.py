@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.datasets.channel_files import channel_case
 from DeepSegmentLib.files.models import read_spec
+from DeepSegmentLib.files.names import plain
 from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.segmentations.one_file_per_segment import SEGMENTS_FILE
 from DeepSegmentLib.files.targets import check_no_inputs, inputs_of
@@ -137,7 +138,7 @@ def plan_cases(request: SegmentRequest, findings: Findings, suffix: str = "seg.n
     names = unique_names([(found.stem, found.name) for found in findings.inputs])
     cases = tuple(
         Case(
-            shown(found.path.name if found.name == "." else found.name),
+            plain(found.path.name if found.name == "." else found.name),
             replace(
                 whole,
                 source=found.path,
@@ -236,13 +237,3 @@ def _shortened(part: str) -> str:
     if len(encoded) <= _LONGEST:
         return part
     return f"{encoded[: _LONGEST - 9].decode('utf-8', 'ignore')}-{hashlib.sha256(encoded).hexdigest()[:8]}"
-
-
-def shown(name: str) -> str:
-    r"""A name for a terminal and for text files: what cannot be printed is escaped.
-
-    Example:
-        >>> shown("a\x1b[2J\udce9")
-        'a\\x1b[2J\\udce9'
-    """
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in name)

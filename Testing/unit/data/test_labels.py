@@ -76,7 +76,8 @@ class TestLabelMap:
         assert cut.layers.dtype == label_map.layers.dtype
         assert [segment.name for segment in cut.segments] == [each for each in label_map.masks if each in chosen]
         for segment in cut.segments:
-            assert segment.value == label_map.segment(segment.name).value
+            before = label_map.segment(segment.name)
+            assert (segment.value, segment.color) == (before.value, before.color)
             assert np.array_equal(cut.mask(segment), label_map.masks[segment.name])
         for n, layer in enumerate(cut.layers):
             values = [segment.value for segment in cut.segments if segment.layer == n]

@@ -18,8 +18,9 @@ from DeepSegmentLib.data import Progress, Segment
 from DeepSegmentLib.errors import InvalidInputError, ResourceError
 from DeepSegmentLib.evaluation.cells import text_cell
 from DeepSegmentLib.files.models import save_model
+from DeepSegmentLib.files.names import plain
 from DeepSegmentLib.hosts.command.main import main
-from DeepSegmentLib.hosts.command.terminal import plain, progress_line, table
+from DeepSegmentLib.hosts.command.terminal import progress_text, table
 from DeepSegmentLib.hosts.faults import ISSUES, as_error
 from DeepSegmentLib.networks.unet import UNet
 
@@ -110,12 +111,13 @@ def test_nothing_in_a_plain_text_acts_on_a_terminal(text):
                unicodedata.category(letter) in ("Co", "Cn") for letter in shown)  # fmt: skip
     assert len(shown.splitlines()) <= 1
     assert plain(shown) == shown
+    shown.encode("utf-8")
 
 
 def test_tables_and_progress_are_plain():
     assert "\x1b" not in table(("name",), [(HOSTILE,)])
     assert len(table(("name",), [(HOSTILE,)]).splitlines()) == 2
-    assert plain(HOSTILE) in progress_line(Progress(HOSTILE, 0.5))
+    assert plain(HOSTILE) in progress_text(Progress(HOSTILE, 0.5))
 
 
 @pytest.fixture

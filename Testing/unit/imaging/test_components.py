@@ -9,7 +9,7 @@ from skimage import measure
 from strategies import masks
 
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.imaging.components import Cleanup, fill_holes, remove_small
+from DeepSegmentLib.networks.spec import Cleanup, fill_holes, remove_small
 
 
 def sizes_of_components(mask):

@@ -17,10 +17,9 @@ from model_examples import LEFT_AND_RIGHT, TINY_UNET, model_spec, model_specs
 from DeepSegmentLib.data import Segment, Terminology
 from DeepSegmentLib.data import dataclass_json as strict_json
 from DeepSegmentLib.errors import InvalidInputError, ModelError
-from DeepSegmentLib.imaging.components import Cleanup
 from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.architecture import UNetSpec
-from DeepSegmentLib.networks.spec import Channel, ModelSpec, spec_from_json, spec_to_json
+from DeepSegmentLib.networks.spec import Channel, Cleanup, ModelSpec, spec_from_json, spec_to_json
 
 TWO_D = UNetSpec(1, 3, (3, 4), ((3, 3), (3, 3)), ((1, 1), (2, 2)), (1, 1), (1,))
 CHANNEL = model_spec().channels[0]

@@ -12,10 +12,9 @@ from strategies import geometries, orientations, shapes
 
 from DeepSegmentLib.data import Geometry, Segment, Volume
 from DeepSegmentLib.errors import Cancelled, InvalidInputError
-from DeepSegmentLib.imaging.components import Cleanup
 from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.architecture import UNetSpec
-from DeepSegmentLib.networks.spec import Channel, ModelSpec
+from DeepSegmentLib.networks.spec import Channel, Cleanup, ModelSpec
 from DeepSegmentLib.segmentation.needs import needs_of
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.segmentation.predict import predict

@@ -23,7 +23,7 @@ from DeepSegmentLib.files.stamp import input_stamp
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.service.batch.finding import Findings, Found, find_inputs
-from DeepSegmentLib.service.batch.planning import check_batch, is_batch, plan_cases, shown, unique_names
+from DeepSegmentLib.service.batch.planning import check_batch, is_batch, plan_cases, unique_names
 from DeepSegmentLib.service.batch.results import judge
 from DeepSegmentLib.service.batch.summary import summary_text
 from DeepSegmentLib.service.batch.working import work_case
@@ -83,11 +83,6 @@ class TestNames:
     def test_examples(self, inputs, names):
         wishes = [(name.removesuffix(".gz").rpartition(".")[0], name) for name in inputs]
         assert unique_names(wishes) == names
-
-    @given(st.text())
-    def test_what_is_shown_can_be_printed(self, text):
-        assert shown(text).isprintable()
-        shown(text).encode("utf-8")
 
 
 class TestFinding:

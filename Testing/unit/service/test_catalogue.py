@@ -108,7 +108,29 @@ def test_a_model_is_found_by_name_and_by_folder(bundled: Path, outside: Path) ->
     assert (find_model(outside).name, find_model(outside).bundled) == ("liver", False)
 
 
-@pytest.mark.parametrize("typed", ["brian", "Brain", "brai"])
+@pytest.mark.parametrize("typed", ["brain", "Brain", "BRAIN"])
+def test_case_does_not_matter(typed: str) -> None:
+    assert find_model(typed).name == "brain"
+    assert verify(typed).name == "brain"
+
+
+def test_a_folder_is_nearer_than_a_name_in_another_case(
+    outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(outside, tmp_path / "BRAIN")
+    assert find_model("BRAIN").name == "liver"
+    assert find_model("Brain").name == "brain"
+
+
+def test_an_added_model_is_removed_whatever_the_case(user: Path) -> None:
+    saved(user / "liver", "liver")
+    assert remove_model("LIVER") == "liver"
+    with pytest.raises(ModelError, match="model 'brain' came with DeepSegment"):
+        remove_model("Brain")
+
+
+@pytest.mark.parametrize("typed", ["brian", "Brian", "brai"])
 def test_close_names_are_suggested(typed: str) -> None:
     with pytest.raises(ModelError, match=f"no model named '{typed}'; did you mean brain.*known: brain"):
         find_model(typed)

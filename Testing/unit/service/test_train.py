@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from DeepSegmentLib.files.models import read_spec, verify_model
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, write_labelmap
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.service.segment import SegmentRequest, segment_file
-from DeepSegmentLib.service.train import Recipe, read_recipe, train_model
+from DeepSegmentLib.service.train import Preparation, Recipe, Watch, read_recipe, train_model
 from DeepSegmentLib.training.dataset import Tissue
 from DeepSegmentLib.training.fit import TrainSettings
 from DeepSegmentLib.training.synthesis import SynthesisSettings
@@ -46,7 +47,7 @@ def label_maps(tmp_path):
 
 def test_a_model_is_made_and_runs(tmp_path, label_maps):
     steps = []
-    train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "state.pt", steps.append)
+    train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "state.pt", Watch(on_step=steps.append))
     assert [step.iteration for step in steps] == [1, 2, 3, 4]
     verify_model(tmp_path / "model")
     spec = read_spec(tmp_path / "model")
@@ -54,7 +55,6 @@ def test_a_model_is_made_and_runs(tmp_path, label_maps):
     assert spec.expectations.cases == 2
     assert [each.segment for each in spec.expectations.segments] == ["left", "right"]
     assert spec.expectations.coarsest_mm == RECIPE.synthesis.thickness_mm[1]
-    assert (tmp_path / "model" / "MODEL_CARD.md").read_text() == "# tiny\n"
     voxels = np.random.default_rng(0).normal(size=(1, 16, 16, 16)).astype(np.float32)
     write_volume(Volume(voxels, Geometry.from_spacing((16, 16, 16), (1, 1, 1))), tmp_path / "head.nrrd")
     segment_file(SegmentRequest(tmp_path / "head.nrrd", tmp_path / "out.seg.nrrd", model=str(tmp_path / "model")))
@@ -67,11 +67,40 @@ def test_a_stopped_training_leaves_no_model_and_goes_on(tmp_path, label_maps):
             raise Cancelled("stopped by the user")
 
     with pytest.raises(Cancelled):
-        train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "state.pt", stop)
+        train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "state.pt", Watch(on_step=stop))
     assert not (tmp_path / "model").exists()
     steps = []
-    train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "state.pt", steps.append)
-    assert [step.iteration for step in steps] == [3, 4]
+    train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "state.pt", Watch(on_step=steps.append))
+    assert [step.iteration for step in steps] == [4]
+
+
+def test_what_is_told_before_the_first_step(tmp_path, label_maps):
+    told = []
+    watch = Watch(told.append, told.append, lambda step: told.append(step.iteration))
+    train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "state.pt", watch)
+    assert [event.stage for event in told[:2]] == ["read label map 1 of 2, 0.nii.gz", "read label map 2 of 2, 1.nii.gz"]
+    assert told[2:4] == [Preparation(cases=2, iterations=4, done=0, device="cpu"), 1]
+
+
+def test_the_card_has_the_figures_of_this_training_only(tmp_path, label_maps):
+    losses = []
+    watch = Watch(on_step=lambda step: losses.append(step.loss))
+    report = train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "state.pt", watch)
+    assert report["loss"] == pytest.approx(sum(losses) / 4, abs=1e-4)
+    card = (tmp_path / "model" / "MODEL_CARD.md").read_text()
+    assert card.startswith("# tiny\n\n## This training\n")
+    for figure in (report["cases"], report["iterations"], report["loss"], report["seconds"], report["recipe_sha256"]):
+        assert f"| {figure}" in card
+    assert read_spec(tmp_path / "model").provenance == {name: str(value) for name, value in report.items()}
+    again = train_model(RECIPE, label_maps, tmp_path / "again", tmp_path / "state.pt", Watch())
+    assert again == report
+
+
+def test_the_recipe_of_the_bundled_model_claims_no_result():
+    recipe = read_recipe(Path(__file__).parents[3] / "Resources" / "Recipes" / "brain-mr.json")
+    for claim in ("Dice", "Colin27", "Measured", "label maps published"):
+        assert claim not in recipe.card
+    assert "training_data" not in recipe.model.provenance
 
 
 def test_a_recipe_is_read_back(tmp_path):
@@ -93,7 +122,7 @@ def test_a_recipe_whose_tissues_miss_a_segment_is_refused():
 
 def test_a_folder_without_label_maps_is_refused(tmp_path):
     with pytest.raises(InvalidInputError, match="no label maps"):
-        train_model(RECIPE, tmp_path, tmp_path / "model", tmp_path / "state.pt", lambda _: None)
+        train_model(RECIPE, tmp_path, tmp_path / "model", tmp_path / "state.pt", Watch())
 
 
 def test_a_checkpoint_that_is_something_else_is_neither_read_nor_replaced(tmp_path, label_maps):
@@ -101,16 +130,16 @@ def test_a_checkpoint_that_is_something_else_is_neither_read_nor_replaced(tmp_pa
     for name, message in (("notes.txt", "no training state"), ("maps/0.nii.gz", "suffix of a volume")):
         before = (tmp_path / name).read_bytes()
         with pytest.raises((InvalidInputError, ModelError), match=message):
-            train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / name, print)
+            train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / name, Watch())
         assert (tmp_path / name).read_bytes() == before
     with pytest.raises(InvalidInputError, match="is an input"):
         (tmp_path / "link.pt").symlink_to(label_maps / "0.nii.gz")
-        train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "link.pt", print)
+        train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "link.pt", Watch())
 
 
 def test_an_existing_folder_is_not_overwritten(tmp_path, label_maps):
     with pytest.raises(InvalidInputError, match="exists"):
-        train_model(RECIPE, label_maps, label_maps, tmp_path / "state.pt", lambda _: None)
+        train_model(RECIPE, label_maps, label_maps, tmp_path / "state.pt", Watch())
 
 
 @pytest.mark.parametrize(
@@ -121,7 +150,7 @@ def test_an_existing_folder_is_not_overwritten(tmp_path, label_maps):
 def test_what_is_no_training_state_is_named(tmp_path, label_maps, content):
     (tmp_path / "state.pt").write_bytes(content)
     with pytest.raises(ModelError, match=r"state\.pt holds no training state of this network"):
-        train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "state.pt", lambda _: None)
+        train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "state.pt", Watch())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes are those of POSIX")
@@ -130,13 +159,13 @@ def test_pipes_are_not_waited_for(tmp_path, label_maps):
     with pytest.raises(ModelError, match="pipe"):
         read_recipe(tmp_path / "pipe")
     with pytest.raises(VolumeFileError, match="pipe"):
-        train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "pipe", lambda _: None)
+        train_model(RECIPE, label_maps, tmp_path / "model", tmp_path / "pipe", Watch())
 
 
 def test_a_network_that_no_memory_holds_is_not_made(tmp_path, label_maps):
     huge = replace(RECIPE, model=replace(RECIPE.model, network=replace(TINY_UNET, features=(65536, 65536))))
     with pytest.raises(ResourceError, match="training needs at least"):
-        train_model(huge, label_maps, tmp_path / "model", tmp_path / "state.pt", lambda _: None)
+        train_model(huge, label_maps, tmp_path / "model", tmp_path / "state.pt", Watch())
 
 
 def test_the_network_of_the_recipe_is_the_one_of_the_model():

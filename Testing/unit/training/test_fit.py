@@ -33,7 +33,9 @@ def _settings(iterations, **more):
 
 def test_it_learns(tmp_path):
     losses = []
-    network = fit(_network(), _source, _settings(60), tmp_path / "state.pt", lambda step: losses.append(step.loss))
+    network = fit(
+        _network(), _source, _settings(60), tmp_path / "state.pt", lambda step: losses.append(step.loss)
+    ).network
     assert len(losses) == 60
     assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
     image, target = _source(10_000)
@@ -56,22 +58,25 @@ def test_a_stopped_training_goes_on_as_if_never_stopped(tmp_path, deep):
     parts = fit(
         _network(deep=deep), _source, _settings(20), tmp_path / "parts.pt", lambda step: seen.append(step.iteration)
     )
-    assert seen[0] == 15  # after the checkpoint of step 14
-    for a, b in zip(whole.state_dict().values(), parts.state_dict().values(), strict=True):
-        assert torch.allclose(a, b, atol=1e-5)
+    assert seen == [18, 19, 20]  # not after the checkpoint of step 14
+    for a, b in zip(whole.network.state_dict().values(), parts.network.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    assert (parts.iterations, parts.loss, parts.device) == (20, whole.loss, "cpu")
+    assert parts.seconds > 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["parts.pt", "whole.pt"]
 
 
 def test_a_finished_training_gives_its_result_again(tmp_path):
     first = fit(_network(), _source, _settings(8), tmp_path / "state.pt", lambda _: None)
     again = fit(_network(), _source, _settings(8), tmp_path / "state.pt", lambda _: pytest.fail("a step was made"))
-    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(first.network.parameters(), again.network.parameters(), strict=True))
+    assert (again.iterations, again.loss, again.seconds) == (first.iterations, first.loss, first.seconds)
 
 
 def test_samples_made_in_a_second_process_are_the_same(tmp_path):
     alone = fit(_network(), _source, _settings(4), tmp_path / "alone.pt", lambda _: None)
     helped = fit(_network(), _source, _settings(4, workers=1), tmp_path / "helped.pt", lambda _: None)
-    assert all(torch.equal(a, b) for a, b in zip(alone.parameters(), helped.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(alone.network.parameters(), helped.network.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("wrong", [{"iterations": 0}, {"iterations": 1, "average": 1.0}])

@@ -48,14 +48,42 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Signals that come while the block lasts count at its end; within `stoppable`, for moments only."""
+    stop = signal.getsignal(signal.SIGINT)
+    if not isinstance(stop, _Stop):
+        stop = signal.getsignal(signal.SIGTERM)
+    if not isinstance(stop, _Stop) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    stop.holds = True
+    try:
+        yield
+    finally:
+        stop.holds = False
+    kept, stop.kept = stop.kept, None
+    if kept is not None:
+        stop(kept, None)
+
+
 class _Stop:
-    """The handler."""
+    """The handler.
+
+    Attributes:
+        holds: Whether a signal has to wait.
+        kept: The one that waits.
+    """
 
     def __init__(self) -> None:
         self._heard = -_DEAF_S
+        self.holds = False
+        self.kept: int | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if _is_importing(frame):
+        if self.holds:
+            self.kept = number
+        elif _is_importing(frame):
             again = threading.Timer(_LATER_S, signal.raise_signal, [number])
             again.daemon = True
             again.start()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from batch_examples import Command, leftovers, write_head, write_model
 
-from DeepSegmentLib.hosts.command.stopping import StopSignal, stoppable
+from DeepSegmentLib.hosts.stopping import StopSignal, held_back, stoppable
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 
@@ -48,6 +48,25 @@ def test_impatience_does_not_interrupt_the_clearing_up():
             time.sleep(0.01)
             cleared = True
     assert cleared
+
+
+def test_a_signal_that_is_held_back_counts_at_the_end():
+    done = False
+    with pytest.raises(StopSignal) as stop, stoppable():
+        with held_back():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+            done = True
+        pytest.fail("it went on")
+    assert done
+    assert stop.value.exit_code == 143
+
+
+def test_holding_back_nothing_changes_nothing():
+    with stoppable(), held_back():
+        pass
+    with held_back():  # where nobody listens
+        pass
 
 
 def test_an_import_ends_before_the_signal_counts(tmp_path, monkeypatch):
