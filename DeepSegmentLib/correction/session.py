@@ -104,6 +104,8 @@ class CorrectionSession:
         True
         >>> session.undo() is not None and bool(session.labels.layers.any())
         False
+        >>> session
+        CorrectionSession(segments: 1, changes: 0, undone: 1, history: 0.0 MB)
     """
 
     def __init__(
@@ -152,6 +154,10 @@ class CorrectionSession:
         self._probabilities = dict(probabilities or {})
         self._done: list[_Step] = []
         self._undone: list[_Step] = []
+
+    def __repr__(self) -> str:
+        counts = f"segments: {len(self.segments)}, changes: {len(self._done)}, undone: {len(self._undone)}"
+        return f"CorrectionSession({counts}, history: {self.history_bytes / 1e6:.1f} MB)"
 
     @property
     def labels(self) -> LabelMap:

@@ -29,6 +29,9 @@ FARTHEST_MM = 1e7
 _LONGEST_AXIS = 1 << 40
 """Voxels along an axis; a grid of more is a slip of the spacing, and numbers of this size are still exact."""
 
+_STRAIGHT_DEGREES = 0.05
+"""What rounding to float32 may leave of a straight grid's angles, and more."""
+
 _LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _AXIS_LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))
 
@@ -145,6 +148,10 @@ class Geometry:
     Attributes:
         shape: Extent (k, j, i) in voxels, each at least 1.
         affine: 4x4 float64 matrix from index (k, j, i) to RAS millimetres; read-only.
+
+    Example:
+        >>> Geometry.from_spacing((181, 217, 150), (1, 1, 1.25))
+        Geometry(181 x 217 x 150 voxels (k, j, i) of 1 x 1 x 1.25 mm, RAS)
     """
 
     shape: Index
@@ -156,6 +163,16 @@ class Geometry:
             raise InvalidInputError(f"shape must be at least 1 along each axis, got {shape}")
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "affine", _checked_affine(self.affine))
+
+    def __str__(self) -> str:
+        """Shape, spacing, orientation and, where it is oblique, by how much."""
+        spacing = " x ".join(f"{step:.4g}" for step in self.spacing_mm)
+        tilt = self.obliquity_degrees
+        oblique = f", oblique by {tilt:.1f} degrees" if tilt > _STRAIGHT_DEGREES else ""
+        return f"{' x '.join(map(str, self.shape))} voxels (k, j, i) of {spacing} mm, {self.orientation}{oblique}"
+
+    def __repr__(self) -> str:
+        return f"Geometry({self})"
 
     @classmethod
     def from_spacing(cls, shape: Index, spacing_mm: Sequence[float]) -> Geometry:

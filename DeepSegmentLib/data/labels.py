@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +12,17 @@ import numpy as np
 from DeepSegmentLib.errors import InvalidInputError
 
 from .geometry import Box
+from .known_names import known_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from numpy.typing import NDArray
 
     from .geometry import Geometry
+
+_MOST_SHOWN = 20
+"""Segments that a labelmap shows of itself."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,10 @@ class Segment:
         color: Red, green and blue, each 0 to 255.
         terminology: Standard codes, if known.
         layer: Which layer of the labelmap holds it.
+
+    Example:
+        >>> Segment("Thalamus", 4, color=(0, 118, 14)).name
+        'Thalamus'
     """
 
     name: str
@@ -84,6 +95,16 @@ class LabelMap:
         geometry: Where the voxels are.
         segments: The table of segments; (layer, value) is unique. Values in `layers` without a segment are allowed
             (foreign files have them) and belong to nobody.
+
+    Example:
+        >>> from DeepSegmentLib.data import Geometry
+        >>> labels = np.zeros((1, 40, 30, 20), np.uint8)
+        >>> labels[0, 10:20, 10:20, :5] = 2
+        >>> segments = (Segment("Thalamus", 1), Segment("Putamen", 2))
+        >>> LabelMap(labels, Geometry.from_spacing((40, 30, 20), (2, 1, 1)), segments)
+        LabelMap(2 segments, 40 x 30 x 20 voxels (k, j, i) of 2 x 1 x 1 mm, RAS)
+          Thalamus         0.000 ml
+          Putamen          1.000 ml
     """
 
     layers: NDArray[Any]
@@ -102,6 +123,19 @@ class LabelMap:
         view.flags.writeable = False
         object.__setattr__(self, "layers", view)
         object.__setattr__(self, "segments", tuple(self.segments))
+
+    def __repr__(self) -> str:
+        count = "1 segment" if len(self.segments) == 1 else f"{len(self.segments)} segments"
+        layers = f" in {len(self.layers)} layers" if len(self.layers) > 1 else ""
+        return "\n".join([f"LabelMap({count}{layers}, {self.geometry})", *self._volume_lines()])
+
+    def _volume_lines(self) -> list[str]:
+        """Names and volumes of the first segments; letters that act on a terminal are spelled out."""
+        volumes = {repr(name)[1:-1]: ml for name, ml in self.volumes_ml().items()}
+        shown = list(volumes)[:_MOST_SHOWN]
+        width = max(map(len, shown), default=0)
+        more = [f"  and {len(volumes) - _MOST_SHOWN} more"] if len(volumes) > _MOST_SHOWN else []
+        return [*(f"  {name:{width}} {volumes[name]:13.3f} ml" for name in shown), *more]
 
     def _check_segments(self) -> None:
         for segment in self.segments:
@@ -130,6 +164,45 @@ class LabelMap:
     def mask(self, segment: Segment) -> NDArray[np.bool_]:
         """Boolean array (k, j, i) of one segment."""
         return np.asarray(self.layers[segment.layer] == segment.value)
+
+    @property
+    def masks(self) -> Mapping[str, NDArray[np.bool_]]:
+        """Boolean arrays (k, j, i) by the names of the segments, each made when it is asked for.
+
+        Segments of one name are taken together.
+
+        Example:
+            >>> from DeepSegmentLib.data import Geometry
+            >>> labels = np.array([[[[0, 1, 1]]]], np.uint8)
+            >>> LabelMap(labels, Geometry.from_spacing((1, 1, 3), (1, 1, 1)), (Segment("Cyst", 1),)).masks["Cyst"]
+            array([[[False,  True,  True]]])
+        """
+        return _Masks(self)
+
+    def only(self, names: Iterable[str]) -> LabelMap:
+        """A labelmap of some of the segments: label values stay, all other voxels become 0.
+
+        Layers that no segment is left in go.
+
+        Args:
+            names: Of the segments to keep, in letters of any case; see `known_names`. They keep their order.
+
+        Raises:
+            InvalidInputError: A name is unknown, or there is none.
+        """
+        wishes = [names] if isinstance(names, str) else names
+        known = known_names(wishes, list(self.masks), "no segment named")
+        kept = [segment for segment in self.segments if segment.name in known]
+        used = sorted({segment.layer for segment in kept})
+        layers = np.zeros((len(used), *self.geometry.shape), self.layers.dtype)
+        for layer, n in zip(layers, used, strict=True):
+            values = np.zeros(np.iinfo(layers.dtype).max + 1, layers.dtype)
+            own = [segment.value for segment in kept if segment.layer == n]
+            values[own] = own
+            for plane, before in zip(layer, self.layers[n], strict=True):
+                plane[...] = values[before]
+        moved = tuple(replace(segment, layer=used.index(segment.layer)) for segment in kept)
+        return LabelMap(layers, self.geometry, moved)
 
     def volumes_ml(self) -> dict[str, float]:
         """Volume of each segment in millilitres, by name; segments of one name are summed."""
@@ -164,6 +237,31 @@ class LabelMap:
             )
 
 
+class _Masks(Mapping[str, "NDArray[np.bool_]"]):
+    """The masks of a labelmap by name."""
+
+    def __init__(self, label_map: LabelMap) -> None:
+        self._label_map = label_map
+
+    def __getitem__(self, name: str) -> NDArray[np.bool_]:
+        named = [segment for segment in self._label_map.segments if segment.name == name]
+        if not named:
+            raise KeyError(f"{name}; there are: {', '.join(self) or 'none'}")
+        mask = self._label_map.mask(named[0])
+        for segment in named[1:]:
+            mask |= self._label_map.mask(segment)
+        return mask
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(segment.name for segment in self._label_map.segments))
+
+    def __len__(self) -> int:
+        return len({segment.name for segment in self._label_map.segments})
+
+    def __repr__(self) -> str:
+        return f"masks of {', '.join(self) or 'no segment'}"
+
+
 def _count_labels(layer: NDArray[Any]) -> NDArray[np.int64]:
     """How many voxels carry each value; plane by plane, as `bincount` copies what it reads to 64 bits."""
     counts = np.zeros(65536, dtype=np.int64)
@@ -181,6 +279,10 @@ class LabelUpdate:
         before: Labels (k, j, i) of the box that the update was made for; made read-only.
         after: Labels (k, j, i) that replace them; made read-only.
         layer: Which layer of the labelmap.
+
+    Example:
+        >>> LabelUpdate(Box((0, 0, 0), (1, 1, 3)), np.array([[[0, 0, 1]]]), np.array([[[1, 0, 1]]]))
+        LabelUpdate(changes 1 of 3 voxels from (0, 0, 0) to (1, 1, 3) in layer 0)
     """
 
     box: Box
@@ -201,6 +303,10 @@ class LabelUpdate:
             view = getattr(self, name).view()
             view.flags.writeable = False
             object.__setattr__(self, name, view)
+
+    def __repr__(self) -> str:
+        place = f"from {self.box.start} to {self.box.stop} in layer {self.layer}"
+        return f"LabelUpdate(changes {np.count_nonzero(self.changed)} of {self.box.size} voxels {place})"
 
     @property
     def changed(self) -> NDArray[np.bool_]:

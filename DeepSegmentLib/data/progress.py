@@ -15,6 +15,10 @@ class Progress:
         fraction: Part of the whole work that is done, 0 to 1.
         eta_s: Seconds to go, or None while unknown.
         memory_bytes: Peak memory of the process so far, or None where it cannot be read.
+
+    Example:
+        >>> Progress("predict", 0.5, eta_s=12.4)
+        Progress(stage='predict', fraction=0.5, eta_s=12.4, memory_bytes=None)
     """
 
     stage: str

@@ -25,6 +25,12 @@ class Volume:
         name: What the source called it; shown to the user, never interpreted.
         notes: What had to be changed on reading, as sentences for the user.
         modality: DICOM modality of all channels, such as "MR"; empty where the source does not tell.
+
+    Example:
+        >>> import numpy as np
+        >>> from DeepSegmentLib.data import Geometry
+        >>> Volume(np.zeros((1, 40, 30, 20), np.int16), Geometry.from_spacing((40, 30, 20), (2, 1, 1)), "head")
+        Volume('head', 1 channel of int16, 40 x 30 x 20 voxels (k, j, i) of 2 x 1 x 1 mm, RAS)
     """
 
     voxels: NDArray[Any]
@@ -43,6 +49,10 @@ class Volume:
         view = self.voxels.view()
         view.flags.writeable = False
         object.__setattr__(self, "voxels", view)
+
+    def __repr__(self) -> str:
+        channels = "1 channel" if self.channels == 1 else f"{self.channels} channels"
+        return f"Volume({self.name!r}, {channels} of {self.voxels.dtype}, {self.geometry})"
 
     @property
     def channels(self) -> int:

@@ -12,9 +12,11 @@ from DeepSegmentLib.data import BoxPrompt, Lasso, Point, Scribble
 from DeepSegmentLib.data.dataclass_json import from_json, to_json
 from DeepSegmentLib.errors import InvalidInputError, ModelError, VolumeFileError
 
+from .atomic import write_text
 from .opening import read_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from DeepSegmentLib.data import Prompt
@@ -84,9 +86,13 @@ def _corners(points: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[Corner, ...
     return tuple((float(r), float(a), float(s)) for r, a, s in points)
 
 
-def write_prompts(prompts: tuple[Prompt, ...]) -> str:
-    """Prompts as the text of a file that `read_prompts` reads."""
-    return json.dumps([to_json(StoredPrompt.of(prompt)) for prompt in prompts], indent=1) + "\n"
+def write_prompts(prompts: Iterable[Prompt], path: Path) -> None:
+    """Write prompts to a file that `read_prompts` reads.
+
+    Raises:
+        VolumeFileError: The file cannot be written.
+    """
+    write_text(path, json.dumps([to_json(StoredPrompt.of(prompt)) for prompt in prompts], indent=1) + "\n")
 
 
 def read_prompts(path: Path, segment: str | None = None) -> tuple[Prompt, ...]:

@@ -53,6 +53,10 @@ class Model:
     spec: ModelSpec
     network: Network
 
+    def __repr__(self) -> str:
+        device = getattr(self.network, "device", type(self.network).__name__)
+        return f"Model({self.spec.name} {self.spec.version} on {device}, segments: {len(self.spec.segments)})"
+
 
 class TorchNetwork:
     """A U-Net on a torch device, behind the `Network` seam.

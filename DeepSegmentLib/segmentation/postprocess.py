@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from scipy import ndimage
 
 from DeepSegmentLib.data import LabelMap
@@ -13,7 +11,7 @@ from DeepSegmentLib.data.progress import unwatched
 from DeepSegmentLib.imaging.components import fill_holes, remove_small
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -44,24 +42,6 @@ def clean_up(label_map: LabelMap, cleanups: Sequence[Cleanup], on_step: Callable
             minimum = cleanup.minimum_ml * 1000 / label_map.geometry.voxel_volume_mm3
             _clean_up_one(layers[segment.layer][found[0]], segment.value, cleanup, minimum, on_step)
     return LabelMap(layers, label_map.geometry, label_map.segments)
-
-
-def keep_segments(label_map: LabelMap, names: Collection[str]) -> LabelMap:
-    """Only the segments of these names: voxels of the others become empty, values stay.
-
-    Layers that hold none of them are left out.
-    """
-    kept = [segment for segment in label_map.segments if segment.name in names]
-    used = sorted({segment.layer for segment in kept}) or [0]
-    layers = np.zeros((len(used), *label_map.geometry.shape), label_map.layers.dtype)
-    for layer, n in zip(layers, used, strict=True):
-        values = np.zeros(np.iinfo(layers.dtype).max + 1, layers.dtype)
-        own = [segment.value for segment in kept if segment.layer == n]
-        values[own] = own
-        for plane, before in zip(layer, label_map.layers[n], strict=True):
-            plane[...] = values[before]
-    segments = tuple(replace(segment, layer=used.index(segment.layer)) for segment in kept)
-    return LabelMap(layers, label_map.geometry, segments)
 
 
 def _clean_up_one(

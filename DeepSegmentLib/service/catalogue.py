@@ -95,7 +95,15 @@ def _data_folder(variables: Mapping[str, str], platform: str) -> Path:
 
 
 def list_models() -> tuple[ModelEntry, ...]:
-    """All models, the bundled ones first, each group by folder name; checksums are not computed."""
+    """All models that there are; checksums are not computed.
+
+    Returns:
+        The bundled ones first, each group by folder name; damaged ones too, with what is wrong with them.
+
+    Example:
+        >>> list_models()[0].name
+        'brain-mr'
+    """
     roots = ((bundled_models_folder(), True), (user_models_folder(), False))
     return tuple(_entry(folder, bundled=bundled) for root, bundled in roots for folder in _model_folders(root))
 

@@ -29,7 +29,7 @@ from DeepSegmentLib.files.targets import check_new_folder, check_outputs, inputs
 from DeepSegmentLib.files.volumes import read_input
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -182,13 +182,8 @@ def correct_files(request: CorrectRequest) -> dict[str, Any]:
     _check_request(request)
     prompts = () if request.prompts is None else read_prompts(request.prompts, request.segment)
     labels, provenance, steps = _resumed(request, prompts) if request.resume else _corrected(request, prompts)
-    words = {
-        **provenance,
-        "corrected_by": f"DeepSegment {__version__}",
-        "corrected": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
     _check_output(request)  # again: it took a while, and others work too
-    write_segmentation(labels, request.output, words)
+    write_segmentation(labels, request.output, provenance)
     return {
         "output": str(request.output),
         "journal": None if request.journal is None else str(request.journal),
@@ -213,6 +208,62 @@ def _check_request(request: CorrectRequest) -> None:
             raise InvalidInputError(f"{request.output} lies in the journal {request.journal}; write it beside")
         told = ", or go on with the journal in it (--resume)"
         check_new_folder(request.journal, inputs, beside=segmentation_outputs(request.output), instead=told)
+
+
+def corrected_provenance(provenance: Mapping[str, str], corrections: int) -> dict[str, str]:
+    """What a segmentation carries with it after so many more corrections."""
+    earlier = provenance.get("corrections", "")
+    return {
+        **provenance,
+        "corrected_by": f"DeepSegment {__version__}",
+        "corrected": datetime.now(UTC).isoformat(timespec="seconds"),
+        "corrections": str(corrections + (int(earlier) if earlier.isdecimal() else 0)),
+    }
+
+
+def apply_prompts(
+    doer: CorrectionSession | JournaledSession,
+    prompts: Sequence[Prompt],
+    settings: CorrectionSettings,
+    radius_mm: float | None = None,
+) -> list[dict[str, Any]]:
+    """Make prompts true, one after the other.
+
+    Args:
+        doer: What corrects.
+        prompts: Each for a segment of the session.
+        settings: How to understand them; its radius counts for boxes and lassos only, which bring their own limits.
+        radius_mm: Edit radius; None for one that fits each error.
+
+    Returns:
+        What each did: "segment", "positive", "radius_mm" and "changed_voxels".
+
+    Raises:
+        InvalidInputError: A prompt's segment is unknown or locked, or the prompt lies outside the volume; what was
+            applied before it stays.
+        VolumeFileError: The journal cannot be written.
+    """
+    session = doer.session if isinstance(doer, JournaledSession) else doer
+    steps = []
+    names = [segment.name for segment in session.segments]
+    for typed in prompts:
+        prompt = replace(typed, segment=known_name(typed.segment, names, "no segment named"))
+        radius = _radius(session, prompt, settings) if radius_mm is None else radius_mm
+        update = doer.apply(prompt, replace(settings, radius_mm=radius))
+        steps.append(
+            {
+                "segment": prompt.segment,
+                "positive": prompt.positive,
+                "radius_mm": round(radius, 2),
+                "changed_voxels": int(update.changed.sum()),
+            }
+        )
+    return steps
+
+
+def _radius(session: CorrectionSession, prompt: Prompt, settings: CorrectionSettings) -> float:
+    """A radius that fits the error at a prompt."""
+    return session.suggest_radius(prompt) if isinstance(prompt, Point | Scribble) else settings.radius_mm
 
 
 _Outcome = tuple["LabelMap", "Mapping[str, str]", list[dict[str, Any]]]
@@ -244,7 +295,7 @@ def _resumed(request: CorrectRequest, prompts: tuple[Prompt, ...]) -> _Outcome:
         raise InvalidInputError("a journal is needed")
     if request.image is None:
         with Journal.open(request.journal) as journal:
-            return journal.labels(), journal.header.model, []
+            return journal.labels(), corrected_provenance(journal.header.model, _corrections_in(journal)), []
     with JournaledSession.resume(read_input(request.image), request.journal) as recorded:
         return _after(recorded.session, recorded, prompts, request, recorded.journal.header.model)
 
@@ -257,28 +308,23 @@ def _after(
     provenance: Mapping[str, str],
 ) -> _Outcome:
     """What there is after the prompts, and what each did."""
-    steps = []
-    names = [segment.name for segment in session.labels.segments]
-    for typed in prompts:
-        prompt = replace(typed, segment=known_name(typed.segment, names, "no segment named"))
-        settings = replace(request.settings, radius_mm=_radius(session, prompt, request))
-        update = doer.apply(prompt, settings)
-        steps.append(
-            {
-                "segment": prompt.segment,
-                "positive": prompt.positive,
-                "radius_mm": round(settings.radius_mm, 2),
-                "changed_voxels": int(update.changed.sum()),
-            }
-        )
-    return session.labels, provenance, steps
+    steps = apply_prompts(doer, prompts, request.settings, request.radius_mm)
+    return session.labels, corrected_provenance(provenance, len(session.prompts)), steps
 
 
-def _radius(session: CorrectionSession, prompt: Prompt, request: CorrectRequest) -> float:
-    """The edit radius that was asked for, or one that fits; boxes and lassos bring their own limits."""
-    if request.radius_mm is not None:
-        return request.radius_mm
-    return session.suggest_radius(prompt) if isinstance(prompt, Point | Scribble) else request.settings.radius_mm
+def _corrections_in(journal: Journal) -> int:
+    """How many corrections a journal holds that were not undone."""
+    done: list[bool] = []
+    undone: list[bool] = []
+    for entry in journal.entries():
+        if entry.kind == "undo":
+            undone.append(done.pop())
+        elif entry.kind == "redo":
+            done.append(undone.pop())
+        else:
+            done.append(entry.prompt is not None)
+            undone.clear()
+    return sum(done)
 
 
 def _replayed(volume: Volume, journal: Journal, limits: Mapping[str, Any]) -> CorrectionSession:

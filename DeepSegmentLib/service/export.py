@@ -151,10 +151,19 @@ def export_files(
         read_labelmap(segmentation),
         read_provenance(segmentation),
         slices,
-        tuple(_checksum(path) for path in (volume, *channels, segmentation) if not is_folder(path)),
+        file_checksums((volume, *channels, segmentation)),
         inputs,
     )
     return export_case(case, target, settings)
+
+
+def file_checksums(paths: Sequence[Path]) -> tuple[str, ...]:
+    """What `ExportCase.sources` tells of files; folders are left out.
+
+    Raises:
+        VolumeFileError: A file cannot be read.
+    """
+    return tuple(_checksum(path) for path in paths if not is_folder(path))
 
 
 def _checksum(path: Path) -> str:

@@ -25,7 +25,6 @@ from DeepSegmentLib.files.volumes import read_channels, volume_stem
 from DeepSegmentLib.imaging.memory import available_memory_bytes, peak_memory_bytes
 from DeepSegmentLib.segmentation.doubts.doubt import doubts_before, notes_after
 from DeepSegmentLib.segmentation.outputs import Prediction, PredictSettings
-from DeepSegmentLib.segmentation.postprocess import keep_segments
 from DeepSegmentLib.segmentation.predict import predict
 
 from .catalogue import find_model
@@ -107,6 +106,10 @@ class Run:
     passes: int = 0
     subset: tuple[str, ...] | None = None
 
+    def __repr__(self) -> str:
+        spec = self.model.spec
+        return f"Run({spec.name} {spec.version} on {self.device}, {self.seconds:.1f} s) of {self.prediction.label_map}"
+
 
 def segment_volume(
     volume: Volume,
@@ -179,7 +182,7 @@ def _run(
     seconds = time.monotonic() - start
     notes = notes_after(doubts, volume, prediction.label_map, model.spec, settings)
     if subset is not None:
-        prediction = replace(prediction, label_map=keep_segments(prediction.label_map, subset))
+        prediction = replace(prediction, label_map=prediction.label_map.only(subset))
     return Run(prediction, model, device, notes, seconds, prediction.tiles * mirrors, subset)
 
 

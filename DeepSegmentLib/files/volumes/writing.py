@@ -38,7 +38,7 @@ def write_image(voxels: NDArray[Any], geometry: Geometry, path: Path) -> None:
     if is_nifti:
         _check_straight(path, geometry)
     with atomic_path(path) as fresh:
-        _write(_to_image(voxels, geometry), path, fresh)
+        _write(sitk_image(voxels, geometry), path, fresh)
         if is_nifti:
             _check_written(path, fresh)
 
@@ -62,7 +62,8 @@ def _check_straight(path: Path, geometry: Geometry) -> None:
         )
 
 
-def _to_image(voxels: NDArray[Any], geometry: Geometry) -> Any:
+def sitk_image(voxels: NDArray[Any], geometry: Geometry) -> Any:
+    """A SimpleITK image of voxels (channel, k, j, i); several channels make vectors, float16 becomes float32."""
     numbers = voxels.astype(np.float32) if voxels.dtype == np.float16 else voxels
     if len(numbers) == 1:
         image = sitk.GetImageFromArray(numbers[0])

@@ -10,6 +10,7 @@ from DeepSegmentLib.data import Box, Geometry, LabelMap, LabelUpdate, Segment
 from DeepSegmentLib.errors import InvalidInputError
 
 GRID = Geometry((2, 3, 4), np.diag([4.0, 3.0, 2.0, 1.0]))
+GRID_OF_THREE = Geometry.from_spacing((1, 1, 3), (1, 1, 1))
 BOX = Box((0, 0, 0), (1, 1, 2))
 
 
@@ -51,6 +52,58 @@ class TestLabelMap:
     def test_the_first_of_two_segments_of_one_name_is_found(self):
         first = Segment("lung", 1)
         assert LabelMap(np.zeros((1, 2, 3, 4), np.uint8), GRID, (first, Segment("lung", 2))).segment("lung") is first
+
+    @given(label_maps())
+    def test_masks_by_name_are_those_of_the_segments(self, label_map):
+        assert list(label_map.masks) == [segment.name for segment in label_map.segments]
+        assert len(label_map.masks) == len(label_map.segments)
+        for segment in label_map.segments:
+            assert np.array_equal(label_map.masks[segment.name], label_map.mask(segment))
+
+    def test_masks_of_one_name_are_joined(self):
+        label_map = LabelMap(labels(1, 2, 0)[None], GRID_OF_THREE, (Segment("lung", 1), Segment("lung", 2)))
+        assert label_map.masks["lung"].tolist() == [[[True, True, False]]]
+        with pytest.raises(KeyError, match="spleen; there are: lung"):
+            label_map.masks["spleen"]
+
+    @given(st.data())
+    def test_only_keeps_what_is_named_as_it_was(self, data):
+        label_map = data.draw(label_maps())
+        assume(label_map.segments)
+        chosen = data.draw(st.sets(st.sampled_from([segment.name for segment in label_map.segments]), min_size=1))
+        cut = label_map.only(chosen)
+        assert cut.geometry is label_map.geometry
+        assert cut.layers.dtype == label_map.layers.dtype
+        assert [segment.name for segment in cut.segments] == [each for each in label_map.masks if each in chosen]
+        for segment in cut.segments:
+            before = label_map.segment(segment.name)
+            assert (segment.value, segment.color) == (before.value, before.color)
+            assert np.array_equal(cut.mask(segment), label_map.masks[segment.name])
+        for n, layer in enumerate(cut.layers):
+            values = [segment.value for segment in cut.segments if segment.layer == n]
+            assert values
+            assert set(np.unique(layer)) <= {0, *values}
+
+    @given(label_maps())
+    def test_only_of_all_keeps_the_segments_and_drops_strangers(self, label_map):
+        assume(label_map.segments)
+        cut = label_map.only(list(label_map.masks))
+        assert cut.volumes_ml() == label_map.volumes_ml()
+
+    def test_only_takes_names_in_any_case_and_helps_with_others(self):
+        label_map = LabelMap(labels(1, 2, 0)[None], GRID_OF_THREE, (Segment("Thalamus", 1), Segment("Putamen", 2)))
+        assert [segment.name for segment in label_map.only(["thalamus"]).segments] == ["Thalamus"]
+        with pytest.raises(InvalidInputError, match=r"no segment named 'Talamus'; did you mean 'Thalamus'\? it has:"):
+            label_map.only(["Putamen", "Talamus"])
+        assert label_map.only("thalamus, putamen").segments == label_map.segments
+        with pytest.raises(InvalidInputError, match="no segment is named; name some of: Thalamus, Putamen"):
+            label_map.only([])
+
+    def test_only_prefers_the_spelling_that_is_there(self):
+        label_map = LabelMap(labels(1, 2, 0)[None], GRID_OF_THREE, (Segment("GM", 1), Segment("gm", 2)))
+        assert [segment.value for segment in label_map.only(["gm"]).segments] == [2]
+        with pytest.raises(InvalidInputError, match="'Gm' may be 'GM' or 'gm'"):
+            label_map.only(["Gm"])
 
     def test_labels_cannot_be_changed(self, empty):
         with pytest.raises(ValueError, match="read-only"):

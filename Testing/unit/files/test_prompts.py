@@ -24,7 +24,7 @@ def same(a, b):
 @given(st.lists(prompts(), max_size=4))
 def test_written_prompts_come_back_to_the_last_bit(tmp_path_factory, some):
     path = tmp_path_factory.mktemp("prompts") / "a.json"
-    path.write_text(write_prompts(tuple(some)))
+    write_prompts(tuple(some), path)
     back = read_prompts(path)
     assert len(back) == len(some)
     assert all(same(a, b) for a, b in zip(some, back, strict=True))

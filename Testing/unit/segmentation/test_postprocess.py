@@ -10,7 +10,7 @@ from strategies import label_maps
 from DeepSegmentLib.data import LabelMap
 from DeepSegmentLib.errors import Cancelled, InvalidInputError
 from DeepSegmentLib.networks.spec import Cleanup
-from DeepSegmentLib.segmentation.postprocess import clean_up, keep_segments
+from DeepSegmentLib.segmentation.postprocess import clean_up
 
 
 def slowly(label_map, cleanup):
@@ -56,18 +56,3 @@ def test_it_can_be_stopped(label_map):
 def test_an_unknown_segment_is_named(label_map):
     with pytest.raises(InvalidInputError, match="nobody"):
         clean_up(label_map, [Cleanup("nobody")])
-
-
-@given(label_maps(), st.data())
-def test_kept_segments_stay_as_they_are_and_the_others_are_empty(label_map, data):
-    names = {segment.name for segment in label_map.segments}
-    wanted = data.draw(st.sets(st.sampled_from(sorted(names)))) if names else set()
-    kept = keep_segments(label_map, wanted)
-    before = [segment for segment in label_map.segments if segment.name in wanted]
-    assert [(each.name, each.value, each.color) for each in kept.segments] == [
-        (each.name, each.value, each.color) for each in before
-    ]
-    for segment, same in zip(before, kept.segments, strict=True):
-        np.testing.assert_array_equal(kept.mask(same), label_map.mask(segment))
-    assert (kept.layers > 0).sum() == sum(label_map.mask(segment).sum() for segment in before)
-    assert kept.layers.dtype == label_map.layers.dtype

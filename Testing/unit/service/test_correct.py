@@ -115,7 +115,7 @@ def test_what_cannot_be_recorded_does_not_happen(recorded):
 def files(tmp_path):
     write_volume(scan(), tmp_path / "scan.nrrd")
     write_segmentation(LABELS, tmp_path / "scan.seg.nrrd", {"model": "brain-mr", "model_version": "1"})
-    (tmp_path / "prompts.json").write_text(write_prompts((MENDING,)))
+    write_prompts((MENDING,), tmp_path / "prompts.json")
     return {"image": tmp_path / "scan.nrrd", "labels": tmp_path / "scan.seg.nrrd", "prompts": tmp_path / "prompts.json"}
 
 
@@ -150,7 +150,7 @@ def test_a_journal_is_written_as_it_is_or_corrected_on(tmp_path, files):
     assert report["prompts"] == []
     assert np.array_equal(read_labelmap(out).layers, first)
     assert read_provenance(out)["model"] == "brain-mr"
-    files["prompts"].write_text(write_prompts((click((12, 13, 9), positive=False),)))
+    write_prompts((click((12, 13, 9), positive=False),), files["prompts"])
     more = {"image": files["image"], "prompts": files["prompts"], "journal": folder, "resume": True, "radius_mm": 5}
     report = correct_files(CorrectRequest(out, **more, replace=True))
     assert len(report["prompts"]) == 1
@@ -178,7 +178,7 @@ def test_requests_that_lack_something_say_so(tmp_path, known):
 
 
 def test_a_prompt_for_an_unknown_segment_changes_no_file(tmp_path, files):
-    files["prompts"].write_text(write_prompts((click((12, 13, 20), segment="Spleen"),)))
+    write_prompts((click((12, 13, 20), segment="Spleen"),), files["prompts"])
     with pytest.raises(InvalidInputError, match="no segment named 'Spleen'"):
         correct_files(CorrectRequest(tmp_path / "out.seg.nrrd", **files))
     assert not (tmp_path / "out.seg.nrrd").exists()
@@ -200,3 +200,17 @@ def test_a_journal_in_the_way_of_the_output_is_refused_before_the_work(tmp_path,
     with pytest.raises(InvalidInputError):
         correct_files(CorrectRequest(tmp_path / output, **files, journal=tmp_path / journal))
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_provenance_counts_the_corrections_that_hold(tmp_path, files):
+    again = click((12, 13, 9), positive=False)
+    with JournaledSession.begin(scan(), LABELS, tmp_path / "counted", model={"corrections": "3"}) as session:
+        for prompt in (MENDING, again, MENDING):
+            session.apply(prompt)
+        session.undo()
+    journal = {"journal": tmp_path / "counted", "resume": True}
+    correct_files(CorrectRequest(tmp_path / "as-it-is.seg.nrrd", **journal))
+    assert read_provenance(tmp_path / "as-it-is.seg.nrrd")["corrections"] == "5"
+    more = {"image": files["image"], "prompts": files["prompts"]}
+    correct_files(CorrectRequest(tmp_path / "more.seg.nrrd", **journal, **more))
+    assert read_provenance(tmp_path / "more.seg.nrrd")["corrections"] == "6"

@@ -23,7 +23,7 @@ def command(tmp_path):
     block[:, :, 9:] = 0
     write_segmentation(LabelMap(block[None], GRID, (Segment("liver", 1),)), tmp_path / "scan.seg.nrrd")
     click = Point("liver", True, GRID.index_to_ras((6, 7, 11)))
-    (tmp_path / "prompts.json").write_text(write_prompts((click,)))
+    write_prompts((click,), tmp_path / "prompts.json")
     names = [str(tmp_path / name) for name in ("scan.nrrd", "scan.seg.nrrd", "prompts.json", "out.seg.nrrd")]
     return ["correct", *names[:2], "--prompts", names[2], "--output", names[3]]
 
@@ -62,12 +62,12 @@ def test_prompts_may_leave_the_segment_to_the_command(tmp_path, command, capsys)
 def test_a_journal_in_which_nothing_happened_is_not_left_behind(tmp_path, command, capsys):
     click, far = (Point("liver", True, np.array(place)) for place in (GRID.index_to_ras((6, 7, 11)), (900.0, 5, 2)))
     journal = tmp_path / "journal"
-    (tmp_path / "prompts.json").write_text(write_prompts((far,)))
+    write_prompts((far,), tmp_path / "prompts.json")
     assert main([*command, "--journal", str(journal)]) == 2
     assert "marks no voxel of the volume" in capsys.readouterr().err
     assert not journal.exists()
     assert not (tmp_path / "out.seg.nrrd").exists()
-    (tmp_path / "prompts.json").write_text(write_prompts((click, far)))
+    write_prompts((click, far), tmp_path / "prompts.json")
     assert main([*command, "--journal", str(journal)]) == 2
     assert main(["correct", "--resume", str(journal), "--output", str(tmp_path / "kept.seg.nrrd")]) == 0
     assert read_labelmap(tmp_path / "kept.seg.nrrd").layers[0][6, 7, 11] == 1

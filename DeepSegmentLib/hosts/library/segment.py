@@ -1,0 +1,127 @@
+"""Segment a volume, in any of its forms."""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.files.models import load_model as load_folder
+from DeepSegmentLib.files.stamp import input_stamp
+from DeepSegmentLib.segmentation.outputs import PredictSettings
+from DeepSegmentLib.service.catalogue import find_model
+from DeepSegmentLib.service.segment import provenance, segment_volume
+
+from .images import read_volume, volume_files
+from .models import WarmModel
+from .progress import shown
+from .results import Segmentation
+from .words import in_python_words
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from DeepSegmentLib.data import ProgressCallback
+
+    from .images import VolumeLike
+
+
+@in_python_words
+def segment(
+    volume: VolumeLike,
+    model: str | PathLike[str] | WarmModel = "brain-mr",
+    *,
+    device: str = "auto",
+    subset: Sequence[str] | None = None,
+    series: str | None = None,
+    progress: bool | ProgressCallback | None = None,
+    overlap: float = 0.5,
+    mirror: bool = False,
+    region_ras: ArrayLike | None = None,
+    probabilities: Collection[str] = (),
+    uncertainty: bool = False,
+    clean_up: bool = True,
+    any_spacing: bool = False,
+) -> Segmentation:
+    """Find the structures that a model knows.
+
+    Args:
+        volume: In any form, see `read_volume`; a list where the model needs several channels, in its order.
+        model: Name of a model, see `list_models`; a model folder; or one that is kept loaded, see `load_model`.
+        device: "auto" (a CUDA device if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
+        subset: Names of the segments that are wanted, in letters of any case; all if None.
+        series: Which DICOM series, where a folder holds several: its UID, number or description.
+        progress: True for a bar; or a function that receives `Progress`, and may raise `Cancelled` to stop.
+        overlap: Least shared fraction of neighbouring tiles, 0 to 0.95: more is slower, and smoother.
+        mirror: Average over mirror images: slower, and often smoother.
+        region_ras: Two opposite corners (2, 3) in RAS mm; only voxels between them get labels.
+        probabilities: Names of the segments whose probability maps are wanted, too.
+        uncertainty: Whether the entropy map is wanted, too.
+        clean_up: Whether the model's post-processing is applied.
+        any_spacing: Whether the spacing is right although hardly any scan has it.
+
+    Returns:
+        Named segments on the volume's grid. `notes` says where the volume does not suit the model.
+
+    Raises:
+        InvalidInputError: The volume does not fit the model, or an argument is out of range.
+        VolumeFileError: A file cannot be read.
+        ModelError: The model is not there, or damaged.
+        ResourceError: The device is not there, or there is too little memory.
+        Cancelled: Raised by `progress`.
+
+    Example:
+        >>> import numpy as np
+        >>> head = (np.random.default_rng(0).normal(size=(16, 16, 16)), np.diag([2, 2, 2, 1]))
+        >>> result = segment(head, "brain-mr", device="cpu", subset=["Thalamus"])
+        >>> result.labels.shape, list(result.masks)
+        ((16, 16, 16), ['Thalamus'])
+    """
+    settings = PredictSettings(
+        overlap=overlap,
+        mirror=mirror,
+        region_ras=None if region_ras is None else _corners(region_ras),
+        probabilities=tuple(probabilities),
+        uncertainty=uncertainty,
+        clean_up=clean_up,
+        any_spacing=any_spacing,
+    )
+    warm = model if isinstance(model, WarmModel) else None
+    folder = warm.folder if warm else find_model(fspath(model)).path  # type: ignore[arg-type]
+    if warm and device not in ("auto", warm.device):
+        raise InvalidInputError(
+            f"the model was loaded for the device {warm.device!r}, not {device!r}; load it for that"
+        )
+    files = volume_files(volume)
+    stamp = {"input": input_stamp(files, series)} if files else {}
+    read = read_volume(volume, series=series)
+    with shown(progress) as tell:
+        run = segment_volume(
+            read,
+            str(folder),
+            device=warm.device if warm else device,
+            settings=settings,
+            subset=[subset] if isinstance(subset, str) else subset,
+            on_progress=tell,
+            load=warm.load if warm else load_folder,
+        )
+    found = run.prediction
+    return Segmentation(
+        found.label_map,
+        provenance(run, settings) | stamp,
+        (*read.notes, *run.notes),
+        found.probabilities,
+        found.uncertainty,
+        files,
+    )
+
+
+def _corners(region_ras: ArrayLike) -> NDArray[np.float64]:
+    try:
+        return np.array(region_ras, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"region_ras must be two corners (2, 3) in RAS mm, got {region_ras!r}") from error
