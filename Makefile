@@ -1,6 +1,7 @@
 # make demo [INPUT=scan.nii.gz]   segment a head MR and show it
 # make test                       the whole test suite
 # make check                      format, lint, types, layers, counts
+# make docs                       the pages, in build/docs
 # make fuzz [FUZZ=nrrd]           hostile and changed files at every door, 3,000 each (some minutes)
 PYTHON ?= python3
 VENV := .venv
@@ -13,7 +14,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CON
 INPUT ?= $(COLIN27)/ch2.nii.gz
 DEMO = $(firstword $(subst ., ,$(notdir $(INPUT))))
 
-.PHONY: demo test check fuzz colin27 dicom3tools clean
+.PHONY: demo test check docs fuzz colin27 dicom3tools clean
 
 $(VENV)/library: pyproject.toml requirements/ci.txt
 	$(PYTHON) -m venv $(VENV)
@@ -23,6 +24,10 @@ $(VENV)/library: pyproject.toml requirements/ci.txt
 $(VENV)/developer: $(VENV)/library $(wildcard requirements/*.txt)
 	$(PIP_INSTALL) --requirement requirements/check.txt --requirement requirements/test.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/peers.txt
+	touch $@
+
+$(VENV)/pages: $(VENV)/library requirements/docs.txt
+	$(PIP_INSTALL) --requirement requirements/docs.txt
 	touch $@
 
 demo: $(VENV)/library $(filter $(COLIN27)/ch2.nii.gz,$(INPUT))
@@ -38,6 +43,10 @@ check: $(VENV)/developer
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/count_code.py
+
+docs: $(VENV)/pages
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --fresh-env -b html -d build/doctrees docs build/docs
+	$(BIN)/python scripts/check_site.py build/docs
 
 fuzz: $(VENV)/developer
 	PYTHONPATH=Testing:. $(BIN)/python -m fuzz --json $(if $(FUZZ),$(CACHE)/fuzz.json $(FUZZ),Testing/benchmarks/results/fuzz.json)
