@@ -81,17 +81,22 @@ def holds(kind: Any) -> str:
     if origin is Literal:
         return " or ".join(f'`"{choice}"`' for choice in inner)
     if origin in (Union, UnionType):
-        return " or ".join(map(holds, inner))
+        return ", or ".join(map(holds, inner))
     if origin is tuple:
         return f"list of {holds(inner[0])}" if inner[-1] is Ellipsis else f"list of {len(inner)}: {holds(inner[0])}"
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return "object of texts"
-    return f"[{kind.__name__}](#{anchor(kind)})" if is_dataclass(kind) else _WORDS[kind]
+    return f"[{title(kind)}](#{anchor(kind)})" if is_dataclass(kind) else _WORDS[kind]
+
+
+def title(kind: type) -> str:
+    """The heading of the table of a dataclass."""
+    return kind.__name__.lstrip("_")
 
 
 def anchor(kind: type) -> str:
     """The anchor of the table of a dataclass."""
-    return f"json-{kind.__name__.lower()}"
+    return f"json-{title(kind).lower()}"
 
 
 def _default(field: Field[Any]) -> str:
@@ -99,7 +104,7 @@ def _default(field: Field[Any]) -> str:
         return f"`{json.dumps(field.default)}`"
     if field.default_factory is not MISSING:
         return f"`{json.dumps(field.default_factory())}`"
-    return "must be there"
+    return "refused"
 
 
 def _shortened(value: Any) -> str:

@@ -60,22 +60,31 @@ class CommandHelp(_Written):
 class JsonFields(_Written):
     """Tables of a dataclass and all that it holds: `module.Class`.
 
-    Options: `:example: path` of a file of that kind; `:without: module.Class` whose tables are on another page.
+    Options: `:example: path` of a file of that kind, or of a list of such; `:without: module.Class ...` whose tables
+    are on other pages.
     """
 
     required_arguments = 1
-    option_spec = {"example": directives.unchanged_required, "without": directives.unchanged_required}  # noqa: RUF012 - docutils' way
+    option_spec = dict.fromkeys(("example", "without"), directives.unchanged_required)
 
     def text(self) -> str:
         """One section for each."""
         root = _named(self.arguments[0])
-        elsewhere = field_tables.reachable(_named(self.options["without"])) if "without" in self.options else []
-        path = _ROOT / self.options["example"]
-        self.env.note_dependency(str(path))
-        document = json.loads(path.read_text(encoding="utf-8"))
+        elsewhere = {
+            kind for path in self.options.get("without", "").split() for kind in field_tables.reachable(_named(path))
+        }
+        document = self._example()
         return "\n\n".join(
             _fields(kind, root, document) for kind in field_tables.reachable(root) if kind not in elsewhere
         )
+
+    def _example(self) -> Any:
+        if "example" not in self.options:
+            return None
+        path = _ROOT / self.options["example"]
+        self.env.note_dependency(str(path))
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return document[0] if isinstance(document, list) else document
 
 
 def _named(path: str) -> type:
@@ -87,7 +96,7 @@ def _named(path: str) -> type:
 def _fields(kind: type, root: type, document: Any) -> str:
     summary = inspect.cleandoc(kind.__doc__ or "").split("\nAttributes:")[0]
     rows = field_tables.table(kind, field_tables.example_of(kind, document, root))
-    return f"({field_tables.anchor(kind)})=\n## {kind.__name__}\n\n{summary}\n\n{rows}"
+    return f"({field_tables.anchor(kind)})=\n## {field_tables.title(kind)}\n\n{summary}\n\n{rows}"
 
 
 class LayerApi(_Written):
@@ -113,14 +122,23 @@ def _module_section(name: str) -> str:
 
 
 class FrontDoor(_Written):
-    """The names that `from DeepSegmentLib import ...` gives, those that are written there in full."""
+    """The names that `from DeepSegmentLib import ...` gives, and the docstrings of those that no layer has."""
 
     def text(self) -> str:
-        """A list of all names, and the docstrings of the functions."""
+        """A table of all names, and one section for each module of the front door."""
         names = [name for name in getattr(DeepSegmentLib, "__all__", ()) if not name.startswith("_")]
-        entries = [(name, getattr(DeepSegmentLib, name)) for name in names]
-        rows = [f"   * - :py:obj:`~{_home(each, name)}`\n     - {_first_sentence(each)}" for name, each in entries]
-        return ".. list-table::\n   :widths: 25 75\n\n" + "\n".join(rows) if rows else ""
+        rows = [_front_row(name) for name in names]
+        modules = {getattr(DeepSegmentLib, name).__module__ for name in names}
+        sections = [_module_section(name) for name in sorted(modules) if name.startswith(_FRONT_DOOR)]
+        return "\n\n".join([".. list-table::\n   :widths: 25 75\n\n" + "\n".join(rows), *sections]) if rows else ""
+
+
+_FRONT_DOOR = "DeepSegmentLib.hosts.library"
+
+
+def _front_row(name: str) -> str:
+    value = getattr(DeepSegmentLib, name)
+    return f"   * - :py:obj:`{name} <{_home(value, name)}>`\n     - {_first_sentence(value)}"
 
 
 def _home(value: Any, name: str) -> str:
