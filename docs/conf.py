@@ -18,7 +18,7 @@ add_module_names = False
 myst_heading_anchors = 4
 
 # What is big or belongs to a host is not needed to read docstrings: the pages are built without it.
-autodoc_mock_imports = ["torch", "SimpleITK", "skimage", "safetensors", "slicer", "vtk", "highdicom"]
+autodoc_mock_imports = ["torch", "skimage", "safetensors", "slicer", "vtk", "highdicom"]
 autodoc_default_options = {"members": True, "show-inheritance": True, "member-order": "bysource"}
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False

@@ -161,12 +161,13 @@ def _without_object(_: Sphinx, _name: str, _value: Any, _options: Any, bases: li
     bases[:] = [base for base in bases if base is not object]
 
 
-def _name_in_full(_: Sphinx, doctree: nodes.document) -> None:
+def _name_in_full(app: Sphinx, doctree: nodes.document) -> None:
     """Links to names that a module imported lead to where these are defined, not to a namesake elsewhere."""
-    for node in doctree.findall(pending_xref):
-        module, target = node.get("py:module"), node["reftarget"]
-        if node.get("refdomain") == "py" and module and target in _imported(module):
-            node["reftarget"], node["refspecific"] = _imported(module)[target], False
+    with mock(app.config.autodoc_mock_imports):
+        for node in doctree.findall(pending_xref):
+            module, target = node.get("py:module"), node["reftarget"]
+            if node.get("refdomain") == "py" and module and target in _imported(module):
+                node["reftarget"], node["refspecific"] = _imported(module)[target], False
 
 
 @cache
