@@ -14,6 +14,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "gener
 exclude_patterns = ["extensions"]
 default_role = "py:obj"
 add_module_names = False
+highlight_language = "none"
 
 myst_heading_anchors = 4
 

@@ -1,6 +1,6 @@
 """Draw the steps of one correction, computed by the library on a small phantom.
 
-PYTHONPATH=. python scripts/draw_correction.py docs/pictures/correction.png
+python scripts/draw_correction.py docs/pictures/correction.png
 """
 
 from __future__ import annotations
@@ -84,15 +84,15 @@ def _outlined(base: NDArray[Any], mask: Mask) -> NDArray[np.uint8]:
 
 
 def picture() -> Image.Image:
-    """The four panels side by side, each with its title and the click."""
+    """The four panels, two by two, each with its title and the click."""
     edge = _SHAPE[1] * _SCALE
-    image = Image.new("RGB", (4 * edge + 3 * _GAP, edge + _HEAD), "white")
+    image = Image.new("RGB", (2 * edge + _GAP, 2 * (edge + _HEAD) + _GAP), "white")
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(18)
     for n, (panel, title) in enumerate(zip(panels(*phantom()), _TITLES, strict=True)):
-        left = n * (edge + _GAP)
-        image.paste(Image.fromarray(panel), (left, _HEAD))
-        draw.text((left, 3), title, fill="black", font=font)
-        x, y = left + (_CLICK[2] + 0.5) * _SCALE, _HEAD + (_CLICK[1] + 0.5) * _SCALE
+        left, top = n % 2 * (edge + _GAP), n // 2 * (edge + _HEAD + _GAP) + _HEAD
+        image.paste(Image.fromarray(panel), (left, top))
+        draw.text((left, top - _HEAD + 3), title, fill="black", font=font)
+        x, y = left + (_CLICK[2] + 0.5) * _SCALE, top + (_CLICK[1] + 0.5) * _SCALE
         draw.ellipse((x - 5, y - 5, x + 5, y + 5), fill=_GREEN, outline="black", width=2)
     return image
 

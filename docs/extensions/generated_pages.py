@@ -115,8 +115,8 @@ def modules_of(package: str) -> list[str]:
     return sorted([package, *(each.name for each in below if "._" not in each.name)])
 
 
-def _module_section(name: str) -> str:
-    title = name.removeprefix("DeepSegmentLib.")
+def _module_section(name: str, title: str = "") -> str:
+    title = title or name.removeprefix("DeepSegmentLib.")
     members = "   :no-members:\n" if hasattr(import_module(name), "__path__") else ""
     return f"{title}\n{'-' * len(title)}\n\n.. automodule:: {name}\n{members}"
 
@@ -127,13 +127,21 @@ class FrontDoor(_Written):
     def text(self) -> str:
         """A table of all names, and one section for each module of the front door."""
         names = [name for name in getattr(DeepSegmentLib, "__all__", ()) if not name.startswith("_")]
-        rows = [_front_row(name) for name in names]
+        rows = [_front_row(name) for name in sorted(names, key=_functions_first)]
         modules = {getattr(DeepSegmentLib, name).__module__ for name in names}
-        sections = [_module_section(name) for name in sorted(modules) if name.startswith(_FRONT_DOOR)]
+        front = sorted(name for name in modules if name.startswith(_FRONT_DOOR))
+        sections = [_module_section(name, name.rpartition(".")[2].capitalize()) for name in front]
         return "\n\n".join([".. list-table::\n   :widths: 25 75\n\n" + "\n".join(rows), *sections]) if rows else ""
 
 
 _FRONT_DOOR = "DeepSegmentLib.hosts.library"
+
+
+def _functions_first(name: str) -> tuple[int, str]:
+    """Functions, then nouns, then errors."""
+    value = getattr(DeepSegmentLib, name)
+    rank = 0 if not isinstance(value, type) else 1 + issubclass(value, Exception)
+    return rank, name.lower()
 
 
 def _front_row(name: str) -> str:
