@@ -145,11 +145,12 @@ def test_all_layers_have_a_page():
 
 def test_nothing_in_the_library_can_speak_with_another_machine():
     talkers = {"socket", "ssl", "http", "urllib", "ftplib", "smtplib", "asyncio", "requests", "urllib3", "socketserver"}
+    harmless = {"urllib.parse"}
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
-            assert not talkers & {name.split(".")[0] for name in names}, path
+            assert not talkers & {name.split(".")[0] for name in {*names} - harmless}, path
 
 
 PAGE = '<html><body><h1 id="top">x</h1><a href="{link}">y</a><img src="{picture}"></body></html>'
