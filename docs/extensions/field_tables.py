@@ -13,7 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from DeepSegmentLib.data.dataclass_json import stored_fields
 
 _WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", NoneType: "null"}
-_LONGEST_EXAMPLE = 46
+_LONGEST_EXAMPLE = 30
 
 
 def reachable(kind: Any) -> list[type]:
