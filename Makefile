@@ -2,6 +2,7 @@
 # make environment                .venv with all that tests and benchmarks need; then: . .venv/bin/activate
 # make test                       the whole test suite
 # make check                      format, lint, types, layers, counts
+# make docs                       the pages, in build/docs
 # make fuzz [FUZZ=nrrd]           hostile and changed files at every door, 3,000 each (some minutes)
 # make tour                       the pictures of the panel, made in the test host
 # make train LABEL_MAPS=folder    train brain-mr anew from label maps (hours); Ctrl-C saves, the same command goes on
@@ -16,7 +17,7 @@ CONSTRAINTS ?= requirements/ci.txt
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 INPUT ?= $(COLIN27)/ch2.nii.gz
 
-.PHONY: demo environment test check fuzz tour train benchmarks colin27 dicom3tools clean
+.PHONY: demo environment test check docs fuzz tour train benchmarks colin27 dicom3tools clean
 
 $(VENV)/library: pyproject.toml requirements/ci.txt
 	$(PYTHON) -m venv $(VENV)
@@ -26,6 +27,10 @@ $(VENV)/library: pyproject.toml requirements/ci.txt
 $(VENV)/developer: $(VENV)/library $(wildcard requirements/*.txt)
 	$(PIP_INSTALL) --requirement requirements/check.txt --requirement requirements/test.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/peers.txt
+	touch $@
+
+$(VENV)/pages: $(VENV)/library requirements/docs.txt
+	$(PIP_INSTALL) --requirement requirements/docs.txt
 	touch $@
 
 demo: $(VENV)/library $(filter $(COLIN27)/ch2.nii.gz,$(INPUT))
@@ -43,6 +48,10 @@ check: $(VENV)/developer
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/count_code.py
+
+docs: $(VENV)/pages
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --fresh-env -b html -d build/doctrees docs build/docs
+	$(BIN)/python scripts/check_site.py build/docs
 
 fuzz: $(VENV)/developer
 	PYTHONPATH=Testing:. $(BIN)/python -m fuzz --json $(if $(FUZZ),$(CACHE)/fuzz.json $(FUZZ),Testing/benchmarks/results/fuzz.json)

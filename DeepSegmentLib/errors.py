@@ -1,4 +1,6 @@
-"""The error tree. Everything a user can act on derives from `DeepSegmentError`.
+"""The error tree.
+
+Everything a user can act on derives from `DeepSegmentError`::
 
     DeepSegmentError                exit code 1
     ├── InvalidInputError      2    an argument or a value outside its range

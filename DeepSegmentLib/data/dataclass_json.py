@@ -31,7 +31,7 @@ _SHORTENING.maxstring = _SHORTENING.maxother = _SHORTENING.maxlong = 60
 def to_json(value: Any) -> Any:
     """What `json.dump` takes: dataclasses and mappings as objects, tuples as lists."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {name: to_json(getattr(value, name)) for name in _stored_fields(type(value))}
+        return {name: to_json(getattr(value, name)) for name in stored_fields(type(value))}
     if isinstance(value, Mapping):
         return {key: to_json(entry) for key, entry in value.items()}
     return [to_json(entry) for entry in value] if isinstance(value, tuple) else value
@@ -72,18 +72,19 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=64)
-def _stored_fields(kind: type) -> list[str]:
+def stored_fields(kind: type) -> list[str]:
+    """The keys that a dataclass has in JSON, in their order."""
     return [field.name for field in fields(kind) if field.name not in _NOT_STORED.get(kind, ())]
 
 
 @lru_cache(maxsize=64)
 def _needed_fields(kind: type) -> list[str]:
     defaults = {field.name for field in fields(kind) if (field.default, field.default_factory) != (MISSING, MISSING)}
-    return [name for name in _stored_fields(kind) if name not in defaults]
+    return [name for name in stored_fields(kind) if name not in defaults]
 
 
 def _dataclass(kind: type, value: Any, where: str) -> Any:
-    entries, names = _object(value, where), _stored_fields(kind)
+    entries, names = _object(value, where), stored_fields(kind)
     missing = [name for name in _needed_fields(kind) if name not in entries]
     unknown = [name for name in entries if name not in names]
     if missing or unknown:

@@ -76,8 +76,10 @@ def scores_to_json(cases: Sequence[CaseScores]) -> dict[str, Any]:
     """Cases and summary as dicts, lists, strings and finite numbers; what is NaN or infinite becomes None.
 
     Returns:
-        `{"cases": [{"case", "segments": [{"name", "side", <metrics>}]}], "summary": [{"name", "cases", "missed",
-        "false_alarms", "mean": {<metrics>}, "median": {<metrics>}}]}`
+        An object with these keys::
+
+            {"cases": [{"case", "segments": [{"name", "side", <metrics>}]}],
+             "summary": [{"name", "cases", "missed", "false_alarms", "mean": {<metrics>}, "median": {<metrics>}}]}
     """
     return {
         "cases": [{"case": case.case, "segments": [_segment_to_json(s) for s in case.segments]} for case in cases],

@@ -46,7 +46,12 @@ _AT_ONCE = 1 << 20
 
 @dataclass(frozen=True)
 class _Row:
-    """A segment and its layer, which the JSON of a segment leaves out."""
+    """A segment and its layer, which the JSON of a segment leaves out.
+
+    Attributes:
+        layer: Which layer of the labels holds it.
+        segment: What it is.
+    """
 
     layer: int
     segment: Segment
@@ -140,6 +145,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class _StoredChange:
+    """The voxels that changed; the last three are deflate (zlib) in base64.
+
+    Attributes:
+        start: First index (k, j, i) of the box.
+        stop: One past the last index (k, j, i) of the box.
+        layer: Which layer of the labels.
+        where: The changed voxels of the box as bits in raster order, the highest bit first.
+        before: Their labels before, in raster order, little-endian.
+        after: Their labels after, likewise.
+    """
+
     start: tuple[int, int, int]
     stop: tuple[int, int, int]
     layer: int
@@ -150,6 +166,17 @@ class _StoredChange:
 
 @dataclass(frozen=True)
 class _StoredEntry:
+    """A line after the first, as it is stored.
+
+    Attributes:
+        number: 1 for the first.
+        time: When, as ISO 8601 in UTC.
+        kind: A correction by a prompt, an edit by other means, or one of them undone or done again.
+        prompt: Of a correction, else null.
+        settings: Of a correction, else null.
+        change: What changed; of an undo, what it changed back.
+    """
+
     number: int
     time: str
     kind: Kind
