@@ -3,6 +3,11 @@
 import os
 from pathlib import Path
 
+# One thread for each process of the tests, also those that tests start: several run at once, and two that share the
+# processors by twice as many threads wait for each other most of the time. Before NumPy and torch are imported.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
 import host  # noqa: F401 - imports slicer the right way, where it is installed
 import pytest
 from hypothesis import HealthCheck, settings

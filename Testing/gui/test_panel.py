@@ -25,8 +25,8 @@ def head(host, tmp_path):
 
 
 def add_volume(host, folder, name, seed=0):
-    """A blob of layers on noise, 4 mm: enough for a network to give labels, small enough to be quick."""
-    geometry = Geometry.from_spacing((40, 44, 40), (4, 4, 4))
+    """A blob of layers on noise, 3 mm: enough for a network to give labels, so small that it is one tile."""
+    geometry = GRID
     k, j, i = np.meshgrid(*[np.linspace(-1, 1, n) for n in geometry.shape], indexing="ij")
     radius = np.sqrt(k**2 + j**2 + i**2)
     voxels = 100 * (radius < 0.8) + 60 * (radius < 0.6) + np.random.default_rng(seed).normal(0, 4, geometry.shape)
@@ -64,7 +64,7 @@ def snapshot():
     return nodes, voxels
 
 
-GRID = Geometry.from_spacing((40, 44, 40), (4, 4, 4))
+GRID = Geometry.from_spacing((40, 44, 40), (3, 3, 3))
 
 
 def test_the_button_says_why_it_is_disabled(host, module, tmp_path):
@@ -355,14 +355,14 @@ def test_a_folder_that_kills_the_worker_is_avoided(host, module, tmp_path):
 
     (tmp_path / "fatal").mkdir()
     several, table = module[0].panel.several, module[0].panel.ui.batchTable
-    submit = several.batch._worker.submit
+    submit = several.batch._jobs.submit
 
     def die(job, onEvent):
-        several.batch._worker.submit = submit
+        several.batch._jobs.submit = submit
         onEvent(Progressed(Progress("looking into fatal", 0.0)))
         onEvent(Died("The worker crashed."))
 
-    several.batch._worker.submit = die
+    several.batch._jobs.submit = die
     several.batch.start([several._searchCase(str(tmp_path), "brain-mr")])
     host.wait_until(lambda: not several.batch.running, 60)
     assert [table.item(row, 0).text() for row in range(3)] == [str(tmp_path), str(tmp_path), "fatal"]
