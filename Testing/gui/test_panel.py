@@ -519,6 +519,8 @@ def test_a_dicom_segmentation_says_who_made_it(host, module, shared_data, tmp_pa
     widget = module[0]
     ui = widget.panel.ui
     choose(host, widget, node)
+    ui.overlapSlider.value = 0  # a whole abdomen is many tiles
+    host.process_events()
     run(host, widget, 300)
     ui.exportFormatComboBox.setCurrentIndex(ui.exportFormatComboBox.findData("dicom-seg"))
     ui.exportFolderButton.directory = str(tmp_path)
