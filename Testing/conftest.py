@@ -20,6 +20,12 @@ settings.register_profile("deep", max_examples=500, deadline=None, suppress_heal
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def user_data(tmp_path_factory):
+    """The user of the tests has no models and no records, and each process of the tests has a user of its own."""
+    os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("user data"))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real volumes and labelmaps (ct, mr, geometry, ...)."""
