@@ -15,6 +15,9 @@ COLIN27 := $(CACHE)/colin27
 # CONSTRAINTS= (empty) takes whatever torch pip offers, with CUDA where that is the default.
 CONSTRAINTS ?= requirements/ci.txt
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
+# A process for each processor, of at most 8: some take 1 GB. Whole files go to one process, as the tests of a file share
+# what is dear to make; in the order of the folders, as the longest ones come first.
+SIDE_BY_SIDE := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 INPUT ?= $(COLIN27)/ch2.nii.gz
 
 .PHONY: demo environment test check docs fuzz tour train benchmarks colin27 dicom3tools clean
@@ -40,7 +43,7 @@ demo: $(VENV)/library $(filter $(COLIN27)/ch2.nii.gz,$(INPUT))
 environment: $(VENV)/developer
 
 test: $(VENV)/developer
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(TESTS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered $(TESTS)
 
 check: $(VENV)/developer
 	$(BIN)/ruff format --check .
@@ -79,4 +82,4 @@ $(CACHE)/dicom3tools/dciodvfy:
 	sh scripts/get_dicom3tools.sh $(CACHE)/dicom3tools
 
 clean:
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*

@@ -3,6 +3,11 @@
 import os
 from pathlib import Path
 
+# One thread for each process of the tests, also those that tests start: several run at once, and two that share the
+# processors by twice as many threads wait for each other most of the time. Before NumPy and torch are imported.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
 import host  # noqa: F401 - imports slicer the right way, where it is installed
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +18,12 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 settings.register_profile("ci", max_examples=25, deadline=None, derandomize=True, database=None)
 settings.register_profile("deep", max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def user_data(tmp_path_factory):
+    """The user of the tests has no models and no records, and each process of the tests has a user of its own."""
+    os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("user data"))
 
 
 @pytest.fixture(scope="session")

@@ -26,8 +26,8 @@ def head(host, tmp_path):
 
 
 def add_volume(host, folder, name, seed=0):
-    """A blob of layers on noise, 4 mm: enough for a network to give labels, small enough to be quick."""
-    geometry = Geometry.from_spacing((40, 44, 40), (4, 4, 4))
+    """A blob of layers on noise, 3 mm: enough for a network to give labels, so small that it is one tile."""
+    geometry = GRID
     k, j, i = np.meshgrid(*[np.linspace(-1, 1, n) for n in geometry.shape], indexing="ij")
     radius = np.sqrt(k**2 + j**2 + i**2)
     voxels = 100 * (radius < 0.8) + 60 * (radius < 0.6) + np.random.default_rng(seed).normal(0, 4, geometry.shape)
@@ -69,7 +69,7 @@ def snapshot():
     return nodes, voxels
 
 
-GRID = Geometry.from_spacing((40, 44, 40), (4, 4, 4))
+GRID = Geometry.from_spacing((40, 44, 40), (3, 3, 3))
 
 
 def test_the_button_says_why_it_is_disabled(host, module, tmp_path):
@@ -785,6 +785,8 @@ def test_a_dicom_segmentation_says_who_made_it(host, module, shared_data, tmp_pa
     widget = module[0]
     ui = widget.panel.ui
     choose(host, widget, node)
+    ui.overlapSlider.value = 0  # a whole abdomen is many tiles
+    host.process_events()
     run(host, widget, 300)
     ui.exportFormatComboBox.setCurrentIndex(ui.exportFormatComboBox.findData("dicom-seg"))
     ui.exportFolderButton.directory = str(tmp_path)

@@ -84,9 +84,9 @@ ACROSS = np.array([[-FAR, 20.0, 20.0], [FAR, 20.0, 20.0]])
 def test_prompts_without_end_cost_what_lies_in_the_volume(prompt, voxels):
     tracemalloc.start()
     try:
-        start = time.perf_counter()
+        start = time.process_time()
         marks = marked_voxels(prompt, GRID)
-        assert time.perf_counter() - start < 4
+        assert time.process_time() - start < 4
         assert tracemalloc.get_traced_memory()[1] < 200 << 20
     finally:
         tracemalloc.stop()
@@ -105,10 +105,10 @@ def test_prompts_without_end_cost_what_lies_in_the_volume(prompt, voxels):
     ],
 )
 def test_prompts_that_would_take_minutes_are_refused_at_once(prompt, message):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(InvalidInputError, match=message):
         marked_voxels(prompt, GRID)
-    assert time.perf_counter() - start < 4
+    assert time.process_time() - start < 4
 
 
 def test_a_radius_beyond_the_volume_takes_the_volume_and_no_more():

@@ -63,6 +63,6 @@ def test_the_largest_network_is_counted_at_once():
         encoder_blocks=(100,) * stages,
         decoder_blocks=(100,) * (stages - 1),
     )
-    start = time.perf_counter()
+    start = time.process_time()
     assert count_operations(huge, 1 << 30) > 1e25
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5

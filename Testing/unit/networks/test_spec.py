@@ -214,9 +214,9 @@ def test_many_expectations_are_checked_at_once():
     segments = tuple(Segment(f"s{n}", n) for n in range(1, many + 1))
     one = LEFT_AND_RIGHT.segments[0]
     expected = replace(LEFT_AND_RIGHT, segments=tuple(replace(one, segment=each.name) for each in segments))
-    start = time.perf_counter()
+    start = time.process_time()
     model_spec(segments=segments, network=replace(TINY_UNET, out_channels=many + 1), expectations=expected)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_reading_a_spec_again_works_nothing_out_anew(monkeypatch):

@@ -52,13 +52,13 @@ def free(monkeypatch):
 def test_the_estimate_of_anything_is_there_at_once_and_whole(spec, shape, spacing, asked):
     geometry = Geometry.from_spacing(shape, spacing)
     settings = PredictSettings(overlap=0.95, mirror=asked, uncertainty=asked, any_spacing=True)
-    start = time.perf_counter()
+    start = time.process_time()
     with suppress(InvalidInputError):  # more than can be counted
         needs = needs_of(spec, geometry, settings)
         assert needs.passes >= 1
         assert needs.array_bytes > shape[0] * shape[1] * shape[2]
         assert type(needs.array_bytes) is type(needs.passes) is int
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 @given(st.tuples(*[st.integers(1, 300)] * 3), st.tuples(*[st.integers(0, 50)] * 3))
@@ -99,10 +99,10 @@ def test_axes_of_one_voxel_are_segmented(folder, shape):
 )
 def test_what_can_never_fit_is_refused_before_anything_is_made(folder, shape, spacing):
     geometry, settings = Geometry.from_spacing(shape, spacing), PredictSettings(any_spacing=True)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(DeepSegmentError, match=r"of memory|too many|passes of the network"):
         check(folder, geometry, settings)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_a_run_that_would_take_too_many_passes_is_refused(folder, free):

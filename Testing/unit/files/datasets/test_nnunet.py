@@ -323,7 +323,7 @@ _CRASHES = """
 import os, shutil, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_nnunet_dataset import CT, _case, _foreign, add_case, check_accepted, replace, DatasetRules
+from test_nnunet import CT, _case, _foreign, add_case, check_accepted, replace, DatasetRules
 
 TOUCHES = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir"}
 work, kind = Path(sys.argv[2]), sys.argv[3]

@@ -55,9 +55,9 @@ def test_a_huge_box_without_a_change_costs_neither_memory_nor_much_time():
     assert len(line) < 50_000
     tracemalloc.start()
     try:
-        start = time.perf_counter()
+        start = time.process_time()
         entry = read_entry(line, 0, 1, header_of(shape))
-        assert time.perf_counter() - start < 1
+        assert time.process_time() - start < 1
         assert tracemalloc.get_traced_memory()[1] < 24 << 20
     finally:
         tracemalloc.stop()
@@ -95,13 +95,13 @@ def test_many_entries_cost_as_much_each_as_few():
     state, prompts = State(0, 0), []
     change = Change(Box((0, 0, 0), (1, 1, 1)), 0, "uint8", b"", b"", b"")
     tail = b',"crc":"00000000"}\n'
-    start = time.perf_counter()
+    start = time.process_time()
     for number in range(1, 100_001):
         kind = ("edit", "correction", "undo", "redo")[number % 4]
         prompt = number if kind == "correction" else None
         state = state.after(Entry(number, "", kind, change, prompt), tail)
         prompts += [prompt] if kind in ("edit", "correction") else []
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert list(newest_first(state.done)) == prompts[::-1]
 
 

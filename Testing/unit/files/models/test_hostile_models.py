@@ -74,14 +74,14 @@ def test_any_value_anywhere_is_taken_or_refused_at_once_and_in_few_words(saved, 
     place[last] = data.draw(st.sampled_from(NASTY))
     folder = tmp_path_factory.mktemp("m")
     (folder / SPEC_FILE).write_text(json.dumps(document))
-    start = time.perf_counter()
+    start = time.process_time()
     refusal = ""
     try:
         read_spec(folder)
     except ModelError as error:
         refusal = str(error)
     assert len(refusal) < 1500 + len(str(folder))
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(

@@ -336,9 +336,9 @@ def test_very_many_segments_take_time_in_proportion(tmp_path):
     )
     header = "NRRD0004\ntype: ushort\ndimension: 4\nsizes: 2 2 2 2\nkinds: list domain domain domain\nencoding: raw\n"
     (tmp_path / "a.seg.nrrd").write_bytes(f"{header}endian: little\n{lines}\n".encode() + bytes(32))
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(read_labelmap(tmp_path / "a.seg.nrrd").segments) == 70_000
-    assert time.perf_counter() - began < 60
+    assert time.process_time() - began < 60
 
 
 def test_a_segmentation_of_nan_is_refused(tmp_path):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ for _ in range(60):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot lock folders")
 def test_two_writers_never_part_them(tmp_path, pytestconfig):
-    path, here = tmp_path / "a.nrrd", str(pytestconfig.rootpath / "Testing" / "unit" / "files")
+    path, here = tmp_path / "a.nrrd", str(Path(__file__).parent)
     command = [sys.executable, "-c", _WRITER, here, str(path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": pytestconfig.rootpath}
     writers = [subprocess.Popen([*command, str(n)], **pipes) for n in (1, 2)]

@@ -157,13 +157,13 @@ from DeepSegmentLib.errors import DeepSegmentError
 from DeepSegmentLib.files.volumes import read_volume
 import SimpleITK
 before = resource.getrusage(resource.RUSAGE_SELF)
-began = time.perf_counter()
+began = time.process_time()
 try:
     print(read_volume(Path(sys.argv[1])).voxels.shape)
 except DeepSegmentError as error:
     print(type(error).__name__, error)
 after = resource.getrusage(resource.RUSAGE_SELF)
-print((after.ru_maxrss - before.ru_maxrss) // 1024, time.perf_counter() - began)
+print((after.ru_maxrss - before.ru_maxrss) // 1024, time.process_time() - began)
 """
 
     def _cost(self, path, root):
@@ -232,9 +232,9 @@ print((after.ru_maxrss - before.ru_maxrss) // 1024, time.perf_counter() - began)
         """Two million of them are looked at together."""
         header = b"NRRD0004\ntype: float\ndimension: 3\nsizes: 1 1 2000000\nendian: little\nencoding: gzip\n\n"
         (tmp_path / "a.nrrd").write_bytes(header + gzip.compress(bytes(8_000_000), 1))
-        began = time.perf_counter()
+        began = time.process_time()
         assert read_volume(tmp_path / "a.nrrd").voxels.size == 2_000_000
-        assert time.perf_counter() - began < 5
+        assert time.process_time() - began < 5
 
     def test_little_bzip2_cannot_claim_much(self, tmp_path):
         header = b"NRRD0004\ntype: uchar\ndimension: 3\nsizes: 1000 1000 3000\nencoding: bzip2\n\n"

@@ -256,13 +256,13 @@ def test_a_packed_data_file_is_found_where_the_plain_one_is_not(tmp_path):
 @pytest.mark.parametrize("count", [200_000])
 @pytest.mark.parametrize("key", ["k{}", "k"])
 def test_a_header_of_very_many_keys_takes_time_in_proportion(tmp_path, key, count):
-    began = time.perf_counter()
+    began = time.process_time()
     for path in (
         _nrrd(tmp_path, "".join(f"{key.format(n)}:=v\n" for n in range(count))),
         _meta(tmp_path, "".join(f"{key.format(n)} = v\n" for n in range(count))),
     ):
         assert read_volume(path).voxels.tobytes() == VOXELS
-    assert time.perf_counter() - began < 60 * count / 200_000
+    assert time.process_time() - began < 60 * count / 200_000
 
 
 _words = st.sampled_from(

@@ -4,7 +4,7 @@ import json
 import runpy
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def test_the_file_is_up_to_date():

@@ -17,7 +17,7 @@ import slicer
 from host.case import BITE, GRID, LEAK, OUTSIDE, add_case, digest, masks, same
 from host.widgets.mouse import Mouse, place_of
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 CRASHING = """
 import sys

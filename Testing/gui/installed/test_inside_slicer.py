@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("slicer", reason="needs slicer-core")
 pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=ImportError)
 
-MODULE = Path(__file__).resolve().parents[2] / "DeepSegment"
+MODULE = Path(__file__).resolve().parents[3] / "DeepSegment"
 
 
 def load(path):
