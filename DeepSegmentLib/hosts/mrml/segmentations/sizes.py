@@ -19,7 +19,7 @@ _COMPARED = 16_000_000
 
 
 def voxel_times(node: Any) -> tuple[tuple[str, int, int], ...]:
-    """For each segment its ID, its label and when its image was changed last; another value after any change of voxels."""
+    """ID, label and time of the last change of the image of each segment: other values after any change of voxels."""
     segmentation, images = node.GetSegmentation(), {}
     for image, sharing in by_image(node, segment_ids(node)):
         images.update(dict.fromkeys(sharing, int(image.GetMTime())))
