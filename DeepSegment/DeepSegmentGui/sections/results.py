@@ -124,7 +124,7 @@ class ResultsSection:
         return _("No place is uncertain.")
 
     def _whatIsAt(self, ras):
-        from DeepSegmentLib.hosts.mrml.segmentations.places import names_at
+        from DeepSegmentLib.hosts.mrml.segmentations.layers import names_at
 
         names = names_at(self.segmentation, ras)
         return _("Uncertain: {names}.").format(names=", ".join(names) or _("outside all segments"))

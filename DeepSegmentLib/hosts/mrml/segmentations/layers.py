@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .segments import segment_ids
+import numpy as np
+
+from DeepSegmentLib.hosts.mrml.geometry import lattice_of
+
+from .label_images import box_of, by_image, labels_of
+from .segments import name_of, segment_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def image_of(segmentation: Any, segment_id: str) -> Any:
@@ -43,3 +51,27 @@ def home_of(segmentation: Any, segment_id: str) -> tuple[Any, int]:
             taken = [value for _name, value in sharing(segmentation, other)]
             return other, max(taken) + 1
     return None, value_of(segmentation, segment_id)
+
+
+def names_at(node: Any, ras: Sequence[float]) -> tuple[str, ...]:
+    """Names of the segments that have the voxel at a point of the scene, in their order.
+
+    Args:
+        node: The segmentation node, under any transform.
+        ras: The point, in mm.
+    """
+    import slicer
+    import vtk
+
+    to_node = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, node.GetParentTransformNode(), to_node)
+    point = np.array([*to_node.TransformPoint(list(map(float, ras))), 1.0])
+    ids, found = segment_ids(node), set()
+    for image, sharing in by_image(node, ids):
+        index = np.round(np.linalg.solve(lattice_of(image), point)[:3]).astype(int) - box_of(image).start
+        labels = labels_of(image)
+        if (index >= 0).all() and (index < labels.shape).all():
+            value = labels[tuple(index)]
+            segments = node.GetSegmentation()
+            found |= {each for each in sharing if segments.GetSegment(each).GetLabelValue() == value}
+    return tuple(name_of(node, each) for each in ids if each in found)

@@ -61,7 +61,7 @@ def _are_smoothed_jointly(segmentation: Any) -> bool:
     import slicer
 
     rule = slicer.vtkBinaryLabelmapToClosedSurfaceConversionRule
-    return segmentation.GetConversionParameter(rule.GetJointSmoothingParameterName()) == "1"
+    return bool(segmentation.GetConversionParameter(rule.GetJointSmoothingParameterName()) == "1")
 
 
 def surface_name() -> str:
