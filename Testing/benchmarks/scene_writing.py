@@ -20,7 +20,7 @@ from host.headless import make_application
 from nodes import add_volume
 
 from DeepSegmentLib.data import Geometry, LabelMap, Segment
-from DeepSegmentLib.hosts.mrml.segmentations.writing import MergePolicy, make_editor, write_label_map
+from DeepSegmentLib.hosts.mrml.segmentations.writing import MergePolicy, make_editor, take_back, write_label_map
 
 
 def main():
@@ -75,11 +75,10 @@ def _memory(runs):
     scene = make_application().scene
     volume = add_volume(scene, geometry, np.zeros(geometry.shape, np.int16))
     target, editor = write_label_map(scene, label_map, volume).node, make_editor(scene)
-    names = {segment.name for segment in segments}
     process, used = psutil.Process(), []
     for _ in range(runs):
-        write_label_map(scene, other, volume, policy=MergePolicy.REPLACE, target=target, segments=names, editor=editor)
-        editor.Undo()
+        written = write_label_map(scene, other, volume, policy=MergePolicy.UPDATE, target=target, editor=editor)
+        take_back(scene, written, editor)
         scene.RemoveNode(write_label_map(scene, label_map, volume).node)
         used.append(process.memory_info().rss / 1e6)
     return {"after 10 runs [MB]": round(used[9]), f"after {runs} runs [MB]": round(used[-1])}

@@ -244,3 +244,32 @@ def test_millilitres_are_those_of_the_voxels_step_by_step(scene, monkeypatch):
     node.GetSegmentation().AddEmptySegment("empty")
     assert list(millilitres(node))[-1]["empty"] == 0.0
     assert list(millilitres(slicer.vtkMRMLSegmentationNode())) in ([], [{}, {}])
+
+
+def test_what_is_at_a_place_is_named_first_under_any_transform(scene, volume, node):
+    from DeepSegmentLib.hosts.mrml.correction.structures_at import structures_at
+
+    labels = _label_map(0).layers[0]
+    node.SetAndObserveTransformNodeID(add_linear_transform(scene, np.diag([2.0, -1, 1, 1])).GetID())
+    node.CreateDefaultDisplayNodes()
+    for index in np.argwhere(labels > 0)[::20]:
+        ras = OBLIQUE.index_to_ras(index) * (2, -1, 1)
+        expected = [segment.name for segment in SEGMENTS if segment.value == labels[tuple(index)]]
+        assert structures_at(node, ras)[0] in expected
+    assert structures_at(node, (1e4, 0, 0)) == []
+
+
+def test_a_surface_made_alone_is_the_one_that_slicer_makes_of_all(scene, volume, node):
+    from DeepSegmentLib.hosts.mrml.segmentations.surfaces import make_surface, surface_name, without_surface
+
+    segmentation = node.GetSegmentation()
+    node.CreateClosedSurfaceRepresentation()
+    expected = {each: segmentation.GetSegment(each).GetRepresentation(surface_name()) for each in segment_ids(node)}
+    node.RemoveClosedSurfaceRepresentation()
+    assert without_surface(node) == segment_ids(node)
+    for each in segment_ids(node):
+        make_surface(node, each)
+        made = segmentation.GetSegment(each).GetRepresentation(surface_name())
+        assert made.GetNumberOfPoints() == expected[each].GetNumberOfPoints()
+        assert made.GetBounds() == expected[each].GetBounds()
+    assert not without_surface(node)

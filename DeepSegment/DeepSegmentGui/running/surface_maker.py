@@ -4,14 +4,14 @@ import qt
 
 
 class SurfaceMaker:
-    """Makes the surfaces that a segmentation lacks, the quickest first, while the window lives.
+    """Makes the surfaces that a segmentation lacks, one after the other, while the window lives.
 
     Args:
         scene: The MRML scene.
     """
 
     def __init__(self, scene):
-        self._scene, self._nodeID = scene, ""
+        self._scene, self._nodeID, self._missing = scene, "", []
         self._timer = qt.QTimer()
         self._timer.setInterval(0)
         self._timer.connect("timeout()", self._next)
@@ -22,8 +22,10 @@ class SurfaceMaker:
         return self._timer.isActive()
 
     def start(self, node):
-        """Make the surfaces of this node."""
-        self._nodeID = node.GetID()
+        """Make the surfaces that this node lacks now; a segment without voxels gets none."""
+        from DeepSegmentLib.hosts.mrml.segmentations.surfaces import without_surface
+
+        self._nodeID, self._missing = node.GetID(), list(without_surface(node))
         self._timer.start()
 
     def stop(self):
@@ -31,11 +33,12 @@ class SurfaceMaker:
         self._timer.stop()
 
     def _next(self):
-        from DeepSegmentLib.hosts.mrml.segmentations.surfaces import make_surface, without_surface
+        from DeepSegmentLib.hosts.mrml.segmentations.surfaces import make_surface
 
         node = self._scene.GetNodeByID(self._nodeID)
-        missing = () if node is None else without_surface(node)
-        if missing:
-            make_surface(node, missing[0])
-        else:
+        if node is None or not self._missing:
             self.stop()
+        elif node.GetSegmentation().GetSegment(self._missing[0]) is not None:
+            make_surface(node, self._missing.pop(0))
+        else:
+            self._missing.pop(0)

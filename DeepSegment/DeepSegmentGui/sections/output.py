@@ -1,4 +1,4 @@
-"""The section Output: where results go, what may happen to what is there, what the user is asked before."""
+"""The section Output: where results go, what happens to segments that are there, and what is asked before."""
 
 import qt
 from slicer.i18n import tr as _
@@ -63,15 +63,19 @@ class OutputSection:
         if not self._panel.refreshing:
             self._panel.parameters.policy = self._ui.policyComboBox.itemData(index)
 
-    def _volumeChosen(self, volume):
+    def _volumeChosen(self, _volume):
+        """Settled later: the settings take the volume from the same signal."""
+        qt.QTimer.singleShot(0, self._followVolume)
+
+    def _followVolume(self):
         """Another volume gets its own results: the segmentation of the last one is not for it."""
         from DeepSegmentLib.hosts.mrml.segmentations.pairing import segmentation_of, volume_of
 
         parameters = self._panel.parameters
-        node = parameters and parameters.segmentation
-        if volume is None or not node or volume_of(node) in (None, volume):
+        if parameters is None or parameters.volume is None or parameters.segmentation is None:
             return
-        parameters.segmentation = segmentation_of(volume)
+        if volume_of(parameters.segmentation) not in (None, parameters.volume):
+            parameters.segmentation = segmentation_of(parameters.volume)
 
 
 class Question:

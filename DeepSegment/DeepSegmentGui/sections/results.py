@@ -63,6 +63,7 @@ class ResultsSection:
         self._surfaces.stop()
         self.table.show(None)
         self._places.clear()
+        self._set3DButton()
 
     def showResult(self, node, places):
         """A result was written.
@@ -128,9 +129,12 @@ class ResultsSection:
         return _("No place is uncertain.")
 
     def _goToSegment(self, segmentID):
-        center = self.segmentation.GetSegmentCenterRAS(segmentID)
-        if center is not None:
-            jumpTo(self._scene, center)
+        from DeepSegmentLib.hosts.mrml.segmentations.layers import image_of
+
+        if self.table.millilitres(segmentID) == 0 or image_of(self.segmentation, segmentID) is None:
+            self._panel.say(_("This segment is empty."), self._ui.resultsMessageLabel)
+            return
+        jumpTo(self._scene, self.segmentation.GetSegmentCenterRAS(segmentID))
 
     # Views
 

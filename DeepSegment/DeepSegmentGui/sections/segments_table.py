@@ -31,7 +31,7 @@ class SegmentsTable:
     def __init__(self, table, goTo, changed):
         self._table, self._goTo, self._notify = table, goTo, changed
         self._node, self._tags = None, []
-        self._ml, self._counting, self._stale = {}, None, True
+        self._ml, self._counting, self._counted = {}, None, None
         self._order = None
         table.setColumnCount(len(_HEADERS))
         table.setHorizontalHeaderLabels(list(_HEADERS))
@@ -62,18 +62,18 @@ class SegmentsTable:
         """Whether volumes are still being counted, or will be."""
         return self._countTimer.isActive() or self._quietTimer.isActive()
 
+    def millilitres(self, segmentID):
+        """The volume of a segment; None while it is not counted."""
+        return self._ml.get(segmentID)
+
     def show(self, node):
         """Show the segments of this node from now on; None for no segments."""
         if node is self._node:
             return
         for tag in self._tags:
             self._node.RemoveObserver(tag)
-        self._node, self._ml, self._tags = node, {}, []
-        if node is not None:
-            voxels, looks = _events(node)
-            self._tags = [node.AddObserver(event, self._voxelsChanged) for event in voxels]
-            self._tags += [node.AddObserver(event, self._changed) for event in looks]
-        self._voxelsChanged()
+        self._node, self._ml, self._counted = node, {}, None
+        self._tags = [] if node is None else [node.AddObserver(event, self._changed) for event in _events(node)]
         self.fill()
 
     def fill(self):
@@ -89,7 +89,7 @@ class SegmentsTable:
                 self._table.selectRow(row)
         self._table.blockSignals(False)
         self._fitHeight()
-        if self._stale and self._table.visible:
+        if self._table.visible:
             self._startCounting()
         self._notify()
 
@@ -98,20 +98,16 @@ class SegmentsTable:
     def _changed(self, *_event):
         self._quietTimer.start()
 
-    def _voxelsChanged(self, *_event):
-        self._counting, self._stale = None, True
-        self._countTimer.stop()
-        self._quietTimer.start()
-
     def _segment(self, segmentID):
         return self._node.GetSegmentation().GetSegment(segmentID)
 
     def _startCounting(self):
-        from DeepSegmentLib.hosts.mrml.segmentations.sizes import millilitres
+        """Count, unless the voxels are those that are counted already or being counted."""
+        from DeepSegmentLib.hosts.mrml.segmentations.sizes import millilitres, voxel_times
 
-        self._stale = False
-        self._counting = None if self._node is None else millilitres(self._node)
-        if self._counting is not None:
+        times = None if self._node is None else voxel_times(self._node)
+        if times != self._counted:
+            self._counted, self._counting = times, None if times is None else millilitres(self._node)
             self._countTimer.start()
 
     def _count(self):
@@ -121,9 +117,10 @@ class SegmentsTable:
             step = next(self._counting, None)
             if step is None:
                 self._counting = None
-                self._countTimer.stop()
             else:
                 known = step
+        if self._counting is None:
+            self._countTimer.stop()
         if known != self._ml:
             self._ml = self._ml | known
             self._fillVolumes()
@@ -216,19 +213,20 @@ class SegmentsTable:
 
 
 def _events(node):
-    """What tells of changes after which voxels are counted anew, and of others.
+    """What tells of changes; the node passes on what its segmentation and its display say.
 
-    The node passes on what its segmentation and its display say. Undo says no more than that segments were modified.
+    Undo says no more than that segments were modified.
     """
     segmentation = node.GetSegmentation()
-    voxels = (
+    return (
         segmentation.SegmentAdded,
         segmentation.SegmentRemoved,
         segmentation.SegmentModified,
+        segmentation.SegmentsOrderModified,
         segmentation.SourceRepresentationModified,
         node.SegmentationChangedEvent,
+        node.DisplayModifiedEvent,
     )
-    return voxels, (segmentation.SegmentsOrderModified, node.DisplayModifiedEvent)
 
 
 def _tickItem(ticked):

@@ -21,11 +21,13 @@ from .results import Segmentation
 from .words import in_python_words
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
+    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
     from DeepSegmentLib.data import ProgressCallback
+    from DeepSegmentLib.networks.runtime import Model
 
     from .images import VolumeLike
 
@@ -90,12 +92,7 @@ def segment(
         clean_up=clean_up,
         any_spacing=any_spacing,
     )
-    warm = model if isinstance(model, WarmModel) else None
-    folder = warm.folder if warm else find_model(fspath(model)).path  # type: ignore[arg-type]
-    if warm and device not in ("auto", warm.device):
-        raise InvalidInputError(
-            f"the model was loaded for the device {warm.device!r}, not {device!r}; load it for that"
-        )
+    folder, device, load = _chosen(model, device)
     files = volume_files(volume)
     stamp = {"input": input_stamp(files, series)} if files else {}
     read = read_volume(volume, series=series)
@@ -103,11 +100,11 @@ def segment(
         run = segment_volume(
             read,
             str(folder),
-            device=warm.device if warm else device,
+            device=device,
             settings=settings,
             subset=[subset] if isinstance(subset, str) else subset,
             on_progress=tell,
-            load=warm.load if warm else load_folder,
+            load=load,
         )
     found = run.prediction
     return Segmentation(
@@ -118,6 +115,17 @@ def segment(
         found.uncertainty,
         files,
     )
+
+
+def _chosen(model: str | PathLike[str] | WarmModel, device: str) -> tuple[Path, str, Callable[[Path, str], Model]]:
+    """The folder of a model, the device and what loads it."""
+    if not isinstance(model, WarmModel):
+        return find_model(fspath(model)).path, device, load_folder
+    if device not in ("auto", model.device):
+        raise InvalidInputError(
+            f"the model was loaded for the device {model.device!r}, not {device!r}; load it for that"
+        )
+    return model.folder, model.device, model.load
 
 
 def _corners(region_ras: ArrayLike) -> NDArray[np.float64]:

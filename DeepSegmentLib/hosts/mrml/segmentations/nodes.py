@@ -11,6 +11,7 @@ from DeepSegmentLib.hosts.mrml.scene_folders import place_beside
 from .label_images import labelmap_name, make_image, read_shapes
 from .segments import Origin, describe, segment_ids, tags_of_provenance, terminology_of
 from .shapes import stack
+from .surfaces import make_surfaces_quick
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,6 +65,7 @@ def new_segmentation(scene: Any, volume_node: Any, name: str) -> Any:
     node.CreateDefaultDisplayNodes()
     node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
+    make_surfaces_quick(node)
     place_beside(scene, node, volume_node)
     return node
 

@@ -18,6 +18,16 @@ _COMPARED = 16_000_000
 """Voxels times segments of one step: some 5 ms."""
 
 
+def voxel_times(node: Any) -> tuple[tuple[str, int, int], ...]:
+    """ID, label and time of the last change of the image of each segment: other values after any change of voxels."""
+    segmentation, images = node.GetSegmentation(), {}
+    for image, sharing in by_image(node, segment_ids(node)):
+        images.update(dict.fromkeys(sharing, int(image.GetMTime())))
+    return tuple(
+        (each, segmentation.GetSegment(each).GetLabelValue(), images.get(each, 0)) for each in segment_ids(node)
+    )
+
+
 def millilitres(node: Any) -> Iterator[dict[str, float]]:
     """Volumes of the segments by ID, in ml, in the node's own space: as Slicer's Segment Statistics counts them.
 

