@@ -489,6 +489,6 @@ def test_structures_at_a_place_are_named_the_nearest_first(scene):
     shift = np.eye(4)
     shift[0, 3] = 30.0
     node.SetAndObserveTransformNodeID(add_linear_transform(scene, shift).GetID())
-    assert structures_at(node, place + [30, 0, 0]) == ["one", "other"]
+    assert structures_at(node, place + shift[:3, 3]) == ["one", "other"]
     node.GetDisplayNode().SetSegmentVisibility(segment_ids(node)[0], False)
-    assert structures_at(node, place + [30, 0, 0]) == ["other"]
+    assert structures_at(node, place + shift[:3, 3]) == ["other"]
