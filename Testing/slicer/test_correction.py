@@ -469,3 +469,26 @@ def test_a_correction_without_change_writes_nothing(nodes):
 def test_voxels_are_shared_and_not_copied(nodes):
     canvas = canvas_of(*nodes, "first")
     assert np.shares_memory(canvas.channels, vtk_to_numpy(nodes[0].GetImageData().GetPointData().GetScalars()))
+
+
+def test_structures_at_a_place_are_named_the_nearest_first(scene):
+    """Under a transform, too; far ones and hidden ones are not named."""
+    from DeepSegmentLib.hosts.mrml.correction.structures_at import structures_at
+
+    grid = Geometry.from_spacing((12, 12, 12), (2.0, 1.0, 1.0))
+    volume = add_volume(scene, grid)
+    labels = np.zeros(grid.shape, np.uint8)
+    labels[5, 5, 2:5], labels[5, 5, 7:9] = 1, 2
+    node = new_segmentation(scene, volume, "segmentation")
+    add_segments(node, labels, grid, [Segment("one", 1), Segment("other", 2)], Origin())
+    place = grid.index_to_ras((5, 5, 5.4))
+    assert structures_at(node, place) == ["one", "other"]
+    assert structures_at(node, grid.index_to_ras((5, 5, 6.2))) == ["other", "one"]
+    assert structures_at(node, place, reach_mm=1.0) == ["one"]
+    assert structures_at(node, grid.index_to_ras((0, 0, 0)), reach_mm=2.0) == []
+    shift = np.eye(4)
+    shift[0, 3] = 30.0
+    node.SetAndObserveTransformNodeID(add_linear_transform(scene, shift).GetID())
+    assert structures_at(node, place + shift[:3, 3]) == ["one", "other"]
+    node.GetDisplayNode().SetSegmentVisibility(segment_ids(node)[0], False)
+    assert structures_at(node, place + shift[:3, 3]) == ["other"]

@@ -90,7 +90,7 @@ def remade(node, volume):
 many = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 99999)), min_size=2, max_size=6)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(many, st.integers(0, 5))
 def test_it_is_as_if_the_prompt_had_never_been_given(tmp_path_factory, scene, prompts, which):
     volume, node = add_nodes(scene)

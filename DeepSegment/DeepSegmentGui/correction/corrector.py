@@ -112,13 +112,11 @@ class Corrector:
             DeepSegmentError: It cannot be resumed.
         """
         self.settle()
-        editor = segmentEditorOf(segmentation)
-        if editor is not None:
-            editor.saveStateForUndo()
+        self._saveState(segmentation)
         node = segmentation.GetID()
         self._steps = [step for step in self._steps if step.segmentation_id != node]
         for stack in (self._done, self._undone):
-            stack[:] = [exchange for exchange in stack if _nodeOf(exchange) != node]
+            stack[:] = [exchange for exchange in stack if exchange.segmentation_id != node]
         self._adopt(Target(volume, segmentation, ""), *self._journals.resume(journal, segmentation, volume))
         self._tellListeners()
 
@@ -225,7 +223,7 @@ class Corrector:
         self.settle()
         exchange = source.pop()
         move = exchange.inverse() if source is self._done else exchange
-        node = self._scene.GetNodeByID(_nodeOf(exchange))
+        node = self._scene.GetNodeByID(exchange.segmentation_id)
         if node is not None and len(move.gone) + len(move.come) > 1:
             self._saveState(node)
         traces = None if node is None else perform(node, move)
@@ -286,11 +284,6 @@ class Corrector:
         self._scene.RemoveObserver(self._observer)
         slicer.app.disconnect("aboutToQuit()", self._quit)
         return journaled
-
-
-def _nodeOf(exchange):
-    """ID of the segmentation that an exchange is about."""
-    return (*exchange.gone, *exchange.come)[0].segmentation_id
 
 
 def correctorOf(scene):

@@ -43,7 +43,7 @@ class DeepSegmentCorrectTest(unittest.TestCase):
 
     def test_point_corrects_and_is_undone(self):
         """As a point that is placed in a view."""
-        from DeepSegmentGui.correction.corrector import Target
+        from DeepSegmentGui.correction.target import Target
 
         from DeepSegmentLib.correction.settings import CorrectionSettings
         from DeepSegmentLib.data import Point

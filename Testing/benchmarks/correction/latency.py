@@ -117,7 +117,7 @@ class Bench:
         pointer = self._effect.pointer
         pointer._timer.stop()
         preview = timed(pointer._rested)
-        target, prompt = pointer._target(), pointer._prompt()
+        target, prompt = pointer.target(), pointer._prompt()
         cut = timed(lambda: correct(target.canvas(overwrite=False), prompt, self._effect.options.settings))
         self._mouse.press()
         release = timed(lambda: self._view.interactor.InvokeEvent("LeftButtonReleaseEvent"))

@@ -78,6 +78,11 @@ class Exchange:
     gone: tuple[Step, ...] = ()
     come: tuple[Step, ...] = ()
 
+    @property
+    def segmentation_id(self) -> str:
+        """The node that it is about."""
+        return (*self.gone, *self.come)[0].segmentation_id
+
     def inverse(self) -> Exchange:
         """The exchange that takes this one back."""
         return Exchange(self.come, self.gone)
