@@ -2,7 +2,7 @@
 
     python Testing/benchmarks/start.py [--runs N]
 
-Wall times depend on what else the machine does; processor times do so less, and the modules that are counted not at all.
+Wall times depend on what else the machine does, processor times less so, and the modules that are counted not at all.
 """
 
 import argparse
