@@ -1,15 +1,12 @@
 """The panel: joins the parts, says why Segment is disabled, runs jobs and shows what comes of them."""
 
 import qt
-from slicer.i18n import tr as _
 
-from DeepSegmentGui.parameters import applyUserSettings, connectedWidgets, storeUserSettings
+from DeepSegmentGui.parameters import applyUserSettings, connectedWidgets
 from DeepSegmentGui.running import dependencies
-from DeepSegmentGui.running.batch_queue import endText
-from DeepSegmentGui.running.expectation import expectation
 from DeepSegmentGui.running.job_messages import JobMessages
 from DeepSegmentGui.running.job_runner import JobRunner
-from DeepSegmentGui.running.segment_run import ResultWriter, jobOf, notesText
+from DeepSegmentGui.running.segment_run import ResultWriter
 from DeepSegmentGui.sections.advanced import AdvancedSection
 from DeepSegmentGui.sections.batch import BatchSection
 from DeepSegmentGui.sections.correct import CorrectSection
@@ -19,6 +16,7 @@ from DeepSegmentGui.sections.layout import arrange
 from DeepSegmentGui.sections.models import ModelList
 from DeepSegmentGui.sections.output import OutputSection
 from DeepSegmentGui.sections.results import ResultsSection
+from DeepSegmentGui.sections.segment import SegmentSection
 
 
 class Panel:
@@ -35,7 +33,6 @@ class Panel:
         self.ui, self._scene, self._parent, self._requirementsPath = ui, scene, parent, requirementsPath
         self._parameters = None
         self._guiTag = None
-        self._destination = None
         self._refreshing = False
         self.jobs = JobRunner()
         self.writer = ResultWriter(scene)
@@ -48,15 +45,15 @@ class Panel:
         self.exporter = ExportSection(ui, scene, self)
         self.advanced = AdvancedSection(ui, parent, self)
         self.output = OutputSection(ui, self)
+        self.segment = SegmentSection(ui, scene, self)
+        self.segmentOrCancel, self.undo = self.segment.segmentOrCancel, self.segment.undo
+        self.reasonNotToSegment = self.segment.reasonNotToSegment
         self._shortcuts = []
         arrange(ui)
         self._connect()
 
     def _connect(self):
-        ui = self.ui
-        ui.segmentButton.connect("clicked()", self.segmentOrCancel)
-        ui.undoButton.connect("clicked()", self.undo)
-        ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.correct.volumeChanged)
+        self.ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.correct.volumeChanged)
 
     # Life of the panel
 
@@ -97,7 +94,7 @@ class Panel:
 
     def sceneClosing(self):
         """Forget every node: the run, the results, the settings."""
-        self._destination = None
+        self.segment.forget()
         self.input.forget()
         self.several.batch.forget()
         self.jobs.close()
@@ -118,9 +115,7 @@ class Panel:
 
     def nodeRemoved(self, node):
         """Stop what cannot go on without a node that is about to be removed."""
-        if self._destination is not None and self._destination.uses(node):
-            self._destination = None
-            self.jobs.cancel()
+        self.segment.nodeRemoved(node)
         if node is self.results.segmentation:
             self.results.clear()
 
@@ -161,45 +156,6 @@ class Panel:
 
     # Running
 
-    def segmentOrCancel(self):
-        """The one button: start, or stop what is under way."""
-        if self.several.batch.running:
-            self.several.batch.cancel()
-        elif self.jobs.busy:
-            self.jobs.cancel()
-            self.messages.showStopping()
-        elif not self.reasonNotToSegment():
-            self._segment()
-
-    def reasonNotToSegment(self):
-        """Why Segment is disabled, or an empty text."""
-        parameters = self._parameters
-        if parameters is None or parameters.volume is None:
-            return _("Choose a volume to segment.")
-        if self.models.spec is None:
-            return _("Choose a model.")
-        if None in self.input.channels.nodes():
-            return _("Choose a volume for each channel of the model.")
-        if parameters.policy == "roi" and parameters.segmentation and not parameters.roi:
-            return _("Choose the region that may change.")
-        if parameters.policy == "replace" and parameters.segmentation and not parameters.replace:
-            return _("Choose the segments to replace.")
-        return ""
-
-    def _segment(self):
-        from DeepSegmentLib.errors import DeepSegmentError
-
-        storeUserSettings(self._parameters)
-        if not self.packagesAreThere():
-            return
-        try:
-            job, self._destination = jobOf(self._parameters, self.input.channels.nodes())
-            self.jobs.submit(job, self._onEvent)
-        except DeepSegmentError as error:
-            self.messages.showIdle(str(error))
-            return
-        self.messages.showRunning()
-
     def runJob(self, makeJob, onResult, label=None, onError=None):
         """Run a job other than Segment.
 
@@ -220,74 +176,11 @@ class Panel:
         """
         self.messages.say(text, label)
 
-    def _onEvent(self, event):
-        from DeepSegmentLib.hosts.worker.messages import Finished, Progressed
-
-        if isinstance(event, Progressed):
-            self.messages.showProgress(event.progress)
-        elif isinstance(event, Finished):
-            self._finish(event.result)
-        else:
-            self._destination = None
-            self.messages.showIdle(endText(event))
-
-    def _finish(self, result):
-        from DeepSegmentLib.errors import DeepSegmentError
-
-        destination, self._destination = self._destination, None
-        if destination is None:
-            self.messages.showIdle(_("Cancelled; nothing was changed."))
-            return
-        try:
-            written, uncertainty = self.writer.write(result, destination)
-        except DeepSegmentError as error:
-            self.messages.showIdle(str(error))
-            return
-        # In a turn of its own, so that the window waits less at once.
-        qt.QTimer.singleShot(0, lambda: self._showResult(written, uncertainty, result, destination))
-
-    def _showResult(self, written, uncertainty, result, destination):
-        from DeepSegmentLib.hosts.counted import counted
-        from DeepSegmentLib.hosts.mrml.volumes import in_scene
-
-        if self._parameters is None or not self._scene.IsNodePresent(written.node):
-            return
-        if self._parameters.segmentation is not written.node:
-            self._parameters.segmentation = written.node
-        volumeNode = self._scene.GetNodeByID(destination.volumeIDs[0])
-        segmentation = written.node.GetSegmentation()
-        volumes = {}
-        for segmentID in (*written.added, *written.changed):
-            name = segmentation.GetSegment(segmentID).GetName()
-            volumes[segmentID] = result.report["volumes_ml"].get(name, 0.0)
-        self.results.show(written.node, volumes, uncertainty, in_scene(result.places_ras, volumeNode))
-        self.correct.choose(written.node)
-        text = _("{segments} from {model} {version} on {device}.").format(
-            segments=counted(len(volumes), _("segment"), _("segments")),
-            model=result.provenance["model"],
-            version=result.provenance["model_version"],
-            device=result.report["device"],
-        )
-        if written.skipped:
-            text += " " + _("Locked or completed, so left as they are: {names}.").format(
-                names=", ".join(written.skipped)
-            )
-        for note in result.report["notes"][1:]:
-            self.results.log(note)
-        self.messages.showIdle(notesText(result.report["notes"]) + text)
-
     def showSegmentation(self, volume, segmentation):
         """Choose a volume and its segmentation everywhere in the panel."""
         self._parameters.volume = volume
         self._parameters.segmentation = segmentation
         self.correct.choose(segmentation)
-
-    def undo(self):
-        """Take the last result back."""
-        if self.writer.canUndo:
-            self.writer.undo()
-            self.results.clear()
-            self.messages.showIdle(_("The last result was taken back."))
 
     # What the widgets show
 
@@ -303,25 +196,9 @@ class Panel:
             self.advanced.refresh()
             self.exporter.refresh()
             self.several.refresh()
-            self._refreshRun()
+            self.segment.refresh()
         finally:
             self._refreshing = False
-
-    def _refreshRun(self):
-        running = self.jobs.busy or self.several.batch.running
-        reason = "" if running else self.reasonNotToSegment()
-        button = self.ui.segmentButton
-        button.text = _("Cancel") if running else _("Segment")
-        button.enabled = not reason
-        button.toolTip = reason or (_("Stop (Ctrl+Shift+D)") if running else _("Segment the volume (Ctrl+Shift+D)"))
-        needs = "" if reason or running else expectation(self._parameters, self.models.entry)
-        self.models.showCard(needs)
-        self.say(reason or needs, self.ui.preflightLabel)
-        self.ui.undoButton.enabled = not running and self.writer.canUndo
-        self.ui.exportButton.enabled = not running
-        self.ui.measureButton.enabled = not running and self.results.segmentation is not None
-        for widget in (self.ui.batchSceneButton, self.ui.batchFolderRunButton, self.ui.batchSequenceButton):
-            widget.enabled = not running
 
     def _ended(self, text):
         """A job has ended, with a text for the log."""
