@@ -145,14 +145,14 @@ class Tour:
         return views["Red"], place_of(views["Red"].node, ras)
 
     def save_and_load(self):
-        """The scene as one file, closed and loaded: segments, millilitres and settings are back."""
+        """The scene as a bundle, closed and loaded: segments, millilitres and settings are back."""
         scene = self.host.application.scene
         with tempfile.TemporaryDirectory() as folder:
-            bundle = str(Path(folder) / "scene.mrb")
-            scene.WriteToMRB(bundle)
+            scene.SaveSceneToSlicerDataBundleDirectory(folder, None)
             scene.Clear(0)
             self.host.process_events(0.2)
-            scene.ReadFromMRB(bundle, True)
+            scene.SetURL(str(next(Path(folder).glob("*.mrml"))))
+            scene.Connect()
             self.host.process_events(0.5)
         self.host.show_volume(self.panel.parameters.volume)
         self.open("inputSection", "resultsSection")
