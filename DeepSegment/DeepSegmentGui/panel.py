@@ -1,15 +1,12 @@
 """The panel: joins the parts, says why Segment is disabled, runs jobs and shows what comes of them."""
 
 import qt
-from slicer.i18n import tr as _
 
-from DeepSegmentGui.parameters import applyUserSettings, connectedWidgets, storeUserSettings
+from DeepSegmentGui.parameters import applyUserSettings, connectedWidgets
 from DeepSegmentGui.running import dependencies
-from DeepSegmentGui.running.batch_queue import endText
-from DeepSegmentGui.running.expectation import expectation
 from DeepSegmentGui.running.job_messages import JobMessages
 from DeepSegmentGui.running.job_runner import JobRunner
-from DeepSegmentGui.running.segment_run import ResultWriter, jobOf, notesText
+from DeepSegmentGui.running.segment_run import ResultWriter
 from DeepSegmentGui.sections.advanced import AdvancedSection
 from DeepSegmentGui.sections.batch import BatchSection
 from DeepSegmentGui.sections.correct import CorrectSection
@@ -20,7 +17,7 @@ from DeepSegmentGui.sections.measure import MeasureSection
 from DeepSegmentGui.sections.models import ModelList
 from DeepSegmentGui.sections.output import OutputSection
 from DeepSegmentGui.sections.results import ResultsSection
-from DeepSegmentGui.wording import countedSegments
+from DeepSegmentGui.sections.segment import SegmentSection
 
 
 class Panel:
@@ -37,9 +34,7 @@ class Panel:
         self.ui, self._scene, self._parent, self._requirementsPath = ui, scene, parent, requirementsPath
         self._parameters = None
         self._guiTag = None
-        self._destination = None
         self._refreshing = False
-        self._label = ui.statusLabel
         self.jobs = JobRunner()
         self.writer = ResultWriter(scene)
         self.results = ResultsSection(ui, scene, self)
@@ -52,15 +47,15 @@ class Panel:
         self.exporter = ExportSection(ui, scene, self)
         self.advanced = AdvancedSection(ui, parent, self)
         self.output = OutputSection(ui, self)
+        self.segment = SegmentSection(ui, scene, self)
+        self.segmentOrCancel, self.undo = self.segment.segmentOrCancel, self.segment.undo
+        self.reasonNotToSegment = self.segment.reasonNotToSegment
         self._shortcuts = []
         arrange(ui)
         self._connect()
 
     def _connect(self):
-        ui = self.ui
-        ui.segmentButton.connect("clicked()", self.segmentOrCancel)
-        ui.undoButton.connect("clicked()", self.undo)
-        ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.correct.volumeChanged)
+        self.ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.correct.volumeChanged)
 
     # Life of the panel
 
@@ -102,7 +97,7 @@ class Panel:
 
     def sceneClosing(self):
         """Forget every node: the run, the results, the settings."""
-        self._destination = None
+        self.segment.forget()
         self.input.forget()
         self.several.batch.forget()
         self.jobs.close()
@@ -123,9 +118,7 @@ class Panel:
 
     def nodeRemoved(self, node):
         """Stop what cannot go on without a node that is about to be removed."""
-        if self._destination is not None and self._destination.uses(node):
-            self._destination = None
-            self.jobs.cancel()
+        self.segment.nodeRemoved(node)
         if node is self.results.segmentation:
             self.results.forget()
 
@@ -177,52 +170,6 @@ class Panel:
 
     # Running
 
-    def segmentOrCancel(self):
-        """The one button: start, or stop what is under way."""
-        if self.several.batch.running:
-            self.several.batch.cancel()
-        elif self.jobs.busy:
-            self.jobs.cancel()
-            self.messages.showStopping()
-        elif not self.reasonNotToSegment():
-            self._segment()
-
-    def reasonNotToSegment(self):
-        """Why Segment is disabled, or an empty text."""
-        parameters = self._parameters
-        if parameters is None or parameters.volume is None:
-            return _("Choose a volume to segment.")
-        if self.models.spec is None:
-            return _("Choose a model.")
-        if None in self.input.channels.nodes():
-            return _("Choose a volume for each channel of the model.")
-        return ""
-
-    def _segment(self):
-        from DeepSegmentLib.errors import DeepSegmentError
-
-        storeUserSettings(self._parameters)
-        if not self.packagesAreThere():
-            return
-        try:
-            self.output.ask(self._start)
-        except DeepSegmentError as error:
-            self.messages.showIdle(str(error))
-
-    def _start(self, policy):
-        """Segment, and write by this policy; the user may have taken their time to choose it."""
-        from DeepSegmentLib.errors import DeepSegmentError
-
-        if self.busy or self.reasonNotToSegment():
-            return
-        try:
-            job, self._destination = jobOf(self._parameters, self.input.channels.nodes(), policy)
-            self.jobs.submit(job, self._onEvent)
-        except DeepSegmentError as error:
-            self.messages.showIdle(str(error))
-            return
-        self.messages.showRunning()
-
     def runJob(self, makeJob, onResult, label=None, onError=None):
         """Run a job other than Segment.
 
@@ -243,71 +190,11 @@ class Panel:
         """
         self.messages.say(text, label)
 
-    def _onEvent(self, event):
-        from DeepSegmentLib.hosts.worker.messages import Finished, Progressed
-
-        if isinstance(event, Progressed):
-            self.messages.showProgress(event.progress)
-        elif isinstance(event, Finished):
-            self._finish(event.result)
-        else:
-            self._destination = None
-            self.messages.showIdle(endText(event))
-
-    def _finish(self, result):
-        from DeepSegmentLib.errors import DeepSegmentError
-
-        destination, self._destination = self._destination, None
-        if destination is None:
-            self.messages.showIdle(_("Cancelled; nothing was changed."))
-            return
-        try:
-            written = self.writer.write(result, destination)
-        except DeepSegmentError as error:
-            self.messages.showIdle(str(error))
-            return
-        # In a turn of its own, so that the window waits less at once.
-        qt.QTimer.singleShot(0, lambda: self._showResult(written, result, destination))
-
-    def _showResult(self, written, result, destination):
-        from DeepSegmentLib.hosts.mrml.volumes import in_scene
-
-        if self._parameters is None or not self._scene.IsNodePresent(written.node):
-            return
-        if self._parameters.segmentation is not written.node:
-            self._parameters.segmentation = written.node
-        volumeNode = self._scene.GetNodeByID(destination.volumeIDs[0])
-        self.refresh()
-        self.results.showResult(written.node, in_scene(result.places_ras, volumeNode))
-        self.correct.choose(written.node)
-        text = _("{segments} from {model} {version} on {device}.").format(
-            segments=countedSegments(len(written.added) + len(written.changed)),
-            model=result.provenance["model"],
-            version=result.provenance["model_version"],
-            device=result.report["device"],
-        )
-        if written.skipped:
-            text += " " + _("Locked or finished, so left as they are: {names}.").format(
-                names=", ".join(written.skipped)
-            )
-        if written.backup is not None:
-            text += " " + _("What was there before is kept in {name}.").format(name=written.backup.GetName())
-        for note in result.report["notes"][1:]:
-            self.results.log(note)
-        self.messages.showIdle(notesText(result.report["notes"]) + text)
-
     def showSegmentation(self, volume, segmentation):
         """Choose a volume and its segmentation everywhere in the panel."""
         self._parameters.volume = volume
         self._parameters.segmentation = segmentation
         self.correct.choose(segmentation)
-
-    def undo(self):
-        """Take the last result back."""
-        if self.writer.canUndo:
-            self.writer.undo()
-            self.results.takenBack()
-            self.messages.showIdle(_("The last result was taken back."))
 
     # What the widgets show
 
@@ -325,24 +212,9 @@ class Panel:
             self.advanced.refresh()
             self.exporter.refresh()
             self.several.refresh()
-            self._refreshRun()
+            self.segment.refresh()
         finally:
             self._refreshing = False
-
-    def _refreshRun(self):
-        running = self.busy
-        reason = "" if running else self.reasonNotToSegment()
-        button = self.ui.segmentButton
-        button.text = _("Cancel") if running else _("Segment")
-        button.enabled = not reason
-        button.toolTip = reason or (_("Stop (Ctrl+Shift+D)") if running else _("Segment the volume (Ctrl+Shift+D)"))
-        needs = "" if reason or running else expectation(self._parameters, self.models.entry)
-        self.models.showCard(needs)
-        self.say(reason or needs, self.ui.preflightLabel)
-        self.ui.undoButton.enabled = not running and self.writer.canUndo
-        self.ui.exportButton.enabled = not running
-        for widget in (self.ui.batchSceneButton, self.ui.batchFolderRunButton, self.ui.batchSequenceButton):
-            widget.enabled = not running
 
     def _ended(self, text):
         """A job has ended, with a text for the log."""

@@ -12,7 +12,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "Testing")]
 
 import numpy as np
-import slicer
 from scipy import ndimage
 
 from DeepSegmentLib.data import Box
@@ -146,13 +145,14 @@ class Tour:
         return views["Red"], place_of(views["Red"].node, ras)
 
     def save_and_load(self):
-        """The scene as one file, closed and loaded: segments, millilitres and settings are back."""
+        """The scene as a bundle, closed and loaded: segments, millilitres and settings are back."""
+        scene = self.host.application.scene
         with tempfile.TemporaryDirectory() as folder:
-            bundle = str(Path(folder) / "scene.mrb")
-            slicer.mrmlScene.WriteToMRB(bundle)
-            slicer.mrmlScene.Clear(0)
+            scene.SaveSceneToSlicerDataBundleDirectory(folder, None)
+            scene.Clear(0)
             self.host.process_events(0.2)
-            slicer.mrmlScene.ReadFromMRB(bundle, True)
+            scene.SetURL(str(next(Path(folder).glob("*.mrml"))))
+            scene.Connect()
             self.host.process_events(0.5)
         self.host.show_volume(self.panel.parameters.volume)
         self.open("inputSection", "resultsSection")
