@@ -2,6 +2,7 @@
 
 import qt
 
+from DeepSegmentGui.panel_layout import arrange
 from DeepSegmentGui.parameters import applyUserSettings, connectedWidgets
 from DeepSegmentGui.running import dependencies
 from DeepSegmentGui.running.job_messages import JobMessages
@@ -12,7 +13,6 @@ from DeepSegmentGui.sections.batch import BatchSection
 from DeepSegmentGui.sections.correct import CorrectSection
 from DeepSegmentGui.sections.export import ExportSection
 from DeepSegmentGui.sections.input import InputSection
-from DeepSegmentGui.sections.layout import arrange
 from DeepSegmentGui.sections.measure import MeasureSection
 from DeepSegmentGui.sections.models import ModelList
 from DeepSegmentGui.sections.output import OutputSection

@@ -6,7 +6,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.sections.diagnosis_dialog import DiagnosisDialog
+from DeepSegmentGui.diagnosis_dialog import DiagnosisDialog
 
 
 class AdvancedSection:

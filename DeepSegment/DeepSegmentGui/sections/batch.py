@@ -6,8 +6,8 @@ import qt
 from slicer.i18n import tr as _
 
 from DeepSegmentGui.running.batch_queue import LEFT_OUT, BatchQueue, Case, Outcome
+from DeepSegmentGui.running.batch_results import BatchResults
 from DeepSegmentGui.running.segment_run import Destination, settingsOf
-from DeepSegmentGui.sections.batch_results import BatchResults
 from DeepSegmentGui.sections.models import checkedTexts
 from DeepSegmentGui.wording import countedSegments
 

@@ -5,8 +5,8 @@ import re
 import slicer
 from slicer.i18n import tr as _
 
+from DeepSegmentGui.panel_layout import keepWidth
 from DeepSegmentGui.parameters import channelReference
-from DeepSegmentGui.sections.layout import keepWidth
 
 
 class ChannelSelectors:
