@@ -13,7 +13,7 @@ from conftest import REPOSITORY
 from DeepSegmentLib.hosts.counted import counted
 
 LIBRARY = REPOSITORY / "DeepSegmentLib"
-OTHER_SHELLS = ("hosts/command/", "hosts/library/", "hosts/worker/server.py")
+OTHER_SHELLS = ("hosts/command/", "hosts/library/", "hosts/worker/server.py", "service/train.py")
 COMMAND_LINE = re.compile(
     r"(?<![\w-])--[a-z]|`|(?<![._])pip install|gdcmconv|ask to|as the volume|\bcommand\b|\bterminal\b|DEEPSEGMENT_"
 )
