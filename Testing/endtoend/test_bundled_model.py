@@ -1,7 +1,6 @@
 """What comes with DeepSegment works as the README says."""
 
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -116,15 +115,6 @@ def test_an_interrupted_command_says_so_and_leaves_nothing(tmp_path, colin27):
     assert process.returncode == 130
     assert "stopped" in rest
     assert not list(tmp_path.iterdir())
-
-
-def test_the_python_example_of_the_readme_runs(tmp_path, colin27):
-    shutil.copy(colin27, tmp_path / "head.nii.gz")
-    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
-    assert len([line for line in code.splitlines() if line.strip()]) <= 5
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "Thalamus" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])

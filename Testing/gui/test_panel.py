@@ -297,7 +297,7 @@ def test_another_volume_gets_its_own_segmentation(host, module, head, tmp_path):
     widget.panel.output.question.box.reject()
 
 
-def ml_of(node, segment, spacing=4):
+def ml_of(node, segment, spacing=3):
     return f"{mask_of(node, segment, GRID).sum() * spacing**3 / 1000:.2f}"
 
 
@@ -320,7 +320,7 @@ def test_the_table_tells_the_scene_whoever_changed_it(host, module, head):
     editor.SaveStateForUndo()
     editor.ModifySegmentByLabelmap(node, ids[3], make_image(brush, GRID), editor.ModificationModeSet, False, True)
     host.process_events(0.01)
-    assert counted(host, widget)[3] == ["Thalamus", "64.00"]
+    assert counted(host, widget)[3] == ["Thalamus", "27.00"]
     editor.Undo()
     host.process_events(0.01)
     assert counted(host, widget)[3] == ["Thalamus", ml_of(node, ids[3])]
