@@ -59,8 +59,8 @@ docs: $(VENV)/pages
 fuzz: $(VENV)/developer
 	PYTHONPATH=Testing:. $(BIN)/python -m fuzz --json $(if $(FUZZ),$(CACHE)/fuzz.json $(FUZZ),Testing/benchmarks/results/fuzz.json)
 
-tour: $(VENV)/developer
-	$(BIN)/python Testing/host/tour.py
+tour: $(VENV)/developer $(COLIN27)/ch2.nii.gz
+	$(BIN)/python Testing/host/tour.py $(COLIN27)/ch2.nii.gz Resources/Screenshots
 
 train: $(VENV)/library
 	$(BIN)/deepsegment train Resources/Recipes/brain-mr.json "$(LABEL_MAPS)" $(CACHE)/brain-mr --checkpoint $(CACHE)/brain-mr.pt

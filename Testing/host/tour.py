@@ -81,7 +81,9 @@ class Tour:
         self.ui.uncertaintyOverlayCheckBox.checked = False
 
     def segment_again(self):
-        """What the model made is updated; what was corrected is asked for."""
+        """What the model made is updated; what was changed since is asked for."""
+        segmentation = self.panel.parameters.segmentation
+        bite(segmentation, find_by_name(segmentation, STRUCTURE), self.panel.parameters.volume)
         self.open("inputSection", "outputSection", "resultsSection")
         self.host.click(self.ui.segmentButton)
         self.host.process_events(0.2)

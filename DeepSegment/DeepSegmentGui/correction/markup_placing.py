@@ -63,6 +63,7 @@ class MarkupPlacer:
         if interaction.GetCurrentInteractionMode() == interaction.Place:
             interaction.SetCurrentInteractionMode(interaction.ViewTransform)
         if self._scene.IsNodePresent(node):
+            node.SetDisplayVisibility(False)  # views that are not told of the removal draw it no more either
             self._scene.RemoveNode(node)
 
     def _modes(self):
