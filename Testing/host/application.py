@@ -326,8 +326,9 @@ class Host:
 
     def screenshot(self, path, panel, *, views=True):
         """Write a picture of the panel, with the views beside it."""
-        self.process_events(0.05)
         raw = unwrap(panel)
+        _fit(raw)
+        self.process_events(0.05)
         left = raw.grab().toImage().convertToFormat(QtGui.QImage.Format.Format_RGB888)
         pixels = _to_array(left)
         if views:
@@ -339,6 +340,13 @@ class Host:
     def _view_pixels(self):
         tiles = [self.open_views()[name].pixels() for name in ("Red", "3D", "Green", "Yellow")]
         return np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])
+
+
+def _fit(panel):
+    """Give a panel the height that it wants at its width, as the scroll area does that Slicer puts it in."""
+    layout = panel.layout()
+    if layout is not None and panel.isWindow() and layout.hasHeightForWidth():
+        panel.resize(panel.width(), max(layout.minimumSize().height(), layout.heightForWidth(panel.width())))
 
 
 def dark_palette():

@@ -104,7 +104,6 @@ class Tour:
             self.host.click(self.ui.correctAddButton)
             place(Mouse(self.host, view), x, y)
             self.host.process_events(0.3)
-            self.picture(f"correct-{tool}")
             self.host.click(self.ui.correctAddButton)
         ras = bite(segmentation, segment, volume)
         self.look_at(ras)
@@ -113,11 +112,15 @@ class Tour:
 
     def place_box(self, mouse, x, y):
         mouse.click(x - 45, y - 45)
+        mouse.move(x + 45, y + 45)
+        self.picture("correct-box")
         mouse.click(x + 45, y + 45)
 
     def place_lasso(self, mouse, x, y):
         for dx, dy in ((-45, -35), (0, -55), (45, -35), (45, 35), (0, 55)):
             mouse.click(x + dx, y + dy)
+        mouse.move(x - 45, y + 35)
+        self.picture("correct-lasso")
         mouse.double_click(x - 45, y + 35)
 
     def correct_in_the_effect(self, segmentation, segment, volume, ras):
