@@ -73,6 +73,8 @@ class ResultsSection:
             places: RAS points to review, the most uncertain first.
         """
         self._places[node.GetID()], self._next = list(places), 0
+        hidePlace(self._scene)
+        self._panel.say("", self._ui.resultsMessageLabel)
         self._ui.resultsSection.collapsed = False
         if self._ui.show3DButton.checked or self._panel.parameters.show3D:
             self._set3DButton(True)
