@@ -7,7 +7,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.wording import panelWords
+from DeepSegmentGui.panel_words import panelWords
 
 WAITING, RUNNING, DONE, LEFT_OUT, FAILED = "waiting", "running", "done", "left out", "failed"
 _ICONS = {
@@ -137,7 +137,7 @@ class BatchQueue:
         self._onChanged()
 
     def _onEvent(self, event):
-        from DeepSegmentLib.hosts.worker.messages import Died, Progressed
+        from DeepSegmentLib.hosts.worker.jobs_and_events import Died, Progressed
 
         if isinstance(event, Progressed):
             self._stage = event.progress.stage
@@ -151,7 +151,7 @@ class BatchQueue:
 
     def _outcomeOf(self, event):
         from DeepSegmentLib.errors import DeepSegmentError
-        from DeepSegmentLib.hosts.worker.messages import Finished, Stopped
+        from DeepSegmentLib.hosts.worker.jobs_and_events import Finished, Stopped
 
         if not isinstance(event, Finished):
             return Outcome(endText(event), LEFT_OUT if isinstance(event, Stopped) else FAILED)
@@ -214,7 +214,7 @@ def progressText(progress):
 
 def endText(event):
     """What the user reads of an end that is no success."""
-    from DeepSegmentLib.hosts.worker.messages import Died, Failed
+    from DeepSegmentLib.hosts.worker.jobs_and_events import Died, Failed
 
     if isinstance(event, Failed):
         return str(event.error)
