@@ -48,3 +48,20 @@ def countedSegments(count):
     from DeepSegmentLib.hosts.plurals import counted
 
     return counted(count, _("segment"), _("segments"))
+
+
+def progressText(progress):
+    """One line of progress: stage, percent, time to go."""
+    text = _("{stage} {percent} %").format(stage=progress.stage, percent=round(100 * progress.fraction))
+    if progress.eta_s is None:
+        return text
+    return _("{text}, {seconds} s to go").format(text=text, seconds=round(progress.eta_s))
+
+
+def endText(event):
+    """What the user reads of an end that is no success."""
+    from DeepSegmentLib.hosts.worker.jobs_and_events import Died, Failed
+
+    if isinstance(event, Failed):
+        return str(event.error)
+    return event.message if isinstance(event, Died) else _("Cancelled; nothing was changed.")

@@ -2,8 +2,7 @@
 
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.panel_words import panelWords
-from DeepSegmentGui.running.batch_queue import endText, progressText
+from DeepSegmentGui.panel_words import endText, panelWords, progressText
 
 
 class JobMessages:

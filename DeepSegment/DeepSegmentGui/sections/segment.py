@@ -3,9 +3,8 @@
 import qt
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.panel_words import countedSegments
+from DeepSegmentGui.panel_words import countedSegments, endText
 from DeepSegmentGui.parameters import storeUserSettings
-from DeepSegmentGui.running.batch_queue import endText
 from DeepSegmentGui.running.run_needs import runNeeds
 from DeepSegmentGui.running.segment_run import jobOf, notesText
 
