@@ -137,7 +137,7 @@ class DeepSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _release(self):
         """Let nothing that was made of the old classes stay in use; what is being corrected, as pairs of nodes."""
-        from DeepSegmentGui.correction.corrector import closeCorrector
+        from DeepSegmentGui.correction.scene_corrector import closeCorrector
 
         if "DeepSegmentEffects" in sys.modules:
             sys.modules["DeepSegmentEffects"].DeepSegmentFixEffect.dropAllParts()
@@ -149,7 +149,7 @@ class DeepSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _takeUp(self, journaled):
         """Go on with the classes that are loaded now."""
-        from DeepSegmentGui.correction.corrector import correctorOf
+        from DeepSegmentGui.correction.scene_corrector import correctorOf
         from DeepSegmentGui.correction.target import Target
 
         for segmentation, volume in journaled:

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from .hosts.library.correct import correct, write_prompts
     from .hosts.library.evaluate import evaluate, measure
     from .hosts.library.export import export
-    from .hosts.library.images import read_volume, to_nibabel, to_sitk, write_volume
     from .hosts.library.models import WarmModel, load_model
-    from .hosts.library.results import Segmentation, read_segmentation, write_segmentation
     from .hosts.library.segment import segment
+    from .hosts.library.segmentations import Segmentation, read_segmentation, write_segmentation
+    from .hosts.library.volumes import read_volume, to_nibabel, to_sitk, write_volume
     from .service.catalogue import list_models
 
 __version__ = "0.1.0"
@@ -77,9 +77,9 @@ _NAMES = {
     "hosts.library.correct": "correct write_prompts",
     "hosts.library.evaluate": "evaluate measure",
     "hosts.library.export": "export",
-    "hosts.library.images": "read_volume to_nibabel to_sitk write_volume",
+    "hosts.library.volumes": "read_volume to_nibabel to_sitk write_volume",
     "hosts.library.models": "WarmModel load_model",
-    "hosts.library.results": "Segmentation read_segmentation write_segmentation",
+    "hosts.library.segmentations": "Segmentation read_segmentation write_segmentation",
     "hosts.library.segment": "segment",
     "service.catalogue": "list_models",
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 from bad_inputs import DOORS
 
 from DeepSegmentLib.errors import DeepSegmentError
-from DeepSegmentLib.files.names import plain
+from DeepSegmentLib.files.safe_names import plain
 
 
 def main() -> None:

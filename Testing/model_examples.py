@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from DeepSegmentLib.data import Code, Segment, Terminology
 from DeepSegmentLib.imaging.intensity import Normalization
-from DeepSegmentLib.networks.architecture import UNetSpec
 from DeepSegmentLib.networks.expectations import Expectations, SegmentExpectation
-from DeepSegmentLib.networks.spec import Channel, Cleanup, ModelSpec
+from DeepSegmentLib.networks.model_spec import Channel, Cleanup, ModelSpec
+from DeepSegmentLib.networks.unet_spec import UNetSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -17,7 +17,7 @@ from scipy import ndimage
 from DeepSegmentLib.correction.correct import correct
 from DeepSegmentLib.correction.evidence.energy import gains
 from DeepSegmentLib.correction.evidence.features import gather
-from DeepSegmentLib.correction.rules.task import look
+from DeepSegmentLib.correction.rules.constraints import look
 from DeepSegmentLib.correction.session import LabelCanvas
 from DeepSegmentLib.correction.settings import CorrectionSettings
 from DeepSegmentLib.data import Geometry, Point, Volume

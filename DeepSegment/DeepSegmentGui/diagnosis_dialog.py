@@ -6,9 +6,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from DeepSegmentGui.panel_words import panelWords
 from DeepSegmentGui.running.dependencies import installFromFolder
 from DeepSegmentGui.running.job_runner import pythonExecutable
-from DeepSegmentGui.wording import panelWords
 
 
 class DiagnosisDialog:

@@ -5,8 +5,8 @@ import qt
 from DeepSegmentGui.panel_layout import arrange
 from DeepSegmentGui.parameters import applyUserSettings, connectedWidgets
 from DeepSegmentGui.running import dependencies
-from DeepSegmentGui.running.job_messages import JobMessages
 from DeepSegmentGui.running.job_runner import JobRunner
+from DeepSegmentGui.running.message_lines import JobMessages
 from DeepSegmentGui.running.segment_run import ResultWriter
 from DeepSegmentGui.sections.advanced import AdvancedSection
 from DeepSegmentGui.sections.batch import BatchSection

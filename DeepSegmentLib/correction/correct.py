@@ -13,8 +13,8 @@ from scipy import ndimage
 
 from .evidence.energy import gains, rim_gains, ties
 from .evidence.features import gather
+from .rules.constraints import look
 from .rules.domain import coarsened, coarsening, refined
-from .rules.task import look
 from .settings import CorrectionSettings
 from .solving.mincut import cut
 from .solving.randomwalk import walk

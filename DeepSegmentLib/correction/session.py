@@ -11,7 +11,7 @@ from DeepSegmentLib.data import Box, LabelMap, LabelUpdate
 from DeepSegmentLib.errors import InvalidInputError
 
 from .correct import Correction, correct, preview, suggest_radius
-from .history import Change, pack, put, unpack
+from .packed_changes import Change, pack, put, unpack
 from .settings import CorrectionSettings
 
 if TYPE_CHECKING:

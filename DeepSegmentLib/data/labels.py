@@ -12,7 +12,7 @@ import numpy as np
 from DeepSegmentLib.errors import InvalidInputError
 
 from .geometry import Box
-from .known_names import known_names
+from .name_lookup import known_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

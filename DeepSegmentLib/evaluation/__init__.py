@@ -2,7 +2,7 @@
 
 from .metrics import MaskScores, compare_masks
 from .report import CaseScores, SegmentSummary, scores_to_csv, scores_to_json, summarize
-from .segments import SegmentScores, evaluate
+from .segment_scores import SegmentScores, evaluate
 
 __all__ = [
     "CaseScores",

@@ -16,7 +16,7 @@ from DeepSegmentLib.data.geometry import as_index
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.surfaces import largest_diameter_mm, surface_area_mm2
 
-from .cells import text_cell
+from .spreadsheet_cells import text_cell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,13 +14,13 @@ import statistics
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from .cells import text_cell
 from .metrics import MaskScores
+from .spreadsheet_cells import text_cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from .segments import SegmentScores
+    from .segment_scores import SegmentScores
 
 METRICS = tuple(field.name for field in fields(MaskScores) if field.name != "tolerance_mm")
 """The names of the scores, in the order of the columns."""

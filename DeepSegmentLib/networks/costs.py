@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .architecture import UNetSpec
+    from .unet_spec import UNetSpec
 
 # Feature maps of a stage that are alive at once: skip connection, up-sampled features, their concatenation, the output
 # of a convolution and of its norm, and what the convolution lays out anew; in the coarsest stage the last three.

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from .architecture import UNetSpec
-    from .spec import ModelSpec
+    from .model_spec import ModelSpec
+    from .unet_spec import UNetSpec
 
 # What torch, cuDNN, cuBLAS and Metal say when memory runs out without raising torch.OutOfMemoryError.
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")

@@ -20,7 +20,7 @@ from .tiles import TileSettings, count_passes
 
 if TYPE_CHECKING:
     from DeepSegmentLib.data import Geometry, Index
-    from DeepSegmentLib.networks.spec import ModelSpec
+    from DeepSegmentLib.networks.model_spec import ModelSpec
 
     from .outputs import PredictSettings
 

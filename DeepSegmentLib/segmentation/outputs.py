@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from DeepSegmentLib.data import Box, Geometry
-    from DeepSegmentLib.networks.spec import ModelSpec
+    from DeepSegmentLib.networks.model_spec import ModelSpec
 
 
 MOST_OVERLAP = 0.95

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from DeepSegmentLib.networks.spec import Cleanup
+    from DeepSegmentLib.networks.model_spec import Cleanup
 
 
 def clean_up(label_map: LabelMap, cleanups: Sequence[Cleanup], on_step: Callable[[], None] = unwatched) -> LabelMap:

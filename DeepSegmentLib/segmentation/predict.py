@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from DeepSegmentLib.data import ProgressCallback, Volume
+    from DeepSegmentLib.networks.model_spec import ModelSpec
     from DeepSegmentLib.networks.runtime import Network
-    from DeepSegmentLib.networks.spec import ModelSpec
 
 
 def predict(

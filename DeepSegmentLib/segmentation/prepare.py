@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from DeepSegmentLib.networks.spec import ModelSpec
+    from DeepSegmentLib.networks.model_spec import ModelSpec
 
 
 _CORNERS = np.ix_((0, -1), (0, -1), (0, -1))

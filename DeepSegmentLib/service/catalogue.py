@@ -22,7 +22,7 @@ from DeepSegmentLib.files.models import (
     verify_model,
 )
 from DeepSegmentLib.files.opening import is_folder
-from DeepSegmentLib.files.targets import check_new_folder, check_no_inputs, inputs_of
+from DeepSegmentLib.files.output_checks import check_new_folder, check_no_inputs, inputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -12,10 +12,11 @@ from DeepSegmentLib import __version__
 from DeepSegmentLib.correction.session import CorrectionSession
 from DeepSegmentLib.correction.settings import CorrectionSettings
 from DeepSegmentLib.data import Point, Scribble
-from DeepSegmentLib.data.known_names import known_name
+from DeepSegmentLib.data.name_lookup import known_name
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.atomic import folder_of
 from DeepSegmentLib.files.journal import Journal, volume_checksum
+from DeepSegmentLib.files.output_checks import check_new_folder, check_outputs, inputs_of
 from DeepSegmentLib.files.prompts import read_prompts
 from DeepSegmentLib.files.segmentations.grids_and_layers import match_grid
 from DeepSegmentLib.files.segmentations.labelmaps import (
@@ -25,7 +26,6 @@ from DeepSegmentLib.files.segmentations.labelmaps import (
     segmentation_outputs,
     write_segmentation,
 )
-from DeepSegmentLib.files.targets import check_new_folder, check_outputs, inputs_of
 from DeepSegmentLib.files.volumes import read_input
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from DeepSegmentLib.data import LabelMap, LabelUpdate, Prompt, Volume
-    from DeepSegmentLib.files.targets import Inputs
+    from DeepSegmentLib.files.output_checks import Inputs
 
 
 class JournaledSession:

@@ -11,9 +11,9 @@ from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.evaluation import CaseScores, evaluate, scores_to_csv, scores_to_json
 from DeepSegmentLib.files.atomic import write_text
 from DeepSegmentLib.files.opening import is_folder
+from DeepSegmentLib.files.output_checks import Output, check_outputs, inputs_of
 from DeepSegmentLib.files.segmentations.labelmaps import label_table_path, read_labelmap
 from DeepSegmentLib.files.segmentations.one_file_per_segment import SEGMENTS_FILE, segments_table
-from DeepSegmentLib.files.targets import Output, check_outputs, inputs_of
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES, volume_stem
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from DeepSegmentLib import __version__
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.evaluation.measurements import measure, measurement_rows, rows_to_csv
 from DeepSegmentLib.files.atomic import atomic_path, write_text
-from DeepSegmentLib.files.checks import check_finite
 from DeepSegmentLib.files.datasets.nnunet import (
     DatasetRules,
     TrainingCase,
@@ -27,6 +26,7 @@ from DeepSegmentLib.files.datasets.nnunet import (
 )
 from DeepSegmentLib.files.dicom import series_files
 from DeepSegmentLib.files.opening import is_folder, open_file
+from DeepSegmentLib.files.output_checks import Output, check_outputs, check_room, inputs_of
 from DeepSegmentLib.files.segmentations.dicom_seg import Algorithm, AlgorithmType, write_dicom_seg
 from DeepSegmentLib.files.segmentations.grids_and_layers import (
     empty_segments,
@@ -41,7 +41,7 @@ from DeepSegmentLib.files.segmentations.labelmaps import (
     segmentation_outputs,
     write_segmentation,
 )
-from DeepSegmentLib.files.targets import Output, check_outputs, check_room, inputs_of
+from DeepSegmentLib.files.volume_checks import check_finite
 from DeepSegmentLib.files.volumes import read_channels, volume_stem, write_volume
 
 if TYPE_CHECKING:

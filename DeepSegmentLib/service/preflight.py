@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from DeepSegmentLib.data import Geometry, Index
-    from DeepSegmentLib.networks.spec import ModelSpec
+    from DeepSegmentLib.networks.model_spec import ModelSpec
     from DeepSegmentLib.segmentation.needs import Needs
     from DeepSegmentLib.segmentation.outputs import PredictSettings
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib import __version__
 from DeepSegmentLib.data import Progress, Volume
-from DeepSegmentLib.data.known_names import EVERYTHING, known_names
+from DeepSegmentLib.data.name_lookup import EVERYTHING, known_names
 from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import ResourceError
 from DeepSegmentLib.files.atomic import atomic_path, write_text
 from DeepSegmentLib.files.datasets.channel_files import further_channels
+from DeepSegmentLib.files.input_stamp import input_stamp
 from DeepSegmentLib.files.models import load_model, read_spec
+from DeepSegmentLib.files.output_checks import Output, check_outputs, check_room, inputs_of, standing_folder
 from DeepSegmentLib.files.segmentations.labelmaps import segmentation_outputs, write_segmentation
-from DeepSegmentLib.files.stamp import input_stamp
-from DeepSegmentLib.files.targets import Output, check_outputs, check_room, inputs_of, standing_folder
 from DeepSegmentLib.files.volumes import read_channels, volume_stem
 from DeepSegmentLib.imaging.memory import available_memory_bytes, peak_memory_bytes
 from DeepSegmentLib.segmentation.doubts.doubt import doubts_before, notes_after
@@ -28,7 +28,7 @@ from DeepSegmentLib.segmentation.outputs import Prediction, PredictSettings
 from DeepSegmentLib.segmentation.predict import predict
 
 from .catalogue import find_model
-from .maps_and_tables import (
+from .maps_and_statistics import (
     STATISTICS_SUFFIXES,
     map_paths,
     map_sizes,
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from DeepSegmentLib.data import ProgressCallback
+    from DeepSegmentLib.networks.model_spec import ModelSpec
     from DeepSegmentLib.networks.runtime import Model
-    from DeepSegmentLib.networks.spec import ModelSpec
 
 
 @dataclass(frozen=True, eq=False)

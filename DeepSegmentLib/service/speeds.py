@@ -16,7 +16,7 @@ from .catalogue import user_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from DeepSegmentLib.networks.spec import ModelSpec
+    from DeepSegmentLib.networks.model_spec import ModelSpec
 
 _MOST_ENTRIES = 200
 _MOST_BYTES = 1 << 20

@@ -19,17 +19,17 @@ from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import InvalidInputError, ModelError, ResourceError, VolumeFileError
 from DeepSegmentLib.files.models import SPEC_FILE, save_model
 from DeepSegmentLib.files.opening import open_file, read_json
+from DeepSegmentLib.files.output_checks import Output, check_new_folder, check_outputs, inputs_of
 from DeepSegmentLib.files.segmentations.labelmaps import label_table_path, read_labelmap
-from DeepSegmentLib.files.targets import Output, check_new_folder, check_outputs, inputs_of
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES
 from DeepSegmentLib.imaging.memory import available_memory_bytes
 from DeepSegmentLib.networks.costs import count_weights, stage_voxels
-from DeepSegmentLib.networks.spec import ModelSpec  # noqa: TC001 - the JSON reader resolves the annotations
+from DeepSegmentLib.networks.model_spec import ModelSpec  # noqa: TC001 - the JSON reader resolves the annotations
 from DeepSegmentLib.networks.unet import UNet
-from DeepSegmentLib.training.dataset import SynthesisCase, Tissue, make_case
-from DeepSegmentLib.training.expectations import expect
 from DeepSegmentLib.training.fit import RECENT, Fitted, StepFinished, TrainSettings, fit
+from DeepSegmentLib.training.measure_expectations import expect
 from DeepSegmentLib.training.synthesis import SynthesisSettings, synthesize
+from DeepSegmentLib.training.synthesis_cases import SynthesisCase, Tissue, make_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

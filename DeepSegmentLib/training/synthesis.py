@@ -22,7 +22,7 @@ from DeepSegmentLib.data import Index  # noqa: TC001 - recipes resolve the annot
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .dataset import SynthesisCase, Tissue
+    from .synthesis_cases import SynthesisCase, Tissue
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from unittest import mock
 
 from fuzz.cases import Case
-from fuzz.targets.commands import files, named_in
+from fuzz.doors.commands import files, named_in
 
 from DeepSegmentLib.errors import DeepSegmentError
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from fuzz.cases import Case, Link, Pipe, Sparse
-from fuzz.target import NINE_GB
-from fuzz.targets.documents import PROMPTS, text
-from fuzz.targets.journals import LINES, START, signed, sound_journal, wide_journal
+from fuzz.door import NINE_GB
+from fuzz.doors.documents import PROMPTS, text
+from fuzz.doors.journals import LINES, START, signed, sound_journal, wide_journal
 
 POINT, SCRIBBLE, BOX, LASSO = PROMPTS
 

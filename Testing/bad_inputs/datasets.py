@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fuzz.cases import Case, Link, Pipe, Sparse
-from fuzz.target import NINE_GB
-from fuzz.targets.documents import DATASET, dataset_seeds, recipe_seeds, text
+from fuzz.door import NINE_GB
+from fuzz.doors.documents import DATASET, dataset_seeds, recipe_seeds, text
 
 _LIST = "Dataset501_Test/dataset.json"
 
@@ -86,7 +86,7 @@ RECIPES = {
 
 def use(folder, _):
     """Replace the case of a dataset."""
-    from fuzz.targets.documents import add_to_dataset
+    from fuzz.doors.documents import add_to_dataset
 
     add_to_dataset(folder, Case({}))
 

@@ -6,8 +6,8 @@ import struct
 
 from fuzz.cases import Case, Link, Pipe, Sparse
 from fuzz.dicom_mutators import element, nested
-from fuzz.target import NINE_GB
-from fuzz.targets.dicom import JPEG_2000, RLE, changed_elements, frames_file, frames_of_nothing, slice_file
+from fuzz.door import NINE_GB
+from fuzz.doors.dicom import JPEG_2000, RLE, changed_elements, frames_file, frames_of_nothing, slice_file
 
 _PIXELS = b"\xe0\x7f\x10\x00"
 

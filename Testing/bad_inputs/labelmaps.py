@@ -7,10 +7,10 @@ import json
 
 import numpy as np
 from fuzz.cases import Link, Pipe, Sparse
-from fuzz.target import NINE_GB
-from fuzz.targets.documents import TABLE
-from fuzz.targets.nrrd import SEGMENTS, endless_gzip_behind
-from fuzz.targets.nrrd import nrrd as own_nrrd
+from fuzz.door import NINE_GB
+from fuzz.doors.documents import TABLE
+from fuzz.doors.nrrd import SEGMENTS, endless_gzip_behind
+from fuzz.doors.nrrd import nrrd as own_nrrd
 
 from .makers import bytes_at, content_at, cut, image, noise, nrrd
 

@@ -6,9 +6,9 @@ import json
 import struct
 
 from fuzz.cases import Case, Link, Pipe, Sparse
-from fuzz.target import NINE_GB
-from fuzz.targets.documents import text
-from fuzz.targets.models import signed, sound_model, zip_bomb, zipped
+from fuzz.door import NINE_GB
+from fuzz.doors.documents import text
+from fuzz.doors.models import signed, sound_model, zip_bomb, zipped
 
 
 def spec(**changes):

@@ -8,11 +8,11 @@ import struct
 
 import numpy as np
 from fuzz.cases import Link, Pipe, Sparse
-from fuzz.target import NINE_GB, endless_gzip
-from fuzz.targets.metaimage import meta, packed_meta
-from fuzz.targets.nifti import nifti1, nifti2, voxels
-from fuzz.targets.nrrd import endless_gzip_behind
-from fuzz.targets.nrrd import nrrd as own_nrrd
+from fuzz.door import NINE_GB, endless_gzip
+from fuzz.doors.metaimage import meta, packed_meta
+from fuzz.doors.nifti import nifti1, nifti2, voxels
+from fuzz.doors.nrrd import endless_gzip_behind
+from fuzz.doors.nrrd import nrrd as own_nrrd
 
 from .makers import (
     bytes_at,

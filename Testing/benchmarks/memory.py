@@ -30,9 +30,9 @@ def measure(
     from DeepSegmentLib.files.models import load_model, save_model
     from DeepSegmentLib.imaging.intensity import Normalization
     from DeepSegmentLib.imaging.memory import peak_memory_bytes
-    from DeepSegmentLib.networks.architecture import UNetSpec
-    from DeepSegmentLib.networks.spec import Channel, ModelSpec
+    from DeepSegmentLib.networks.model_spec import Channel, ModelSpec
     from DeepSegmentLib.networks.unet import UNet
+    from DeepSegmentLib.networks.unet_spec import UNetSpec
     from DeepSegmentLib.segmentation.outputs import PredictSettings
     from DeepSegmentLib.segmentation.predict import predict
     from DeepSegmentLib.service.catalogue import find_model

@@ -24,7 +24,7 @@ import numpy as np
 from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 from DeepSegmentLib.files.volumes import read_volume
 from DeepSegmentLib.hosts.worker.client import WorkerClient
-from DeepSegmentLib.hosts.worker.messages import Died, Finished, MeasureJob, SegmentJob, Stopped
+from DeepSegmentLib.hosts.worker.jobs_and_events import Died, Finished, MeasureJob, SegmentJob, Stopped
 
 POLL_S = 0.05  # as often as the panel asks
 

@@ -5,8 +5,8 @@ from contextlib import closing
 
 import pytest
 from fuzz.cases import Case, Link, Pipe, Repeated, Sparse
+from fuzz.doors import DOORS
 from fuzz.runner import Child, fuzz
-from fuzz.targets import TARGETS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of memory and pipes are those of Linux")
 CHANGED, FLIPPED = 40, 25
@@ -14,14 +14,14 @@ CHANGED, FLIPPED = 40, 25
 
 @pytest.fixture(scope="module")
 def child():
-    with closing(Child(*TARGETS)) as started:
+    with closing(Child(*DOORS)) as started:
         yield started
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", DOORS)
 def test_only_errors_for_users_come_out(child, name, tmp_path):
     count = FLIPPED if name.startswith("flips-") else CHANGED
-    tally = fuzz(TARGETS[name], count, 0, child, kept=tmp_path)
+    tally = fuzz(DOORS[name], count, 0, child, kept=tmp_path)
     # Of the sound commands three end with a refusal: a name that is taken, another grid, a recipe of nothing.
     assert tally.intact.keys() - {"refused"} == {"accepted"}
     assert tally.intact["refused"] == (3 if name == "command" else 0)
@@ -30,14 +30,14 @@ def test_only_errors_for_users_come_out(child, name, tmp_path):
 
 
 def test_there_are_targets_enough():
-    assert len([name for name in TARGETS if not name.startswith("flips-")]) >= 16
+    assert len([name for name in DOORS if not name.startswith("flips-")]) >= 16
 
 
 def test_the_same_seed_gives_the_same_cases():
-    target = TARGETS["nrrd"]
+    door = DOORS["nrrd"]
     from fuzz.runner import cases_of
 
-    first, second = ([case.to_json() for case in cases_of(target, 9, 3)] for _ in range(2))
+    first, second = ([case.to_json() for case in cases_of(door, 9, 3)] for _ in range(2))
     assert first == second
 
 
@@ -51,5 +51,5 @@ def test_a_failing_target_is_noticed(child, tmp_path):
     """A reader that answers wrong, hangs or dies is what the runner is for."""
     found = child.open("nii", Case({"a.nii": b"x"}))
     assert found["outcome"] == "refused"
-    wrong = child.open("flips-nii.gz", TARGETS["nii.gz"].seeds()[2])
+    wrong = child.open("flips-nii.gz", DOORS["nii.gz"].seeds()[2])
     assert wrong["outcome"] == "traceback"  # another shape than the voxels that were packed

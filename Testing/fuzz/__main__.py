@@ -1,4 +1,4 @@
-"""The command: fuzz all targets or some, or replay a case that was kept."""
+"""The command: fuzz all doors or some, or replay a case that was kept."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from contextlib import closing
 from pathlib import Path
 
 from .cases import Case
+from .doors import DOORS
 from .results import describe, document, table
 from .runner import FLIPS, REPOSITORY, Child, Tally, fuzz, replay
-from .targets import TARGETS
 
 RESULTS = REPOSITORY / "Testing" / "benchmarks" / "results" / "fuzz.json"
 
@@ -23,7 +23,7 @@ def main() -> int:
     options = _options()
     if options.replay:
         return _replay(options.replay)
-    names = options.targets or list(TARGETS)
+    names = options.doors or list(DOORS)
     with ThreadPoolExecutor(options.jobs) as pool:
         tallies = list(pool.map(lambda name: _run(name, options), names))
     print(table(tallies))
@@ -35,30 +35,30 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
-    parser.add_argument("--cases", type=int, default=3000, help="changed cases of each target (default: 3000)")
+    parser.add_argument("doors", nargs="*", metavar="DOOR", help=", ".join(DOORS))
+    parser.add_argument("--cases", type=int, default=3000, help="changed cases of each door (default: 3000)")
     parser.add_argument("--flips", type=int, default=FLIPS, help=f"bits of each format (default: {FLIPS})")
     parser.add_argument("--seed", type=int, default=1, help="of the changes (default: 1)")
-    parser.add_argument("--jobs", type=int, default=2, help="targets at a time (default: 2)")
+    parser.add_argument("--jobs", type=int, default=2, help="doors at a time (default: 2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help=f"write the result, such as {RESULTS.name}")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="open a case that was kept, and leave its files")
     options = parser.parse_args()
-    unknown = set(options.targets) - set(TARGETS)
+    unknown = set(options.doors) - set(DOORS)
     if unknown:
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(TARGETS)}")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(DOORS)}")
     return options
 
 
 def _run(name: str, options: argparse.Namespace) -> Tally:
     count = options.flips if name.startswith("flips-") else options.cases
     with closing(Child(name)) as child:
-        tally = fuzz(TARGETS[name], count, options.seed, child)
+        tally = fuzz(DOORS[name], count, options.seed, child)
     sys.stderr.write(f"{name}: {dict(tally.counts)}\n")
     return tally
 
 
 def _replay(path: Path) -> int:
-    found = replay(path, TARGETS[path.parent.name])
+    found = replay(path, DOORS[path.parent.name])
     folder = Path(tempfile.mkdtemp(prefix="replayed-"))
     Case.from_json(path.read_text(encoding="ascii")).write(folder)
     print(json.dumps(found, indent=1))

@@ -1,4 +1,4 @@
-"""The process that opens cases: the name of a target and a case in, a line of JSON out, under a limit of memory.
+"""The process that opens cases: the name of a door and a case in, a line of JSON out, under a limit of memory.
 
 It may die of a case; the runner sees that and starts another.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .cases import Case
-from .target import OtherVoxelsError, Target
+from .door import Door, OtherVoxelsError
 
 ROOM_BYTES = 2 << 30
 """What a case may take beyond what the intact ones need."""
@@ -30,20 +30,20 @@ _TAKEN_MB = 500
 _LOCK = ".deepsegment.lock"  # stays, by design: files/lock.py
 
 
-def serve(targets: Mapping[str, Target]) -> None:
+def serve(doors: Mapping[str, Door]) -> None:
     """Answer until the input ends; the first line out tells what came of the intact cases."""
     replies = os.fdopen(os.dup(1), "w", encoding="ascii")
     _be_quiet()
     warnings.simplefilter("ignore")
-    intact = {name: [open_case(target, seed) for seed in target.seeds()] for name, target in targets.items()}
+    intact = {name: [open_case(door, seed) for seed in door.seeds()] for name, door in doors.items()}
     limit_memory(ROOM_BYTES)
     _reply(replies, {"intact": intact, "base_mb": _peak_mb()})
     for line in sys.stdin:
         name, _, text = line.partition(" ")
-        _reply(replies, open_case(targets[name], Case.from_json(text)))
+        _reply(replies, open_case(doors[name], Case.from_json(text)))
 
 
-def open_case(target: Target, case: Case) -> dict[str, Any]:
+def open_case(door: Door, case: Case) -> dict[str, Any]:
     """Write a case to a folder of its own, open it, and tell what came of it."""
     home = Path.cwd()
     folder = Path(tempfile.mkdtemp(prefix="case-"))
@@ -55,7 +55,7 @@ def open_case(target: Target, case: Case) -> dict[str, Any]:
         before, start = _names(inside), time.perf_counter()
         _forget_peak()
         os.chdir(inside)
-        found = _outcome(target, inside, case)
+        found = _outcome(door, inside, case)
         found |= {"seconds": round(time.perf_counter() - start, 4), "peak_mb": _peak_mb()}
         left = sorted(_names(inside) - before) if found["outcome"] == "refused" else []
         hidden = [name for name in left if Path(name).name.startswith(".") and Path(name).name != _LOCK]
@@ -69,11 +69,11 @@ def open_case(target: Target, case: Case) -> dict[str, Any]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _outcome(target: Target, folder: Path, case: Case) -> dict[str, Any]:
+def _outcome(door: Door, folder: Path, case: Case) -> dict[str, Any]:
     from DeepSegmentLib.errors import DeepSegmentError, ResourceError
 
     try:
-        target.use(folder, case)
+        door.use(folder, case)
     except ResourceError as error:
         # Files that truly are as large as they claim may be refused by the system, if that was asked at once.
         taken = _peak_mb() - _resident_mb() > _TAKEN_MB
@@ -155,6 +155,6 @@ def _reply(replies: Any, document: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    from .targets import TARGETS
+    from .doors import DOORS
 
-    serve({name: TARGETS[name] for name in sys.argv[1:]})
+    serve({name: DOORS[name] for name in sys.argv[1:]})

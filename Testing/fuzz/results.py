@@ -14,14 +14,14 @@ _PACKAGES = ("numpy", "pydicom", "pylibjpeg", "pyjpegls", "SimpleITK", "safetens
 
 
 def table(tallies: Sequence[Tally]) -> str:
-    """One line a target."""
-    head = f"{'target':14s} {'cases':>6s} " + " ".join(f"{name:>12s}" for name in _COLUMNS) + "  slowest s  above MB"
+    """One line a door."""
+    head = f"{'door':14s} {'cases':>6s} " + " ".join(f"{name:>12s}" for name in _COLUMNS) + "  slowest s  above MB"
     return "\n".join([head, *(_row(tally) for tally in tallies), _row(_sum(tallies))])
 
 
 def _row(tally: Tally) -> str:
     counts = " ".join(f"{tally.counts[name]:12d}" for name in _COLUMNS)
-    return f"{tally.target:14s} {tally.counts.total():6d} {counts} {tally.slowest[0]:10.2f} {tally.largest[0]:9d}"
+    return f"{tally.door:14s} {tally.counts.total():6d} {counts} {tally.slowest[0]:10.2f} {tally.largest[0]:9d}"
 
 
 def _sum(tallies: Sequence[Tally]) -> Tally:
@@ -32,15 +32,15 @@ def _sum(tallies: Sequence[Tally]) -> Tally:
 
 
 def describe(tallies: Sequence[Tally]) -> Iterator[str]:
-    """The slowest and the largest of each target, and each kind of failure once."""
+    """The slowest and the largest of each door, and each kind of failure once."""
     for tally in tallies:
         refused = {name: count for name, count in tally.intact.items() if name != "accepted"}
         if refused:
-            yield f"{tally.target}: intact cases that were not accepted: {refused}"
+            yield f"{tally.door}: intact cases that were not accepted: {refused}"
         if tally.slowest[0] > 2:
-            yield f"{tally.target}: slowest {tally.slowest[0]:.1f} s: {tally.slowest[1]}"
+            yield f"{tally.door}: slowest {tally.slowest[0]:.1f} s: {tally.slowest[1]}"
         if tally.largest[0] > 200:
-            yield f"{tally.target}: largest {tally.largest[0]} MB: {tally.largest[1]}"
+            yield f"{tally.door}: largest {tally.largest[0]} MB: {tally.largest[1]}"
         yield from (f"  {line}" for line in kinds(tally))
 
 
@@ -53,7 +53,7 @@ def kinds(tally: Tally) -> Iterator[str]:
     for found in seen.values():
         kept = next((failure["case"] for failure in found if failure["case"]), "")
         first = found[0]
-        yield f"{tally.target}: {len(found)} x {first['outcome']}: {first['note']}: {first['error']}\n    {kept}"
+        yield f"{tally.door}: {len(found)} x {first['outcome']}: {first['note']}: {first['error']}\n    {kept}"
 
 
 def _kind(failure: dict[str, str]) -> str:
@@ -71,7 +71,7 @@ def document(tallies: Sequence[Tally], seed: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.system(),
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
-        "targets": [_entry(tally) for tally in tallies],
+        "doors": [_entry(tally) for tally in tallies],
         "failed": sum(tally.failed for tally in tallies),
     }
 
@@ -85,7 +85,7 @@ def _version(name: str) -> str:
 
 def _entry(tally: Tally) -> dict[str, Any]:
     return {
-        "target": tally.target,
+        "door": tally.door,
         "cases": tally.counts.total(),
         **{name.replace(" ", "_"): tally.counts[name] for name in _COLUMNS},
         "slowest_s": tally.slowest[0],

@@ -19,7 +19,7 @@ from random import Random
 from typing import Any
 
 from .cases import Case
-from .target import Target
+from .door import Door
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KEPT = REPOSITORY / ".cache" / "fuzz"
@@ -28,16 +28,16 @@ SECONDS = 20.0
 
 GOOD = ("accepted", "refused")
 _START_SECONDS = 180.0
-_MOST_KEPT = 40  # failing cases that are kept of each target
+_MOST_KEPT = 40  # failing cases that are kept of each door
 _MOST_KEPT_BYTES = 20 << 20
 
 
 @dataclass
 class Tally:
-    """What came of the cases of a target.
+    """What came of the cases of a door.
 
     Attributes:
-        target: Its name.
+        door: Its name.
         counts: Cases by outcome: accepted, refused, or crash, traceback, time, memory, left behind, outside, other
             voxels.
         intact: Outcomes of the intact cases.
@@ -46,7 +46,7 @@ class Tally:
         failures: Place, outcome and error of what failed.
     """
 
-    target: str
+    door: str
     counts: Counter[str] = field(default_factory=Counter)
     intact: Counter[str] = field(default_factory=Counter)
     slowest: tuple[float, str] = (0.0, "")
@@ -60,11 +60,11 @@ class Tally:
 
 
 class Child:
-    """A process that opens the cases of some targets, started again when it has died."""
+    """A process that opens the cases of some doors, started again when it has died."""
 
-    def __init__(self, *targets: str) -> None:
+    def __init__(self, *doors: str) -> None:
         """Start it."""
-        self._targets, self._process = targets, None
+        self._doors, self._process = doors, None
         self.start()
 
     def start(self) -> None:
@@ -80,7 +80,7 @@ class Child:
             "OPENBLAS_NUM_THREADS": "1",
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "fuzz.child", *self._targets],
+            [sys.executable, "-m", "fuzz.child", *self._doors],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -91,10 +91,10 @@ class Child:
         if "intact" not in self.hello:
             raise RuntimeError(f"the intact cases are not opened: {self.hello}")
 
-    def open(self, target: str, case: Case) -> dict[str, Any]:
+    def open(self, door: str, case: Case) -> dict[str, Any]:
         """What came of a case; a child that died or hung is replaced."""
         try:
-            self._process.stdin.write(f"{target} {case.to_json()}\n".encode("ascii"))
+            self._process.stdin.write(f"{door} {case.to_json()}\n".encode("ascii"))
             self._process.stdin.flush()
         except BrokenPipeError:
             pass
@@ -134,24 +134,24 @@ FLIPS = 5000
 """Bits that are turned over in each format by default."""
 
 
-def cases_of(target: Target, count: int, seed: int) -> Iterator[Case]:
+def cases_of(door: Door, count: int, seed: int) -> Iterator[Case]:
     """The hostile cases, and then as many changed ones; the same for the same seed."""
-    yield from target.hostile()
-    seeds = target.seeds()
+    yield from door.hostile()
+    seeds = door.seeds()
     for n in range(count):
-        yield target.mutate(Random(f"{seed} {target.name} {n}"), seeds)
+        yield door.mutate(Random(f"{seed} {door.name} {n}"), seeds)
 
 
-def fuzz(target: Target, count: int, seed: int, child: Child, *, kept: Path = KEPT) -> Tally:
-    """Open all cases of a target in a child that serves it, and count what came of them."""
-    tally = Tally(target.name)
-    shutil.rmtree(kept / target.name, ignore_errors=True)
-    tally.intact.update(found["outcome"] for found in child.hello["intact"][target.name])
-    for n, case in enumerate(cases_of(target, count, seed)):
-        found = child.open(target.name, case)
+def fuzz(door: Door, count: int, seed: int, child: Child, *, kept: Path = KEPT) -> Tally:
+    """Open all cases of a door in a child that serves it, and count what came of them."""
+    tally = Tally(door.name)
+    shutil.rmtree(kept / door.name, ignore_errors=True)
+    tally.intact.update(found["outcome"] for found in child.hello["intact"][door.name])
+    for n, case in enumerate(cases_of(door, count, seed)):
+        found = child.open(door.name, case)
         _note(tally, case, found, child.hello["base_mb"])
         if found["outcome"] not in GOOD:
-            _keep(tally, case, found, kept / target.name / f"{n}-{found['outcome'].replace(' ', '-')}.case")
+            _keep(tally, case, found, kept / door.name / f"{n}-{found['outcome'].replace(' ', '-')}.case")
     return tally
 
 
@@ -171,7 +171,7 @@ def _keep(tally: Tally, case: Case, found: dict[str, Any], path: Path) -> None:
     tally.failures.append({"case": place, "note": case.note, "outcome": found["outcome"], "error": found["error"]})
 
 
-def replay(path: Path, target: Target) -> dict[str, Any]:
+def replay(path: Path, door: Door) -> dict[str, Any]:
     """What comes of a case that was kept."""
-    with closing(Child(target.name)) as child:
-        return child.open(target.name, Case.from_json(path.read_text(encoding="ascii")))
+    with closing(Child(door.name)) as child:
+        return child.open(door.name, Case.from_json(path.read_text(encoding="ascii")))

@@ -627,7 +627,7 @@ def test_a_folder_is_segmented_and_resumed(host, module, tmp_path):
 
 def test_a_folder_that_kills_the_worker_is_avoided(host, module, tmp_path):
     from DeepSegmentLib.data import Progress
-    from DeepSegmentLib.hosts.worker.messages import Died, Progressed
+    from DeepSegmentLib.hosts.worker.jobs_and_events import Died, Progressed
 
     (tmp_path / "fatal").mkdir()
     several, table = module[0].panel.several, module[0].panel.ui.batchTable

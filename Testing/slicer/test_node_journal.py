@@ -19,7 +19,7 @@ from DeepSegmentLib.hosts.mrml.correction.edits import keep, make_room, retrace,
 from DeepSegmentLib.hosts.mrml.correction.node_canvas import canvas_of
 from DeepSegmentLib.hosts.mrml.correction.node_journal import NodeJournal, held_by
 from DeepSegmentLib.hosts.mrml.correction.prompt_history import Step
-from DeepSegmentLib.hosts.mrml.correction.unfinished import put_aside, unfinished
+from DeepSegmentLib.hosts.mrml.correction.unfinished_journals import put_aside, unfinished
 from DeepSegmentLib.hosts.mrml.segmentations.label_images import make_image
 from DeepSegmentLib.hosts.mrml.segmentations.nodes import add_segments, new_segmentation
 from DeepSegmentLib.hosts.mrml.segmentations.segments import Origin, mask_of, segment_ids

@@ -8,8 +8,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.correction.corrector import correctorOf
 from DeepSegmentGui.correction.prompt_list import PromptList
+from DeepSegmentGui.correction.scene_corrector import correctorOf
 from DeepSegmentGui.correction.shared_settings import LARGEST_MM, SMALLEST_MM, SharedSettings, setRadius, settingsOf
 
 _DEFAULTS = {"Suggest": 0, "Mode": "fix", "Negative": 0, "Tool": "point"}

@@ -6,10 +6,10 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.correction.corrector import correctorOf
 from DeepSegmentGui.correction.effect_drawing import FillDimming, SliceOverlay
 from DeepSegmentGui.correction.effect_gestures import linearized, placesOf, promptOf, rectangle
-from DeepSegmentGui.correction.place_marker import hidePlace
+from DeepSegmentGui.correction.review_marker import hidePlace
+from DeepSegmentGui.correction.scene_corrector import correctorOf
 from DeepSegmentGui.correction.target import Target
 
 _RESTED_MS = 60

@@ -60,7 +60,7 @@ class Journals:
 
     def drop(self, segmentation, replaced=False):
         """Close the journal of a segmentation; another one replaces it, or nobody needs it."""
-        from DeepSegmentLib.hosts.mrml.correction.unfinished import put_aside
+        from DeepSegmentLib.hosts.mrml.correction.unfinished_journals import put_aside
 
         for caller, tag in self._observations.pop(segmentation.GetID(), ()):
             caller.RemoveObserver(tag)
@@ -136,7 +136,7 @@ class Journals:
 
     def unfinished(self, segmentation, volume):
         """The `UnfinishedJournal` to offer, or None."""
-        from DeepSegmentLib.hosts.mrml.correction.unfinished import unfinished
+        from DeepSegmentLib.hosts.mrml.correction.unfinished_journals import unfinished
 
         if volume is None or (segmentation is not None and segmentation.GetID() in self._journals):
             return None

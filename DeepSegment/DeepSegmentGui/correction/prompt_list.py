@@ -5,7 +5,7 @@ from datetime import datetime
 import slicer
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.correction.place_marker import showPlace
+from DeepSegmentGui.correction.review_marker import showPlace
 
 _HEIGHT = 76
 

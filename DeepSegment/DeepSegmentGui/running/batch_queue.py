@@ -7,7 +7,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.wording import panelWords
+from DeepSegmentGui.panel_words import endText, panelWords, progressText
 
 WAITING, RUNNING, DONE, LEFT_OUT, FAILED = "waiting", "running", "done", "left out", "failed"
 _ICONS = {
@@ -137,7 +137,7 @@ class BatchQueue:
         self._onChanged()
 
     def _onEvent(self, event):
-        from DeepSegmentLib.hosts.worker.messages import Died, Progressed
+        from DeepSegmentLib.hosts.worker.jobs_and_events import Died, Progressed
 
         if isinstance(event, Progressed):
             self._stage = event.progress.stage
@@ -151,7 +151,7 @@ class BatchQueue:
 
     def _outcomeOf(self, event):
         from DeepSegmentLib.errors import DeepSegmentError
-        from DeepSegmentLib.hosts.worker.messages import Finished, Stopped
+        from DeepSegmentLib.hosts.worker.jobs_and_events import Finished, Stopped
 
         if not isinstance(event, Finished):
             return Outcome(endText(event), LEFT_OUT if isinstance(event, Stopped) else FAILED)
@@ -202,20 +202,3 @@ def summary(cases):
     if by[LEFT_OUT]:
         parts.append(_("{count} left out.").format(count=len(by[LEFT_OUT])))
     return " ".join(parts)
-
-
-def progressText(progress):
-    """One line of progress: stage, percent, time to go."""
-    text = _("{stage} {percent} %").format(stage=progress.stage, percent=round(100 * progress.fraction))
-    if progress.eta_s is None:
-        return text
-    return _("{text}, {seconds} s to go").format(text=text, seconds=round(progress.eta_s))
-
-
-def endText(event):
-    """What the user reads of an end that is no success."""
-    from DeepSegmentLib.hosts.worker.messages import Died, Failed
-
-    if isinstance(event, Failed):
-        return str(event.error)
-    return event.message if isinstance(event, Died) else _("Cancelled; nothing was changed.")

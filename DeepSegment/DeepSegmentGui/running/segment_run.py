@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.correction.corrector import segmentEditorOf
+from DeepSegmentGui.correction.scene_corrector import segmentEditorOf
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def jobOf(parameters, channels, policy):
     """
     import DeepSegmentLib.hosts.mrml.segmentations.writing  # noqa: F401 - now, and not when the result waits for it
     from DeepSegmentLib.hosts.mrml.volumes import volume_from_nodes
-    from DeepSegmentLib.hosts.worker.messages import SegmentJob
+    from DeepSegmentLib.hosts.worker.jobs_and_events import SegmentJob
 
     nodes = [parameters.volume, *channels]
     target = parameters.segmentation if policy != "new" else None
@@ -133,8 +133,7 @@ class ResultWriter:
         Returns:
             The node of the map and its former voxels; None and None where there is no map, None where the node is new.
         """
-        from DeepSegmentLib.hosts.mrml.segmentations.nodes import keep_uncertainty, uncertainty_of
-        from DeepSegmentLib.hosts.mrml.segmentations.pairing import volume_of
+        from DeepSegmentLib.hosts.mrml.segmentations.nodes import keep_uncertainty, uncertainty_of, volume_of
         from DeepSegmentLib.hosts.mrml.volumes import write_volume_node
 
         if uncertainty is None:

@@ -5,11 +5,11 @@ from pathlib import Path
 import qt
 from slicer.i18n import tr as _
 
+from DeepSegmentGui.panel_words import countedSegments
 from DeepSegmentGui.running.batch_queue import LEFT_OUT, BatchQueue, Case, Outcome
 from DeepSegmentGui.running.batch_results import BatchResults
 from DeepSegmentGui.running.segment_run import Destination, settingsOf
 from DeepSegmentGui.sections.models import checkedTexts
-from DeepSegmentGui.wording import countedSegments
 
 
 class BatchSection:
@@ -125,8 +125,8 @@ class BatchSection:
 
     def _searchCase(self, folder, model, avoid=()):
         """Find what is in a folder, but for folders in it that were fatal; a case for each input joins the batch."""
-        from DeepSegmentLib.hosts.worker.batch_messages import FindJob
-        from DeepSegmentLib.service.batch.finding import LOOKING
+        from DeepSegmentLib.hosts.worker.batch_jobs import FindJob
+        from DeepSegmentLib.service.batch.find_inputs import LOOKING
 
         target = Path(folder) / f"segmented by {model}"
 
@@ -143,7 +143,7 @@ class BatchSection:
         return Case(folder, model, lambda: FindJob(folder, str(target), avoid), done, retry)
 
     def _fileCases(self, folder, target, model, findings):
-        from DeepSegmentLib.service.batch.planning import plan_cases
+        from DeepSegmentLib.service.batch.plan_cases import plan_cases
         from DeepSegmentLib.service.segment import SegmentRequest
 
         parameters = self._panel.parameters
@@ -162,7 +162,7 @@ class BatchSection:
 
     def _job(self, nodes, model):
         from DeepSegmentLib.hosts.mrml.volumes import volume_from_nodes
-        from DeepSegmentLib.hosts.worker.messages import SegmentJob
+        from DeepSegmentLib.hosts.worker.jobs_and_events import SegmentJob
 
         parameters = self._panel.parameters
         return SegmentJob(volume_from_nodes(nodes), model, parameters.device, settingsOf(parameters, None))
@@ -177,7 +177,7 @@ def checkedNodes(selector):
 def jobOf(planned):
     """Makes the job of a planned case; one that cannot be worked fails in its turn."""
     from DeepSegmentLib.errors import VolumeFileError
-    from DeepSegmentLib.hosts.worker.batch_messages import CaseJob
+    from DeepSegmentLib.hosts.worker.batch_jobs import CaseJob
 
     def job():
         if planned.error:

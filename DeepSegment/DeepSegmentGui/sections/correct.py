@@ -4,10 +4,10 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.correction.corrector import correctorOf
-from DeepSegmentGui.correction.markup_placing import MarkupPlacer
-from DeepSegmentGui.correction.place_marker import hidePlace, showPlace
 from DeepSegmentGui.correction.prompt_list import PromptList
+from DeepSegmentGui.correction.prompts_by_markups import MarkupPlacer
+from DeepSegmentGui.correction.review_marker import hidePlace, showPlace
+from DeepSegmentGui.correction.scene_corrector import correctorOf
 from DeepSegmentGui.correction.shared_settings import setRadius, settingsOf
 from DeepSegmentGui.correction.target import Target
 

@@ -52,7 +52,7 @@ class ExportSection:
 
     def export(self, replace=False):
         """Write the case to the chosen folder in the chosen format."""
-        from DeepSegmentLib.hosts.worker.messages import ExportJob
+        from DeepSegmentLib.hosts.worker.jobs_and_events import ExportJob
 
         nodes = self._nodes(self._ui.exportMessageLabel)
         if nodes is None:

@@ -3,7 +3,7 @@
 import slicer
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.wording import countedSegments
+from DeepSegmentGui.panel_words import countedSegments
 
 
 class MeasureSection:
@@ -30,7 +30,7 @@ class MeasureSection:
         """Measure every segment and show the numbers."""
         from DeepSegmentLib.hosts.mrml.segmentations.nodes import label_map_from_node
         from DeepSegmentLib.hosts.mrml.volumes import local_volume
-        from DeepSegmentLib.hosts.worker.messages import MeasureJob
+        from DeepSegmentLib.hosts.worker.jobs_and_events import MeasureJob
 
         node = self._panel.results.segmentation
         volume = self._volumeOf(node)
@@ -56,7 +56,7 @@ class MeasureSection:
         self._ui.copyTableButton.enabled = self.table is not None
 
     def _volumeOf(self, node):
-        from DeepSegmentLib.hosts.mrml.segmentations.pairing import volume_of
+        from DeepSegmentLib.hosts.mrml.segmentations.nodes import volume_of
 
         own = None if node is None else volume_of(node)
         return own or (self._panel.parameters and self._panel.parameters.volume)

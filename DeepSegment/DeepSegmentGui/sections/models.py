@@ -46,9 +46,9 @@ class ModelList:
         """The `ModelSpec` of a model by name, or None."""
         return self._models.get(name, (None, None))[1]
 
-    def showCard(self, expectation=""):
-        """Show the chosen model's card; `expectation` says what a run will need here."""
-        self._card.setHtml("" if self.entry is None else describe(self.entry, self.spec, expectation))
+    def showCard(self, needs=""):
+        """Show the chosen model's card; `needs` says what a run will need here."""
+        self._card.setHtml("" if self.entry is None else describe(self.entry, self.spec, needs))
 
     def _fill(self, text=None, chosen=None):
         words = (self._searchBox.text if text is None else text).casefold().split()
@@ -87,7 +87,7 @@ def searchText(entry, spec):
     return " ".join(words).casefold()
 
 
-def describe(entry, spec, expectation=""):
+def describe(entry, spec, needs=""):
     """The card as HTML; the text of foreign models is escaped."""
     if spec is None:
         return _("<b>{name}</b> cannot be used: {damage}").format(
@@ -100,7 +100,7 @@ def describe(entry, spec, expectation=""):
         (_("Segments"), ", ".join(segment.name for segment in spec.segments)),
         (_("Licence"), spec.license),
         (_("Size"), _("{megabytes:.0f} MB").format(megabytes=size)),
-        (_("Here"), expectation),
+        (_("Here"), needs),
         (_("Cite"), spec.citation),
     ]
     lines = [f"<b>{html.escape(label)}:</b> {html.escape(text)}" for label, text in rows if text]

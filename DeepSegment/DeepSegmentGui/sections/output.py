@@ -46,7 +46,7 @@ class OutputSection:
         Raises:
             InvalidInputError: The segmentation cannot be updated.
         """
-        from DeepSegmentLib.hosts.mrml.segmentations.pairing import doubtful
+        from DeepSegmentLib.hosts.mrml.segmentations.second_result import doubtful
 
         parameters, spec = self._panel.parameters, self._panel.models.spec
         node = parameters.segmentation
@@ -69,7 +69,7 @@ class OutputSection:
 
     def _followVolume(self):
         """Another volume gets its own results: the segmentation of the last one is not for it."""
-        from DeepSegmentLib.hosts.mrml.segmentations.pairing import segmentation_of, volume_of
+        from DeepSegmentLib.hosts.mrml.segmentations.nodes import segmentation_of, volume_of
 
         parameters = self._panel.parameters
         if parameters is None or parameters.volume is None or parameters.segmentation is None:

@@ -3,7 +3,7 @@
 import slicer
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.correction.place_marker import hidePlace, showPlace, structuresText
+from DeepSegmentGui.correction.review_marker import hidePlace, showPlace, structuresText
 from DeepSegmentGui.running.surface_maker import SurfaceMaker
 from DeepSegmentGui.sections.segments_table import SegmentsTable
 

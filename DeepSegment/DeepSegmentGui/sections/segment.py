@@ -3,11 +3,10 @@
 import qt
 from slicer.i18n import tr as _
 
+from DeepSegmentGui.panel_words import countedSegments, endText
 from DeepSegmentGui.parameters import storeUserSettings
-from DeepSegmentGui.running.batch_queue import endText
-from DeepSegmentGui.running.expectation import expectation
+from DeepSegmentGui.running.run_needs import runNeeds
 from DeepSegmentGui.running.segment_run import jobOf, notesText
-from DeepSegmentGui.wording import countedSegments
 
 
 class SegmentSection:
@@ -90,7 +89,7 @@ class SegmentSection:
         self._panel.messages.showRunning()
 
     def _onEvent(self, event):
-        from DeepSegmentLib.hosts.worker.messages import Finished, Progressed
+        from DeepSegmentLib.hosts.worker.jobs_and_events import Finished, Progressed
 
         if isinstance(event, Progressed):
             self._panel.messages.showProgress(event.progress)
@@ -143,14 +142,14 @@ class SegmentSection:
         self._panel.messages.showIdle(notesText(result.report["notes"]) + text)
 
     def refresh(self):
-        """Bring button, expectation and what waits for the run in line with what can be done."""
+        """Bring button, the needs of a run and what waits for the run in line with what can be done."""
         running = self._panel.busy
         reason = "" if running else self.reasonNotToSegment()
         button = self._ui.segmentButton
         button.text = _("Cancel") if running else _("Segment")
         button.enabled = not reason
         button.toolTip = reason or (_("Stop (Ctrl+Shift+D)") if running else _("Segment the volume (Ctrl+Shift+D)"))
-        needs = "" if reason or running else expectation(self._panel.parameters, self._panel.models.entry)
+        needs = "" if reason or running else runNeeds(self._panel.parameters, self._panel.models.entry)
         self._panel.models.showCard(needs)
         self._panel.say(reason or needs, self._ui.preflightLabel)
         self._ui.undoButton.enabled = not running and self._panel.writer.canUndo

@@ -24,11 +24,11 @@ import numpy as np
 from DeepSegmentLib.data import Volume
 from DeepSegmentLib.errors import ExistsError, InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.atomic import called, folder_of, write_text
-from DeepSegmentLib.files.checks import check_finite
 from DeepSegmentLib.files.leftovers import hidden_folder
 from DeepSegmentLib.files.lock import exclusive
 from DeepSegmentLib.files.opening import inside
 from DeepSegmentLib.files.segmentations.grids_and_layers import empty_segments
+from DeepSegmentLib.files.volume_checks import check_finite
 from DeepSegmentLib.files.volumes import volume_stem, write_volume
 
 from .nnunet_json import (

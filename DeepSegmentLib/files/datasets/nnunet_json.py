@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from DeepSegmentLib.errors import VolumeFileError
-from DeepSegmentLib.files.checks import shortened
 from DeepSegmentLib.files.opening import inside, read_json
+from DeepSegmentLib.files.volume_checks import shortened
 from DeepSegmentLib.files.volumes import WRITABLE_SUFFIXES
 
 if TYPE_CHECKING:

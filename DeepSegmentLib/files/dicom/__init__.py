@@ -1,6 +1,6 @@
 """DICOM series as volumes."""
 
-from .choosing import SeriesInfo
+from .choose_series import SeriesInfo
 from .headers import is_dicom
 from .series import list_series, read_series, series_files, slice_grid
 

@@ -15,13 +15,13 @@ import numpy as np
 
 from DeepSegmentLib.data import Volume
 from DeepSegmentLib.errors import VolumeFileError
-from DeepSegmentLib.files.checks import check_extent, check_finite, shortened
 from DeepSegmentLib.files.opening import is_folder
+from DeepSegmentLib.files.volume_checks import check_extent, check_finite, shortened
 
-from .choosing import SeriesInfo, choose
-from .grid import Stack, stack_slices
+from .choose_series import SeriesInfo, choose
 from .headers import is_dicom, read_header
 from .pixels import number_type, read_pixels
+from .slice_grid import Stack, stack_slices
 from .tilt import straight_grid, straighten
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from DeepSegmentLib.data import Geometry
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .grid import Stack
+    from .slice_grid import Stack
 
 
 def straight_grid(stack: Stack) -> Geometry:

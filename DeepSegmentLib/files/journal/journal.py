@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from DeepSegmentLib import __version__
-from DeepSegmentLib.correction.history import pack, put
+from DeepSegmentLib.correction.packed_changes import pack, put
 from DeepSegmentLib.data import Box, LabelMap
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.atomic import atomic_path

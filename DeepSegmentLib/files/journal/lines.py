@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from DeepSegmentLib.correction.history import Change
+from DeepSegmentLib.correction.packed_changes import Change
 from DeepSegmentLib.correction.settings import CorrectionSettings  # noqa: TC001 - looked up likewise
 from DeepSegmentLib.data import Box, Geometry, LabelMap, Segment
 from DeepSegmentLib.data.dataclass_json import from_json, to_json

@@ -19,7 +19,7 @@ import numpy as np
 from DeepSegmentLib.errors import InvalidInputError, MissingPackageError, ModelError, VolumeFileError
 from DeepSegmentLib.files.leftovers import hidden_folder
 from DeepSegmentLib.files.opening import inside, open_file, parse_json
-from DeepSegmentLib.networks.spec import spec_from_json, spec_to_json
+from DeepSegmentLib.networks.model_spec import spec_from_json, spec_to_json
 
 from .weights import read_weights, safetensors_package
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from DeepSegmentLib.networks.model_spec import ModelSpec
     from DeepSegmentLib.networks.runtime import Model
-    from DeepSegmentLib.networks.spec import ModelSpec
     from DeepSegmentLib.networks.unet import UNet
 
 SPEC_FILE = "model.json"

@@ -11,8 +11,8 @@ import numpy as np
 
 from DeepSegmentLib.data import Code, Segment, Terminology
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
-from DeepSegmentLib.files.checks import shortened
 from DeepSegmentLib.files.opening import read_json
+from DeepSegmentLib.files.volume_checks import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

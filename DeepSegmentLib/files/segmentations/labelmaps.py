@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from DeepSegmentLib.data import LabelMap, Volume
 from DeepSegmentLib.errors import VolumeFileError
 from DeepSegmentLib.files.atomic import atomic_paths
-from DeepSegmentLib.files.checks import check_file, refused_as_file
-from DeepSegmentLib.files.targets import Output
+from DeepSegmentLib.files.output_checks import Output
+from DeepSegmentLib.files.volume_checks import check_file, refused_as_file
 from DeepSegmentLib.files.volumes import WRITABLE_SUFFIXES, check_suffix, read_volume, volume_stem, write_volume
 
 from .label_table import OtherLabelsError, check_labels, load_table, table_provenance, table_segments, table_text

@@ -11,9 +11,9 @@ import numpy as np
 from DeepSegmentLib.data import LabelMap, Volume
 from DeepSegmentLib.errors import VolumeFileError
 from DeepSegmentLib.files.atomic import atomic_paths
-from DeepSegmentLib.files.checks import refused_as_file
-from DeepSegmentLib.files.names import file_words
 from DeepSegmentLib.files.opening import is_folder
+from DeepSegmentLib.files.safe_names import file_words
+from DeepSegmentLib.files.volume_checks import refused_as_file
 from DeepSegmentLib.files.volumes import read_volume, write_volume
 
 from .label_table import OtherLabelsError, bad_table, check_labels, load_table, table_segments, table_text

@@ -20,7 +20,7 @@ from scipy import ndimage
 from DeepSegmentLib.data import LabelMap, Segment
 from DeepSegmentLib.errors import VolumeFileError
 from DeepSegmentLib.files.atomic import atomic_path
-from DeepSegmentLib.files.checks import check_finite, refused_as_file, shortened
+from DeepSegmentLib.files.volume_checks import check_finite, refused_as_file, shortened
 from DeepSegmentLib.files.volumes.header_text import real_number, whole_number
 from DeepSegmentLib.files.volumes.nrrd import read_nrrd_header
 from DeepSegmentLib.files.volumes.voxels import read_frames

@@ -20,8 +20,8 @@ import numpy as np
 
 from DeepSegmentLib.data import Geometry, Index
 from DeepSegmentLib.errors import VolumeFileError
-from DeepSegmentLib.files.checks import check_extent, refused_as_file
 from DeepSegmentLib.files.opening import open_file
+from DeepSegmentLib.files.volume_checks import check_extent, refused_as_file
 
 from .header import Storage, VolumeHeader
 from .unpacking import ByteSource, DamagedError, PlainBytes, UnpackedBytes

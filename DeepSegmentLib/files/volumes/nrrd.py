@@ -16,8 +16,8 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from DeepSegmentLib.errors import VolumeFileError
-from DeepSegmentLib.files.checks import check_extent, refused_as_file
 from DeepSegmentLib.files.opening import open_file
+from DeepSegmentLib.files.volume_checks import check_extent, refused_as_file
 
 from .data_files import MOST_FILES, find_files, holds_number, numbered_names
 from .header import Packing, Storage, VolumeHeader

@@ -9,9 +9,9 @@ import numpy as np
 
 from DeepSegmentLib.data import Volume
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
-from DeepSegmentLib.files.checks import check_file, check_finite
 from DeepSegmentLib.files.dicom import read_series
 from DeepSegmentLib.files.opening import is_folder
+from DeepSegmentLib.files.volume_checks import check_file, check_finite
 
 from . import voxels as stored
 from .metaimage import read_metaimage_header

@@ -12,8 +12,8 @@ from DeepSegmentLib.errors import ResourceError, VolumeFileError
 from DeepSegmentLib.files.opening import open_file
 
 from .header_text import header_lines
+from .text_numbers import HexBytes, TextNumbers
 from .unpacking import ByteSource, DamagedError, PlainBytes, UnpackedBytes
-from .written_numbers import HexBytes, TextNumbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from DeepSegmentLib.files.names import plain
+from DeepSegmentLib.files.safe_names import plain
 
-from .options import Place, add_places, settle_places, told_in_full
+from .shared_options import Place, add_places, settle_places, told_in_full
 
 if TYPE_CHECKING:
     import argparse

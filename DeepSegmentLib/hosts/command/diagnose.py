@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from .options import add_json, add_verbosity, told_in_full
+from .shared_options import add_json, add_verbosity, told_in_full
 from .terminal import say, say_json
 
 if TYPE_CHECKING:

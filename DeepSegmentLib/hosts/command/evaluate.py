@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .options import Place, add_places, settle_places, told_in_full
+from .shared_options import Place, add_places, settle_places, told_in_full
 from .terminal import table
 
 if TYPE_CHECKING:

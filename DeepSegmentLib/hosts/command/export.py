@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .options import Place, add_places, one_of, settle_places, told_in_full
+from .shared_options import Place, add_places, one_of, settle_places, told_in_full
 
 if TYPE_CHECKING:
     import argparse

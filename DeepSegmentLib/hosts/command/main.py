@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from DeepSegmentLib import __version__
 from DeepSegmentLib.errors import Cancelled, ResourceError
-from DeepSegmentLib.files.names import plain
+from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.hosts.faults import as_error
 from DeepSegmentLib.hosts.stopping import StopSignal, stoppable
 
@@ -20,8 +20,8 @@ from .diagnose import add_diagnose_options, diagnose
 from .evaluate import add_evaluate_options, evaluate, score_table
 from .export import add_export_options, export
 from .models import add_models_options, models
-from .options import add_json, add_verbosity
 from .segment import add_segment_options, describe_run, segment
+from .shared_options import add_json, add_verbosity
 from .terminal import Parser, complain, finish, say, say_json
 from .train import add_train_options, train
 

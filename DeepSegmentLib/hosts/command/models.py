@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from DeepSegmentLib.files.names import plain
+from DeepSegmentLib.files.safe_names import plain
 
-from .options import add_json, add_verbosity, told_in_full
+from .shared_options import add_json, add_verbosity, told_in_full
 from .terminal import say, say_json, table
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _about(entry: ModelEntry) -> str:
 def _document(entry: ModelEntry) -> dict[str, Any]:
     """A model's whole spec as JSON."""
     from DeepSegmentLib.files.models import read_spec
-    from DeepSegmentLib.networks.spec import spec_to_json
+    from DeepSegmentLib.networks.model_spec import spec_to_json
 
     return _entry(entry) | {"spec": spec_to_json(read_spec(entry.path))}
 

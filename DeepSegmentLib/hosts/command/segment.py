@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.files.names import plain
+from DeepSegmentLib.files.safe_names import plain
 
-from .options import Place, add_places, one_of, progress_of, settle_places, tell_run
+from .shared_options import Place, add_places, one_of, progress_of, settle_places, tell_run
 from .terminal import gigabytes, table
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .terminal import ProgressBar
 
-_FORMATS = ("seg.nrrd", "nii.gz", "nrrd", "mha", "per-segment")  # as in service.batch.planning, which costs an import
+_FORMATS = ("seg.nrrd", "nii.gz", "nrrd", "mha", "per-segment")  # as in service.batch.plan_cases, which costs an import
 
 
 def add_segment_options(parser: argparse.ArgumentParser) -> None:
@@ -122,7 +122,7 @@ def _add_folder_options(parser: argparse.ArgumentParser) -> None:
 
 def segment(options: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:
     """Run the command; its reports, and whether there was one case only. Those of many are told as they come."""
-    from DeepSegmentLib.service.batch.planning import is_batch
+    from DeepSegmentLib.service.batch.plan_cases import is_batch
 
     settle_places(options)
     request = _request(options)
@@ -166,8 +166,8 @@ def _request(options: argparse.Namespace) -> SegmentRequest:
 
 def _segment_one(options: argparse.Namespace, request: SegmentRequest, bar: ProgressBar) -> dict[str, Any]:
     from DeepSegmentLib.files.volumes import volume_stem
-    from DeepSegmentLib.service.batch.planning import single_target
-    from DeepSegmentLib.service.batch.working import work_case
+    from DeepSegmentLib.service.batch.plan_cases import single_target
+    from DeepSegmentLib.service.batch.work_case import work_case
 
     if options.part:
         raise InvalidInputError("--part is for folders of many cases; the input is a single one")
@@ -189,8 +189,8 @@ def _statistics(options: argparse.Namespace, usual: Path) -> Path | None:
 def _segment_many(options: argparse.Namespace, request: SegmentRequest, bar: ProgressBar) -> list[dict[str, Any]]:
     from DeepSegmentLib.service.batch.parts import Part
 
-    from .batch import Batch, BatchSettings
-    from .batch_lines import BatchLines
+    from .batch_printing import BatchLines
+    from .batch_runner import Batch, BatchSettings
 
     part = Part.parse(options.part) if options.part else Part()
     lines = BatchLines(_stream(options), bar, errors_only=options.quiet)

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from DeepSegmentLib.errors import ResourceError
-from DeepSegmentLib.files.names import plain
+from DeepSegmentLib.files.safe_names import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from DeepSegmentLib.data import Progress
 
-TABLE_SUFFIXES = (".csv", ".json")  # as in service.maps_and_tables, which costs an import
+TABLE_SUFFIXES = (".csv", ".json")  # as in service.maps_and_statistics, which costs an import
 _UNTOLD = 80  # columns, where the terminal does not say how wide it is; tqdm itself would hang there
 _PADDED = 40  # letters of what is done, before the bar
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from DeepSegmentLib.errors import Cancelled
 from DeepSegmentLib.hosts.stopping import held_back
 
-from .options import add_json, add_verbosity
+from .shared_options import add_json, add_verbosity
 from .terminal import ProgressBar, complain, duration, say, say_json
 
 if TYPE_CHECKING:

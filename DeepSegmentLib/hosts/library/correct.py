@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING
 from DeepSegmentLib.correction.session import CorrectionSession
 from DeepSegmentLib.correction.settings import CorrectionSettings
 from DeepSegmentLib.data import Prompt
+from DeepSegmentLib.files.output_checks import Output, check_outputs, inputs_of
 from DeepSegmentLib.files.prompts import read_prompts
 from DeepSegmentLib.files.prompts import write_prompts as write_prompt_file
 from DeepSegmentLib.files.segmentations.grids_and_layers import match_grid
-from DeepSegmentLib.files.targets import Output, check_outputs, inputs_of
 from DeepSegmentLib.service.correct import apply_prompts, corrected_provenance
 
-from .images import read_volume, volume_files
-from .results import Segmentation, read_segmentation
-from .words import in_python_words
+from .python_words import in_python_words
+from .segmentations import Segmentation, read_segmentation
+from .volumes import read_volume, volume_files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from DeepSegmentLib.correction.settings import Mode
 
-    from .images import VolumeLike
-    from .results import SegmentationLike
+    from .segmentations import SegmentationLike
+    from .volumes import VolumeLike
 
 
 @in_python_words

@@ -8,16 +8,16 @@ from DeepSegmentLib.evaluation import evaluate as evaluate_labels
 from DeepSegmentLib.evaluation.measurements import measure as measure_labels
 from DeepSegmentLib.files.segmentations.grids_and_layers import match_grid
 
-from .images import read_volume
-from .results import read_segmentation
-from .words import in_python_words
+from .python_words import in_python_words
+from .segmentations import read_segmentation
+from .volumes import read_volume
 
 if TYPE_CHECKING:
     from DeepSegmentLib.evaluation import SegmentScores
     from DeepSegmentLib.evaluation.measurements import Measurement
 
-    from .images import VolumeLike
-    from .results import SegmentationLike
+    from .segmentations import SegmentationLike
+    from .volumes import VolumeLike
 
 
 @in_python_words

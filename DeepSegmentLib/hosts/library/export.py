@@ -11,15 +11,15 @@ from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.segmentations.labelmaps import label_table_path
 from DeepSegmentLib.service.export import ExportCase, ExportFormat, ExportSettings, export_case, file_checksums
 
-from .images import read_volume, volume_files
-from .results import read_segmentation
-from .words import in_python_words
+from .python_words import in_python_words
+from .segmentations import read_segmentation
+from .volumes import read_volume, volume_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .images import VolumeLike
-    from .results import SegmentationLike
+    from .segmentations import SegmentationLike
+    from .volumes import VolumeLike
 
 
 @in_python_words

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from DeepSegmentLib.service.catalogue import find_model
 from DeepSegmentLib.service.warm_model import WarmModels
 
-from .words import in_python_words
+from .python_words import in_python_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from os import PathLike
     from pathlib import Path
 
+    from DeepSegmentLib.networks.model_spec import ModelSpec
     from DeepSegmentLib.networks.runtime import Model
-    from DeepSegmentLib.networks.spec import ModelSpec
 
 
 class WarmModel:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.files.input_stamp import input_stamp
 from DeepSegmentLib.files.models import load_model as load_folder
-from DeepSegmentLib.files.stamp import input_stamp
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.service.catalogue import find_model
 from DeepSegmentLib.service.segment import provenance, segment_volume
 
-from .images import read_volume, volume_files
 from .models import WarmModel
 from .progress import shown
-from .results import Segmentation
-from .words import in_python_words
+from .python_words import in_python_words
+from .segmentations import Segmentation
+from .volumes import read_volume, volume_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from DeepSegmentLib.data import ProgressCallback
     from DeepSegmentLib.networks.runtime import Model
 
-    from .images import VolumeLike
+    from .volumes import VolumeLike
 
 
 @in_python_words

@@ -24,14 +24,14 @@ import DeepSegmentLib
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, ResourceError
 from DeepSegmentLib.imaging.memory import available_memory_bytes
 
-from .messages import Died, Failed, Finished, Progressed, Stopped, decode_event, encode_job, voxel_bytes
+from .jobs_and_events import Died, Failed, Finished, Progressed, Stopped, decode_event, encode_job, voxel_bytes
 from .shared_arrays import START_FILE, has_room, make_folder, remove_arrays, remove_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from multiprocessing.connection import Connection
 
-    from .messages import Event, Job
+    from .jobs_and_events import Event, Job
 
 CANCEL_S = 0.7
 """How long a cancelled job may take to stop by itself before the process is killed."""

@@ -19,8 +19,8 @@ from DeepSegmentLib.errors import Cancelled
 from DeepSegmentLib.files.leftovers import discard, is_running
 from DeepSegmentLib.hosts.faults import as_error
 
-from .batch_messages import CaseJob, CaseResult, FindJob, FindResult
-from .messages import (
+from .batch_jobs import CaseJob, CaseResult, FindJob, FindResult
+from .jobs_and_events import (
     ExportJob,
     ExportResult,
     Failed,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from DeepSegmentLib.errors import DeepSegmentError
     from DeepSegmentLib.service.warm_model import WarmModels
 
-    from .messages import Event, Job
+    from .jobs_and_events import Event, Job
 
 
 # Progress that the owner has not read stays in the connection's buffer, which holds some two hundred messages.
@@ -282,14 +282,14 @@ def _segment(job: SegmentJob, models: WarmModels, channel: _Channel) -> SegmentR
 
 
 def _find(job: FindJob, channel: _Channel) -> FindResult:
-    from DeepSegmentLib.service.batch.finding import find_inputs
+    from DeepSegmentLib.service.batch.find_inputs import find_inputs
 
     source, target = Path(job.source), Path(job.target)
     return FindResult(find_inputs(source, target, avoid=job.avoid, on_progress=channel.on_progress))
 
 
 def _work_case(job: CaseJob, models: WarmModels, channel: _Channel) -> CaseResult:
-    from DeepSegmentLib.service.batch.working import work_case
+    from DeepSegmentLib.service.batch.work_case import work_case
 
     return CaseResult(work_case(job.request, channel.on_progress, skip_existing=job.skip_existing, load=models.load))
 

@@ -9,7 +9,7 @@ from .of_volume import doubts_of_volume
 
 if TYPE_CHECKING:
     from DeepSegmentLib.data import LabelMap, Volume
-    from DeepSegmentLib.networks.spec import ModelSpec
+    from DeepSegmentLib.networks.model_spec import ModelSpec
     from DeepSegmentLib.segmentation.outputs import PredictSettings
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from DeepSegmentLib.data import Geometry, Volume
     from DeepSegmentLib.imaging.looks import Looks
     from DeepSegmentLib.networks.expectations import Expectations
-    from DeepSegmentLib.networks.spec import Channel, ModelSpec
+    from DeepSegmentLib.networks.model_spec import Channel, ModelSpec
 
 # Limits from `Testing/benchmarks/doubts.py`; in brackets what heads and nonsense had there.
 _OTHER = 0.002  # [0.02 and more; 0.0001]

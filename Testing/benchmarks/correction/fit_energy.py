@@ -24,7 +24,7 @@ from robot import CaseCanvas, Robot
 from DeepSegmentLib.correction.correct import correct
 from DeepSegmentLib.correction.evidence import energy
 from DeepSegmentLib.correction.evidence import features as evidence
-from DeepSegmentLib.correction.rules import task
+from DeepSegmentLib.correction.rules import constraints
 from DeepSegmentLib.correction.settings import CorrectionSettings
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -71,7 +71,7 @@ def observe(case: Case, rng: np.random.Generator, growing: float) -> list[tuple]
             break
         prompt, radius = asked
         settings = CorrectionSettings(radius_mm=radius, mode=mode)
-        job = task.look(CaseCanvas(case, mask), prompt, settings, earlier)
+        job = constraints.look(CaseCanvas(case, mask), prompt, settings, earlier)
         earlier.append(prompt)
         if not job.domain.free.any():
             continue

@@ -12,7 +12,7 @@ from robot import CaseCanvas
 from scipy import ndimage
 
 from DeepSegmentLib.correction.correct import Correction, correct, preview
-from DeepSegmentLib.correction.rules.task import look
+from DeepSegmentLib.correction.rules.constraints import look
 from DeepSegmentLib.correction.settings import CorrectionSettings
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from cases import Case
 
-    from DeepSegmentLib.correction.rules.task import Task
+    from DeepSegmentLib.correction.rules.constraints import Task
     from DeepSegmentLib.data import Prompt
 
     Answer = Callable[[Case, Task], np.ndarray]

@@ -399,7 +399,7 @@ def test_marker_and_radius_go_along_to_the_effect_and_back(host, module, ui, nod
 
 
 def test_a_marker_is_seen_in_a_turned_view(host, ui):
-    from DeepSegmentGui.correction.place_marker import hidePlace, showPlace
+    from DeepSegmentGui.correction.review_marker import hidePlace, showPlace
 
     view = host.open_views()["Yellow"]
     turn, matrix = vtk.vtkTransform(), view.node.GetSliceToRAS()

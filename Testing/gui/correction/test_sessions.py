@@ -101,11 +101,11 @@ def test_a_killed_session_is_resumed_with_all_that_was_accepted(host, panel, cor
 
 def replayed():
     """Digests of the labels after each entry of the one journal with entries."""
-    from DeepSegmentLib.correction.history import unpack
+    from DeepSegmentLib.correction.packed_changes import unpack
     from DeepSegmentLib.files.journal import Journal
 
     slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-    from DeepSegmentGui.correction.corrector import correctorOf
+    from DeepSegmentGui.correction.scene_corrector import correctorOf
 
     correctorOf(slicer.mrmlScene).forget()
     (path,) = journals()

@@ -16,9 +16,9 @@ from model_examples import TINY_UNET, model_spec
 
 from DeepSegmentLib.data import Progress, Segment
 from DeepSegmentLib.errors import InvalidInputError, ResourceError
-from DeepSegmentLib.evaluation.cells import text_cell
+from DeepSegmentLib.evaluation.spreadsheet_cells import text_cell
 from DeepSegmentLib.files.models import save_model
-from DeepSegmentLib.files.names import plain
+from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.hosts.command.main import main
 from DeepSegmentLib.hosts.command.terminal import progress_text, table
 from DeepSegmentLib.hosts.faults import ISSUES, as_error

@@ -10,7 +10,7 @@ from strategies import masks
 
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.components import fill_holes, remove_small
-from DeepSegmentLib.networks.spec import Cleanup
+from DeepSegmentLib.networks.model_spec import Cleanup
 
 
 def sizes_of_components(mask):

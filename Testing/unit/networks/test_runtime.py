@@ -13,7 +13,6 @@ from strategies import shapes
 
 from DeepSegmentLib.data import Index
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, ModelError, ResourceError
-from DeepSegmentLib.networks.architecture import UNetSpec
 from DeepSegmentLib.networks.runtime import (
     TorchNetwork,
     available_devices,
@@ -24,6 +23,7 @@ from DeepSegmentLib.networks.runtime import (
     weights_of,
 )
 from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.unet_spec import UNetSpec
 
 CPU = torch.device("cpu")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from model_examples import TINY_UNET, unet_specs
 from torch import Tensor, nn
 
-from DeepSegmentLib.networks.architecture import UNetSpec
 from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.unet_spec import UNetSpec
 
 
 def random_input(spec: UNetSpec, times: tuple[int, ...] = (2, 2, 2), batch: int = 1) -> Tensor:

@@ -9,7 +9,7 @@ from strategies import label_maps
 
 from DeepSegmentLib.data import LabelMap
 from DeepSegmentLib.errors import Cancelled, InvalidInputError
-from DeepSegmentLib.networks.spec import Cleanup
+from DeepSegmentLib.networks.model_spec import Cleanup
 from DeepSegmentLib.segmentation.postprocess import clean_up
 
 

@@ -13,8 +13,8 @@ from strategies import geometries, orientations, shapes
 from DeepSegmentLib.data import Geometry, Segment, Volume
 from DeepSegmentLib.errors import Cancelled, InvalidInputError
 from DeepSegmentLib.imaging.intensity import Normalization
-from DeepSegmentLib.networks.architecture import UNetSpec
-from DeepSegmentLib.networks.spec import Channel, Cleanup, ModelSpec
+from DeepSegmentLib.networks.model_spec import Channel, Cleanup, ModelSpec
+from DeepSegmentLib.networks.unet_spec import UNetSpec
 from DeepSegmentLib.segmentation.needs import needs_of
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.segmentation.predict import predict

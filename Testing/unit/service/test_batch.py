@@ -17,16 +17,16 @@ from hypothesis import strategies as st
 from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 from DeepSegmentLib.errors import Cancelled, InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.dicom import series_files
+from DeepSegmentLib.files.input_stamp import input_stamp
 from DeepSegmentLib.files.leftovers import hidden_beside, sweep
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, read_provenance, write_segmentation
-from DeepSegmentLib.files.stamp import input_stamp
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.segmentation.outputs import PredictSettings
-from DeepSegmentLib.service.batch.finding import Findings, Found, find_inputs
-from DeepSegmentLib.service.batch.planning import check_batch, is_batch, plan_cases, unique_names
-from DeepSegmentLib.service.batch.results import judge
-from DeepSegmentLib.service.batch.summary import summary_text
-from DeepSegmentLib.service.batch.working import work_case
+from DeepSegmentLib.service.batch.existing_results import judge
+from DeepSegmentLib.service.batch.find_inputs import Findings, Found, find_inputs
+from DeepSegmentLib.service.batch.plan_cases import check_batch, is_batch, plan_cases, unique_names
+from DeepSegmentLib.service.batch.summary_table import summary_text
+from DeepSegmentLib.service.batch.work_case import work_case
 from DeepSegmentLib.service.segment import SegmentRequest
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX file systems")

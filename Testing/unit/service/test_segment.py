@@ -16,8 +16,8 @@ from DeepSegmentLib.files.models import load_model, save_model
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.imaging.intensity import Normalization
+from DeepSegmentLib.networks.model_spec import Channel
 from DeepSegmentLib.networks.runtime import Model
-from DeepSegmentLib.networks.spec import Channel
 from DeepSegmentLib.networks.unet import UNet
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.service.preflight import estimate

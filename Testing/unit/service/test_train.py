@@ -18,9 +18,9 @@ from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, write_la
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.service.segment import SegmentRequest, segment_file
 from DeepSegmentLib.service.train import Preparation, Recipe, Watch, read_recipe, train_model
-from DeepSegmentLib.training.dataset import Tissue
 from DeepSegmentLib.training.fit import TrainSettings
 from DeepSegmentLib.training.synthesis import SynthesisSettings
+from DeepSegmentLib.training.synthesis_cases import Tissue
 
 RECIPE = Recipe(
     model=model_spec(spacing_mm=(2.0, 2.0, 2.0), patch_shape=(8, 8, 8), orientation="RAS"),

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from DeepSegmentLib.errors import Cancelled, InvalidInputError
-from DeepSegmentLib.networks.architecture import UNetSpec
 from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.unet_spec import UNetSpec
 from DeepSegmentLib.training.fit import TrainSettings, fit
 
 

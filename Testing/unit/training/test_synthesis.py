@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from DeepSegmentLib.data import Geometry, LabelMap
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.training.dataset import Tissue, make_case
 from DeepSegmentLib.training.synthesis import SynthesisSettings, synthesize
+from DeepSegmentLib.training.synthesis_cases import Tissue, make_case
 
 TISSUES = (
     Tissue("core", (2, 41), 1, (0.8, 0.05)),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from DeepSegmentLib.correction.history import Change, pack, unpack
+from DeepSegmentLib.correction.packed_changes import Change, pack, unpack
 from DeepSegmentLib.data import Box, Geometry, LabelUpdate
 from DeepSegmentLib.data.geometry import bounding_box
 from DeepSegmentLib.hosts.mrml.geometry import image_to_world

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from DeepSegmentLib.correction.correct import correct
-from DeepSegmentLib.correction.rules.task import looked_at
+from DeepSegmentLib.correction.rules.constraints import looked_at
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.hosts.mrml.segmentations.layers import image_of, sharing
 from DeepSegmentLib.hosts.mrml.segmentations.segments import is_protected

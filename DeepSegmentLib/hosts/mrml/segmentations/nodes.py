@@ -1,4 +1,4 @@
-"""Segmentation nodes to `LabelMap`, and new segmentation nodes."""
+"""Segmentation nodes to `LabelMap`, new segmentation nodes, and which node belongs to which volume."""
 
 from __future__ import annotations
 
@@ -140,3 +140,19 @@ def keep_uncertainty(node: Any, map_node: Any) -> None:
 def uncertainty_of(node: Any) -> Any:
     """The volume node with the uncertainty of a segmentation, or None."""
     return node.GetNodeReference(_UNCERTAINTY)
+
+
+def volume_of(node: Any) -> Any:
+    """The volume that a segmentation was made of, or None."""
+    return node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+
+
+def segmentation_of(volume_node: Any) -> Any:
+    """The segmentation that was made of a volume last and is on show, or None."""
+    scene, found = volume_node.GetScene(), None
+    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")):
+        node = scene.GetNthNodeByClass(n, "vtkMRMLSegmentationNode")
+        display = node.GetDisplayNode()
+        if volume_of(node) is volume_node and (display is None or display.GetVisibility()):
+            found = node
+    return found

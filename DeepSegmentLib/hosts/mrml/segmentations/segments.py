@@ -107,10 +107,10 @@ def describe(segment: Any, noun: Segment, origin: Origin) -> None:
         segment.SetTag(segment.GetTerminologyEntryTagName(), to_entry(noun.terminology))
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     logic.SetSegmentStatus(segment, logic.InProgress)
-    stamp(segment, origin)
+    tag_origin(segment, origin)
 
 
-def stamp(segment: Any, origin: Origin) -> None:
+def tag_origin(segment: Any, origin: Origin) -> None:
     """Say on a segment which algorithm made it, for DICOM SEG and for whoever opens the file.
 
     Words that Slicer's lists of tags cannot hold are left out here; the node's attributes have them.

@@ -21,9 +21,9 @@ from .backups import back_up
 from .label_images import check_source, clear_shapes, put_shapes, read_shapes
 from .made_by_model import is_untouched, maker_of, sign
 from .merge_policies import Merge, MergePolicy
-from .nodes import add_segments, keep_provenance, new_segmentation, provenance_of
-from .pairing import pair, volume_of
-from .segments import Origin, find_by_name, is_protected, name_of, segment_ids, stamp
+from .nodes import add_segments, keep_provenance, new_segmentation, provenance_of, volume_of
+from .second_result import pair
+from .segments import Origin, find_by_name, is_protected, name_of, segment_ids, tag_origin
 from .shapes import difference, same_voxels, shapes_of
 
 if TYPE_CHECKING:
@@ -298,7 +298,7 @@ def _carry_out(plan: _Plan, node: Any, geometry: Geometry, origin: Origin, signe
     clear_shapes(node, {name: plan.before[name] for name in moving})
     put_shapes([segments[name] for name in moving], [plan.after[name] for name in moving])
     for name, segment in segments.items():
-        stamp(segment, origin)
+        tag_origin(segment, origin)
         if name in signed:
             sign(segment, plan.outputs[name], plan.after[name])
     added = _add(node, geometry, plan.layers, plan.additions, origin)

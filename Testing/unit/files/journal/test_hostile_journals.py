@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from DeepSegmentLib.correction.history import Change, pack, put
+from DeepSegmentLib.correction.packed_changes import Change, pack, put
 from DeepSegmentLib.correction.settings import CorrectionSettings
 from DeepSegmentLib.data import Box, Geometry, LabelMap, LabelUpdate, Point, Segment
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError

@@ -34,10 +34,10 @@ from DeepSegmentLib.files.models import (
     unpack_model,
     verify_model,
 )
-from DeepSegmentLib.networks.architecture import UNetSpec
+from DeepSegmentLib.networks.model_spec import Channel
 from DeepSegmentLib.networks.runtime import TorchNetwork, weights_of
-from DeepSegmentLib.networks.spec import Channel
 from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.unet_spec import UNetSpec
 
 
 @pytest.fixture(scope="module")

@@ -248,7 +248,7 @@ print((after.ru_maxrss - before.ru_maxrss) // 1024, time.process_time() - began)
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps this limit")
     def test_memory_that_is_not_there_is_said(self, tmp_path, monkeypatch):
         """Where the system does not tell how much is free, the array itself is refused."""
-        monkeypatch.setattr("DeepSegmentLib.files.checks.available_memory_bytes", lambda: None)
+        monkeypatch.setattr("DeepSegmentLib.files.volume_checks.available_memory_bytes", lambda: None)
         path = tmp_path / "a.nrrd"
         with path.open("wb") as file:
             file.write(

@@ -18,10 +18,10 @@ from DeepSegmentLib.hosts.command import segment as command
 from DeepSegmentLib.hosts.command.main import main
 from DeepSegmentLib.hosts.command.terminal import TABLE_SUFFIXES
 from DeepSegmentLib.imaging.intensity import Normalization
-from DeepSegmentLib.networks.spec import Channel
+from DeepSegmentLib.networks.model_spec import Channel
 from DeepSegmentLib.networks.unet import UNet
-from DeepSegmentLib.service.batch.planning import FORMATS
-from DeepSegmentLib.service.maps_and_tables import STATISTICS_SUFFIXES
+from DeepSegmentLib.service.batch.plan_cases import FORMATS
+from DeepSegmentLib.service.maps_and_statistics import STATISTICS_SUFFIXES
 
 
 @pytest.fixture(scope="module")

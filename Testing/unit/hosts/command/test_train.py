@@ -19,9 +19,9 @@ from DeepSegmentLib.files.models import read_spec, verify_model
 from DeepSegmentLib.files.segmentations.labelmaps import write_labelmap
 from DeepSegmentLib.hosts.command.main import main
 from DeepSegmentLib.service.train import Recipe
-from DeepSegmentLib.training.dataset import Tissue
 from DeepSegmentLib.training.fit import TrainSettings
 from DeepSegmentLib.training.synthesis import SynthesisSettings
+from DeepSegmentLib.training.synthesis_cases import Tissue
 
 RECIPE = Recipe(
     model=model_spec(spacing_mm=(2.0, 2.0, 2.0), patch_shape=(8, 8, 8), orientation="RAS"),

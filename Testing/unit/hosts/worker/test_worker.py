@@ -18,9 +18,9 @@ from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.errors import InvalidInputError, ModelError, ResourceError
 from DeepSegmentLib.files.leftovers import is_running
 from DeepSegmentLib.files.volumes import write_volume
-from DeepSegmentLib.hosts.worker.batch_messages import CaseJob, FindJob
+from DeepSegmentLib.hosts.worker.batch_jobs import CaseJob, FindJob
 from DeepSegmentLib.hosts.worker.client import WorkerClient
-from DeepSegmentLib.hosts.worker.messages import (
+from DeepSegmentLib.hosts.worker.jobs_and_events import (
     Died,
     Failed,
     Finished,

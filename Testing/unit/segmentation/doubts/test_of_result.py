@@ -12,7 +12,7 @@ from DeepSegmentLib.segmentation.doubts.doubt import notes_after
 from DeepSegmentLib.segmentation.doubts.of_result import cut_segments, doubts_of_result
 from DeepSegmentLib.segmentation.doubts.sizes_and_places import border_mm2, measure_shapes
 from DeepSegmentLib.segmentation.outputs import PredictSettings
-from DeepSegmentLib.training.expectations import expect
+from DeepSegmentLib.training.measure_expectations import expect
 
 SEGMENTS = model_spec().segments
 SHAPE = (40, 40, 50)

@@ -1,0 +1,34 @@
+"""What a run will need and what there is, before it begins."""
+
+from slicer.i18n import tr as _
+
+from DeepSegmentGui.panel_words import panelWords
+from DeepSegmentGui.running.segment_run import settingsOf
+
+
+def runNeeds(parameters, entry):
+    """Memory and time of a run with these settings, or why it would be refused.
+
+    Args:
+        parameters: The settings; a volume is chosen.
+        entry: `ModelEntry` of the model.
+    """
+    from DeepSegmentLib.errors import DeepSegmentError
+    from DeepSegmentLib.hosts.mrml.geometry import world_geometry
+    from DeepSegmentLib.imaging.memory import available_memory_bytes
+    from DeepSegmentLib.service.preflight import check
+
+    try:
+        settings = settingsOf(parameters, parameters.roi)
+        needs = check(entry.path, world_geometry(parameters.volume), settings, parameters.device)
+    except DeepSegmentError as error:
+        return panelWords(str(error))
+    return needsText(needs, available_memory_bytes())
+
+
+def needsText(needs, freeBytes):
+    """What a run will need, from an `Estimate`, and what is free."""
+    text = _("Needs about {memory:.1f} GB").format(memory=needs.memory_bytes / 1e9)
+    if needs.seconds is not None:
+        text = _("{text}, about {seconds:.0f} s").format(text=text, seconds=max(1, needs.seconds))
+    return text if freeBytes is None else _("{text}; {free:.0f} GB are free.").format(text=text, free=freeBytes / 1e9)

@@ -1,0 +1,162 @@
+"""Options that several commands have: files by place or by name, how much is told, names with "did you mean"."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from argparse import ArgumentTypeError
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from DeepSegmentLib.errors import InvalidInputError
+
+from .terminal import ProgressBar, complain, gigabytes
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator, Sequence
+
+    from DeepSegmentLib.data import Progress
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file that is named by its place among the words, or by an option.
+
+    Attributes:
+        name: Of its value in the options.
+        flags: Of the option, such as "-i" and "--input".
+        text: Help.
+        required: Whether the command needs it.
+    """
+
+    name: str
+    flags: tuple[str, ...]
+    text: str
+    required: bool = True
+
+
+def add_places(parser: argparse.ArgumentParser, *places: Place) -> None:
+    """Give a parser files that may be named either way; `settle_places` finds out which were."""
+    for place in places:
+        parser.add_argument(place.name, nargs="?", help=place.text)
+    for place in places:
+        told = f"{place.name}, by this option instead of its place"
+        parser.add_argument(*place.flags, dest=_by_option(place), metavar="PATH", help=told)
+    parser.set_defaults(places=places)
+
+
+def settle_places(options: argparse.Namespace) -> None:
+    """Make paths of the files that were named: those without an option take the places, in their order.
+
+    `options.folders` holds the names of those that end with a slash, which `Path` forgets.
+
+    Raises:
+        InvalidInputError: One is named both ways, or is missing.
+    """
+    places: Sequence[Place] = options.places
+    words = [word for place in places if (word := getattr(options, place.name)) is not None]
+    named = {place: word for place in places if (word := getattr(options, _by_option(place))) is not None}
+    free = [place for place in places if place not in named]
+    if len(words) > len(free):
+        taken = " and ".join(f"{place.name} ({place.flags[0]})" for place in named)
+        raise InvalidInputError(f"{taken} given twice, by an option and by place: {', '.join(words)}; give each once")
+    found = named | dict(zip(free, words, strict=False))
+    missing = [f"{each.name} ({each.flags[0]})" for each in places if each.required and each not in found]
+    if missing:
+        raise InvalidInputError(f"{' and '.join(missing)} required; `deepsegment {options.command} --help` tells more")
+    for place in places:
+        word = found.get(place)
+        setattr(options, place.name, None if word is None else Path(word))
+    options.folders = {place.name for place, word in found.items() if word.endswith(("/", os.sep))}
+
+
+def _by_option(place: Place) -> str:
+    return f"{place.name}_by_option"
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the option of every command that has a result."""
+    parser.add_argument("--json", action="store_true", help="print the result as one line of JSON")
+
+
+def add_verbosity(parser: argparse.ArgumentParser) -> None:
+    """Give a parser `--quiet` and `--verbose`."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("-q", "--quiet", action="store_true", help="tell errors only, and what --json prints")
+    group.add_argument(
+        "-v", "--verbose", action="store_true", help="tell each step with its time, memory and device (standard error)"
+    )
+
+
+def progress_of(options: argparse.Namespace) -> ProgressBar:
+    """What shows the progress of a command: a bar, lines, or nothing."""
+    if options.verbose:
+        return StepLines()
+    return ProgressBar(None if options.quiet else sys.stderr)
+
+
+class StepLines(ProgressBar):
+    """A line for each step as it begins, with the seconds since the start and the memory at most so far."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self._step, self._begun = "", time.monotonic()
+
+    def __call__(self, event: Progress) -> None:
+        """Tell a step once."""
+        if event.stage != self._step:
+            self._step = event.stage
+            memory = f", {gigabytes(event.memory_bytes)}" if event.memory_bytes else ""
+            complain(f"{time.monotonic() - self._begun:8.1f} s  {event.stage}{memory}\n")
+
+
+@contextmanager
+def told_in_full(options: argparse.Namespace) -> Iterator[None]:
+    """Around the work of a command that has no steps to tell: what it reads, and what it took."""
+    if not options.verbose:
+        yield
+        return
+    begun = time.monotonic()
+    complain("".join(f"{name}: {path}\n" for name, path in vars(options).items() if isinstance(path, Path)))
+    yield
+    complain(f"{time.monotonic() - begun:.1f} s{_peak()}\n")
+
+
+def tell_run(report: dict[str, Any]) -> None:
+    """What a segmentation took, in full: device, tiles, seconds of each step, memory; nothing where it was left out."""
+    if "seconds" not in report:
+        return
+    memory, volume = report["memory"], report["input"]
+    sizes = {what: memory[f"{what}_bytes"] for what in ("estimated", "available", "peak")}
+    lines = (
+        f"volume: {' x '.join(map(str, volume['shape_kji'][::-1]))} voxels, {volume['channels']} channel(s)",
+        f"device: {report['device']}, {report['tiles']} tiles",
+        "seconds: " + ", ".join(f"{step} {seconds:.1f}" for step, seconds in report["seconds"].items()),
+        "memory: " + ", ".join(f"{what} {gigabytes(size)}" for what, size in sizes.items() if size),
+    )
+    complain("\n".join(lines) + "\n")
+
+
+def one_of(names: Sequence[str], what: str) -> Callable[[str], str]:
+    """The type of an option that takes one of a few words, in letters of any case and with a dot before or without."""
+
+    def chosen(word: str) -> str:
+        from DeepSegmentLib.data.name_lookup import known_name
+
+        try:
+            return known_name(word.removeprefix("."), names, f"there is no {what}")
+        except InvalidInputError as error:
+            raise ArgumentTypeError(str(error).replace("it has:", "known:")) from error
+
+    return chosen
+
+
+def _peak() -> str:
+    from DeepSegmentLib.imaging.memory import peak_memory_bytes
+
+    peak = peak_memory_bytes()
+    return f", {gigabytes(peak)} of memory at most" if peak else ""

@@ -1,0 +1,373 @@
+"""What owner and worker say to each other: jobs one way, events the other; JSON, with the voxels beside."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from DeepSegmentLib import errors
+from DeepSegmentLib.data import Code, Geometry, LabelMap, Progress, Segment, Terminology, Volume
+from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError
+from DeepSegmentLib.segmentation.outputs import PredictSettings
+
+from .batch_jobs import (
+    CaseJob,
+    CaseResult,
+    FindJob,
+    FindResult,
+    case_from_json,
+    case_to_json,
+    find_from_json,
+    find_to_json,
+    findings_from_json,
+    findings_to_json,
+    settings_from_json,
+    settings_to_json,
+)
+from .shared_arrays import read_array, write_array
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from DeepSegmentLib.service.export import ExportCase, ExportSettings
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentJob:
+    """Segment a volume.
+
+    Attributes:
+        volume: What to segment.
+        model: Name in the catalogue, or a model folder.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        settings: What to predict and how thoroughly.
+    """
+
+    volume: Volume
+    model: str = "brain-mr"
+    device: str = "auto"
+    settings: PredictSettings = field(default_factory=PredictSettings)
+
+
+@dataclass(frozen=True, eq=False)
+class ExportJob:
+    """Export a segmented volume, see `service.export.export_case`.
+
+    Attributes:
+        case: Volume, labels and where they came from.
+        target: File or folder, by the format.
+        settings: How.
+    """
+
+    case: ExportCase
+    target: str
+    settings: ExportSettings
+
+
+@dataclass(frozen=True, eq=False)
+class MeasureJob:
+    """Measure the segments of a volume, see `evaluation.measurements`.
+
+    Attributes:
+        volume: The intensities.
+        label_map: Segments on the volume's grid.
+    """
+
+    volume: Volume
+    label_map: LabelMap
+
+
+Job = SegmentJob | FindJob | CaseJob | ExportJob | MeasureJob
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentResult:
+    """What a `SegmentJob` gives.
+
+    Attributes:
+        label_map: The segments.
+        probabilities: Probability maps by segment name.
+        uncertainty: Entropy map, or None.
+        places_ras: Where to look first (n, 3), the most uncertain place first; empty without an entropy map.
+        provenance: What goes with the result: model, version, checksum, parameters, device, library, date.
+        report: Seconds, memory, tiles, notes and the volume of each segment in ml.
+    """
+
+    label_map: LabelMap
+    probabilities: dict[str, Volume]
+    uncertainty: Volume | None
+    places_ras: Any
+    provenance: dict[str, str]
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class ExportResult:
+    """What an `ExportJob` gives.
+
+    Attributes:
+        report: See `service.export.export_case`.
+    """
+
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class MeasureResult:
+    """What a `MeasureJob` gives.
+
+    Attributes:
+        rows: See `evaluation.measurements.measurement_rows`.
+    """
+
+    rows: list[dict[str, Any]]
+
+
+Result = SegmentResult | FindResult | CaseResult | ExportResult | MeasureResult
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """The job got on."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """The job is done."""
+
+    result: Result
+
+
+@dataclass(frozen=True, eq=False)
+class Failed:
+    """The job ended with an error that the user can act on; a bug of ours comes as plain `DeepSegmentError`."""
+
+    error: DeepSegmentError
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The job was cancelled; nothing came of it."""
+
+
+@dataclass(frozen=True)
+class Died:
+    """The worker process is gone, and the job with it; the next job starts a new one.
+
+    Attributes:
+        message: Why, as far as can be told, and what to do.
+    """
+
+    message: str
+
+
+Event = Progressed | Finished | Failed | Stopped | Died
+
+
+def encode_job(job: Job, number: int, folder: Path) -> bytes:
+    """A job as a message; its voxels go to the folder."""
+    return json.dumps({"kind": type(job).__name__, "number": number, **_from_job(job, folder)}).encode()
+
+
+def _from_job(job: Job, folder: Path) -> dict[str, Any]:
+    if isinstance(job, MeasureJob):
+        return {"volume": _from_volume(job.volume, folder), "label_map": _from_label_map(job.label_map, folder)}
+    if isinstance(job, ExportJob):
+        return _from_export(job, folder)
+    if isinstance(job, FindJob):
+        return find_to_json(job)
+    if isinstance(job, CaseJob):
+        return case_to_json(job)
+    document = {"model": job.model, "device": job.device, "settings": settings_to_json(job.settings)}
+    return document | {"volume": _from_volume(job.volume, folder)}
+
+
+def voxel_bytes(job: Job) -> int:
+    """Size of the arrays that go with a job."""
+    if isinstance(job, FindJob | CaseJob):
+        return 0
+    place = job.case if isinstance(job, ExportJob) else job
+    labels = 0 if isinstance(place, SegmentJob) else place.label_map.layers.nbytes
+    return place.volume.voxels.nbytes + labels
+
+
+def decode_job(document: dict[str, Any], folder: Path) -> Job:
+    """The inverse of `encode_job`, from its JSON."""
+    if document["kind"] == "MeasureJob":
+        return MeasureJob(_to_volume(document["volume"], folder), _to_label_map(document["label_map"], folder))
+    if document["kind"] == "ExportJob":
+        return _to_export(document, folder)
+    if document["kind"] == "FindJob":
+        return find_from_json(document)
+    if document["kind"] == "CaseJob":
+        return case_from_json(document)
+    settings = settings_from_json(document["settings"])
+    return SegmentJob(_to_volume(document["volume"], folder), document["model"], document["device"], settings)
+
+
+def _from_export(job: ExportJob, folder: Path) -> dict[str, Any]:
+    case, settings = job.case, job.settings
+    return {
+        "name": case.name,
+        "volume": _from_volume(case.volume, folder),
+        "label_map": _from_label_map(case.label_map, folder),
+        "provenance": dict(case.provenance),
+        "slices": [str(path) for path in case.slices],
+        "sources": list(case.sources),
+        "target": str(Path(job.target).absolute()),
+        "settings": {
+            "format": settings.format,
+            "replace": settings.replace,
+            "channel_names": list(settings.channel_names),
+            "new_labels": settings.new_labels,
+            "algorithm": settings.algorithm and asdict(settings.algorithm),
+        },
+    }
+
+
+def _to_export(document: dict[str, Any], folder: Path) -> ExportJob:
+    from DeepSegmentLib.files.segmentations.dicom_seg import Algorithm
+    from DeepSegmentLib.service.export import ExportCase, ExportSettings
+
+    case = ExportCase(
+        document["name"],
+        _to_volume(document["volume"], folder),
+        _to_label_map(document["label_map"], folder),
+        document["provenance"],
+        tuple(Path(path) for path in document["slices"]),
+        tuple(document["sources"]),
+    )
+    settings = document["settings"]
+    fields = {
+        "channel_names": tuple(settings["channel_names"]),
+        "algorithm": settings["algorithm"] and Algorithm(**settings["algorithm"]),
+    }
+    return ExportJob(case, document["target"], ExportSettings(**settings | fields))
+
+
+def encode_event(event: Event, number: int, folder: Path) -> bytes:
+    """An event of job `number` as a message; its voxels go to the folder."""
+    document: dict[str, Any] = {"kind": type(event).__name__, "number": number}
+    if isinstance(event, Progressed):
+        document |= asdict(event)
+    elif isinstance(event, Failed):
+        document |= {"error": type(event.error).__name__, "message": str(event.error)}
+    elif isinstance(event, Finished):
+        document |= _from_result(event.result, folder)
+    return json.dumps(document).encode()
+
+
+def decode_event(message: bytes, folder: Path) -> Event:
+    """The inverse of `encode_event`.
+
+    Raises:
+        InvalidInputError: It is none.
+    """
+    try:
+        return _to_event(json.loads(message), folder)
+    except (OSError, LookupError, TypeError, ValueError) as error:
+        raise InvalidInputError(f"the worker's answer cannot be read: {error!r}; restart it") from error
+
+
+def _to_event(document: dict[str, Any], folder: Path) -> Event:
+    readers: dict[str, Callable[[], Event]] = {
+        "Progressed": lambda: Progressed(Progress(**document["progress"])),
+        "Finished": lambda: Finished(_to_result(document, folder)),
+        "Failed": lambda: Failed(_error(document["error"], document["message"])),
+        "Stopped": Stopped,
+    }
+    if document["kind"] not in readers:
+        raise InvalidInputError(f"the worker says {document['kind']!r}, which is not known here; restart it")
+    return readers[document["kind"]]()
+
+
+def _error(name: str, message: str) -> DeepSegmentError:
+    kind = getattr(errors, name, DeepSegmentError)
+    return kind(message) if isinstance(kind, type) and issubclass(kind, DeepSegmentError) else DeepSegmentError(message)
+
+
+def _from_geometry(geometry: Geometry) -> dict[str, Any]:
+    return {"shape": list(geometry.shape), "affine": geometry.affine.tolist()}
+
+
+def _to_geometry(document: dict[str, Any]) -> Geometry:
+    return Geometry(tuple(document["shape"]), np.array(document["affine"], float))
+
+
+def _from_volume(volume: Volume, folder: Path) -> dict[str, Any]:
+    voxels = write_array(folder, volume.voxels)
+    return {
+        "name": volume.name,
+        "modality": volume.modality,
+        "geometry": _from_geometry(volume.geometry),
+        "voxels": voxels,
+    }
+
+
+def _to_volume(document: dict[str, Any], folder: Path) -> Volume:
+    voxels, geometry = read_array(folder, document["voxels"]), _to_geometry(document["geometry"])
+    return Volume(voxels, geometry, document["name"], modality=document["modality"])
+
+
+def _from_label_map(label_map: LabelMap, folder: Path) -> dict[str, Any]:
+    return {
+        "geometry": _from_geometry(label_map.geometry),
+        "layers": write_array(folder, label_map.layers),
+        "segments": [asdict(segment) for segment in label_map.segments],
+    }
+
+
+def _to_label_map(document: dict[str, Any], folder: Path) -> LabelMap:
+    segments = tuple(_to_segment(segment) for segment in document["segments"])
+    return LabelMap(read_array(folder, document["layers"]), _to_geometry(document["geometry"]), segments)
+
+
+def _to_segment(document: dict[str, Any]) -> Segment:
+    codes = document["terminology"]
+    terminology = codes and Terminology(**{key: code and Code(**code) for key, code in codes.items()})
+    return Segment(**document | {"terminology": terminology, "color": tuple(document["color"])})
+
+
+def _from_result(result: Result, folder: Path) -> dict[str, Any]:
+    if isinstance(result, FindResult):
+        return {"findings": findings_to_json(result.findings)}
+    if isinstance(result, CaseResult):
+        return {"case": result.report}
+    if isinstance(result, ExportResult):
+        return {"exported": result.report}
+    if isinstance(result, MeasureResult):
+        return {"rows": result.rows}
+    return {
+        "label_map": _from_label_map(result.label_map, folder),
+        "probabilities": {name: _from_volume(volume, folder) for name, volume in result.probabilities.items()},
+        "uncertainty": result.uncertainty and _from_volume(result.uncertainty, folder),
+        "places_ras": np.asarray(result.places_ras).tolist(),
+        "provenance": result.provenance,
+        "report": result.report,
+    }
+
+
+def _to_result(document: dict[str, Any], folder: Path) -> Result:
+    if "findings" in document:
+        return FindResult(findings_from_json(document["findings"]))
+    if "case" in document:
+        return CaseResult(document["case"])
+    if "exported" in document:
+        return ExportResult(document["exported"])
+    if "rows" in document:
+        return MeasureResult(document["rows"])
+    maps = {name: _to_volume(volume, folder) for name, volume in document["probabilities"].items()}
+    return SegmentResult(
+        _to_label_map(document["label_map"], folder),
+        maps,
+        document["uncertainty"] and _to_volume(document["uncertainty"], folder),
+        np.array(document["places_ras"], float).reshape(-1, 3),
+        document["provenance"],
+        document["report"],
+    )
