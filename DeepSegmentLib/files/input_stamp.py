@@ -1,4 +1,4 @@
-"""Whether an input is still the one that a result was made from, without reading it."""
+"""What tells an input from others: a stamp that costs no reading, and checksums."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import stat
 from typing import TYPE_CHECKING
 
 from DeepSegmentLib.errors import VolumeFileError
+
+from .opening import is_folder, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +36,23 @@ def input_stamp(paths: Sequence[Path], series: str | None = None) -> str:
     except (OSError, ValueError) as error:
         raise VolumeFileError(f"{paths[0]} cannot be read: {error}; check its rights") from error
     return hashlib.sha256(f"{states} {series or ''}".encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def file_checksums(paths: Sequence[Path]) -> tuple[str, ...]:
+    """What records tell of the files that something was made from, without names; folders are left out.
+
+    Raises:
+        VolumeFileError: A file cannot be read.
+    """
+    return tuple(_checksum(path) for path in paths if not is_folder(path))
+
+
+def _checksum(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open_file(path) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _states(path: Path) -> Iterator[tuple[int, int]]:

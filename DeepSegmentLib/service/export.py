@@ -5,7 +5,6 @@ Everything is checked before anything is written, and each file appears complete
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -25,7 +24,8 @@ from DeepSegmentLib.files.datasets.nnunet import (
     free_case,
 )
 from DeepSegmentLib.files.dicom import series_files
-from DeepSegmentLib.files.opening import is_folder, open_file
+from DeepSegmentLib.files.input_stamp import file_checksums
+from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.output_checks import Output, check_outputs, check_room, inputs_of
 from DeepSegmentLib.files.segmentations.dicom_seg import Algorithm, AlgorithmType, write_dicom_seg
 from DeepSegmentLib.files.segmentations.grids_and_layers import (
@@ -155,23 +155,6 @@ def export_files(
         inputs,
     )
     return export_case(case, target, settings)
-
-
-def file_checksums(paths: Sequence[Path]) -> tuple[str, ...]:
-    """What `ExportCase.sources` tells of files; folders are left out.
-
-    Raises:
-        VolumeFileError: A file cannot be read.
-    """
-    return tuple(_checksum(path) for path in paths if not is_folder(path))
-
-
-def _checksum(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open_file(path) as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return f"sha256:{digest.hexdigest()}"
 
 
 def _named(name: str, target: Path, settings: ExportSettings) -> str:

@@ -6,11 +6,9 @@ import json
 import math
 import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from DeepSegmentLib import __version__
 from DeepSegmentLib.data import Progress, Volume
 from DeepSegmentLib.data.name_lookup import EVERYTHING, known_names
 from DeepSegmentLib.data.progress import silent
@@ -24,7 +22,7 @@ from DeepSegmentLib.files.segmentations.labelmaps import segmentation_outputs, w
 from DeepSegmentLib.files.volumes import read_channels, volume_stem
 from DeepSegmentLib.imaging.memory import available_memory_bytes, peak_memory_bytes
 from DeepSegmentLib.segmentation.doubts.doubt import doubts_before, notes_after
-from DeepSegmentLib.segmentation.outputs import Prediction, PredictSettings
+from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.segmentation.predict import predict
 
 from .catalogue import find_model
@@ -38,6 +36,7 @@ from .maps_and_statistics import (
 )
 from .preflight import announcement, check
 from .preview import draw_preview, mark_of_origin
+from .run_report import Run, parameters, provenance, run_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,33 +81,6 @@ class SegmentRequest:
     subset: tuple[str, ...] | None = None
     statistics: Path | None = None
     measure: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A finished prediction and how it was made.
-
-    Attributes:
-        prediction: What came out.
-        model: The model that made it.
-        device: Where it ran in the end.
-        notes: What had to be changed on the way, and what speaks against the result, for the user.
-        seconds: How long the prediction took, without loading the model.
-        passes: Forward passes of the network, those of mirrored tiles included.
-        subset: The segments that were kept; None for all.
-    """
-
-    prediction: Prediction
-    model: Model
-    device: str
-    notes: tuple[str, ...] = ()
-    seconds: float = 0.0
-    passes: int = 0
-    subset: tuple[str, ...] | None = None
-
-    def __repr__(self) -> str:
-        spec = self.model.spec
-        return f"Run({spec.name} {spec.version} on {self.device}, {self.seconds:.1f} s) of {self.prediction.label_map}"
 
 
 def segment_volume(
@@ -344,42 +316,6 @@ def _measured(request: SegmentRequest, run: Run, volume: Volume) -> tuple[dict[s
         return {"statistics": rows}, {}
     write_statistics(request.statistics, [(volume_stem(request.source), rows)])
     return {"statistics": rows}, {"statistics": str(request.statistics)}
-
-
-def provenance(run: Run, settings: PredictSettings) -> dict[str, str]:
-    """What a result carries with it: model, version, checksum, parameters, device, library version, date."""
-    spec = run.model.spec
-    return {
-        "model": spec.name,
-        "model_version": spec.version,
-        "model_sha256": spec.weights_sha256,
-        "parameters": json.dumps(parameters(settings, run.subset)),
-        "device": run.device,
-        "library": f"DeepSegment {__version__}",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def parameters(settings: PredictSettings, subset: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """What of the settings changes the labels, as JSON; the subset where there is one."""
-    region = None if settings.region_ras is None else settings.region_ras.tolist()
-    return {
-        "overlap": settings.overlap,
-        "mirror": settings.mirror,
-        "clean_up": settings.clean_up,
-        "any_spacing": settings.any_spacing,
-        "region_ras": region,
-    } | ({} if subset is None else {"subset": list(subset)})
-
-
-def run_report(run: Run) -> dict[str, Any]:
-    """The numbers of a run: device, notes, tiles and the volume of each segment in ml."""
-    return {
-        "device": run.device,
-        "notes": list(run.notes),
-        "tiles": run.prediction.tiles,
-        "volumes_ml": {name: round(ml, 3) for name, ml in run.prediction.label_map.volumes_ml().items()},
-    }
 
 
 def _report(request: SegmentRequest, run: Run, volume: Volume) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from colin27 import turned
 from scipy import ndimage
 
-from DeepSegmentLib.data import Geometry, LabelMap, Volume
+from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.files.volumes import read_volume
 from DeepSegmentLib.files.volumes.reading import read_input
 from DeepSegmentLib.imaging.resampling import resample
@@ -42,11 +42,6 @@ def changed(volume: Volume, voxels: NDArray) -> Volume:
 def scaled(volume: Volume, factors: tuple[float, float, float]) -> Volume:
     """The same voxels with a header that claims another spacing along (R, A, S)."""
     return Volume(volume.voxels, Geometry(volume.geometry.shape, np.diag([*factors, 1.0]) @ volume.geometry.affine))
-
-
-def labels_as_image(label_map: LabelMap) -> Volume:
-    """The first layer as intensities."""
-    return Volume(label_map.layers[:1], label_map.geometry)
 
 
 def fields_of_noise(shape: tuple[int, int, int] = (110, 120, 110)) -> dict[str, NDArray]:

@@ -21,11 +21,11 @@ from doubt_cases import heads, heads_afterwards, nonsense, nonsense_afterwards, 
 
 from DeepSegmentLib.data import LabelMap
 from DeepSegmentLib.errors import DeepSegmentError
+from DeepSegmentLib.hosts.warm_model import WarmModels
 from DeepSegmentLib.segmentation.doubts.doubt import doubts_before, notes_after
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.service.catalogue import find_model
 from DeepSegmentLib.service.segment import segment_volume
-from DeepSegmentLib.service.warm_model import WarmModels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -40,9 +40,9 @@ def texts():
 
 @pytest.fixture
 def words(module):
-    from DeepSegmentGui import wording
+    from DeepSegmentGui import panel_words
 
-    return wording
+    return panel_words
 
 
 def test_no_message_of_the_library_speaks_of_the_command_line_in_the_panel(words):
@@ -56,8 +56,8 @@ def test_each_entry_of_the_table_is_there_for_a_message(words):
 
 def test_messages_of_the_panel_itself_speak_of_no_command_line():
     own = [text for path in (REPOSITORY / "DeepSegment" / "DeepSegmentGui").rglob("*.py") for text in texts_of(path)]
-    own = [text for text in own if " " in text and "wording" not in text]
-    table = set(texts_of(REPOSITORY / "DeepSegment" / "DeepSegmentGui" / "wording.py"))
+    own = [text for text in own if " " in text and "panel_words" not in text]
+    table = set(texts_of(REPOSITORY / "DeepSegment" / "DeepSegmentGui" / "panel_words.py"))
     options = re.compile(r"--no-index|deepsegment diagnose")
     assert [text for text in own if text not in table and COMMAND_LINE.search(text) and not options.search(text)] == []
 

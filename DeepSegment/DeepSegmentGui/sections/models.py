@@ -42,10 +42,6 @@ class ModelList:
         """Names of all models that can run."""
         return [name for name, (entry, spec) in self._models.items() if spec is not None]
 
-    def specOf(self, name):
-        """The `ModelSpec` of a model by name, or None."""
-        return self._models.get(name, (None, None))[1]
-
     def showCard(self, needs=""):
         """Show the chosen model's card; `needs` says what a run will need here."""
         self._card.setHtml("" if self.entry is None else describe(self.entry, self.spec, needs))

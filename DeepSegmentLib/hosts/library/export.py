@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.files.dicom import series_files
+from DeepSegmentLib.files.input_stamp import file_checksums
 from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.segmentations.labelmaps import label_table_path
-from DeepSegmentLib.service.export import ExportCase, ExportFormat, ExportSettings, export_case, file_checksums
+from DeepSegmentLib.service.export import ExportCase, ExportFormat, ExportSettings, export_case
 
 from .python_words import in_python_words
 from .segmentations import read_segmentation

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from DeepSegmentLib.hosts.warm_model import WarmModels
 from DeepSegmentLib.service.catalogue import find_model
-from DeepSegmentLib.service.warm_model import WarmModels
 
 from .python_words import in_python_words
 

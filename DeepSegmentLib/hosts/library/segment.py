@@ -12,7 +12,8 @@ from DeepSegmentLib.files.input_stamp import input_stamp
 from DeepSegmentLib.files.models import load_model as load_folder
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.service.catalogue import find_model
-from DeepSegmentLib.service.segment import provenance, segment_volume
+from DeepSegmentLib.service.run_report import provenance
+from DeepSegmentLib.service.segment import segment_volume
 
 from .models import WarmModel
 from .progress import shown

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from DeepSegmentLib.errors import DeepSegmentError
-    from DeepSegmentLib.service.warm_model import WarmModels
+    from DeepSegmentLib.hosts.warm_model import WarmModels
 
     from .jobs_and_events import Event, Job
 
@@ -242,7 +242,7 @@ class Worker:
 
     def _run(self, job: Job, channel: _Channel) -> Event:
         # The library's heavy parts are imported by the first job, so that a worker answers as soon as it is there.
-        from DeepSegmentLib.service.warm_model import WarmModels
+        from DeepSegmentLib.hosts.warm_model import WarmModels
 
         if isinstance(job, ExportJob | MeasureJob):
             return Finished(_export(job) if isinstance(job, ExportJob) else _measure(job))
@@ -255,7 +255,8 @@ class Worker:
 
 def _segment(job: SegmentJob, models: WarmModels, channel: _Channel) -> SegmentResult:
     from DeepSegmentLib.segmentation.uncertain_places import most_uncertain_places
-    from DeepSegmentLib.service.segment import provenance, run_report, segment_volume
+    from DeepSegmentLib.service.run_report import provenance, run_report
+    from DeepSegmentLib.service.segment import segment_volume
     from DeepSegmentLib.service.speeds import record_speed
 
     run = segment_volume(

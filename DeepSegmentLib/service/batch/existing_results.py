@@ -18,7 +18,8 @@ from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES, read_volume, volume_st
 from DeepSegmentLib.service.catalogue import find_model
 from DeepSegmentLib.service.maps_and_statistics import map_paths
 from DeepSegmentLib.service.preview import is_preview
-from DeepSegmentLib.service.segment import kept_segments, parameters
+from DeepSegmentLib.service.run_report import parameters
+from DeepSegmentLib.service.segment import kept_segments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,6 @@ from host.widgets.ctk_widgets import ctkSliderWidget
 from host.widgets.mrml_widgets import qMRMLNodeComboBox
 from host.widgets.pythonqt import unwrap
 
-_PROPERTY = "SlicerParameterName"
-
 
 class WithinRange:
     """Refuses values outside [minimum, maximum]."""
@@ -25,31 +23,6 @@ class WithinRange:
     def __call__(self, value):
         if not self.minimum <= value <= self.maximum:
             raise ValueError(f"{value} is not within {self.minimum} to {self.maximum}")
-
-
-class Minimum(WithinRange):
-    """Refuses values below a minimum."""
-
-    def __init__(self, minimum):
-        super().__init__(minimum, float("inf"))
-
-
-class Maximum(WithinRange):
-    """Refuses values above a maximum."""
-
-    def __init__(self, maximum):
-        super().__init__(float("-inf"), maximum)
-
-
-class Choice:
-    """Refuses values that are not among the choices."""
-
-    def __init__(self, choices):
-        self.choices = choices
-
-    def __call__(self, value):
-        if value not in self.choices:
-            raise ValueError(f"{value!r} is not one of {self.choices}")
 
 
 class Default:
@@ -155,11 +128,6 @@ class _Wrapper:
 
     def EndModify(self, previous):
         return self.parameterNode.EndModify(previous)
-
-    def connectGui(self, gui):
-        """Connect every widget whose SlicerParameterName names a parameter; gives no tag, as in Slicer 5.12."""
-        widgets = {widget.property(_PROPERTY): widget for widget in vars(gui).values()}
-        self.connectParametersToGui({name: widget for name, widget in widgets.items() if name})
 
     def connectParametersToGui(self, mapping):
         """Connect widgets by the names of their parameters; returns a tag to disconnect with."""

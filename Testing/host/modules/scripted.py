@@ -22,9 +22,6 @@ class ScriptedLoadableModule:
         parent.title = parent.helpText = parent.acknowledgementText = ""
         parent.categories, parent.dependencies, parent.contributors = [], [], []
 
-    def getDefaultModuleDocumentationLink(self, docPage=None):
-        return f"<p>{docPage or self.moduleName}</p>"
-
     def resourcePath(self, filename):
         return str(Path(self.parent.path).parent / "Resources" / filename)
 
@@ -101,9 +98,6 @@ class ScriptedLoadableModuleLogic:
     def getParameterNode(self):
         found = slicer.mrmlScene.GetSingletonNode(self.moduleName, "vtkMRMLScriptedModuleNode")
         return found or self.createParameterNode()
-
-    def getAllParameterNodes(self):
-        return [self.getParameterNode()]
 
     def createParameterNode(self):
         node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLScriptedModuleNode")

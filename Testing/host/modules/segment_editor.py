@@ -84,9 +84,6 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self.updateWidgetFromMRML()
         self.segmentationNodeChanged.emit(node)
 
-    def sourceVolumeNode(self):
-        return self._node.GetSourceVolumeNode()
-
     def setSourceVolumeNode(self, node):
         self._logic.SetSourceVolumeNode(node)
         self._node.SetAndObserveSourceVolumeNode(node)
@@ -161,9 +158,6 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         if self._node.GetSourceVolumeNode() is None or segmentation is None:
             return False
         return segmentation.GetSegmentation().GetNumberOfSegments() > 0 or not effect.property("requireSegments")
-
-    def interactionNode(self):
-        return self._interaction
 
     def setInteractionNode(self, node):
         """Watch the mouse mode: placing markups ends the active effect."""

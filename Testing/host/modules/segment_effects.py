@@ -220,36 +220,11 @@ class qSlicerSegmentEditorScriptedEffect(QtCore.QObject):
         self._node.SetDisableModifiedEvent(disabled)
         self._node.InvokeCustomModifiedEvent(self._node.EffectParameterModified)
 
-    def setCommonParameterDefault(self, name, value):
-        if not self.commonParameterDefined(name):
-            self.setCommonParameter(name, value)
-
-    def nodeReference(self, name):
-        return self._node.GetNodeReference(f"{self.objectName()}.{name}")
-
-    def setNodeReference(self, name, node):
-        self._node.SetNodeReferenceID(f"{self.objectName()}.{name}", node.GetID() if node else None)
-
     # Images
-
-    def modifierLabelmap(self):
-        return self._logic.GetModifierLabelmap()
 
     def defaultModifierLabelmap(self):
         """An empty labelmap to draw into."""
         return self._logic.GetModifierLabelmap() if self._logic.ResetModifierLabelmapToDefault() else None
-
-    def maskLabelmap(self):
-        return self._logic.GetMaskLabelmap() if self._logic.UpdateMaskLabelmap() else None
-
-    def sourceVolumeImageData(self):
-        return self._logic.GetAlignedSourceVolume() if self._logic.UpdateAlignedSourceVolume() else None
-
-    def selectedSegmentLabelmap(self):
-        return self._logic.GetSelectedSegmentLabelmap() if self._logic.UpdateSelectedSegmentLabelmap() else None
-
-    def referenceGeometryImage(self):
-        return self._logic.GetReferenceGeometryImage() if self._logic.UpdateReferenceGeometryImage() else None
 
     def saveStateForUndo(self):
         self._editor.saveStateForUndo()
@@ -302,20 +277,8 @@ class qSlicerSegmentEditorScriptedEffect(QtCore.QObject):
     def scheduleRender(self, widget):
         """Pictures are rendered when they are taken."""
 
-    def forceRender(self, widget):
-        self.renderWindow(widget).Render()
-
-    def cursorOff(self, widget):
-        widget.setCursor(QtCore.Qt.CursorShape.BlankCursor)
-
-    def cursorOn(self, widget):
-        widget.unsetCursor()
-
     def sliceSpacing(self, widget):
         return self._logic.GetSliceSpacing(widget.mrmlSliceNode(), widget.sliceLogic())
-
-    def segmentationDisplayableInView(self, node):
-        return self._logic.IsSegmentationDisplayableInView(node)
 
     def rasToXy(self, ras, widget):
         x, y = place_of(widget.mrmlSliceNode(), (ras.x(), ras.y(), ras.z()))

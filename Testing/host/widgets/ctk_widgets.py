@@ -86,19 +86,6 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
         painter.end()
 
 
-class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):
-    """A group box that folds away."""
-
-    def _get_collapsed(self):
-        return self.isCheckable() and not self.isChecked()
-
-    def _set_collapsed(self, collapsed):
-        self.setCheckable(True)
-        self.setChecked(not collapsed)
-
-    collapsed = Property(bool, _get_collapsed, _set_collapsed)
-
-
 class ctkSearchBox(QtWidgets.QLineEdit):
     """A line edit with a lens."""
 
@@ -111,28 +98,8 @@ class ctkSearchBox(QtWidgets.QLineEdit):
     showSearchIcon = Property(bool, _get_icon, _set_icon)
 
 
-class ctkCheckBox(QtWidgets.QCheckBox):
-    """A check box."""
-
-
-class ctkPushButton(QtWidgets.QPushButton):
-    """A button."""
-
-
 class ctkComboBox(QtWidgets.QComboBox):
     """A combo box."""
-
-
-class ctkDoubleSpinBox(QtWidgets.QDoubleSpinBox):
-    """A spin box."""
-
-
-class ctkMenuButton(QtWidgets.QPushButton):
-    """A button with a menu."""
-
-
-class ctkFittedTextBrowser(QtWidgets.QTextBrowser):
-    """A text browser as high as its text."""
 
 
 class ctkCheckableComboBox(QtWidgets.QComboBox):
@@ -220,37 +187,6 @@ class ctkDirectoryButton(QtWidgets.QPushButton):
         painter = QtWidgets.QStylePainter(self)
         painter.drawControl(QtWidgets.QStyle.ControlElement.CE_PushButton, option)
         painter.end()
-
-    def browse(self):
-        self._set(QtWidgets.QFileDialog.getExistingDirectory(self))
-
-
-class ctkPathLineEdit(QtWidgets.QWidget):
-    """A line edit for a path."""
-
-    currentPathChanged = Signal(str)
-
-    def __init__(self, parent=None):
-        super().__init__(parent)
-        self._edit = QtWidgets.QLineEdit(self)
-        layout = QtWidgets.QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._edit)
-        self._edit.textChanged.connect(self.currentPathChanged)
-
-    def _get(self):
-        return self._edit.text()
-
-    def _set(self, path):
-        self._edit.setText(path)
-
-    def setCurrentPath(self, path):
-        self._set(path)
-
-    def addCurrentPathToHistory(self):
-        """History is the application's; there is none here."""
-
-    currentPath = Property(str, _get, _set)
 
 
 def _spin_property(name, kind):

@@ -1,8 +1,6 @@
 """Stand-ins of Slicer's MRML widgets that modules use, over the real scene."""
 
-from PySide6 import QtCore, QtGui, QtWidgets
-
-from host.widgets.ctk_widgets import ctkCollapsibleButton, ctkSliderWidget
+from PySide6 import QtCore, QtWidgets
 
 Property, Signal = QtCore.Property, QtCore.Signal
 
@@ -25,18 +23,6 @@ class qMRMLWidget(QtWidgets.QWidget):
 
     def mrmlScene(self):
         return self._scene
-
-
-class qSlicerWidget(qMRMLWidget):
-    """A widget of a module."""
-
-
-class qMRMLCollapsibleButton(ctkCollapsibleButton):
-    """A section."""
-
-
-class qMRMLSliderWidget(ctkSliderWidget):
-    """A slider."""
 
 
 def _setting(name, kind):
@@ -131,14 +117,6 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
     def nodeFromIndex(self, index):
         return self._scene.GetNodeByID(self.itemData(index + self._settings["noneEnabled"]))
 
-    def addNode(self, class_name=None):
-        node = self._scene.AddNewNodeByClass(
-            class_name or self._settings["nodeTypes"][0], self._settings["baseName"] or "Node"
-        )
-        self.setCurrentNode(node)
-        self.nodeAddedByUser.emit(node)
-        return node
-
     def _accepts(self, node):
         settings = self._settings
         if node.GetID() in self._proxy.hiddenNodeIDs:
@@ -210,35 +188,6 @@ class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
 
     def check(self, node):
         self.setCheckState(node, QtCore.Qt.CheckState.Checked)
-
-    def uncheck(self, node):
-        self.setCheckState(node, QtCore.Qt.CheckState.Unchecked)
-
-
-class qMRMLSegmentsTableView(QtWidgets.QTableWidget):
-    """Colours and names of the segments of a node."""
-
-    def __init__(self, parent=None):
-        super().__init__(parent)
-        self._node, self._tag = None, None
-
-    def setMRMLScene(self, _scene):
-        """The node knows its scene."""
-
-    def segmentationNode(self):
-        return self._node
-
-    def setSegmentationNode(self, node):
-        self._node = node
-        count = node.GetSegmentation().GetNumberOfSegments() if node else 0
-        self.setColumnCount(2)
-        self.setRowCount(count)
-        for row in range(count):
-            segment = node.GetSegmentation().GetNthSegment(row)
-            swatch = QtWidgets.QTableWidgetItem()
-            swatch.setBackground(QtGui.QColor.fromRgbF(*segment.GetColor()))
-            self.setItem(row, 0, swatch)
-            self.setItem(row, 1, QtWidgets.QTableWidgetItem(segment.GetName()))
 
 
 class qMRMLSegmentSelectorWidget(qMRMLWidget):
