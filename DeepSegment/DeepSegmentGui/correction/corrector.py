@@ -26,7 +26,7 @@ class Corrector:
     def __init__(self, scene):
         self._scene = scene
         self._steps, self._done, self._undone = [], [], []
-        self._journals = Journals(scene, lambda: self._after.wait(), self._othersEdited)
+        self._journals = Journals(scene, self._somethingChanged, self._othersEdited)
         self._after = AfterChange(scene, self._journals)
         self.listeners = []
         self._observer = scene.AddObserver(scene.StartCloseEvent, lambda *_event: self.forget())
@@ -236,6 +236,9 @@ class Corrector:
         return f"{text} {self._performed(node, traces)}".strip()
 
     # What others do
+
+    def _somethingChanged(self):
+        self._after.wait()
 
     def _othersEdited(self, segmentation, volume):
         """Prompts that other tools made untrue, by their own undo or a brush, no longer bind."""
