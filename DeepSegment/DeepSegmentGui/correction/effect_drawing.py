@@ -19,7 +19,7 @@ _LEFT = 0.25
 """Part of the fill's opacity that is left under a preview."""
 
 _dimmed = {}
-"""By display node: opacity before and under the preview, and who dims it. Effects of several editors see one pointer."""
+"""By display node: opacity before, under the preview, and who dims it. Effects of several editors see one pointer."""
 
 _PLUS = np.array([[(-_ARM, 0), (_ARM, 0)], [(0, -_ARM), (0, _ARM)]], dtype=float)
 _MINUS = _PLUS[:1]
