@@ -32,12 +32,12 @@ class Journals:
             self._try(lambda: journal.catch_up() and self._edited(segmentation, volume))
             return (), ()
         self.drop(segmentation, replaced=True)
-        self._try(lambda: self._begin(segmentation, volume, others=journal is not None))
+        self._try(lambda: self._begin(segmentation, volume, journal))
         journal = self._journals.get(segmentation.GetID())
         return ((), ()) if journal is None else (journal.corrections, journal.taken_back)
 
-    def _begin(self, segmentation, volume, others):
-        """Have a journal of a segmentation that has none; `others` tells whether they have rearranged its segments."""
+    def _begin(self, segmentation, volume, former):
+        """Have a journal of a segmentation; `former` is the one before others have rearranged its segments, or None."""
         from DeepSegmentLib.hosts.mrml.correction.node_journal import NodeJournal, held_by
 
         held = held_by(segmentation)
@@ -45,8 +45,9 @@ class Journals:
         journal = None
         if folder is not None and folder.is_dir() and not self._isOpen(folder):
             journal = NodeJournal.go_on(folder, segmentation, volume)
-        self._keep(journal or NodeJournal.begin(newFolder(), segmentation, volume))
-        if others:
+        worked = former is not None and former.has_entries
+        self._keep(journal or NodeJournal.begin(newFolder(), segmentation, volume, goes_on=worked))
+        if former is not None:
             self._edited(segmentation, volume)
 
     def _isOpen(self, folder):

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("slicer", reason="needs slicer-core")
@@ -239,6 +240,23 @@ def test_a_stroke_just_before_the_scene_closes_is_journaled(host, case, tmp_path
     expected = masks(node)
     slicer.mrmlScene.Clear(0)
     assert same(on_disk(tmp_path)[1], expected)
+
+
+def test_corrections_come_back_though_a_segment_was_removed_before_the_end(host, panel, case):
+    """The journal of the new segments begins with what was corrected before, and nothing has happened since."""
+    volume, node, _editor = case
+    click(host, BITE)
+    node.GetSegmentation().RemoveSegment("neighbor")
+    host.process_events(1.3)
+    worked = masks(node)
+    slicer.mrmlScene.Clear(0)
+    host.process_events(0.1)
+    volume, node = add_case(slicer.mrmlScene)
+    show(host, panel, volume, node)
+    assert panel.ui.resumeFrame.visible
+    assert panel.ui.resumeLabel.text.startswith("Changes of ")
+    host.click(panel.ui.resumeButton)
+    assert np.array_equal(masks(node)["organ"], worked["organ"])
 
 
 def test_looking_at_a_case_leaves_no_journal(host, panel):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from DeepSegmentLib.correction.history import labels_in
+from DeepSegmentLib.data import Box, LabelUpdate
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.journal import Journal, volume_checksum
 from DeepSegmentLib.hosts.mrml.segmentations.label_images import labelmap_name, make_image
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from DeepSegmentLib.data import LabelMap, LabelUpdate, Segment
+    from DeepSegmentLib.data import LabelMap, Segment
     from DeepSegmentLib.files.journal.lines import Entry
 
     from .edits import Edit
@@ -63,13 +64,14 @@ class NodeJournal:
         self._mark()
 
     @classmethod
-    def begin(cls, folder: Path, node: Any, volume: Any) -> Self:
+    def begin(cls, folder: Path, node: Any, volume: Any, *, goes_on: bool = False) -> Self:
         """A new journal of a node as it is now.
 
         Args:
             folder: New; its parent is made if need be.
             node: vtkMRMLSegmentationNode.
             volume: vtkMRMLScalarVolumeNode that it shows.
+            goes_on: Whether its labels hold what another journal had: then it is to be kept though nothing happens.
 
         Raises:
             InvalidInputError: Its segments lie on several grids.
@@ -82,7 +84,13 @@ class NodeJournal:
             raise VolumeFileError(f"{folder.parent} cannot be made: {error.strerror or error}") from error
         checksum = volume_checksum(local_volume(volume))
         labels, model = snapshot.label_map(), provenance_of(node)
-        return cls(Journal.create(folder, labels, volume_checksum=checksum, model=model), node, volume, snapshot)
+        journal = Journal.create(folder, labels, volume_checksum=checksum, model=model)
+        if goes_on:
+            box = Box((0, 0, 0), (1, 1, 1))
+            journal.record_edit(
+                LabelUpdate(box, snapshot.layers[0][box.to_slices()], snapshot.layers[0][box.to_slices()])
+            )
+        return cls(journal, node, volume, snapshot)
 
     @classmethod
     def go_on(cls, folder: Path, node: Any, volume: Any) -> Self | None:
@@ -126,6 +134,11 @@ class NodeJournal:
         except BaseException:
             journal.close()
             raise
+
+    @property
+    def has_entries(self) -> bool:
+        """Whether anything has happened."""
+        return self._count > 0
 
     @property
     def corrections(self) -> tuple[Step, ...]:
