@@ -72,6 +72,12 @@ def unpack(change: Change, labels: NDArray[Any], *, backward: bool = False) -> L
     return LabelUpdate(change.box, before, after, change.layer)
 
 
+def labels_in(change: Change, *, after: bool) -> list[int]:
+    """The labels of the voxels that change, before or after it; each once."""
+    values = zlib.decompress(change.after if after else change.before)
+    return [int(value) for value in np.unique(np.frombuffer(values, dtype=np.dtype(change.dtype).newbyteorder("<")))]
+
+
 def put(change: Change, labels: NDArray[Any]) -> None:
     """Do a change to the layer (k, j, i), in place; only voxels that change are touched, however large the box is.
 

@@ -390,8 +390,14 @@ def test_an_edit_is_not_taken_back_where_others_painted_since(nodes):
     assert np.array_equal(read_labels(image, box), np.where(edit.update.changed, edit.update.before, 3))
     assert retrace(nodes[1], keep(edit), backward=True) is None
     assert retrace(nodes[1], keep(edit), backward=False) is not None
-    nodes[1].GetSegmentation().RemoveSegment("third")
-    assert retrace(nodes[1], keep(edit), backward=True) is None
+
+
+def test_an_edit_is_taken_back_while_its_labels_mean_the_same_segments(nodes):
+    edit = fix(*nodes)
+    nodes[1].GetSegmentation().RemoveSegment("second")
+    assert retrace(nodes[1], keep(edit), backward=True) is not None
+    nodes[1].GetSegmentation().GetSegment("first").SetLabelValue(7)
+    assert retrace(nodes[1], keep(edit), backward=False) is None
 
 
 def test_the_editor_s_history_gets_the_state_before_an_edit(scene, nodes):

@@ -1,4 +1,4 @@
-"""The journal of a node: what is on disk is what is in the scene, whoever changed it, and a session can be resumed."""
+"""The journal of a node: what is on disk is what is in the scene, whoever changed it, and work can be resumed."""
 
 import numpy as np
 import pytest
@@ -129,7 +129,7 @@ def test_a_correction_is_on_disk_when_it_is_recorded(tmp_path, nodes):
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(["fix", "paint", "undo", "their undo"]), st.integers(0, 9999)), max_size=9))
 def test_whatever_happens_the_disk_holds_what_the_node_does(tmp_path_factory, scene, steps):
-    """Corrections, strokes of Slicer's logic, its undo and ours, in any order; then the session goes on elsewhere."""
+    """Corrections, strokes of Slicer's logic, its undo and ours, in any order; then the journal goes on elsewhere."""
     volume, node = add_nodes(scene)
     folder = tmp_path_factory.mktemp("journals")
     journal, logic, kept = NodeJournal.begin(folder / "one", node, volume), logic_of(scene, volume, node), []
@@ -172,7 +172,7 @@ def test_undo_and_redo_are_recorded_as_such(tmp_path, nodes):
     assert journal.corrections == ()
 
 
-def test_corrections_of_a_resumed_session_can_be_taken_back(tmp_path, scene, nodes):
+def test_corrections_of_a_resumed_journal_can_be_taken_back(tmp_path, scene, nodes):
     volume, node = nodes
     start = masks(node)
     journal = NodeJournal.begin(tmp_path / "one", node, volume)
@@ -215,6 +215,22 @@ def test_segments_on_several_grids_have_no_journal(tmp_path, nodes):
         NodeJournal.begin(tmp_path / "one", node, volume)
 
 
+def test_segments_of_one_name_are_told_apart(tmp_path, scene, nodes):
+    volume, node = nodes
+    _volume, as_it_was = add_nodes(scene)
+    for one in (node, as_it_was):
+        one.GetSegmentation().GetSegment("second").SetName("first")
+    journal = NodeJournal.begin(tmp_path / "one", node, volume)
+    for name, index in (("first", (3, 4, 4)), ("second", (3, 12, 4))):
+        assert fix(journal, prompt_at(index, False), segment=name)
+    journal.close()
+    resumed = NodeJournal.resume(tmp_path / "one", as_it_was, volume)
+    assert {name: mask.sum() for name, mask in masks(as_it_was).items()} == {
+        name: mask.sum() for name, mask in masks(node).items()
+    }
+    assert [step.kept.segment_id for step in resumed.corrections] == ["first", "second"]
+
+
 # What is offered
 
 
@@ -224,7 +240,7 @@ def test_a_journal_without_entries_goes_when_it_is_closed(tmp_path, nodes):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_session_is_offered_while_the_scene_holds_less(tmp_path, scene, nodes):
+def test_a_journal_is_offered_while_the_scene_holds_less(tmp_path, scene, nodes):
     volume, node = nodes
     journal = NodeJournal.begin(tmp_path / "one", node, volume)
     fix(journal, prompt_at((7, 6, 16), True))
@@ -234,11 +250,11 @@ def test_a_session_is_offered_while_the_scene_holds_less(tmp_path, scene, nodes)
     journal.close()
     assert unfinished(tmp_path, node, volume, scene) is None
     node.SetAttribute("DeepSegmentJournal", saved)
-    session = unfinished(tmp_path, node, volume, scene)
-    assert (session.folder, session.corrections) == (tmp_path / "one", 1)
+    offered = unfinished(tmp_path, node, volume, scene)
+    assert (offered.folder, offered.corrections) == (tmp_path / "one", 1)
 
 
-def test_a_session_is_offered_for_its_volume_where_no_node_knows_it(tmp_path, scene, nodes):
+def test_a_journal_is_offered_for_its_volume_where_no_node_knows_it(tmp_path, scene, nodes):
     volume, node = nodes
     journal = NodeJournal.begin(tmp_path / "one", node, volume)
     fix(journal, prompt_at((7, 6, 16), True))

@@ -18,6 +18,9 @@ _ARM = 4
 _LEFT = 0.25
 """Part of the fill's opacity that is left under a preview."""
 
+_dimmed = {}
+"""By display node: opacity before, under the preview, and who dims it. Effects of several editors see one pointer."""
+
 _PLUS = np.array([[(-_ARM, 0), (_ARM, 0)], [(0, -_ARM), (0, _ARM)]], dtype=float)
 _MINUS = _PLUS[:1]
 
@@ -106,7 +109,6 @@ class FillDimming:
 
     def __init__(self, scene):
         self._scene, self._display, self._tags = scene, None, []
-        self._former = self._dimmed = 0.0
 
     def dim(self, segmentation):
         """Dim the fill of a segmentation, unless that is done already."""
@@ -114,9 +116,12 @@ class FillDimming:
         if display is None or display is self._display:
             return
         self.restore()
-        self._display, self._former = display, display.GetOpacity2DFill()
-        display.SetOpacity2DFill(_LEFT * self._former)
-        self._dimmed = display.GetOpacity2DFill()
+        self._display = display
+        if display not in _dimmed:
+            former = display.GetOpacity2DFill()
+            display.SetOpacity2DFill(_LEFT * former)
+            _dimmed[display] = (former, display.GetOpacity2DFill(), set())
+        _dimmed[display][2].add(self)
         for event in (self._scene.StartSaveEvent, self._scene.StartCloseEvent):
             self._tags.append(self._scene.AddObserver(event, lambda *_event: self.restore()))
 
@@ -126,8 +131,11 @@ class FillDimming:
         for tag in self._tags:
             self._scene.RemoveObserver(tag)
         self._tags = []
-        if display is not None and display.GetOpacity2DFill() == self._dimmed:
-            display.SetOpacity2DFill(self._former)
+        if display is not None:
+            former, dimmed, users = _dimmed[display]
+            users.discard(self)
+            if not users and _dimmed.pop(display) and display.GetOpacity2DFill() == dimmed:
+                display.SetOpacity2DFill(former)
 
 
 class _Line:

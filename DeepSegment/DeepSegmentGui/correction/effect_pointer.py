@@ -33,6 +33,7 @@ class EffectPointer:
         self._effect, self._options = effect, options
         self._overlays, self._dimming = {}, FillDimming(slicer.mrmlScene)
         self._view = None
+        self._observed = self._meant = None
         self._place = (0, 0)
         self._isNegative = self._isHindered = False
         self._stroke = []
@@ -43,7 +44,7 @@ class EffectPointer:
         command = vtk.vtkCommand
         self._handlers = {
             command.MouseMoveEvent: self._moved,
-            command.LeaveEvent: self._leaving,
+            command.LeaveEvent: self._left,
             command.LeftButtonPressEvent: self._pressed,
             command.LeftButtonDoubleClickEvent: self._pressed,
             command.LeftButtonReleaseEvent: self._released,
@@ -56,7 +57,21 @@ class EffectPointer:
         """The effect was chosen."""
         self._options.say("")
         self._options.enter()
+        self._follow(self._effect.parameterSetNode())
         qt.QTimer.singleShot(0, self._prepare)
+
+    def _follow(self, node):
+        """Learn when another segment is chosen, as by a key while the pointer rests; None: no more."""
+        if self._observed is not None:
+            self._observed[0].RemoveObserver(self._observed[1])
+        self._observed = node and (node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._chosen))
+        self._meant = node and self.target()
+
+    def _chosen(self, *_event):
+        if self._meant != self.target():
+            self._meant = self.target()
+            self._options.prompts.refresh()
+            self.settingsChanged()
 
     def _prepare(self):
         if not self._effect.active():
@@ -69,6 +84,7 @@ class EffectPointer:
     def deactivate(self):
         """Take everything out of the views."""
         self._timer.stop()
+        self._follow(None)
         self._dimming.restore()
         self._options.leave()
         hidePlace(slicer.mrmlScene)
@@ -110,17 +126,14 @@ class EffectPointer:
         self._timer.start()
         return bool(self._stroke)
 
-    def _leaving(self, _interactor, _view):
-        self._left()
-        return False
-
-    def _left(self):
+    def _left(self, *_event):
         self._timer.stop()
         self._hideChange()
         if self._view is not None:
             self._overlay(self._view).hide()
             self._effect.scheduleRender(self._view)
         self._view, self._stroke = None, []
+        return False
 
     def _pressed(self, interactor, view):
         if interactor.GetShiftKey() or interactor.GetAltKey():

@@ -32,11 +32,12 @@ class Journals:
             self._try(lambda: journal.catch_up() and self._edited(segmentation, volume))
             return (), ()
         self.drop(segmentation, replaced=True)
-        self._try(lambda: self._begin(segmentation, volume))
+        self._try(lambda: self._begin(segmentation, volume, journal))
         journal = self._journals.get(segmentation.GetID())
         return ((), ()) if journal is None else (journal.corrections, journal.taken_back)
 
-    def _begin(self, segmentation, volume):
+    def _begin(self, segmentation, volume, former):
+        """Have a journal of a segmentation; `former` is the one before others have rearranged its segments, or None."""
         from DeepSegmentLib.hosts.mrml.correction.node_journal import NodeJournal, held_by
 
         held = held_by(segmentation)
@@ -44,7 +45,10 @@ class Journals:
         journal = None
         if folder is not None and folder.is_dir() and not self._isOpen(folder):
             journal = NodeJournal.go_on(folder, segmentation, volume)
-        self._keep(journal or NodeJournal.begin(newFolder(), segmentation, volume))
+        worked = former is not None and former.has_entries
+        self._keep(journal or NodeJournal.begin(newFolder(), segmentation, volume, goes_on=worked))
+        if former is not None:
+            self._edited(segmentation, volume)
 
     def _isOpen(self, folder):
         return any(journal.journal.folder == folder for journal in self._journals.values())
@@ -52,7 +56,12 @@ class Journals:
     def _keep(self, journal):
         node = journal.node
         segmentation = node.GetSegmentation()
-        events = (segmentation.SourceRepresentationModified, segmentation.SegmentAdded, segmentation.SegmentRemoved)
+        events = (
+            segmentation.SourceRepresentationModified,
+            segmentation.SegmentModified,  # all that the editor's undo tells
+            segmentation.SegmentAdded,
+            segmentation.SegmentRemoved,
+        )
         self._journals[node.GetID()] = journal
         self._observations[node.GetID()] = [
             (segmentation, segmentation.AddObserver(event, lambda *_event: self._notify())) for event in events
@@ -83,6 +92,10 @@ class Journals:
 
     def traced(self, segmentation, traces):
         """Journal the `Trace`s of what was taken back and given again; what to tell the user as `correction` does."""
+        journal = self._journals.get(segmentation.GetID())
+        if journal is not None and not journal.fits(journal.volume):  # an image has grown for an answer
+            self.open(segmentation, journal.volume)
+            return self.trouble
 
         def record(journal):
             for trace in traces:

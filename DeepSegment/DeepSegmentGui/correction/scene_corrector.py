@@ -96,9 +96,7 @@ class Corrector:
     def prepare(self, target):
         """Have a journal for a target; later, its first correction finds one."""
         if target.volume is not None and target.segment is not None:
-            done, undone = self._journals.open(target.segmentation, target.volume)
-            if done or undone:
-                self._adopt(target, done, undone)
+            self._adopt(target, *self._journals.open(target.segmentation, target.volume))
             self._tellListeners()
 
     def unfinished(self, target):
@@ -137,9 +135,11 @@ class Corrector:
     # Prompts
 
     def steps(self, segmentation):
-        """The corrections of a segmentation that hold, as `Step`s, the oldest first."""
-        node = "" if segmentation is None else segmentation.GetID()
-        return [step for step in self._steps if step.segmentation_id == node]
+        """The corrections of a segmentation's segments that hold, as `Step`s, the oldest first."""
+        if segmentation is None:
+            return []
+        node, segment = segmentation.GetID(), segmentation.GetSegmentation().GetSegment
+        return [step for step in self._steps if step.segmentation_id == node and segment(step.kept.segment_id)]
 
     def _earlier(self, target):
         """Prompts given before for this segment."""
@@ -168,7 +168,7 @@ class Corrector:
         def canvasOf(old):
             return replace(target, segmentID=old.kept.segment_id).canvas(old.settings.overwrite)
 
-        if self.steps(node)[-1] is not step:
+        if not any(last.kept is step.kept for last in self.steps(node)[-1:]):
             self._saveState(node)
         exchange, traces = take_back(node, self.steps(node), step, canvasOf)
         self._remember(exchange)
@@ -180,8 +180,7 @@ class Corrector:
 
     def _saveState(self, node):
         """Let the Segment Editor that edits a node undo what is done next."""
-        editor = segmentEditorOf(node)
-        if editor is not None:
+        if editor := segmentEditorOf(node):
             with self._journals.unchanged(node):
                 editor.saveStateForUndo()
 
@@ -218,9 +217,10 @@ class Corrector:
     def _retrace(self, source, destination, text):
         from DeepSegmentLib.hosts.mrml.correction.prompt_history import perform
 
+        self.settle()
         if not source:
             return ""
-        self.settle()
+        self._journals.catchUp()  # what others did comes before this
         exchange = source.pop()
         move = exchange.inverse() if source is self._done else exchange
         node = self._scene.GetNodeByID(exchange.segmentation_id)
@@ -246,13 +246,16 @@ class Corrector:
         self._steps = [
             self._ifTrue(step, segmentation, volume) if step.segmentation_id == node else step for step in self._steps
         ]
+        self._tellListeners()
 
     def _ifTrue(self, step, segmentation, volume):
         """The step, without its prompt where that is not true."""
         from DeepSegmentLib.hosts.mrml.correction.node_canvas import is_true
 
-        canvas = Target(volume, segmentation, step.kept.segment_id).canvas(overwrite=False)
-        return step if step.prompt is None or is_true(canvas, step.prompt) else replace(step, prompt=None)
+        target = Target(volume, segmentation, step.kept.segment_id)
+        if step.prompt is None or target.segment is None or is_true(target.canvas(overwrite=False), step.prompt):
+            return step
+        return replace(step, prompt=None)
 
     # Life
 
@@ -269,8 +272,9 @@ class Corrector:
             listener()
 
     def forget(self):
-        """Drop everything, as when the scene closes."""
+        """Drop everything, as when the scene closes; the journals have it."""
         self._after.forget()
+        self._journals.catchUp()
         self._journals.close()
         for steps in (self._steps, self._done, self._undone):
             steps.clear()

@@ -218,9 +218,10 @@ class CorrectSection:
         self._ui.resumeFrame.setVisible(journal is not None)
         if journal is not None:
             self._ui.correctSection.collapsed = False
-            self._ui.resumeLabel.text = _("Corrections of {time} that are not in the scene: {count}.").format(
-                time=journal.time.astimezone().strftime("%Y-%m-%d %H:%M"), count=journal.corrections
-            )
+            text = _("Corrections of {time} that are not in the scene: {count}.")
+            text = text if journal.corrections else _("Changes of {time} that are not in the scene.")
+            time = journal.time.astimezone().strftime("%Y-%m-%d %H:%M")
+            self._ui.resumeLabel.text = text.format(time=time, count=journal.corrections)
 
     def resume(self):
         """Bring the segmentation, or a new one, to where the earlier corrections ended."""

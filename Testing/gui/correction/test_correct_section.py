@@ -8,9 +8,10 @@ pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=Impor
 
 import slicer
 import vtk
-from host.case import BITE, GRID, LEAK, add_case, masks, same
+from host.case import BITE, GRID, LEAK, OUTSIDE, SHAPE, add_case, ball, masks, same
 from host.widgets.mouse import Mouse, place_of
 
+from DeepSegmentLib.hosts.mrml.segmentations.label_images import labels_of
 from DeepSegmentLib.hosts.mrml.segmentations.segments import is_protected, set_locked
 
 
@@ -428,3 +429,82 @@ def test_each_word_stands_once_in_the_section(ui):
     assert "Segment:" not in texts
     assert "Undo" not in texts
     assert ui.correctUndoButton.text != ui.undoButton.text
+
+
+# Mixed with what others do
+
+
+@pytest.fixture
+def editor(host, ui, nodes):
+    """The Segment Editor module, which edits the same segmentation."""
+    volume, segmentation = nodes
+    host.complete_startup()
+    editor = host.open_segment_editor(segmentation, volume)
+    editor.setCurrentSegmentID("organ")
+    editor.setActiveEffectByName("DeepSegment Fix")
+    host.process_events(0.05)
+    return editor
+
+
+def paint(editor, mask, *, erase=False):
+    """What the effect Paint does with the voxels of a mask (k, j, i)."""
+    effect = editor.activeEffect()
+    editor.saveStateForUndo()
+    image = effect.defaultModifierLabelmap()
+    labels_of(image)[:] = mask
+    image.GetPointData().GetScalars().Modified()
+    image.Modified()
+    mode = effect.ModificationModeRemove if erase else effect.ModificationModeAdd
+    effect.modifySelectedSegmentByLabelmap(image, mode)
+
+
+def test_undo_goes_on_when_a_new_segment_has_joined_the_others(host, ui, segmentation, editor):
+    before = masks(segmentation)
+    click(host, BITE)
+    segmentation.GetSegmentation().AddEmptySegment("new", "new")
+    editor.setCurrentSegmentID("new")
+    click(host, OUTSIDE)
+    worked = masks(segmentation)
+    assert worked["new"].any()
+    host.click(ui.correctUndoButton)
+    host.click(ui.correctUndoButton)
+    assert same({**before, "new": np.zeros(SHAPE, bool)}, masks(segmentation))
+    host.click(ui.correctRedoButton)
+    host.click(ui.correctRedoButton)
+    assert same(worked, masks(segmentation))
+
+
+def test_a_removed_segment_takes_its_prompts_along_and_no_others(host, ui, segmentation, editor, capfd):
+    before = masks(segmentation)
+    click(host, BITE)
+    editor.setCurrentSegmentID("neighbor")
+    click(host, (20, 20, 44))
+    assert ui.correctPromptList.count == 2
+    segmentation.GetSegmentation().RemoveSegment("neighbor")
+    editor.setCurrentSegmentID("organ")
+    host.process_events(1.2)
+    assert ui.correctPromptList.count == 1
+    ui.correctPromptList.setCurrentRow(0)
+    host.click(ui.correctTakeBackButton)
+    assert np.array_equal(before["organ"], masks(segmentation)["organ"])
+    assert "ERR" not in capfd.readouterr().err
+
+
+def test_a_prompt_that_the_editor_took_back_a_moment_ago(host, ui, segmentation, editor):
+    """The list still shows it."""
+    before = masks(segmentation)
+    click(host, BITE)
+    editor.undo()
+    ui.correctPromptList.setCurrentRow(0)
+    host.click(ui.correctTakeBackButton)
+    assert same(before, masks(segmentation))
+    assert "other tools" in ui.correctStatusLabel.text
+    assert ui.correctPromptList.count == 0
+
+
+def test_prompts_that_others_made_untrue_leave_the_list_by_themselves(host, ui, segmentation, editor):
+    click(host, BITE)
+    click(host, LEAK)
+    paint(editor, ball(BITE, 2), erase=True)
+    host.process_events(1.2)
+    assert ui.correctPromptList.count == 1

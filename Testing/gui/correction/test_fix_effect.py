@@ -555,3 +555,32 @@ def test_additions_and_removals_differ_without_color(host, hand, editor):
         lines.append((light < dark, signs))
     right.mouse.hold()
     assert lines == [(False, 2), (True, 1)]
+
+
+def test_a_preview_goes_with_the_segment_that_it_was_of(host, hand, editor, segmentation):
+    """Q and W choose another segment while the pointer rests."""
+    display, right = segmentation.GetDisplayNode(), hand("Red")
+    fill = display.GetOpacity2DFill()
+    right.rest(BITE)
+    (overlay,) = editor.activeEffect().self().pointer._overlays.values()
+    assert overlay.showsChange
+    editor.setCurrentSegmentID("neighbor")
+    assert not overlay.showsChange
+    assert display.GetOpacity2DFill() == fill
+    _volume, other = add_case(slicer.mrmlScene)
+    right.rest((20, 15, 16))
+    editor.setSegmentationNode(other)
+    assert display.GetOpacity2DFill() == fill
+
+
+def test_two_editors_dim_one_fill_once(host, hand, editor, nodes):
+    volume, segmentation = nodes
+    display, right = segmentation.GetDisplayNode(), hand("Red")
+    fill = display.GetOpacity2DFill()
+    second = host.open_segment_editor(segmentation, volume)
+    second.setCurrentSegmentID("organ")
+    second.setActiveEffectByName("DeepSegment Fix")
+    right.rest(BITE)
+    assert display.GetOpacity2DFill() == pytest.approx(0.25 * fill)
+    right.mouse.leave()
+    assert display.GetOpacity2DFill() == fill

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from DeepSegmentLib.correction.packed_changes import Change, pack, unpack
+from DeepSegmentLib.correction.packed_changes import Change, labels_in, pack, unpack
 from DeepSegmentLib.data import Box, Geometry, LabelUpdate
 from DeepSegmentLib.data.geometry import bounding_box
 from DeepSegmentLib.hosts.mrml.geometry import image_to_world
@@ -137,20 +137,30 @@ def retrace(segmentation: Any, kept: KeptEdit, *, backward: bool) -> Edit | None
         backward: True to take it back.
 
     Returns:
-        What was done; None, and nothing is done, where other tools have changed these voxels since.
+        What was done; None, and nothing is done, where other tools have changed these voxels or what they mean since.
     """
+    if segmentation.GetSegmentation().GetSegment(kept.segment_id) is None:
+        return None
     image = image_of(segmentation, kept.segment_id)
-    if image is None or sharing(segmentation, image) != kept.sharing:
+    if image is None:
         return None
     box = kept.change.box
     labels, change = read_labels(image, box), replace(kept.change, box=Box.of_shape(box.shape))
     if unpack(change, labels, backward=not backward).changed.any():
         return None
-    update = unpack(change, labels, backward=backward)
-    edit = Edit(kept.segment_id, replace(update, box=box), kept.sharing)
+    update, now = unpack(change, labels, backward=backward), sharing(segmentation, image)
+    if not _mean_the_same(labels_in(change, after=False) + labels_in(change, after=True), kept.sharing, now):
+        return None
+    edit = Edit(kept.segment_id, replace(update, box=box), now)
     _write(segmentation, edit)
     tell(segmentation, edit.segment_id)
     return edit
+
+
+def _mean_the_same(labels: list[int], before: tuple[tuple[str, int], ...], now: tuple[tuple[str, int], ...]) -> bool:
+    """Whether labels stand for the same segments; others may have come or gone."""
+    names = [{value: name for name, value in sharing} for sharing in (before, now)]
+    return all(names[0].get(label) == names[1].get(label) for label in labels)
 
 
 def save_state_before(segmentation: Any, edit: Edit, save_state: Callable[[], object]) -> None:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from DeepSegmentLib.correction.history import labels_in
+from DeepSegmentLib.data import Box, LabelUpdate
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.journal import Journal, volume_checksum
 from DeepSegmentLib.hosts.mrml.segmentations.label_images import labelmap_name, make_image
 from DeepSegmentLib.hosts.mrml.segmentations.layers import image_of, sharing
 from DeepSegmentLib.hosts.mrml.segmentations.nodes import add_to_image, provenance_of
-from DeepSegmentLib.hosts.mrml.segmentations.segments import find_by_name
+from DeepSegmentLib.hosts.mrml.segmentations.segments import segment_ids
 from DeepSegmentLib.hosts.mrml.volumes import local_volume
 
 from .edits import KeptEdit
@@ -24,9 +26,10 @@ from .prompt_history import Step
 from .snapshots import Snapshot, label_images, layout_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from DeepSegmentLib.data import LabelMap, LabelUpdate
+    from DeepSegmentLib.data import LabelMap, Segment
     from DeepSegmentLib.files.journal.lines import Entry
 
     from .edits import Edit
@@ -61,13 +64,14 @@ class NodeJournal:
         self._mark()
 
     @classmethod
-    def begin(cls, folder: Path, node: Any, volume: Any) -> Self:
+    def begin(cls, folder: Path, node: Any, volume: Any, *, goes_on: bool = False) -> Self:
         """A new journal of a node as it is now.
 
         Args:
             folder: New; its parent is made if need be.
             node: vtkMRMLSegmentationNode.
             volume: vtkMRMLScalarVolumeNode that it shows.
+            goes_on: Whether its labels hold what another journal had: then it is to be kept though nothing happens.
 
         Raises:
             InvalidInputError: Its segments lie on several grids.
@@ -80,7 +84,13 @@ class NodeJournal:
             raise VolumeFileError(f"{folder.parent} cannot be made: {error.strerror or error}") from error
         checksum = volume_checksum(local_volume(volume))
         labels, model = snapshot.label_map(), provenance_of(node)
-        return cls(Journal.create(folder, labels, volume_checksum=checksum, model=model), node, volume, snapshot)
+        journal = Journal.create(folder, labels, volume_checksum=checksum, model=model)
+        if goes_on:
+            box = Box((0, 0, 0), (1, 1, 1))
+            journal.record_edit(
+                LabelUpdate(box, snapshot.layers[0][box.to_slices()], snapshot.layers[0][box.to_slices()])
+            )
+        return cls(journal, node, volume, snapshot)
 
     @classmethod
     def go_on(cls, folder: Path, node: Any, volume: Any) -> Self | None:
@@ -124,6 +134,11 @@ class NodeJournal:
         except BaseException:
             journal.close()
             raise
+
+    @property
+    def has_entries(self) -> bool:
+        """Whether anything has happened."""
+        return self._count > 0
 
     @property
     def corrections(self) -> tuple[Step, ...]:
@@ -241,7 +256,6 @@ def _replayed(journal: Journal, node: Any, snapshot: Snapshot) -> tuple[_Steps, 
     """What can be undone and done again after the entries of a journal; None for edits."""
     done: _Steps = []
     undone: _Steps = []
-    ids = {noun.name: name for name, noun in snapshot.nouns.items()}
     for entry in journal.entries():
         if entry.kind == "undo":
             undone.append(done.pop())
@@ -249,9 +263,20 @@ def _replayed(journal: Journal, node: Any, snapshot: Snapshot) -> tuple[_Steps, 
             done.append(undone.pop())
         else:
             undone.clear()
-            segment_id = None if entry.prompt is None else ids.get(entry.prompt.segment)
+            segment_id = _segment_of(entry, snapshot.nouns)
             done.append(_kept(entry, segment_id, node, snapshot) if segment_id else None)
     return done, undone
+
+
+def _segment_of(entry: Entry, nouns: dict[str, Segment]) -> str | None:
+    """The segment that a correction was made of; of several of the same name, the one that won or lost voxels."""
+    if entry.prompt is None:
+        return None
+    named = [segment_id for segment_id, noun in nouns.items() if noun.name == entry.prompt.segment]
+    if len(named) > 1:
+        values = labels_in(entry.change, after=entry.prompt.positive)
+        named = [name for name in named if nouns[name].layer == entry.change.layer and nouns[name].value in values]
+    return named[0] if named else None
 
 
 def _kept(entry: Entry, segment_id: str, node: Any, snapshot: Snapshot) -> Step | None:
@@ -269,15 +294,22 @@ def restore(node: Any, labels: LabelMap) -> None:
         node: vtkMRMLSegmentationNode; its segments of the same names get the labelmap's voxels, missing ones are added.
         labels: In the node's own space.
     """
-    segments = node.GetSegmentation()
+    segments, ids = node.GetSegmentation(), _ids_of(labels.segments, node)
     for n, layer in enumerate(labels.layers):
         image = make_image(layer, labels.geometry)
-        nouns = [noun for noun in labels.segments if noun.layer == n]
-        missing = [noun for noun in nouns if find_by_name(node, noun.name) is None]
-        for noun in nouns:
-            if noun not in missing:
-                segment = segments.GetSegment(find_by_name(node, noun.name))
+        nouns = [(noun, found) for noun, found in zip(labels.segments, ids, strict=True) if noun.layer == n]
+        for noun, found in nouns:
+            if found is not None:
+                segment = segments.GetSegment(found)
                 segment.SetLabelValue(noun.value)
                 segment.AddRepresentation(labelmap_name(), image)
         image.Modified()  # surfaces of the former voxels go
-        add_to_image(node, image, missing)
+        add_to_image(node, image, [noun for noun, found in nouns if found is None])
+
+
+def _ids_of(nouns: Sequence[Segment], node: Any) -> list[str | None]:
+    """The node's segments of the same names, one for each; several of one name in their order."""
+    free: dict[str, list[str]] = {}
+    for segment_id in segment_ids(node):
+        free.setdefault(node.GetSegmentation().GetSegment(segment_id).GetName(), []).append(segment_id)
+    return [free[noun.name].pop(0) if free.get(noun.name) else None for noun in nouns]

@@ -139,7 +139,7 @@ def take_back(
     Args:
         node: vtkMRMLSegmentationNode.
         steps: All steps of the node that were not taken back, the oldest first.
-        step: One of them.
+        step: One of them, as it is now or was before others have edited.
         canvas_of: Gives the canvas of a step's segment, as its settings want it, on the node as it is now.
 
     Returns:
@@ -149,7 +149,10 @@ def take_back(
         InvalidInputError: It cannot be done, as others have edited there or locked segments would change; the node is
             as it was.
     """
-    number = next(n for n, other in enumerate(steps) if other is step)
+    number = next((n for n, other in enumerate(steps) if other.kept is step.kept), None)
+    if number is None:
+        raise InvalidInputError("its segment is no longer there")
+    step = steps[number]
     before, later = list(steps[:number]), tuple(steps[number + 1 :])
     locked = _Locked(node, (step, *later))
     done = perform(node, Exchange((step, *later)))

@@ -1,6 +1,7 @@
-"""Sessions of corrections: a crash loses nothing that was accepted, and work goes on another day."""
+"""Journals that hold more than the scene: a crash loses nothing that was accepted, and work goes on another day."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,7 +75,7 @@ def journals():
 
 
 @pytest.mark.parametrize("corrections", [1, 7])
-def test_a_killed_session_is_resumed_with_all_that_was_accepted(host, panel, corrections):
+def test_after_a_kill_all_that_was_accepted_comes_back(host, panel, corrections):
     """The other process is killed at no particular moment: what it said it had done must be there."""
     code = CRASHING.format(repository=str(REPOSITORY), testing=str(REPOSITORY / "Testing"))
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
@@ -120,7 +121,7 @@ def replayed():
     return states
 
 
-def test_a_session_goes_on_after_the_scene_was_closed(host, panel):
+def test_work_goes_on_after_the_scene_was_closed(host, panel):
     volume, node = add_case(slicer.mrmlScene)
     show(host, panel, volume, node)
     assert not panel.ui.resumeFrame.visible
@@ -145,17 +146,21 @@ def test_a_session_goes_on_after_the_scene_was_closed(host, panel):
     assert not panel.ui.correctUndoButton.enabled
 
 
-def test_edits_of_other_tools_are_journaled_when_things_are_quiet(host, module, panel):
-    """A stroke of the Segment Editor's logic, and its undo, between corrections."""
-    from DeepSegmentLib.files.journal import Journal
-
+@pytest.fixture
+def case(host, panel):
+    """The volume and its segmentation, and the Segment Editor with the effect."""
     volume, node = add_case(slicer.mrmlScene)
+    show(host, panel, volume, node)
     host.complete_startup()
     editor = host.open_segment_editor(node, volume)
     editor.setCurrentSegmentID("organ")
     editor.setActiveEffectByName("DeepSegment Fix")
     host.process_events(0.1)
-    click(host, BITE)
+    return volume, node, editor
+
+
+def paint(editor):
+    """A stroke as the effect Paint makes it."""
     effect = editor.activeEffect()
     editor.saveStateForUndo()
     image = effect.defaultModifierLabelmap()
@@ -164,20 +169,94 @@ def test_edits_of_other_tools_are_journaled_when_things_are_quiet(host, module, 
         image.SetScalarComponentFromDouble(30 + n, 30, 30, 0, 1)
     image.Modified()
     effect.modifySelectedSegmentByLabelmap(image, effect.ModificationModeAdd)
+
+
+def on_disk(tmp_path):
+    """Kinds of the entries, and masks, as a killed program would leave them in the newest journal."""
+    from DeepSegmentLib.files.journal import Journal
+
+    copy = tmp_path / "left"
+    shutil.copytree(journals()[-1].parent, copy)
+    with Journal.open(copy) as journal:
+        kinds, labels = [entry.kind for entry in journal.entries()], journal.labels()
+    shutil.rmtree(copy)
+    return kinds, {noun.name: labels.mask(noun) for noun in labels.segments}
+
+
+def test_edits_of_other_tools_are_journaled_when_things_are_quiet(host, case, tmp_path):
+    """A stroke of the Segment Editor's logic, and its undo, between corrections."""
+    _volume, node, editor = case
+    click(host, BITE)
+    paint(editor)
     host.process_events(1.3)
     click(host, OUTSIDE)
     editor.undo()
     host.process_events(1.3)
+    kinds, labels = on_disk(tmp_path)
+    assert kinds == ["correction", "edit", "correction", "edit"]
+    assert same(labels, masks(node))
+
+
+def test_the_editor_s_undo_after_a_while_is_journaled(host, case, tmp_path):
+    _volume, node, editor = case
+    click(host, BITE)
+    host.process_events(1.3)
+    editor.undo()
+    host.process_events(1.3)
+    kinds, labels = on_disk(tmp_path)
+    assert kinds == ["correction", "edit"]
+    assert same(labels, masks(node))
+
+
+def test_a_stroke_of_another_tool_just_before_an_undo_is_journaled(host, panel, case, tmp_path):
+    _volume, node, editor = case
+    click(host, BITE)
+    paint(editor)
+    host.click(panel.ui.correctUndoButton)
+    _kinds, labels = on_disk(tmp_path)
+    assert same(labels, masks(node))
+
+
+def test_corrections_can_be_taken_back_after_a_stroke_and_a_reload(host, module, case, tmp_path):
+    volume, node, editor = case
+    click(host, BITE)
+    paint(editor)
+    painted = masks(node)
+    module[0].onReload()
+    fresh = slicer.modules.DeepSegmentWidget
+    show(host, fresh.panel, volume, node)
+    assert fresh.panel.ui.correctPromptList.count == 1
+    assert len(journals()) == 1
+    host.click(fresh.panel.ui.correctUndoButton)
+    assert masks(node)["organ"][30, 30, 30]
+    assert masks(node)["organ"].sum() < painted["organ"].sum()
+    fresh.cleanup()
+
+
+def test_a_stroke_just_before_the_scene_closes_is_journaled(host, case, tmp_path):
+    _volume, node, editor = case
+    click(host, BITE)
+    paint(editor)
     expected = masks(node)
     slicer.mrmlScene.Clear(0)
-    (path,) = journals()
-    with Journal.open(path.parent) as journal:
-        kinds = [entry.kind for entry in journal.entries()]
-        labels = journal.labels()
-    assert kinds[:3] == ["correction", "edit", "correction"]
-    assert kinds[3:] == ["edit"]
-    for noun in labels.segments:
-        assert np.array_equal(labels.mask(noun), expected[noun.name])
+    assert same(on_disk(tmp_path)[1], expected)
+
+
+def test_corrections_come_back_though_a_segment_was_removed_before_the_end(host, panel, case):
+    """The journal of the new segments begins with what was corrected before, and nothing has happened since."""
+    volume, node, _editor = case
+    click(host, BITE)
+    node.GetSegmentation().RemoveSegment("neighbor")
+    host.process_events(1.3)
+    worked = masks(node)
+    slicer.mrmlScene.Clear(0)
+    host.process_events(0.1)
+    volume, node = add_case(slicer.mrmlScene)
+    show(host, panel, volume, node)
+    assert panel.ui.resumeFrame.visible
+    assert panel.ui.resumeLabel.text.startswith("Changes of ")
+    host.click(panel.ui.resumeButton)
+    assert np.array_equal(masks(node)["organ"], worked["organ"])
 
 
 def test_looking_at_a_case_leaves_no_journal(host, panel):
