@@ -161,7 +161,7 @@ class SegmentsTable:
         name.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
         shown = _tickItem(display is None or display.GetSegmentVisibility(segmentID))
         shown.setData(_SEGMENT_ID, segmentID)
-        items = {_SHOWN: shown, _NAME: name, _ML: _volumeItem(self._ml.get(segmentID)),
+        items = {_SHOWN: shown, _NAME: name, _ML: self._volumeItem(segmentID),
                  _LOCKED: _tickItem(is_protected(segment))}  # fmt: skip
         for column, item in items.items():
             self._table.setItem(row, column, item)
@@ -172,8 +172,18 @@ class SegmentsTable:
             return
         self._table.blockSignals(True)
         for row in range(self._table.rowCount):
-            self._table.setItem(row, _ML, _volumeItem(self._ml.get(self._idOf(row))))
+            self._table.setItem(row, _ML, self._volumeItem(self._idOf(row)))
         self._table.blockSignals(False)
+
+    def _volumeItem(self, segmentID):
+        """Millilitres; three dots while they are counted, a dash where there are only surfaces to count."""
+        from DeepSegmentLib.hosts.mrml.segmentations.label_images import labelmap_name
+
+        ml, hasVoxels = self._ml.get(segmentID), self._node.GetSegmentation().ContainsRepresentation(labelmap_name())
+        item = qt.QTableWidgetItem(f"{ml:.2f}" if ml is not None else "..." if hasVoxels else "-")
+        item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+        item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
+        return item
 
     def _refillSorted(self):
         self._table.blockSignals(True)
@@ -233,11 +243,4 @@ def _tickItem(ticked):
     item = qt.QTableWidgetItem()
     item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
     item.setCheckState(qt.Qt.Checked if ticked else qt.Qt.Unchecked)
-    return item
-
-
-def _volumeItem(ml):
-    item = qt.QTableWidgetItem("..." if ml is None else f"{ml:.2f}")
-    item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-    item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
     return item
