@@ -66,13 +66,16 @@ class ResultsSection:
         self._set3DButton()
 
     def showResult(self, node, places):
-        """A result was written.
+        """A result was written; it is shown where the settings name it.
 
         Args:
-            node: Its segmentation node, which the settings name already.
+            node: Its segmentation node.
             places: RAS points to review, the most uncertain first.
         """
-        self._places[node.GetID()], self._next = list(places), 0
+        self._places[node.GetID()] = list(places)
+        if node is not self.segmentation:
+            return
+        self._next = 0
         self._ui.resultsSection.collapsed = False
         if self._ui.show3DButton.checked or self._panel.parameters.show3D:
             self._set3DButton(True)
@@ -131,10 +134,10 @@ class ResultsSection:
     def _goToSegment(self, segmentID):
         from DeepSegmentLib.hosts.mrml.segmentations.layers import image_of
 
-        if self.table.millilitres(segmentID) == 0 or image_of(self.segmentation, segmentID) is None:
-            self._panel.say(_("This segment is empty."), self._ui.resultsMessageLabel)
-            return
-        jumpTo(self._scene, self.segmentation.GetSegmentCenterRAS(segmentID))
+        isEmpty = self.table.millilitres(segmentID) == 0 or image_of(self.segmentation, segmentID) is None
+        self._panel.say(_("This segment has no voxels.") if isEmpty else "", self._ui.resultsMessageLabel)
+        if not isEmpty:
+            jumpTo(self._scene, self.segmentation.GetSegmentCenterRAS(segmentID))
 
     # Views
 
