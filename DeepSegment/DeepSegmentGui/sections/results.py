@@ -21,7 +21,7 @@ class ResultsSection:
 
     def __init__(self, ui, scene, panel):
         self._ui, self._scene, self._panel = ui, scene, panel
-        self._places, self._next = {}, 0
+        self._places, self._next, self._overlaid = {}, 0, False
         self.table = SegmentsTable(ui.segmentsTable, self._goToSegment, self._tableChanged)
         self._surfaces = SurfaceMaker(scene)
         ui.show3DButton.connect("toggled(bool)", self._show3D)
@@ -55,6 +55,8 @@ class ResultsSection:
             self.table.show(node)
             self._next = 0
             self._set3DButton()
+            if self._ui.uncertaintyOverlayCheckBox.checked:
+                self._showOverlay(True)
         self._refreshButtons()
 
     def forget(self):
@@ -63,6 +65,7 @@ class ResultsSection:
         self._surfaces.stop()
         self.table.show(None)
         self._places.clear()
+        self._overlaid = False
         self._set3DButton()
 
     def showResult(self, node, places):
@@ -161,13 +164,13 @@ class ResultsSection:
         self._surfaces.start(self.segmentation) if show else self._surfaces.stop()
 
     def _showOverlay(self, show):
-        found = self.uncertainty
-        if found is None:
-            return
-        if show:
+        """Show the map of the segmentation over the volume; where it has none, take away what was shown."""
+        found = self.uncertainty if show else None
+        if found is not None:
             slicer.util.setSliceViewerLayers(foreground=found, foregroundOpacity=_OVERLAY_OPACITY)
-        else:
+        elif self._overlaid:
             slicer.util.setSliceViewerLayers(foreground=None, foregroundOpacity=0.0)
+        self._overlaid = found is not None
 
     # What the widgets show
 
