@@ -564,6 +564,40 @@ def test_ticks_show_and_lock_segments(host, module, head):
     assert table.item(0, 0).checkState() == qt_checked()
 
 
+def test_the_table_outlives_what_happens_to_its_segments(host, module, head):
+    table = module[0].panel.results.table
+    choose(host, module[0], head)
+    run(host, module[0])
+    (node,) = segmentations()
+    rows = counted(host, module[0])
+    table._counted = None
+    table._startCounting()
+    next(table._counting)
+    node.GetSegmentation().RemoveSegment(segment_ids(node)[0])  # while it is being counted
+    module[0].panel.ui.segmentsTable.item(0, 3).setCheckState(qt_checked())  # and still has a row
+    assert counted(host, module[0]) == rows[1:]
+    node.RemoveAllDisplayNodeIDs()
+    module[0].panel.ui.segmentsTable.item(0, 0).setCheckState(qt_unchecked())
+    host.process_events()
+    assert not node.GetDisplayNode().GetSegmentVisibility(segment_ids(node)[0])
+
+
+def test_the_overlay_follows_the_segmentation(host, module, head):
+    ui = module[0].panel.ui
+    choose(host, module[0], head)
+    run(host, module[0])
+    host.show_volume(head)
+    (node,) = segmentations()
+    overlay = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")[0].GetForegroundVolumeID
+    ui.uncertaintyOverlayCheckBox.checked = True
+    shown = overlay()
+    assert shown == module[0].panel.results.uncertainty.GetID()
+    for chosen, expected in ((None, None), (node, shown)):
+        ui.segmentationSelector.setCurrentNode(chosen)
+        host.process_events()
+        assert overlay() == expected
+
+
 def test_surfaces_are_made_one_by_one_and_by_themselves_if_the_user_wants(host, module, head):
     from DeepSegmentLib.hosts.mrml.segmentations.surfaces import without_surface
 

@@ -96,6 +96,10 @@ class SegmentsTable:
     # The scene
 
     def _changed(self, *_event):
+        """Fill anew, but not now; what is being counted may have other segments and voxels by now."""
+        if self._countTimer.isActive():
+            self._countTimer.stop()
+            self._counted = self._counting = None
         self._quietTimer.start()
 
     def _segment(self, segmentID):
@@ -210,7 +214,10 @@ class SegmentsTable:
         from DeepSegmentLib.hosts.mrml.segmentations.segments import is_protected, set_finished, set_locked
 
         segmentID, ticked = self._idOf(item.row()), item.checkState() == qt.Qt.Checked
+        if self._segment(segmentID) is None:  # removed a moment ago: the table is about to be filled
+            return
         if item.column() == _SHOWN:
+            self._node.CreateDefaultDisplayNodes()
             self._node.GetDisplayNode().SetSegmentVisibility(segmentID, ticked)
         elif item.column() == _LOCKED:
             set_locked(self._segment(segmentID), ticked)
