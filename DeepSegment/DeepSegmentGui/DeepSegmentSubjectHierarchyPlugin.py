@@ -50,8 +50,11 @@ def volumeOf(itemID):
 
 
 def canSegment(node):
-    """Whether a node is a volume of intensities."""
-    return node is not None and node.IsA("vtkMRMLScalarVolumeNode") and not node.IsA("vtkMRMLLabelMapVolumeNode")
+    """Whether a node is a volume of intensities, and no map that was made here."""
+    from DeepSegmentLib.hosts.mrml.volumes import is_map
+
+    isVolume = node is not None and node.IsA("vtkMRMLScalarVolumeNode")
+    return isVolume and not node.IsA("vtkMRMLLabelMapVolumeNode") and not is_map(node)
 
 
 def openWith(volume):

@@ -99,7 +99,7 @@ class Panel:
         """Forget every node: the run, the results, the settings."""
         self.segment.forget()
         self.input.forget()
-        self.several.batch.forget()
+        self.several.sceneClosing()
         self.jobs.close()
         self.setParameters(None)
         self.results.forget()
@@ -107,6 +107,9 @@ class Panel:
         self.writer.forget()
         self.exporter.forget()
         self.messages.showIdle("")
+        for name, label in vars(self.ui).items():
+            if name.endswith("MessageLabel"):
+                self.say("", label)
 
     def nodeAdded(self, node):
         """Offer a new volume."""

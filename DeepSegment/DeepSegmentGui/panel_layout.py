@@ -19,7 +19,7 @@ def keepWidth(widget):
     """
     kind = widget.className()
     if kind == "QPushButton":
-        widget.setMinimumWidth(widget.fontMetrics().horizontalAdvance(widget.text) + _BUTTON_FRAME)
+        widget.setMinimumWidth(widget.fontMetrics().size(0, widget.text).width() + _BUTTON_FRAME)
     elif kind in _ELASTIC:
         widget.setMinimumWidth(_LEAST_WIDTH)
     else:

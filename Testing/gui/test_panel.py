@@ -297,6 +297,84 @@ def test_another_volume_gets_its_own_segmentation(host, module, head, tmp_path):
     widget.panel.output.question.box.reject()
 
 
+def keep_both(host, widget, node):
+    """Change a segment, segment again and keep both; the new node."""
+    slicer.vtkSlicerSegmentationsModuleLogic.ClearSegment(node, segment_ids(node)[0])
+    host.click(widget.panel.ui.segmentButton)
+    answer(host, widget, "keepButton")
+    host.wait_until(lambda: not widget.panel.jobs.busy, 60)
+    host.process_events()
+    return widget.panel.parameters.segmentation
+
+
+def test_undo_of_keep_both_shows_the_former_segmentation(host, module, head):
+    widget = module[0]
+    choose(host, widget, head)
+    run(host, widget)
+    (node,) = segmentations()
+    assert keep_both(host, widget, node) is not node
+    host.click(widget.panel.ui.undoButton)
+    host.process_events()
+    assert widget.panel.parameters.segmentation is node
+    assert widget.panel.ui.segmentsTable.rowCount == 15
+    assert widget.panel.ui.measureButton.enabled
+
+
+def test_a_volume_that_is_chosen_again_has_its_segmentation_again(host, module, head, tmp_path):
+    widget = module[0]
+    choose(host, widget, head)
+    run(host, widget)
+    (node,) = segmentations()
+    choose(host, widget, add_volume(host, tmp_path, "other", 1))
+    assert widget.panel.parameters.segmentation is None
+    choose(host, widget, head)
+    assert widget.panel.parameters.segmentation is node
+
+
+def test_a_result_stays_with_its_volume_when_another_one_was_chosen_meanwhile(host, module, head, tmp_path):
+    widget = module[0]
+    other = add_volume(host, tmp_path, "other", 1)
+    choose(host, widget, head)
+    host.click(widget.panel.ui.segmentButton)
+    choose(host, widget, other)
+    host.wait_until(lambda: not widget.panel.jobs.busy, 60)
+    host.process_events()
+    assert "They are of head" in widget.panel.ui.statusLabel.text
+    assert widget.panel.parameters.segmentation is None
+    assert "15 segments" in run(host, widget)  # and nothing is asked
+    assert len(segmentations()) == 2
+    choose(host, widget, head)
+    assert widget.panel.parameters.segmentation is segmentations()[0]
+    assert widget.panel.ui.reviewButton.enabled
+
+
+@pytest.mark.parametrize("agreed", [False, True])
+def test_undo_asks_before_it_takes_later_changes_away(host, module, head, monkeypatch, agreed):
+    widget, asked = module[0], []
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text: asked.append(text) or agreed)
+    choose(host, widget, head)
+    run(host, widget)
+    (node,) = segmentations()
+    widget.panel.ui.show3DButton.checked = True
+    host.wait_until(lambda: not widget.panel.results.making3D, 10)
+    assert not widget.panel.writer.isChanged
+    slicer.vtkSlicerSegmentationsModuleLogic.ClearSegment(node, segment_ids(node)[0])
+    host.click(widget.panel.ui.undoButton)
+    assert len(asked) == 1
+    assert len(segmentations()) == (0 if agreed else 1)
+
+
+def test_nothing_is_said_of_a_scene_that_was_closed(host, module, head):
+    widget = module[0]
+    choose(host, widget, head)
+    run(host, widget)
+    host.click(widget.panel.ui.measureButton)
+    assert widget.panel.ui.resultsMessageLabel.text
+    slicer.mrmlScene.Clear(0)
+    host.process_events()
+    assert not widget.panel.ui.resultsMessageLabel.text
+
+
 def ml_of(node, segment, spacing=3):
     return f"{mask_of(node, segment, GRID).sum() * spacing**3 / 1000:.2f}"
 
@@ -443,6 +521,32 @@ def click_cell(host, table, row, column):
     host.process_events()
 
 
+def test_a_segment_without_voxels_is_told_until_the_next_click(host, module, head):
+    ui = module[0].panel.ui
+    choose(host, module[0], head)
+    run(host, module[0])
+    (node,) = segmentations()
+    slicer.vtkSlicerSegmentationsModuleLogic.ClearSegment(node, segment_ids(node)[0])
+    assert counted(host, module[0])[0][1] == "0.00"
+    click_cell(host, ui.segmentsTable, 0, 1)
+    assert ui.resultsMessageLabel.text == "This segment has no voxels."
+    click_cell(host, ui.segmentsTable, 1, 1)
+    assert not ui.resultsMessageLabel.text
+
+
+def test_surfaces_have_no_millilitres(host, module):
+    import vtk
+
+    ball, node = vtk.vtkSphereSource(), slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    ball.Update()
+    node.CreateDefaultDisplayNodes()
+    node.GetSegmentation().SetSourceRepresentationName("Closed surface")
+    node.AddSegmentFromClosedSurfaceRepresentation(ball.GetOutput(), "ball", [1, 0, 0])
+    module[0].panel.ui.segmentationSelector.setCurrentNode(node)
+    host.process_events()
+    assert counted(host, module[0]) == [["ball", "-"]]
+
+
 def test_ticks_show_and_lock_segments(host, module, head):
     table = module[0].panel.ui.segmentsTable
     choose(host, module[0], head)
@@ -458,6 +562,40 @@ def test_ticks_show_and_lock_segments(host, module, head):
     node.GetDisplayNode().SetSegmentVisibility(first, True)
     counted(host, module[0])
     assert table.item(0, 0).checkState() == qt_checked()
+
+
+def test_the_table_outlives_what_happens_to_its_segments(host, module, head):
+    table = module[0].panel.results.table
+    choose(host, module[0], head)
+    run(host, module[0])
+    (node,) = segmentations()
+    rows = counted(host, module[0])
+    table._counted = None
+    table._startCounting()
+    next(table._counting)
+    node.GetSegmentation().RemoveSegment(segment_ids(node)[0])  # while it is being counted
+    module[0].panel.ui.segmentsTable.item(0, 3).setCheckState(qt_checked())  # and still has a row
+    assert counted(host, module[0]) == rows[1:]
+    node.RemoveAllDisplayNodeIDs()
+    module[0].panel.ui.segmentsTable.item(0, 0).setCheckState(qt_unchecked())
+    host.process_events()
+    assert not node.GetDisplayNode().GetSegmentVisibility(segment_ids(node)[0])
+
+
+def test_the_overlay_follows_the_segmentation(host, module, head):
+    ui = module[0].panel.ui
+    choose(host, module[0], head)
+    run(host, module[0])
+    host.show_volume(head)
+    (node,) = segmentations()
+    overlay = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")[0].GetForegroundVolumeID
+    ui.uncertaintyOverlayCheckBox.checked = True
+    shown = overlay()
+    assert shown == module[0].panel.results.uncertainty.GetID()
+    for chosen, expected in ((None, None), (node, shown)):
+        ui.segmentationSelector.setCurrentNode(chosen)
+        host.process_events()
+        assert overlay() == expected
 
 
 def test_surfaces_are_made_one_by_one_and_by_themselves_if_the_user_wants(host, module, head):
@@ -591,6 +729,29 @@ def test_several_volumes_are_segmented_one_after_the_other(host, module, tmp_pat
     assert [node.GetDisplayNode().GetVisibility() for node in segmentations()] == [1, 0]
     assert ui.volumeSelector.currentNode() is nodes[0]
     assert module[0].panel.parameters.segmentation is segmentations()[0]
+    slicer.mrmlScene.RemoveNode(segmentations()[0])
+    double_click(ui.batchTable, 0)
+    assert ui.batchMessageLabel.text == "The result is no longer in the scene."
+    double_click(ui.batchTable, 1)
+    assert ui.batchMessageLabel.text == "2 segmented."
+
+
+def test_results_of_a_folder_are_loaded_anew_into_another_scene(host, module, tmp_path):
+    panel = module[0].panel
+    ui = panel.ui
+    slicer.mrmlScene.RemoveNode(add_volume(host, tmp_path, "case"))
+    host.process_events()
+    ui.batchFolderButton.directory = str(tmp_path)
+    ui.batchSection.collapsed = False
+    for _scene in range(2):
+        host.click(ui.batchFolderRunButton)
+        host.wait_until(lambda: not panel.several.batch.running, 60)
+        double_click(ui.batchTable, 0)
+        assert panel.parameters.volume.GetName() == "case.nrrd"
+        slicer.mrmlScene.Clear(0)
+        for name in ("vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode"):  # get the IDs of those that are gone
+            slicer.mrmlScene.AddNewNodeByClass(name, "another")
+        host.process_events()
 
 
 def test_a_folder_is_segmented_and_resumed(host, module, tmp_path):
@@ -731,6 +892,10 @@ def test_segments_are_measured_into_a_table_that_is_shown_and_copied(host, modul
     assert [row[1] for row in counted(host, module[0])] == volumes
     host.click(ui.copyTableButton)
     lines = slicer.app.clipboard().text().split("\n")
+    slicer.mrmlScene.RemoveNode(table)
+    host.click(ui.copyTableButton)
+    assert ui.resultsMessageLabel.text == "The table is no longer in the scene."
+    assert not ui.copyTableButton.enabled
     assert lines[0].split("\t")[:3] == ["segment", "voxels", "volume [ml]"]
     assert [line.split("\t")[0] for line in lines[1:]] == [row[0] for row in counted(host, module[0])]
 

@@ -13,7 +13,7 @@ from test_saving import OBLIQUE, _opened
 from DeepSegmentLib.data import Box, Geometry, LabelMap, Segment
 from DeepSegmentLib.hosts.mrml.segmentations.label_images import make_image, read_shapes
 from DeepSegmentLib.hosts.mrml.segmentations.made_by_model import fingerprint, is_untouched, output_of
-from DeepSegmentLib.hosts.mrml.segmentations.nodes import segmentation_of
+from DeepSegmentLib.hosts.mrml.segmentations.nodes import new_segmentation, segmentation_of
 from DeepSegmentLib.hosts.mrml.segmentations.second_result import Doubtful, doubtful
 from DeepSegmentLib.hosts.mrml.segmentations.segments import (
     find_by_name,
@@ -150,6 +150,8 @@ def test_the_segmentation_of_another_volume_is_asked_about_and_kept(scene, volum
     other = add_volume(scene, OBLIQUE, name="knee")
     assert segmentation_of(volume) is node
     assert segmentation_of(other) is None
+    new_segmentation(scene, volume, "drawn by hand")
+    assert segmentation_of(volume) is node
     assert _ask(node, other) == Doubtful(other_volume="head")
     old = _points(node)
     assert _points(_update(scene, other, node).backup) == old

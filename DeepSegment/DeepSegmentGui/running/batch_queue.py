@@ -182,6 +182,8 @@ class BatchQueue:
 
     def _open(self, row, _column):
         outcome = self._cases[row].outcome
+        if not self.running:
+            self._say(summary(self._cases))
         if outcome is not None and outcome.open is not None:
             outcome.open()
         else:

@@ -1,6 +1,7 @@
 """What a batch made, in the views: the current result alone, files loaded when they are asked for."""
 
 import slicer
+from slicer.i18n import tr as _
 
 
 class BatchResults:
@@ -20,6 +21,10 @@ class BatchResults:
         """A new batch begins; earlier results are left as they are."""
         self._ids = []
 
+    def sceneClosing(self):
+        """The nodes go; the next scene has others of the same IDs."""
+        self._ids, self._loaded = [], {}
+
     def add(self, segmentation):
         """Show a new result and no other."""
         self._ids.append(segmentation.GetID())
@@ -28,10 +33,12 @@ class BatchResults:
     def show(self, volumeID, segmentationID):
         """Show a result with its volume, where both are still there."""
         volume, segmentation = (self._scene.GetNodeByID(each) for each in (volumeID, segmentationID))
-        if volume is not None and segmentation is not None:
-            self._showOnly(segmentation)
-            slicer.util.setSliceViewerLayers(background=volume, fit=True)
-            self._panel.showSegmentation(volume, segmentation)
+        if volume is None or segmentation is None:
+            self._panel.say(_("The result is no longer in the scene."), self._panel.ui.batchMessageLabel)
+            return
+        self._showOnly(segmentation)
+        slicer.util.setSliceViewerLayers(background=volume, fit=True)
+        self._panel.showSegmentation(volume, segmentation)
 
     def showFrame(self, sequenceID, n):
         """Go to a frame of a sequence, where it plays."""
@@ -43,18 +50,22 @@ class BatchResults:
 
     def showFiles(self, request):
         """Load the volume and the result of a file, unless they are in the scene already, and show them."""
-        target = str(request.target)
-        ids = self._loaded.get(target, ("", ""))
+        target = request.target
+        written = (str(target), target.stat().st_mtime_ns if target.is_file() else 0)
+        ids = self._loaded.get(written, ("", ""))
         if None in [self._scene.GetNodeByID(each) for each in ids]:
-            ids = self._loaded[target] = self._load(request)
-        self.show(*ids)
+            ids = self._load(request)
+        if ids is not None:
+            self._loaded[written] = ids
+            self.show(*ids)
 
     def _load(self, request):
         volume = slicer.modules.volumes.logic().AddArchetypeVolume(str(firstFile(request)), request.source.name, 0)
         segmentation = slicer.modules.segmentations.logic().LoadSegmentationFromFile(str(request.target))
         if volume is None or segmentation is None:
-            self._panel.say(f"{request.source.name}: it cannot be loaded", self._panel.ui.batchMessageLabel)
-            return "", ""
+            text = _("{name}: it cannot be loaded").format(name=request.source.name)
+            self._panel.say(text, self._panel.ui.batchMessageLabel)
+            return None
         segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
         self._ids.append(segmentation.GetID())
         return volume.GetID(), segmentation.GetID()

@@ -91,7 +91,7 @@ class ResultWriter:
     def __init__(self, scene):
         self._scene = scene
         self._editor = None
-        self._last = None
+        self._last, self._voxels = None, ()
 
     def write(self, result, destination):
         """Write labels and uncertainty.
@@ -103,6 +103,7 @@ class ResultWriter:
             InvalidInputError: The volume is gone.
         """
         from DeepSegmentLib.errors import InvalidInputError
+        from DeepSegmentLib.hosts.mrml.segmentations.sizes import voxel_times
         from DeepSegmentLib.hosts.mrml.segmentations.writing import MergePolicy, make_editor, write_label_map
         from DeepSegmentLib.hosts.mrml.volumes import region_of
 
@@ -125,6 +126,7 @@ class ResultWriter:
             before_change=saveStateOfSegmentEditor,
         )
         self._last = (written, target is None, self._writeUncertainty(result.uncertainty, written.node, volumeNode))
+        self._voxels = voxel_times(written.node)
         return written
 
     def _writeUncertainty(self, uncertainty, segmentation, volumeNode):
@@ -152,6 +154,13 @@ class ResultWriter:
             return False
         written, isNew, _map = self._last
         return self._scene.IsNodePresent(written.node) and (isNew or self._editor.CanUndo())
+
+    @property
+    def isChanged(self):
+        """Whether anybody has changed the segments since the last result was written."""
+        from DeepSegmentLib.hosts.mrml.segmentations.sizes import voxel_times
+
+        return self.canUndo and voxel_times(self._last[0].node) != self._voxels
 
     def undo(self):
         """Take the last result back: a new node goes, an older one gets its former segments and map."""

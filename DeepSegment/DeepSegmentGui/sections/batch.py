@@ -50,6 +50,11 @@ class BatchSection:
         for widget in (box, self._ui.batchModelsComboBoxLabel):
             widget.setVisible(bool(others))
 
+    def sceneClosing(self):
+        """Forget every case and node."""
+        self.batch.forget()
+        self._results.sceneClosing()
+
     def segmentVolumes(self):
         """Segment the ticked volumes of the scene with each model; each result is a new segmentation."""
         volumes = checkedNodes(self._ui.batchVolumesSelector)

@@ -47,9 +47,12 @@ class MeasureSection:
         """Put the table on the clipboard, as spreadsheets take it."""
         from DeepSegmentLib.hosts.mrml.tables import tab_separated
 
+        text = _("The table is no longer in the scene.")
         if self.table is not None:
             slicer.app.clipboard().setText(tab_separated(self.table))
-            self._panel.say(_("The table is on the clipboard."), self._ui.resultsMessageLabel)
+            text = _("The table is on the clipboard.")
+        self._panel.say(text, self._ui.resultsMessageLabel)
+        self.refresh()
 
     def refresh(self):
         """Bring the widgets in line with what is there."""

@@ -69,12 +69,22 @@ class OutputSection:
 
     def _followVolume(self):
         """Another volume gets its own results: the segmentation of the last one is not for it."""
-        from DeepSegmentLib.hosts.mrml.segmentations.nodes import segmentation_of, volume_of
+        from DeepSegmentLib.hosts.mrml.segmentations.nodes import volume_of
 
         parameters = self._panel.parameters
-        if parameters is None or parameters.volume is None or parameters.segmentation is None:
+        if parameters is None or parameters.volume is None:
             return
-        if volume_of(parameters.segmentation) not in (None, parameters.volume):
+        node = parameters.segmentation
+        if node is not None and volume_of(node) not in (None, parameters.volume):
+            parameters.segmentation = None
+        self.chooseOwn()
+
+    def chooseOwn(self):
+        """Where no segmentation is chosen, take what was made of the volume before."""
+        from DeepSegmentLib.hosts.mrml.segmentations.nodes import segmentation_of
+
+        parameters = self._panel.parameters
+        if parameters is not None and parameters.volume is not None and parameters.segmentation is None:
             parameters.segmentation = segmentation_of(parameters.volume)
 
 

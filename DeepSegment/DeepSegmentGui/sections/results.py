@@ -21,7 +21,7 @@ class ResultsSection:
 
     def __init__(self, ui, scene, panel):
         self._ui, self._scene, self._panel = ui, scene, panel
-        self._places, self._next = {}, 0
+        self._places, self._next, self._overlaid = {}, 0, False
         self.table = SegmentsTable(ui.segmentsTable, self._goToSegment, self._tableChanged)
         self._surfaces = SurfaceMaker(scene)
         ui.show3DButton.connect("toggled(bool)", self._show3D)
@@ -55,6 +55,8 @@ class ResultsSection:
             self.table.show(node)
             self._next = 0
             self._set3DButton()
+            if self._ui.uncertaintyOverlayCheckBox.checked:
+                self._showOverlay(True)
         self._refreshButtons()
 
     def forget(self):
@@ -63,16 +65,20 @@ class ResultsSection:
         self._surfaces.stop()
         self.table.show(None)
         self._places.clear()
+        self._overlaid = False
         self._set3DButton()
 
     def showResult(self, node, places):
-        """A result was written.
+        """A result was written; it is shown where the settings name it.
 
         Args:
-            node: Its segmentation node, which the settings name already.
+            node: Its segmentation node.
             places: RAS points to review, the most uncertain first.
         """
-        self._places[node.GetID()], self._next = list(places), 0
+        self._places[node.GetID()] = list(places)
+        if node is not self.segmentation:
+            return
+        self._next = 0
         hidePlace(self._scene)
         self._panel.say("", self._ui.resultsMessageLabel)
         self._ui.resultsSection.collapsed = False
@@ -133,10 +139,10 @@ class ResultsSection:
     def _goToSegment(self, segmentID):
         from DeepSegmentLib.hosts.mrml.segmentations.layers import image_of
 
-        if self.table.millilitres(segmentID) == 0 or image_of(self.segmentation, segmentID) is None:
-            self._panel.say(_("This segment is empty."), self._ui.resultsMessageLabel)
-            return
-        jumpTo(self._scene, self.segmentation.GetSegmentCenterRAS(segmentID))
+        isEmpty = self.table.millilitres(segmentID) == 0 or image_of(self.segmentation, segmentID) is None
+        self._panel.say(_("This segment has no voxels.") if isEmpty else "", self._ui.resultsMessageLabel)
+        if not isEmpty:
+            jumpTo(self._scene, self.segmentation.GetSegmentCenterRAS(segmentID))
 
     # Views
 
@@ -160,13 +166,13 @@ class ResultsSection:
         self._surfaces.start(self.segmentation) if show else self._surfaces.stop()
 
     def _showOverlay(self, show):
-        found = self.uncertainty
-        if found is None:
-            return
-        if show:
+        """Show the map of the segmentation over the volume; where it has none, take away what was shown."""
+        found = self.uncertainty if show else None
+        if found is not None:
             slicer.util.setSliceViewerLayers(foreground=found, foregroundOpacity=_OVERLAY_OPACITY)
-        else:
+        elif self._overlaid:
             slicer.util.setSliceViewerLayers(foreground=None, foregroundOpacity=0.0)
+        self._overlaid = found is not None
 
     # What the widgets show
 

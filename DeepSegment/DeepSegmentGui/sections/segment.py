@@ -1,6 +1,7 @@
 """The button Segment: why it is disabled, what a run will need, the run, its result, and taking that back."""
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from DeepSegmentGui.panel_words import countedSegments, endText
@@ -46,11 +47,16 @@ class SegmentSection:
         return ""
 
     def undo(self):
-        """Take the last result back."""
-        if self._panel.writer.canUndo:
+        """Take the last result back; what was done to it since goes too, if the user agrees."""
+        if self._panel.writer.canUndo and self._mayDropChanges():
             self._panel.writer.undo()
+            self._panel.output.chooseOwn()
             self._panel.results.takenBack()
             self._panel.messages.showIdle(_("The last result was taken back."))
+
+    def _mayDropChanges(self):
+        question = _("The segments were changed since. Take the result back, and these changes with it, for good?")
+        return not self._panel.writer.isChanged or slicer.util.confirmOkCancelDisplay(question)
 
     def nodeRemoved(self, node):
         """Stop a run that cannot go on without a node."""
@@ -119,26 +125,17 @@ class SegmentSection:
 
         if self._panel.parameters is None or not self._scene.IsNodePresent(written.node):
             return
-        if self._panel.parameters.segmentation is not written.node:
-            self._panel.parameters.segmentation = written.node
         volumeNode = self._scene.GetNodeByID(destination.volumeIDs[0])
+        isChosen = volumeNode is self._panel.parameters.volume
+        if isChosen and self._panel.parameters.segmentation is not written.node:
+            self._panel.parameters.segmentation = written.node
         self._panel.refresh()
         self._panel.results.showResult(written.node, in_scene(result.places_ras, volumeNode))
-        self._panel.correct.choose(written.node)
-        text = _("{segments} from {model} {version} on {device}.").format(
-            segments=countedSegments(len(written.added) + len(written.changed)),
-            model=result.provenance["model"],
-            version=result.provenance["model_version"],
-            device=result.report["device"],
-        )
-        if written.skipped:
-            text += " " + _("Locked or finished, so left as they are: {names}.").format(
-                names=", ".join(written.skipped)
-            )
-        if written.backup is not None:
-            text += " " + _("What was there before is kept in {name}.").format(name=written.backup.GetName())
+        if isChosen:
+            self._panel.correct.choose(written.node)
         for note in result.report["notes"][1:]:
             self._panel.results.log(note)
+        text = writtenText(written, result, "" if isChosen else volumeNode.GetName())
         self._panel.messages.showIdle(notesText(result.report["notes"]) + text)
 
     def refresh(self):
@@ -156,3 +153,26 @@ class SegmentSection:
         self._ui.exportButton.enabled = not running
         for widget in (self._ui.batchSceneButton, self._ui.batchFolderRunButton, self._ui.batchSequenceButton):
             widget.enabled = not running
+
+
+def writtenText(written, result, otherVolume=""):
+    """What the user reads of a result that was written.
+
+    Args:
+        written: `Written`.
+        result: The worker's result.
+        otherVolume: Name of its volume, where another one is chosen now.
+    """
+    text = _("{segments} from {model} {version} on {device}.").format(
+        segments=countedSegments(len(written.added) + len(written.changed)),
+        model=result.provenance["model"],
+        version=result.provenance["model_version"],
+        device=result.report["device"],
+    )
+    if otherVolume:
+        text += " " + _("They are of {volume}: choose it to see them here.").format(volume=otherVolume)
+    if written.skipped:
+        text += " " + _("Locked or finished, so left as they are: {names}.").format(names=", ".join(written.skipped))
+    if written.backup is not None:
+        text += " " + _("What was there before is kept in {name}.").format(name=written.backup.GetName())
+    return text

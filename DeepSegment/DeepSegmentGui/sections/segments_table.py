@@ -96,6 +96,10 @@ class SegmentsTable:
     # The scene
 
     def _changed(self, *_event):
+        """Fill anew, but not now; what is being counted may have other segments and voxels by now."""
+        if self._countTimer.isActive():
+            self._countTimer.stop()
+            self._counted = self._counting = None
         self._quietTimer.start()
 
     def _segment(self, segmentID):
@@ -161,7 +165,7 @@ class SegmentsTable:
         name.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
         shown = _tickItem(display is None or display.GetSegmentVisibility(segmentID))
         shown.setData(_SEGMENT_ID, segmentID)
-        items = {_SHOWN: shown, _NAME: name, _ML: _volumeItem(self._ml.get(segmentID)),
+        items = {_SHOWN: shown, _NAME: name, _ML: self._volumeItem(segmentID),
                  _LOCKED: _tickItem(is_protected(segment))}  # fmt: skip
         for column, item in items.items():
             self._table.setItem(row, column, item)
@@ -172,8 +176,18 @@ class SegmentsTable:
             return
         self._table.blockSignals(True)
         for row in range(self._table.rowCount):
-            self._table.setItem(row, _ML, _volumeItem(self._ml.get(self._idOf(row))))
+            self._table.setItem(row, _ML, self._volumeItem(self._idOf(row)))
         self._table.blockSignals(False)
+
+    def _volumeItem(self, segmentID):
+        """Millilitres; three dots while they are counted, a dash where there are only surfaces to count."""
+        from DeepSegmentLib.hosts.mrml.segmentations.label_images import labelmap_name
+
+        ml, hasVoxels = self._ml.get(segmentID), self._node.GetSegmentation().ContainsRepresentation(labelmap_name())
+        item = qt.QTableWidgetItem(f"{ml:.2f}" if ml is not None else "..." if hasVoxels else "-")
+        item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+        item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
+        return item
 
     def _refillSorted(self):
         self._table.blockSignals(True)
@@ -200,7 +214,10 @@ class SegmentsTable:
         from DeepSegmentLib.hosts.mrml.segmentations.segments import is_protected, set_finished, set_locked
 
         segmentID, ticked = self._idOf(item.row()), item.checkState() == qt.Qt.Checked
+        if self._segment(segmentID) is None:  # removed a moment ago: the table is about to be filled
+            return
         if item.column() == _SHOWN:
+            self._node.CreateDefaultDisplayNodes()
             self._node.GetDisplayNode().SetSegmentVisibility(segmentID, ticked)
         elif item.column() == _LOCKED:
             set_locked(self._segment(segmentID), ticked)
@@ -233,11 +250,4 @@ def _tickItem(ticked):
     item = qt.QTableWidgetItem()
     item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
     item.setCheckState(qt.Qt.Checked if ticked else qt.Qt.Unchecked)
-    return item
-
-
-def _volumeItem(ml):
-    item = qt.QTableWidgetItem("..." if ml is None else f"{ml:.2f}")
-    item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-    item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
     return item

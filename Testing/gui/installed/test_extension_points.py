@@ -62,6 +62,13 @@ def test_other_items_do_not(host, started, kind):
     assert host.open_context_menu(slicer.mrmlScene.AddNewNodeByClass(kind)) == []
 
 
+def test_maps_of_uncertainty_do_not(host, started):
+    from DeepSegmentLib.hosts.mrml.volumes import volume_from_nodes, write_volume_node
+
+    volume = image()
+    assert host.open_context_menu(write_volume_node(slicer.mrmlScene, volume_from_nodes([volume]), volume, "map")) == []
+
+
 def test_the_action_is_hidden_again(host, started):
     volume, model = image(), slicer.mrmlScene.AddNewNodeByClass("vtkMRMLModelNode")
     assert len(host.open_context_menu(volume)) == 1

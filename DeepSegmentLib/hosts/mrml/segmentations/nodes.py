@@ -148,11 +148,12 @@ def volume_of(node: Any) -> Any:
 
 
 def segmentation_of(volume_node: Any) -> Any:
-    """The segmentation that was made of a volume last and is on show, or None."""
+    """The segmentation that a model made of a volume last and that is on show, or None; not what was drawn by hand."""
     scene, found = volume_node.GetScene(), None
     for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")):
         node = scene.GetNthNodeByClass(n, "vtkMRMLSegmentationNode")
         display = node.GetDisplayNode()
-        if volume_of(node) is volume_node and (display is None or display.GetVisibility()):
+        shown = display is None or display.GetVisibility()
+        if shown and volume_of(node) is volume_node and provenance_of(node):
             found = node
     return found
