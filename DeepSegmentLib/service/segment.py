@@ -143,7 +143,8 @@ def segment_volume(
         Cancelled: Raised by `on_progress`.
     """
     folder, settings = find_model(model).path, settings or PredictSettings()
-    kept = chosen_segments(subset, read_spec(folder))
+    kept = chosen_segments(subset, spec := read_spec(folder))
+    settings = replace(settings, probabilities=chosen_maps(settings.probabilities, kept, spec))
     needs = check(folder, volume.geometry, settings, device)
     on_progress(Progress(announcement(needs), 0.0))
     loaded = load(folder, device)
@@ -197,6 +198,20 @@ def chosen_segments(wishes: Sequence[str] | None, spec: ModelSpec) -> tuple[str,
     return None if chosen == tuple(names) else chosen
 
 
+def chosen_maps(wishes: Sequence[str], subset: tuple[str, ...] | None, spec: ModelSpec) -> tuple[str, ...]:
+    """The segments whose probability maps are meant; "all" stands for those that are kept.
+
+    Raises:
+        InvalidInputError: One is unknown.
+    """
+    if not wishes:
+        return ()
+    names = [segment.name for segment in spec.segments]
+    everything = [name.casefold() for name in wishes] == [EVERYTHING]
+    known = list(subset or names) if everything else names
+    return known_names(wishes, known, f"model {spec.name} has no segment")
+
+
 def completed(request: SegmentRequest, spec: ModelSpec) -> SegmentRequest:
     """The request with the names of segments as the model has them, and the channels that lie beside a first one.
 
@@ -204,12 +219,7 @@ def completed(request: SegmentRequest, spec: ModelSpec) -> SegmentRequest:
         InvalidInputError: A segment is unknown, none is named, or some of the numbered channels are missing.
     """
     subset, settings = chosen_segments(request.subset, spec), request.settings
-    if settings.probabilities:
-        kept = list(subset or (segment.name for segment in spec.segments))
-        everything = [name.casefold() for name in settings.probabilities] == [EVERYTHING]
-        known = kept if everything else [segment.name for segment in spec.segments]
-        maps = known_names(settings.probabilities, known, f"model {spec.name} has no segment")
-        settings = replace(settings, probabilities=maps)
+    settings = replace(settings, probabilities=chosen_maps(settings.probabilities, subset, spec))
     channels = request.channels or further_channels(request.source, [each.name for each in spec.channels])
     return replace(request, subset=subset, settings=settings, channels=channels)
 
