@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.files.dicom import series_files
@@ -11,7 +10,7 @@ from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.segmentations.labelmaps import label_table_path
 from DeepSegmentLib.service.export import ExportCase, ExportFormat, ExportSettings, export_case, file_checksums
 
-from .images import read_volume, volume_files
+from .images import file_path, read_volume, volume_files
 from .results import read_segmentation
 from .words import in_python_words
 
@@ -32,7 +31,7 @@ def export(
     case: str = "",
     series: str | None = None,
     replace: bool = False,
-    channel_names: Sequence[str] = (),
+    channel_names: str | Sequence[str] = (),
     new_labels: bool = False,
 ) -> dict[str, Any]:
     """Export a segmented volume, with a record beside it that tells where it came from.
@@ -65,11 +64,12 @@ def export(
         ...     [Path(path).name for path in export(volume, labels, f"{folder}/a.csv", "csv")["outputs"]]
         ['a.csv', 'a.csv.provenance.json']
     """
-    settings = ExportSettings(to, replace, tuple(channel_names), new_labels)
+    channels = (channel_names,) if isinstance(channel_names, str) else tuple(channel_names)
+    settings = ExportSettings(to, replace, channels, new_labels)
     paths = volume_files(volume)
     slices = series_files(paths[0], series) if len(paths) == 1 and is_folder(paths[0]) else ()
     known = read_segmentation(segmentation)
-    of_labels = (Path(segmentation),) if isinstance(segmentation, str | PathLike) else ()
+    of_labels = (file_path(segmentation),) if isinstance(segmentation, str | PathLike) else ()
     exported = ExportCase(
         case,
         read_volume(volume, series=series),
@@ -79,4 +79,4 @@ def export(
         file_checksums((*paths, *of_labels)),
         (*paths, *known.volume_files, *of_labels, *map(label_table_path, of_labels)),
     )
-    return export_case(exported, Path(target), settings)
+    return export_case(exported, file_path(target), settings)
