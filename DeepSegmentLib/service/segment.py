@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib import __version__
 from DeepSegmentLib.data import Progress, Volume
-from DeepSegmentLib.data.known_names import EVERYTHING, known_names
+from DeepSegmentLib.data.known_names import known_names
 from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import ResourceError
 from DeepSegmentLib.files.atomic import atomic_path, write_text
@@ -30,6 +30,7 @@ from DeepSegmentLib.segmentation.predict import predict
 from .catalogue import find_model
 from .maps_and_tables import (
     STATISTICS_SUFFIXES,
+    chosen_maps,
     map_paths,
     map_sizes,
     statistics_of,
@@ -196,20 +197,6 @@ def chosen_segments(wishes: Sequence[str] | None, spec: ModelSpec) -> tuple[str,
     names = [segment.name for segment in spec.segments]
     chosen = tuple(names) if wishes is None else known_names(wishes, names, f"model {spec.name} has no segment")
     return None if chosen == tuple(names) else chosen
-
-
-def chosen_maps(wishes: Sequence[str], subset: tuple[str, ...] | None, spec: ModelSpec) -> tuple[str, ...]:
-    """The segments whose probability maps are meant; "all" stands for those that are kept.
-
-    Raises:
-        InvalidInputError: One is unknown.
-    """
-    if not wishes:
-        return ()
-    names = [segment.name for segment in spec.segments]
-    everything = [name.casefold() for name in wishes] == [EVERYTHING]
-    known = list(subset or names) if everything else names
-    return known_names(wishes, known, f"model {spec.name} has no segment")
 
 
 def completed(request: SegmentRequest, spec: ModelSpec) -> SegmentRequest:

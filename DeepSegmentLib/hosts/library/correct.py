@@ -120,6 +120,7 @@ def write_prompts(prompts: Prompt | Sequence[Prompt], path: str | PathLike[str],
 
     Example:
         >>> import json, tempfile
+        >>> from pathlib import Path
         >>> from DeepSegmentLib import Point
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_prompts([Point("Cyst", True, (4, 4, 4))], f"{folder}/clicks.json")

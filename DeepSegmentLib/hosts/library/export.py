@@ -59,6 +59,7 @@ def export(
 
     Example:
         >>> import numpy as np, tempfile
+        >>> from pathlib import Path
         >>> volume, labels = (np.ones((4, 3, 2)), np.eye(4)), (np.ones((4, 3, 2), np.uint8), np.eye(4))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     [Path(path).name for path in export(volume, labels, f"{folder}/a.csv", "csv")["outputs"]]
