@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .correction.session import CorrectionSession
+    from .correction.settings import CorrectionSettings
     from .data import BoxPrompt, Geometry, LabelMap, Lasso, Point, Progress, Scribble, Segment, Volume
     from .errors import (
         Cancelled,
@@ -37,6 +38,7 @@ __all__ = [
     "BoxPrompt",
     "Cancelled",
     "CorrectionSession",
+    "CorrectionSettings",
     "DeepSegmentError",
     "Geometry",
     "InvalidInputError",
@@ -71,6 +73,7 @@ __all__ = [
 
 _NAMES = {
     "correction.session": "CorrectionSession",
+    "correction.settings": "CorrectionSettings",
     "data": "BoxPrompt Geometry LabelMap Lasso Point Progress Scribble Segment Volume",
     "errors": "Cancelled DeepSegmentError InvalidInputError MissingPackageError ModelError ResourceError "
     "VolumeFileError",

@@ -23,6 +23,10 @@ class CorrectionSettings:
         mode: "fix" corrects the segment towards or away from the prompt; "grow" makes the segment anew from all
             prompts that it got so far.
         overwrite: Whether voxels may be taken from other segments of the same layer that are not locked.
+
+    Example:
+        >>> CorrectionSettings(radius_mm=8, overwrite=True)
+        CorrectionSettings(radius_mm=8, aggressiveness=0.5, mode='fix', overwrite=True)
     """
 
     radius_mm: float = 10.0

@@ -25,8 +25,11 @@ def _checked_points(points: NDArray[np.float64], least: int) -> NDArray[np.float
     if len(points) > MOST_CORNERS:
         raise InvalidInputError(f"a prompt has at most {MOST_CORNERS} corners, got {len(points)}; draw it in parts")
     array = np.array(points, dtype=np.float64)
-    if array.ndim != 2 or array.shape[1] != 3 or len(array) < least or not np.isfinite(array).all():
-        raise InvalidInputError(f"expected at least {least} finite RAS points, got an array of shape {array.shape}")
+    if array.ndim != 2 or array.shape[1] != 3 or len(array) < least:
+        wanted = "points" if least == 1 else f"at least {least} points"
+        raise InvalidInputError(f"expected {wanted} (R, A, S) in mm, got an array of shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise InvalidInputError(f"points must be finite, got {_place(array[~np.isfinite(array).all(axis=1)][0])}")
     if np.abs(array).max() > FARTHEST_MM:
         raise InvalidInputError(f"points lie within {FARTHEST_MM:g} mm of the origin, got {np.abs(array).max():g} mm")
     array.flags.writeable = False

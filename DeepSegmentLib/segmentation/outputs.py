@@ -140,8 +140,10 @@ class Outputs:
                 self._clear_outside(array, self._inside)
         segments = self._spec.output_segments
         labels = clean_up(LabelMap(self._labels, self._geometry, segments), self._cleanups, on_step)
-        maps = {key: Volume(array[None], self._geometry, f"{name} {key}") for key, array in self._maps.items()}
-        uncertain = None if self._entropy is None else Volume(self._entropy[None], self._geometry, f"{name} entropy")
+        maps = {key: Volume(array[None], self._geometry, f"{name} {key}".strip()) for key, array in self._maps.items()}
+        uncertain = (
+            None if self._entropy is None else Volume(self._entropy[None], self._geometry, f"{name} entropy".strip())
+        )
         return Prediction(labels, maps, uncertain, tiles)
 
     def _clear_outside(self, array: NDArray[Any], box: Box) -> None:

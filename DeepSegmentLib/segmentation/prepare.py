@@ -140,9 +140,8 @@ def region_box(geometry: Geometry, corners_ras: NDArray[np.float64], *, margin_m
 def _check(volume: Volume, spec: ModelSpec) -> None:
     if volume.channels != len(spec.channels):
         names = ", ".join(channel.name for channel in spec.channels)
-        raise InvalidInputError(
-            f"model {spec.name} needs {len(spec.channels)} channel(s) ({names}), the volume has {volume.channels}"
-        )
+        needed = "1 channel" if len(spec.channels) == 1 else f"{len(spec.channels)} channels"
+        raise InvalidInputError(f"model {spec.name} needs {needed} ({names}), the volume has {volume.channels}")
     low, high = volume.voxels.min(), volume.voxels.max()
     if not -LARGEST_INTENSITY <= low <= high <= LARGEST_INTENSITY:  # false for NaN, too
         raise InvalidInputError(

@@ -6,6 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from DeepSegmentLib.data.name_lookup import EVERYTHING, known_names
 from DeepSegmentLib.evaluation.measurements import measure, measurement_rows, rows_to_csv
 from DeepSegmentLib.files.atomic import write_text
 from DeepSegmentLib.files.safe_names import file_words
@@ -23,6 +24,20 @@ if TYPE_CHECKING:
 
 STATISTICS_SUFFIXES = (".csv", ".json")
 """What a table can be written as."""
+
+
+def chosen_maps(wishes: Sequence[str], subset: tuple[str, ...] | None, spec: ModelSpec) -> tuple[str, ...]:
+    """The segments whose probability maps are meant; "all" stands for those that are kept.
+
+    Raises:
+        InvalidInputError: One is unknown.
+    """
+    if not wishes:
+        return ()
+    names = [segment.name for segment in spec.segments]
+    everything = [name.casefold() for name in wishes] == [EVERYTHING]
+    known = list(subset or names) if everything else names
+    return known_names(wishes, known, f"model {spec.name} has no segment")
 
 
 def map_paths(target: Path, settings: PredictSettings, spec: ModelSpec) -> dict[str, Path]:

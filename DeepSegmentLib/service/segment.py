@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.data import Progress, Volume
-from DeepSegmentLib.data.name_lookup import EVERYTHING, known_names
+from DeepSegmentLib.data.name_lookup import known_names
 from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import ResourceError
 from DeepSegmentLib.files.atomic import atomic_path, write_text
@@ -28,6 +28,7 @@ from DeepSegmentLib.segmentation.predict import predict
 from .catalogue import find_model
 from .maps_and_statistics import (
     STATISTICS_SUFFIXES,
+    chosen_maps,
     map_paths,
     map_sizes,
     statistics_of,
@@ -115,7 +116,8 @@ def segment_volume(
         Cancelled: Raised by `on_progress`.
     """
     folder, settings = find_model(model).path, settings or PredictSettings()
-    kept = chosen_segments(subset, read_spec(folder))
+    kept = chosen_segments(subset, spec := read_spec(folder))
+    settings = replace(settings, probabilities=chosen_maps(settings.probabilities, kept, spec))
     needs = check(folder, volume.geometry, settings, device)
     on_progress(Progress(announcement(needs), 0.0))
     loaded = load(folder, device)
@@ -176,12 +178,7 @@ def completed(request: SegmentRequest, spec: ModelSpec) -> SegmentRequest:
         InvalidInputError: A segment is unknown, none is named, or some of the numbered channels are missing.
     """
     subset, settings = chosen_segments(request.subset, spec), request.settings
-    if settings.probabilities:
-        kept = list(subset or (segment.name for segment in spec.segments))
-        everything = [name.casefold() for name in settings.probabilities] == [EVERYTHING]
-        known = kept if everything else [segment.name for segment in spec.segments]
-        maps = known_names(settings.probabilities, known, f"model {spec.name} has no segment")
-        settings = replace(settings, probabilities=maps)
+    settings = replace(settings, probabilities=chosen_maps(settings.probabilities, subset, spec))
     channels = request.channels or further_channels(request.source, [each.name for each in spec.channels])
     return replace(request, subset=subset, settings=settings, channels=channels)
 

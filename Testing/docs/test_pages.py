@@ -178,3 +178,13 @@ def test_links_that_lead_nowhere_are_found(tmp_path, link, picture, told):
 
 def test_a_folder_without_pages_is_no_site(tmp_path):
     assert check_site.problems_of(tmp_path) == [f"{tmp_path} holds no pages"]
+
+
+def test_the_tutorial_calls_things_as_the_panel_does():
+    code = [*(REPOSITORY / "DeepSegment").rglob("*.py"), *(REPOSITORY / "DeepSegment").rglob("*.ui"), *MODULES]
+    words = "".join(path.read_text(encoding="utf-8") for path in code).replace("&amp;", "&")
+    text = re.sub(r"\s+", " ", (DOCS / "tutorial.md").read_text(encoding="utf-8"))
+    named = re.findall(r"\*{1,2}([^*]+)\*{1,2}", text)
+    parts = {part.rstrip(".") for name in named for part in name.split(" > ")} - {"DeepSegment/Journals"}
+    assert len(parts) > 30
+    assert [part for part in sorted(parts) if part not in words] == []

@@ -16,6 +16,7 @@ import SimpleITK as sitk
 
 from DeepSegmentLib import (
     CorrectionSession,
+    CorrectionSettings,
     Point,
     correct,
     evaluate,
@@ -66,10 +67,11 @@ print({each.segment: round(each.volume_ml, 1) for each in measure(by_path, path)
 
 # %%
 click = Point("Thalamus", True, (-20, -28, 2))
-better = correct(path, by_path, click)
+better = correct(path, by_path, click, radius_mm=8, overwrite=True)
 session = CorrectionSession(read_volume(path), by_path.label_map)
-print(session.preview(click))
-session.apply(click)
+settings = CorrectionSettings(radius_mm=8, overwrite=True)  # it may take voxels of neighbours
+print(session.preview(click, settings))
+session.apply(click, settings)
 session.undo()
 session.redo()
 print(session, np.array_equal(session.labels.layers, better.label_map.layers))

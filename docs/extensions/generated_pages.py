@@ -115,9 +115,10 @@ def modules_of(package: str) -> list[str]:
     return sorted([package, *(each.name for each in below if "._" not in each.name)])
 
 
-def _module_section(name: str, title: str = "") -> str:
+def _module_section(name: str, title: str = "", without: str = "") -> str:
     title = title or name.removeprefix("DeepSegmentLib.")
     members = "   :no-members:\n" if hasattr(import_module(name), "__path__") else ""
+    members += f"   :exclude-members: {without}\n" if without else ""
     return f"{title}\n{'-' * len(title)}\n\n.. automodule:: {name}\n{members}"
 
 
@@ -130,11 +131,18 @@ class FrontDoor(_Written):
         rows = [_front_row(name) for name in sorted(names, key=_functions_first)]
         modules = {getattr(DeepSegmentLib, name).__module__ for name in names}
         front = sorted(name for name in modules if name.startswith(_FRONT_DOOR))
-        sections = [_module_section(name, name.rpartition(".")[2].capitalize()) for name in front]
+        sections = [_module_section(name, name.rpartition(".")[2].capitalize(), _not_given(name)) for name in front]
         return "\n\n".join([".. list-table::\n   :widths: 25 75\n\n" + "\n".join(rows), *sections]) if rows else ""
 
 
 _FRONT_DOOR = "DeepSegmentLib.hosts.library"
+
+
+def _not_given(module: str) -> str:
+    """Functions of a module that its neighbours use, but the front door does not give."""
+    functions = inspect.getmembers(import_module(module), inspect.isfunction)
+    own = [name for name, function in functions if function.__module__ == module]
+    return ", ".join(name for name in own if name not in DeepSegmentLib.__all__)
 
 
 def _functions_first(name: str) -> tuple[int, str]:

@@ -241,9 +241,8 @@ def _add(folder: Path, dataset: RawDataset, case: TrainingCase, rules: DatasetRu
 def _check_channels(dataset: RawDataset, case: TrainingCase, rules: DatasetRules) -> None:
     told = ", ".join(dataset.channel_names)
     if case.volume.channels != len(dataset.channel_names):
-        raise InvalidInputError(
-            f"case {case.name!r} has {case.volume.channels} channels, the dataset {len(dataset.channel_names)}: {told}"
-        )
+        has = "1 channel" if case.volume.channels == 1 else f"{case.volume.channels} channels"
+        raise InvalidInputError(f"case {case.name!r} has {has}, the dataset {len(dataset.channel_names)}: {told}")
     if rules.channel_names and rules.channel_names != dataset.channel_names:
         raise InvalidInputError(f"the channels of the dataset are {told}, not {', '.join(rules.channel_names)}")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.hosts.plurals import counted
 
 from .terminal import ProgressBar, complain, gigabytes
 
@@ -133,7 +134,7 @@ def tell_run(report: dict[str, Any]) -> None:
     memory, volume = report["memory"], report["input"]
     sizes = {what: memory[f"{what}_bytes"] for what in ("estimated", "available", "peak")}
     lines = (
-        f"volume: {' x '.join(map(str, volume['shape_kji'][::-1]))} voxels, {volume['channels']} channel(s)",
+        f"volume: {' x '.join(map(str, volume['shape_kji'][::-1]))} voxels, {counted(volume['channels'], 'channel')}",
         f"device: {report['device']}, {report['tiles']} tiles",
         "seconds: " + ", ".join(f"{step} {seconds:.1f}" for step, seconds in report["seconds"].items()),
         "memory: " + ", ".join(f"{what} {gigabytes(size)}" for what, size in sizes.items() if size),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from DeepSegmentLib.correction.session import CorrectionSession
 from DeepSegmentLib.correction.settings import CorrectionSettings
 from DeepSegmentLib.data import Prompt
+from DeepSegmentLib.data.name_lookup import known_names
+from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.output_checks import Output, check_outputs, inputs_of
 from DeepSegmentLib.files.prompts import read_prompts
 from DeepSegmentLib.files.prompts import write_prompts as write_prompt_file
@@ -17,7 +19,7 @@ from DeepSegmentLib.service.correct import apply_prompts, corrected_provenance
 
 from .python_words import in_python_words
 from .segmentations import Segmentation, read_segmentation
-from .volumes import read_volume, volume_files
+from .volumes import file_path, read_volume, volume_files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -38,7 +40,7 @@ def correct(
     mode: Mode = "fix",
     overwrite: bool = False,
     aggressiveness: float = 0.5,
-    locked: Collection[str] = (),
+    locked: str | Collection[str] = (),
     series: str | None = None,
 ) -> Segmentation:
     """Correct a segmentation where prompts say that it is wrong, and nowhere else.
@@ -53,7 +55,7 @@ def correct(
         mode: "fix" corrects the segment at the prompt, "grow" makes it anew from all prompts.
         overwrite: Segments may take voxels of other segments.
         aggressiveness: How eager to change, from 0 (only what is certain) to 1.
-        locked: Names of segments that must not change.
+        locked: Names of segments that must not change, in letters of any case.
         series: Which DICOM series, where a folder holds several: its UID, number or description.
 
     Returns:
@@ -75,7 +77,9 @@ def correct(
     settings = CorrectionSettings(aggressiveness=aggressiveness, mode=mode, overwrite=overwrite)
     asked = _prompts(prompts)
     read, given = read_volume(volume, series=series), read_segmentation(segmentation)
-    session = CorrectionSession(read, match_grid(given.label_map, read.geometry), locked=locked)
+    names = [locked] if isinstance(locked, str) else locked
+    kept = known_names(names, list(given.masks), "no segment named") if names else ()
+    session = CorrectionSession(read, match_grid(given.label_map, read.geometry), locked=kept)
     steps = apply_prompts(session, asked, settings, radius_mm)
     idle = [prompt for prompt, step in zip(asked, steps, strict=True) if not step["changed_voxels"]]
     return Segmentation(
@@ -92,13 +96,17 @@ _WHY_NOTHING = ": it is so already, or other segments have the voxels (overwrite
 
 
 def _prompts(prompts: Prompt | Sequence[Prompt] | str | PathLike[str]) -> tuple[Prompt, ...]:
-    if isinstance(prompts, Prompt):
-        return (prompts,)
-    return read_prompts(Path(prompts)) if isinstance(prompts, str | PathLike) else tuple(prompts)
+    if isinstance(prompts, str | PathLike):
+        return read_prompts(file_path(prompts))
+    several = (prompts,) if isinstance(prompts, Prompt) or not isinstance(prompts, Iterable) else tuple(prompts)
+    for prompt in several:
+        if not isinstance(prompt, Prompt):
+            raise InvalidInputError(f"a prompt is a Point, Scribble, BoxPrompt or Lasso; got {prompt!r}")
+    return several
 
 
 @in_python_words
-def write_prompts(prompts: Sequence[Prompt], path: str | PathLike[str], *, replace: bool = False) -> None:
+def write_prompts(prompts: Prompt | Sequence[Prompt], path: str | PathLike[str], *, replace: bool = False) -> None:
     """Write prompts to a JSON file, which `correct` and `deepsegment correct --prompts` read.
 
     Args:
@@ -107,17 +115,18 @@ def write_prompts(prompts: Sequence[Prompt], path: str | PathLike[str], *, repla
         replace: A file that exists may be replaced.
 
     Raises:
-        InvalidInputError: The file exists.
+        InvalidInputError: The file exists, or something is no prompt.
         VolumeFileError: The file cannot be written.
 
     Example:
         >>> import json, tempfile
+        >>> from pathlib import Path
         >>> from DeepSegmentLib import Point
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_prompts([Point("Cyst", True, (4, 4, 4))], f"{folder}/clicks.json")
         ...     json.loads(Path(folder, "clicks.json").read_text())[0]["points_ras"]
         [[4.0, 4.0, 4.0]]
     """
-    target = Path(path)
+    known, target = _prompts(prompts), file_path(path)
     check_outputs([Output(target, (".json",))], inputs_of([]), replace=replace)
-    write_prompt_file(tuple(prompts), target)
+    write_prompt_file(known, target)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.files.dicom import series_files
@@ -14,7 +13,7 @@ from DeepSegmentLib.service.export import ExportCase, ExportFormat, ExportSettin
 
 from .python_words import in_python_words
 from .segmentations import read_segmentation
-from .volumes import read_volume, volume_files
+from .volumes import file_path, read_volume, volume_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +32,7 @@ def export(
     case: str = "",
     series: str | None = None,
     replace: bool = False,
-    channel_names: Sequence[str] = (),
+    channel_names: str | Sequence[str] = (),
     new_labels: bool = False,
 ) -> dict[str, Any]:
     """Export a segmented volume, with a record beside it that tells where it came from.
@@ -61,16 +60,18 @@ def export(
 
     Example:
         >>> import numpy as np, tempfile
+        >>> from pathlib import Path
         >>> volume, labels = (np.ones((4, 3, 2)), np.eye(4)), (np.ones((4, 3, 2), np.uint8), np.eye(4))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     [Path(path).name for path in export(volume, labels, f"{folder}/a.csv", "csv")["outputs"]]
         ['a.csv', 'a.csv.provenance.json']
     """
-    settings = ExportSettings(to, replace, tuple(channel_names), new_labels)
+    channels = (channel_names,) if isinstance(channel_names, str) else tuple(channel_names)
+    settings = ExportSettings(to, replace, channels, new_labels)
     paths = volume_files(volume)
     slices = series_files(paths[0], series) if len(paths) == 1 and is_folder(paths[0]) else ()
     known = read_segmentation(segmentation)
-    of_labels = (Path(segmentation),) if isinstance(segmentation, str | PathLike) else ()
+    of_labels = (file_path(segmentation),) if isinstance(segmentation, str | PathLike) else ()
     exported = ExportCase(
         case,
         read_volume(volume, series=series),
@@ -80,4 +81,4 @@ def export(
         file_checksums((*paths, *of_labels)),
         (*paths, *known.volume_files, *of_labels, *map(label_table_path, of_labels)),
     )
-    return export_case(exported, Path(target), settings)
+    return export_case(exported, file_path(target), settings)

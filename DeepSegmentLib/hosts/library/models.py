@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import TYPE_CHECKING
 
+from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.hosts.warm_model import WarmModels
 from DeepSegmentLib.service.catalogue import find_model
 
 from .python_words import in_python_words
+from .volumes import file_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from os import PathLike
     from pathlib import Path
 
     from DeepSegmentLib.networks.model_spec import ModelSpec
@@ -65,4 +67,16 @@ def load_model(model: str | PathLike[str] = "brain-mr", *, device: str = "auto")
         >>> load_model("brain-mr", device="cpu")
         WarmModel(brain-mr 0.1.0 on cpu, segments: 15)
     """
-    return WarmModel(find_model(str(model)).path, device)
+    return WarmModel(model_folder(model), str(device))
+
+
+def model_folder(model: str | PathLike[str]) -> Path:
+    """The folder of a model by its name or itself.
+
+    Raises:
+        ModelError: There is none, or it is damaged.
+        InvalidInputError: This is neither a name nor a folder.
+    """
+    if not isinstance(model, str | PathLike):
+        raise InvalidInputError(f"a model is its name, its folder or what load_model gives; got {model!r}")
+    return find_model(file_path(model)).path

@@ -21,6 +21,9 @@ _ARGUMENTS = {
     "--roi": "region_ras=",
     "--series": "series=",
     "--device cpu": 'device="cpu"',
+    "allow new labels": "allow new labels (new_labels=True)",
+    "is an input of this command": "is an input of this call",
+    "name its channels, such as CT or T1w": 'name its channels, such as channel_names=["T1w"] or ["CT"]',
 }
 _OPTION = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, _ARGUMENTS))})(?![\w-])")
 _PANEL = re.compile(r"; in the panel: [^)]*")

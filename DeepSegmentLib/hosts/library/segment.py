@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from os import PathLike, fspath
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,18 +11,18 @@ from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.input_stamp import input_stamp
 from DeepSegmentLib.files.models import load_model as load_folder
 from DeepSegmentLib.segmentation.outputs import PredictSettings
-from DeepSegmentLib.service.catalogue import find_model
 from DeepSegmentLib.service.run_report import provenance
 from DeepSegmentLib.service.segment import segment_volume
 
-from .models import WarmModel
+from .models import WarmModel, model_folder
 from .progress import shown
 from .python_words import in_python_words
 from .segmentations import Segmentation
 from .volumes import read_volume, volume_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection
+    from os import PathLike
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
@@ -39,13 +39,13 @@ def segment(
     model: str | PathLike[str] | WarmModel = "brain-mr",
     *,
     device: str = "auto",
-    subset: Sequence[str] | None = None,
+    subset: str | Collection[str] | None = None,
     series: str | None = None,
     progress: bool | ProgressCallback | None = None,
     overlap: float = 0.5,
     mirror: bool = False,
     region_ras: ArrayLike | None = None,
-    probabilities: Collection[str] = (),
+    probabilities: str | Collection[str] = (),
     uncertainty: bool = False,
     clean_up: bool = True,
     any_spacing: bool = False,
@@ -62,7 +62,7 @@ def segment(
         overlap: Least shared fraction of neighbouring tiles, 0 to 0.95: more is slower, and smoother.
         mirror: Average over mirror images: slower, and often smoother.
         region_ras: Two opposite corners (2, 3) in RAS mm; only voxels between them get labels.
-        probabilities: Names of the segments whose probability maps are wanted, too.
+        probabilities: Names of the segments whose probability maps are wanted, too; "all" for every segment.
         uncertainty: Whether the entropy map is wanted, too.
         clean_up: Whether the model's post-processing is applied.
         any_spacing: Whether the spacing is right although hardly any scan has it.
@@ -88,12 +88,12 @@ def segment(
         overlap=overlap,
         mirror=mirror,
         region_ras=None if region_ras is None else _corners(region_ras),
-        probabilities=tuple(probabilities),
+        probabilities=_names(probabilities),
         uncertainty=uncertainty,
         clean_up=clean_up,
         any_spacing=any_spacing,
     )
-    folder, device, load = _chosen(model, device)
+    folder, device, load = _chosen(model, str(device))
     files = volume_files(volume)
     stamp = {"input": input_stamp(files, series)} if files else {}
     read = read_volume(volume, series=series)
@@ -103,7 +103,7 @@ def segment(
             str(folder),
             device=device,
             settings=settings,
-            subset=[subset] if isinstance(subset, str) else subset,
+            subset=None if subset is None else _names(subset),
             on_progress=tell,
             load=load,
         )
@@ -121,12 +121,20 @@ def segment(
 def _chosen(model: str | PathLike[str] | WarmModel, device: str) -> tuple[Path, str, Callable[[Path, str], Model]]:
     """The folder of a model, the device and what loads it."""
     if not isinstance(model, WarmModel):
-        return find_model(fspath(model)).path, device, load_folder
+        return model_folder(model), device, load_folder
     if device not in ("auto", model.device):
         raise InvalidInputError(
             f"the model was loaded for the device {model.device!r}, not {device!r}; load it for that"
         )
     return model.folder, model.device, model.load
+
+
+def _names(names: str | Collection[str]) -> tuple[str, ...]:
+    """One name, or several."""
+    given: object = [names] if isinstance(names, str) else names
+    if not isinstance(given, Iterable) or [name for name in given if not isinstance(name, str)]:
+        raise InvalidInputError(f"segments are chosen by their names, got {names!r}; they are in load_model().spec")
+    return tuple(map(str, given))
 
 
 def _corners(region_ras: ArrayLike) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from DeepSegmentLib.files.segmentations.grids_and_layers import flatten
 from DeepSegmentLib.files.segmentations.label_values import as_labels, unnamed_segments
 
 from .python_words import in_python_words
-from .volumes import VolumeLike, read_volume, to_nibabel, to_sitk
+from .volumes import VolumeLike, file_path, read_volume, to_nibabel, to_sitk
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -71,12 +71,19 @@ class Segmentation:
 
     @property
     def labels(self) -> NDArray[Any]:
-        """The label of each voxel, an array (k, j, i); of the pair's axes where the volume was a pair.
+        """The label of each voxel, a read-only array (k, j, i); of the pair's axes where the volume was a pair.
+
+        They are the values of `segments`; 1, 2, ... in their order where there are several layers. `labels.copy()` can
+        be changed, and given to other functions with its affine, `geometry.affine`.
 
         Raises:
             InvalidInputError: Segments overlap; take `masks`.
         """
-        layer: NDArray[Any] = flatten(self.label_map).layers[0]
+        try:
+            layer: NDArray[Any] = flatten(self.label_map).layers[0]
+        except InvalidInputError as error:
+            told = str(error).partition(", which")[0]
+            raise InvalidInputError(f"{told}, so one array cannot hold them; take masks, or only() some") from error
         return layer
 
     @property
@@ -134,7 +141,8 @@ def read_segmentation(source: SegmentationLike) -> Segmentation:
 
     Args:
         source: A path (str or Path) of a `.seg.nrrd`, or of a NIfTI, NRRD or MetaImage file of labels, with its table
-            beside it (`name.labels.json`) if there is one; a SimpleITK or nibabel image of labels; a pair of an array
+            beside it (`name.labels.json`) if there is one, or a folder with a file for each segment and its
+            `segments.json`; a SimpleITK or nibabel image of labels; a pair of an array
             of labels and its affine, see `read_volume`; a `LabelMap`; or a `Segmentation`.
 
     Returns:
@@ -155,7 +163,7 @@ def read_segmentation(source: SegmentationLike) -> Segmentation:
     if isinstance(source, LabelMap):
         return Segmentation(source)
     if isinstance(source, str | PathLike):
-        path = Path(source)
+        path = file_path(source)
         return Segmentation(files.read_labelmap(path), files.read_provenance(path))
     return Segmentation(_labels_of(read_volume(source)))
 
@@ -167,7 +175,8 @@ def write_segmentation(segmentation: SegmentationLike, path: str | PathLike[str]
     Args:
         segmentation: In any form, see `read_segmentation`.
         path: Where: .seg.nrrd for 3D Slicer, which keeps names, colours and codes; or .nii.gz, .nii, .nrrd or .mha,
-            with a table of labels beside it. Missing folders are made.
+            with a table of labels beside it; or a file named `segments.json`, the table of a folder with a .nii.gz for
+            each segment. Missing folders are made.
         replace: Files that exist may be replaced; the volume that was segmented never.
 
     Raises:
@@ -182,8 +191,9 @@ def write_segmentation(segmentation: SegmentationLike, path: str | PathLike[str]
         ...     read_segmentation(f"{folder}/seven.seg.nrrd").volumes_ml()
         {'label 7': 0.002}
     """
-    known, target = read_segmentation(segmentation), Path(path)
-    check_outputs(files.segmentation_outputs(target), inputs_of(known.volume_files), replace=replace)
+    known, target = read_segmentation(segmentation), file_path(path)
+    outputs = files.segmentation_outputs(target, known.masks)
+    check_outputs(outputs, inputs_of(known.volume_files), replace=replace)
     files.write_segmentation(known.label_map, target, known.provenance)
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import SimpleITK
 
-from DeepSegmentLib.data import Geometry, Volume
+from DeepSegmentLib.data import Geometry, Index, Volume
 from DeepSegmentLib.errors import InvalidInputError, MissingPackageError, VolumeFileError
 from DeepSegmentLib.files import volumes as files
 from DeepSegmentLib.files.output_checks import Output, check_outputs, inputs_of
@@ -87,7 +87,9 @@ def read_volume(source: VolumeLike, *, series: str | None = None) -> Volume:
     if isinstance(source, list):
         return _joined([read_volume(each, series=series) for each in source])
     if isinstance(source, str | PathLike):
-        return files.read_input(Path(source), series)
+        if source == "":
+            raise InvalidInputError("the path is empty; name a volume file or a DICOM folder")
+        return files.read_input(file_path(source), series)
     if series is not None:
         raise InvalidInputError("series= chooses among the DICOM series of a folder; give the path of one")
     return _in_memory(source)
@@ -113,7 +115,7 @@ def write_volume(volume: VolumeLike, path: str | PathLike[str], *, replace: bool
         ...     read_volume(f"{folder}/new/empty.nii.gz").voxels.shape
         (1, 4, 3, 2)
     """
-    target = Path(path)
+    target = file_path(path)
     check_outputs([Output(target, files.WRITABLE_SUFFIXES)], inputs_of([]), replace=replace)
     files.write_volume(read_volume(volume), target)
 
@@ -171,10 +173,18 @@ def to_nibabel(volume: VolumeLike) -> Any:
     return image
 
 
+def file_path(path: str | PathLike[str]) -> Path:
+    """The file or folder that is meant; "~" is the home folder, as in a shell."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InvalidInputError(f"{path}: {error} write the folder out".replace(". ", "; ")) from error
+
+
 def volume_files(volume: VolumeLike) -> tuple[Path, ...]:
     """The files and folders that a volume is read from, by channel; none where a channel is in memory."""
     each = volume if isinstance(volume, list) else [volume]
-    paths = tuple(Path(part) for part in each if isinstance(part, str | PathLike))
+    paths = tuple(file_path(part) for part in each if isinstance(part, str | PathLike))
     return paths if len(paths) == len(each) else ()
 
 
@@ -200,15 +210,15 @@ def _in_memory(source: Any) -> Volume:
             "an array does not say where its voxels are; give the pair (array, affine), the affine a 4x4 matrix from "
             "array index to RAS mm, such as Geometry.from_spacing(array.shape, (1, 1, 1)).affine for axes (k, j, i)"
         )
-    raise InvalidInputError(f"a volume is {_FORMS}; got {type(source).__name__}")
+    raise InvalidInputError(f"a volume is {_FORMS}, segments also a LabelMap; got {type(source).__name__}")
 
 
 def _from_sitk(image: Any) -> Volume:
     if image.GetDimension() != 3:
-        raise InvalidInputError(
-            f"the SimpleITK image is {image.GetDimension()}D, a volume is 3D; take a part of it, such as "
-            "image[:, :, :, 0]"
-        )
+        remedy = "SimpleITK.JoinSeries(slices)" if image.GetDimension() < 3 else "image[:, :, :, 0]"
+        raise InvalidInputError(f"the SimpleITK image is {image.GetDimension()}D, a volume is 3D; give {remedy}")
+    if image.GetPixelIDTypeAsString().startswith("label of"):  # asked for its array, SimpleITK ends the process
+        raise InvalidInputError("the SimpleITK image is an itk::LabelMap; give SimpleITK.Cast(image, sitkUInt16)")
     array = sitk.GetArrayFromImage(image)
     voxels = (
         np.moveaxis(array, -1, 0) if image.GetNumberOfComponentsPerPixel() > 1 else array.reshape(1, *array.shape[:3])
@@ -224,12 +234,31 @@ def _from_nibabel(image: Any) -> Volume:
             f"the nibabel image has the shape {tuple(image.shape)}, a volume has three axes; give the frame that you "
             "mean (image.slicer[..., 0]), or a list of such images as the channels of one volume"
         )
+    if image.affine is None:
+        raise InvalidInputError("the nibabel image has no affine, so it does not say where its voxels are; give it one")
     affine = np.array(image.affine, dtype=np.float64)
     header: Any = getattr(image, "header", None)
     if hasattr(header, "get_xyzt_units"):
         affine[:3] *= _UNITS_MM.get(header.get_xyzt_units()[0], 1.0)
     voxels = _numbers(image.dataobj).reshape(i, j, k, -1).T
-    return _volume(voxels, lambda shape: Geometry(shape, affine[:, [2, 1, 0, 3]]), "the nibabel image")
+    volume = _volume(voxels, lambda shape: Geometry(shape, affine[:, [2, 1, 0, 3]]), "the nibabel image")
+    return replace(volume, notes=_notes(header, volume.geometry.shape))
+
+
+def _notes(header: Any, shape: Index) -> tuple[str, ...]:
+    """Whether the file of an image may lie elsewhere when it is read by its path; see `files.volumes.nifti`."""
+    if not hasattr(header, "get_qform") or header["sform_code"] <= 0 or header["qform_code"] <= 0:
+        return ()
+    try:
+        qform, sform = (Geometry(shape, form()[:, [2, 1, 0, 3]]) for form in (header.get_qform, header.get_sform))
+    except (_nibabel().spatialimages.HeaderDataError, ValueError, InvalidInputError):
+        return ()  # there is but one place
+    if qform.is_close(sform, tolerance_mm=min(sform.spacing_mm) / 2):
+        return ()
+    return (
+        "The nibabel image holds two positions: that of its affine, the sform, was taken; "
+        "given by its path, the file lies where 3D Slicer has it, which may be that of its qform.",
+    )
 
 
 def _numbers(data: Any) -> NDArray[Any]:
@@ -246,6 +275,8 @@ def _numbers(data: Any) -> NDArray[Any]:
 
 
 def _from_pair(array: Any, affine: Any) -> Volume:
+    if isinstance(array, np.ma.MaskedArray):
+        raise InvalidInputError("the array is masked; give array.filled(number) with what shall be where it is masked")
     try:
         numbers, matrix = np.asarray(array), np.asarray(affine, dtype=np.float64)
     except (TypeError, RuntimeError, ValueError) as error:  # such as a tensor on a GPU

@@ -163,9 +163,9 @@ def _wrong_channels(found: Found, spec: ModelSpec) -> str:
         return ""
     remedy = "add the others" if have < len(spec.channels) else "move those that it does not take elsewhere"
     last = (found.path, *found.channels)[-1].name
-    return (
-        f"model {spec.name} needs {len(spec.channels)} channel(s) ({wanted}), here are {have}, up to {last}; {remedy}"
-    )
+    needed = "1 channel" if len(spec.channels) == 1 else f"{len(spec.channels)} channels"
+    here = "here is 1" if have == 1 else f"here are {have}"
+    return f"model {spec.name} needs {needed} ({wanted}), {here}, up to {last}; {remedy}"
 
 
 def _check_inputs_stay(request: SegmentRequest, requests: Sequence[SegmentRequest]) -> None:

@@ -39,18 +39,20 @@ def test_the_callers_array_is_copied():
 @pytest.mark.parametrize("points", [np.zeros((0, 3)), np.zeros((2, 2)), np.zeros(3), np.full((4, 3), np.nan)])
 def test_refuses_points_that_are_none(points):
     for make in (Scribble, BoxPrompt, lambda *args: Lasso(*args, 1.0)):
-        with pytest.raises(InvalidInputError, match="finite RAS points"):
+        with pytest.raises(InvalidInputError, match=r"points \(R, A, S\) in mm, got|points must be finite, got \(nan"):
             make("liver", True, points)
 
 
 @pytest.mark.parametrize("point", [(1, 2), (1, 2, 3, 4), (1, 2, np.inf)])
 def test_refuses_a_click_that_is_no_place(point):
-    with pytest.raises(InvalidInputError, match="finite RAS points"):
+    with pytest.raises(
+        InvalidInputError, match=r"points \(R, A, S\) in mm, got|points must be finite, got \(1, 2, inf"
+    ):
         Point("liver", True, point)
 
 
 def test_refuses_too_few_or_too_many_corners():
-    with pytest.raises(InvalidInputError, match="at least 3 finite RAS points"):
+    with pytest.raises(InvalidInputError, match=r"at least 3 points \(R, A, S\)"):
         Lasso("liver", True, CORNERS[:2], 1.0)
     with pytest.raises(InvalidInputError, match="a box has two corners, got 3"):
         BoxPrompt("liver", True, CORNERS)

@@ -158,7 +158,7 @@ def test_a_model_of_several_channels_takes_several_files(tmp_path):
     both = Volume(np.concatenate([one.voxels, other.voxels]), one.geometry)
     straight = segment_volume(both, str(tmp_path / "two"), device="cpu").prediction.label_map
     assert np.array_equal(read_labelmap(request.target).layers, straight.layers)
-    with pytest.raises(InvalidInputError, match=r"2 channel\(s\) \(T1w, FLAIR\)"):
+    with pytest.raises(InvalidInputError, match=r"2 channels \(T1w, FLAIR\)"):
         segment_file(replace(request, channels=(), replace=True))
     write_volume(_volume((3, 4, 5)), tmp_path / "small.nrrd")
     with pytest.raises(InvalidInputError, match="not on the grid"):

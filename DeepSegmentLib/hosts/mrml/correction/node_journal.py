@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from DeepSegmentLib.correction.history import labels_in
+from DeepSegmentLib.correction.packed_changes import labels_in
 from DeepSegmentLib.data import Box, LabelUpdate
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.journal import Journal, volume_checksum

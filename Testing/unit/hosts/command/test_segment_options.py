@@ -222,7 +222,7 @@ def test_quiet_and_verbose(run, capsys):
 def test_channels_beside_the_first_are_found(run, tmp_path, two_channels, capsys):
     write_head(tmp_path / "mr_0000.nii.gz")
     assert run("mr_0000.nii.gz", "out/", model=two_channels) == 2
-    assert "needs 2 channel(s) (T1, T2), the volume has 1" in capsys.readouterr().err
+    assert "needs 2 channels (T1, T2), the volume has 1" in capsys.readouterr().err
     write_head(tmp_path / "mr_0001.nii.gz", seed=1)
     assert run("mr_0000.nii.gz", "out/", "--json", model=two_channels) == 0
     assert json.loads(capsys.readouterr().out)["input"]["channels"] == 2
@@ -244,7 +244,7 @@ def test_a_folder_with_numbered_channels_in_parts(run, tmp_path, two_channels, c
     assert [report["case"] for report in reports] == ["a", "c", "e", "b", "d"]
     errors = {report["case"]: report.get("error", "") for report in reports}
     assert errors["a"] == errors["d"] == ""
-    assert "model two needs 2 channel(s) (T1, T2), here are 1, up to b_0000.nii.gz; add the others" in errors["b"]
+    assert "model two needs 2 channels (T1, T2), here is 1, up to b_0000.nii.gz; add the others" in errors["b"]
     assert "here are 3, up to c_0002.nii.gz; move those" in errors["c"]
     assert "channel 0000 is missing beside e_0001.nii.gz" in errors["e"]
     files = {path.relative_to("out").as_posix() for path in Path("out").rglob("*") if not path.name.startswith(".")}

@@ -147,7 +147,7 @@ def test_exports_are_those_of_the_command_and_keep_inputs(tmp_path):
         export(SCAN, LABELS, tmp_path / "a.csv", "csv")
     for path, to in [(labels_file, "seg-nrrd"), (tmp_path, "nifti")]:
         case = "scan" if to == "nifti" else ""
-        with pytest.raises(InvalidInputError, match="is an input of this command"):
+        with pytest.raises(InvalidInputError, match="is an input of this call"):
             export(tmp_path / "scan.nii.gz", labels_file, path, to, case=case, replace=True)
     with pytest.raises(InvalidInputError, match="unknown format 'stl'; known: nifti"):
         export(SCAN, LABELS, tmp_path / "a.stl", "stl")
@@ -168,3 +168,28 @@ def test_dicom_seg_needs_the_folder_of_the_series(tmp_path):
         assert export(tmp_path / "series", result, tmp_path / f"{maker}.dcm", "dicom-seg")["made_by"] == maker
     with pytest.raises(InvalidInputError, match="give the folder of the series as the volume"):
         export(volume, labels, tmp_path / "b.dcm", "dicom-seg")
+
+
+def test_prompts_and_locks_are_taken_one_or_several_and_told_apart(tmp_path):
+    write_prompts(CLICK, tmp_path / "click.json")
+    assert np.array_equal(
+        correct(SCAN, LABELS, tmp_path / "click.json").labels, correct(SCAN, LABELS, iter([CLICK])).labels
+    )
+    for wrong in (None, [("Liver", True, (1, 2, 3))], [{"type": "point"}]):
+        for call in (lambda: correct(SCAN, LABELS, wrong), lambda: write_prompts(wrong, tmp_path / "b.json")):  # noqa: B023
+            with pytest.raises(InvalidInputError, match="a prompt is a Point, Scribble, BoxPrompt or Lasso; got"):
+                call()
+    for locked in ("liver", ["LIVER"]):
+        with pytest.raises(InvalidInputError, match="segment 'Liver' is locked"):
+            correct(SCAN, LABELS, CLICK, locked=locked)
+    with pytest.raises(InvalidInputError, match="no segment named 'Livr'; did you mean 'Liver'"):
+        correct(SCAN, LABELS, CLICK, locked="Livr")
+
+
+def test_a_dataset_is_told_its_channels_and_labels_in_words_of_python(tmp_path):
+    dataset = tmp_path / "Dataset501_Liver"
+    with pytest.raises(InvalidInputError, match=r"name its channels, such as channel_names=\[\"T1w\"\]"):
+        export(SCAN, LABELS, dataset, "nnunet")
+    assert export(SCAN, LABELS, dataset, "nnunet", channel_names="CT")["case"] == "case_0001"
+    with pytest.raises(InvalidInputError, match=r"allow new labels \(new_labels=True\)"):
+        export(SCAN, (LABELS.layers[0], GRID.affine), dataset, "nnunet")

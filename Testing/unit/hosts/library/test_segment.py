@@ -101,6 +101,28 @@ def test_a_subset_is_what_the_whole_has_of_it(tiny, head):
     assert part.provenance["parameters"].endswith('"subset": ["Thalamus"]}')
 
 
+def test_maps_are_chosen_as_segments_are(tiny, head):
+    for wishes, names in [("putamen", ["Putamen"]), (["THALAMUS"], ["Thalamus"]), ("all", ["Putamen", "Thalamus"])]:
+        assert list(segment(head, tiny, probabilities=wishes).probabilities) == names
+    assert list(segment(head, tiny, probabilities="all", subset={"putamen"}).probabilities) == ["Putamen"]
+    with pytest.raises(InvalidInputError, match="has no segment 'Putame'; did you mean 'Putamen'"):
+        segment(head, tiny, probabilities="Putame")
+    for wrong in ([2], True):
+        with pytest.raises(InvalidInputError, match="segments are chosen by their names, got"):
+            segment(head, tiny, subset=wrong)
+
+
+def test_what_is_no_model_or_device_is_refused_with_the_remedy(tiny, head):
+    for call in (load_model, lambda model: segment(head, model)):
+        with pytest.raises(
+            InvalidInputError, match="a model is its name, its folder or what load_model gives; got None"
+        ):
+            call(None)
+    with pytest.raises(InvalidInputError, match="unknown device 'None'; known"):
+        segment(head, tiny, device=None)
+    assert segment(head, load_model(tiny, device=torch.device("cpu")), device=torch.device("cpu")).segments
+
+
 def test_what_is_asked_for_comes_with_it(tiny, head, tmp_path):
     write_volume(head, tmp_path / "head.nrrd")
     found = segment(tmp_path / "head.nrrd", tiny, uncertainty=True, probabilities=["Putamen"])

@@ -69,9 +69,22 @@ def test_the_volume_that_was_segmented_is_never_overwritten(tmp_path):
     (tmp_path / "link.nii.gz").symlink_to(tmp_path / "head.nii.gz")
     before = (tmp_path / "head.nii.gz").read_bytes()
     for name in ("head.nii.gz", "link.nii.gz"):
-        with pytest.raises(InvalidInputError, match="is an input of this command"):
+        with pytest.raises(InvalidInputError, match="is an input of this call"):
             found.save(tmp_path / name, replace=True)
     assert (tmp_path / "head.nii.gz").read_bytes() == before
+
+
+def test_a_file_for_each_segment_is_checked_as_any_other(tmp_path):
+    KNOWN.save(tmp_path / "new" / "segments.json")
+    assert read_segmentation(tmp_path / "new").volumes_ml() == KNOWN.volumes_ml()
+    write_volume((LABELS, GRID.affine), tmp_path / "putamen.nii.gz")
+    before = (tmp_path / "putamen.nii.gz").read_bytes()
+    with pytest.raises(InvalidInputError, match=r"putamen.nii.gz exists"):
+        KNOWN.save(tmp_path / "segments.json")
+    found = Segmentation(KNOWN.label_map, volume_files=(tmp_path / "putamen.nii.gz",))
+    with pytest.raises(InvalidInputError, match=r"putamen.nii.gz is an input"):
+        found.save(tmp_path / "segments.json", replace=True)
+    assert (tmp_path / "putamen.nii.gz").read_bytes() == before
 
 
 def test_overlapping_segments_keep_their_layers_where_there_is_room(tmp_path):
@@ -81,7 +94,9 @@ def test_overlapping_segments_keep_their_layers_where_there_is_room(tmp_path):
     with pytest.raises(VolumeFileError, match=r"can hold one layer, there are 2; write a .seg.nrrd"):
         known.save(tmp_path / "a.nii.gz")
     for take in (known.to_sitk, known.to_nibabel, lambda: known.labels):
-        with pytest.raises(InvalidInputError, match=r"segments overlap .*'whole' and 'core'"):
+        with pytest.raises(
+            InvalidInputError, match=r"overlap .*'whole' and 'core'\), so one array cannot hold them; take masks"
+        ):
             take()
     assert np.array_equal(sitk.GetArrayFromImage(known.only(["core"]).to_sitk()), LABELS > 1)
 

@@ -127,7 +127,11 @@ def test_a_volume_in_memory_is_not_what_it_was_given_in():
         (torch.zeros(4, 3, 2), r"does not say where its voxels are; give the pair \(array, affine\)"),
         (None, "a volume is a path, a SimpleITK or nibabel image, .* got NoneType"),
         (3, "got int"),
-        (sitk.Image([4, 4], sitk.sitkInt16), "the SimpleITK image is 2D, a volume is 3D"),
+        ("", "the path is empty"),
+        (sitk.Image([4, 4], sitk.sitkInt16), r"the SimpleITK image is 2D, a volume is 3D; give .*JoinSeries"),
+        (sitk.Cast(sitk.Image([4, 4, 4], sitk.sitkUInt8), sitk.sitkLabelUInt8), r"itk::LabelMap; give SimpleITK.Cast"),
+        (nibabel.Nifti1Image(np.zeros((4, 3, 2), np.int16), None), "has no affine"),
+        ((np.ma.masked_less(np.zeros((4, 3, 2)), 1), np.eye(4)), r"the array is masked; give array.filled"),
         (sitk.Image([4, 4, 4, 4], sitk.sitkInt16), r"the SimpleITK image is 4D, .* image\[:, :, :, 0\]"),
         (sitk.Image([4, 4, 4], sitk.sitkComplexFloat32), "holds complex64, a volume integers or real numbers"),
         (
@@ -151,6 +155,27 @@ def test_a_volume_in_memory_is_not_what_it_was_given_in():
 def test_what_is_no_volume_is_refused_with_the_remedy(form, message):
     with pytest.raises(InvalidInputError, match=message):
         read_volume(form)
+
+
+def test_two_positions_of_a_nibabel_image_are_told():
+    image = nibabel.Nifti1Image(np.zeros((4, 3, 2), np.int16), np.diag([2, 2, 2, 1]))
+    assert not read_volume(image).notes
+    image.header.set_qform(np.diag([-2, 2, 2, 1]), 1)
+    image.header.set_sform(np.diag([2, 2, 2, 1]), 1)
+    turned = nibabel.Nifti1Image.from_bytes(image.to_bytes())
+    assert np.allclose(read_volume(turned).geometry.affine[:, [2, 1, 0, 3]], turned.affine)
+    (note,) = read_volume(turned).notes
+    assert "holds two positions" in note
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    write_volume((np.zeros(GRID.shape, np.int16), GRID.affine), "~/new/a.nii.gz")
+    assert (tmp_path / "new" / "a.nii.gz").is_file()
+    assert read_volume("~/new/a.nii.gz").name == "a"
+    with pytest.raises(InvalidInputError, match=r"~nobody-here/a.nii: .*write the folder out"):
+        read_volume("~nobody-here/a.nii")
 
 
 def test_one_frame_of_four_axes_is_a_volume():
