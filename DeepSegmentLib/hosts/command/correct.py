@@ -1,4 +1,4 @@
-"""The options of `deepsegment correct`."""
+"""The command `deepsegment correct`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.files.safe_names import plain
 
-from .shared_options import Place, add_places, settle_places, told_in_full
+from .shared_options import Place, add_json, add_places, add_verbosity, settle_places, tell, told_in_full
 
 if TYPE_CHECKING:
     import argparse
@@ -32,6 +32,12 @@ def add_correct_options(parser: argparse.ArgumentParser) -> None:
         help="go on from a journal instead of labels; without an image and prompts its labels are written as they are",
     )
     parser.add_argument("--segment", metavar="NAME", help="segment of prompts that name none")
+    _add_engine_options(parser)
+    add_json(parser)
+    add_verbosity(parser)
+
+
+def _add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--radius", type=float, metavar="MM", help="edit radius (default: one that fits each error)")
     parser.add_argument(
         "--mode",
@@ -51,8 +57,14 @@ def add_correct_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def correct(options: argparse.Namespace) -> dict[str, Any]:
-    """Run the command and return its report."""
+def correct(options: argparse.Namespace) -> int:
+    """Run the command."""
+    report = _corrected(options)
+    tell(options, report, lambda: _described(report))
+    return 0
+
+
+def _corrected(options: argparse.Namespace) -> dict[str, Any]:
     from DeepSegmentLib.correction.settings import CorrectionSettings
     from DeepSegmentLib.service.correct import CorrectRequest, correct_files
 
@@ -75,7 +87,7 @@ def correct(options: argparse.Namespace) -> dict[str, Any]:
         return correct_files(request)
 
 
-def describe(report: dict[str, Any]) -> str:
+def _described(report: dict[str, Any]) -> str:
     """A report for people."""
     lines = [
         f"{'+' if step['positive'] else '-'} {step['segment']}: {step['changed_voxels']} voxels within "

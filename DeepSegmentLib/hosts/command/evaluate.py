@@ -1,11 +1,11 @@
-"""The options of `deepsegment evaluate`."""
+"""The command `deepsegment evaluate`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .shared_options import Place, add_places, settle_places, told_in_full
+from .shared_options import Place, add_json, add_places, add_verbosity, settle_places, tell, told_in_full
 from .terminal import table
 
 if TYPE_CHECKING:
@@ -27,10 +27,18 @@ def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the scores as CSV")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the scores as JSON")
     parser.add_argument("--replace", action="store_true", help="replace files that exist")
+    add_json(parser)
+    add_verbosity(parser)
 
 
-def evaluate(options: argparse.Namespace) -> dict[str, Any]:
-    """Run the command and return its scores."""
+def evaluate(options: argparse.Namespace) -> int:
+    """Run the command."""
+    scores = _scores(options)
+    tell(options, scores, lambda: _score_table(scores))
+    return 0
+
+
+def _scores(options: argparse.Namespace) -> dict[str, Any]:
     from DeepSegmentLib.service.evaluate import evaluate_files
 
     settle_places(options)
@@ -45,7 +53,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         )
 
 
-def score_table(scores: dict[str, Any]) -> str:
+def _score_table(scores: dict[str, Any]) -> str:
     """Scores of each case and segment as a table."""
     names = ("dice", "iou", "precision", "recall", "hausdorff95_mm", "assd_mm", "nsd")
     rows = [

@@ -1,11 +1,13 @@
-"""The options of `deepsegment export`."""
+"""The command `deepsegment export`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .shared_options import Place, add_places, one_of, settle_places, told_in_full
+from DeepSegmentLib.files.safe_names import plain
+
+from .shared_options import Place, add_json, add_places, add_verbosity, one_of, settle_places, tell, told_in_full
 
 if TYPE_CHECKING:
     import argparse
@@ -46,6 +48,8 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replace", action="store_true", help="replace files or a case that exist; never an input")
     _add_nnunet_options(parser)
     _add_dicom_options(parser)
+    add_json(parser)
+    add_verbosity(parser)
 
 
 def _add_nnunet_options(parser: argparse.ArgumentParser) -> None:
@@ -69,8 +73,15 @@ def _add_dicom_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--algorithm-version", default="", metavar="VERSION", help="dicom-seg: of the model")
 
 
-def export(options: argparse.Namespace) -> dict[str, Any]:
-    """Run the command and return its report."""
+def export(options: argparse.Namespace) -> int:
+    """Run the command."""
+    report = _exported(options)
+    lines = [*report["notes"], *(f"wrote {path}" for path in report["outputs"])]
+    tell(options, report, lambda: "\n".join(map(plain, lines)))
+    return 0
+
+
+def _exported(options: argparse.Namespace) -> dict[str, Any]:
     from DeepSegmentLib.service.export import ExportSettings, export_files
 
     settle_places(options)

@@ -1,4 +1,4 @@
-"""The command `deepsegment`: every option here, every decision in `service`."""
+"""The command `deepsegment`: its sub-commands, each a module beside this one, and how it ends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from DeepSegmentLib import __version__
 from DeepSegmentLib.errors import Cancelled, ResourceError
@@ -15,14 +15,13 @@ from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.hosts.faults import as_error
 from DeepSegmentLib.hosts.stopping import StopSignal, stoppable
 
-from .correct import add_correct_options, correct, describe
+from .correct import add_correct_options, correct
 from .diagnose import add_diagnose_options, diagnose
-from .evaluate import add_evaluate_options, evaluate, score_table
+from .evaluate import add_evaluate_options, evaluate
 from .export import add_export_options, export
 from .models import add_models_options, models
-from .segment import add_segment_options, describe_run, segment
-from .shared_options import add_json, add_verbosity
-from .terminal import Parser, complain, finish, say, say_json
+from .segment import add_segment_options, segment
+from .terminal import Parser, complain, finish
 from .train import add_train_options, train
 
 if TYPE_CHECKING:
@@ -101,110 +100,28 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"DeepSegment {__version__}")
-    commands = cast("_Commands[argparse.ArgumentParser]", parser.add_subparsers(metavar="COMMAND", required=True))
-    _add_segment(commands)
-    _add_correct(commands)
-    _add_models(commands)
-    _add_evaluate(commands)
-    _add_export(commands)
-    _add_train(commands)
-    _add_diagnose(commands)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, text, add_options, run in _COMMANDS:
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        command.set_defaults(command=name, run=run)
+        add_options(command)
     return parser
 
 
-_Commands = argparse._SubParsersAction
-
-
-def _command(commands: _Commands[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-    parser.set_defaults(command=name)
-    return parser
-
-
-def _add_segment(commands: _Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "segment", "find structures in a volume, a DICOM folder or a folder of volumes")
-    parser.set_defaults(run=_segment)
-    add_segment_options(parser)
-    add_json(parser)
-    add_verbosity(parser)
-
-
-def _segment(options: argparse.Namespace) -> int:
-    reports, single = segment(options)
-    if options.json:
-        say_json(reports[0] if single else reports)
-    elif single and not options.quiet:
-        say(describe_run(reports[0]) + "\n")
-    return max((int(report.get("exit_code", 0)) for report in reports), default=0)
-
-
-def _add_correct(commands: _Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "correct", "mend a segmentation by clicks, scribbles, boxes and lassos")
-    parser.set_defaults(run=_correct)
-    add_correct_options(parser)
-    add_json(parser)
-    add_verbosity(parser)
-
-
-def _correct(options: argparse.Namespace) -> int:
-    report = correct(options)
-    if options.json:
-        say_json(report)
-    elif not options.quiet:
-        say(describe(report) + "\n")
-    return 0
-
-
-def _add_evaluate(commands: _Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "evaluate", "compare segmentations with references, segment by segment")
-    parser.set_defaults(run=_evaluate)
-    add_evaluate_options(parser)
-    add_json(parser)
-    add_verbosity(parser)
-
-
-def _evaluate(options: argparse.Namespace) -> int:
-    scores = evaluate(options)
-    if options.json:
-        say_json(scores)
-    elif not options.quiet:
-        say(score_table(scores) + "\n")
-    return 0
-
-
-def _add_export(commands: _Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "export", "hand a segmented volume on: NIfTI, .seg.nrrd, nnU-Net, DICOM SEG, CSV")
-    parser.set_defaults(run=_export)
-    add_export_options(parser)
-    add_json(parser)
-    add_verbosity(parser)
-
-
-def _export(options: argparse.Namespace) -> int:
-    report = export(options)
-    if options.json:
-        say_json(report)
-    elif not options.quiet:
-        say("\n".join(map(plain, [*report["notes"], *(f"wrote {path}" for path in report["outputs"])])) + "\n")
-    return 0
-
-
-def _add_models(commands: _Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "models", "list, check, add and remove models")
-    parser.set_defaults(run=models)
-    add_models_options(parser)
-
-
-def _add_train(commands: _Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "train", "train a model from label maps by domain randomisation")
-    parser.set_defaults(run=train)
-    add_train_options(parser)
-
-
-def _add_diagnose(commands: _Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "diagnose", "print versions, devices, memory and what to do about problems")
-    parser.set_defaults(run=diagnose)
-    add_diagnose_options(parser)
+_COMMANDS = (
+    ("segment", "find structures in a volume, a DICOM folder or a folder of volumes", add_segment_options, segment),
+    ("correct", "mend a segmentation by clicks, scribbles, boxes and lassos", add_correct_options, correct),
+    ("models", "list, check, add and remove models", add_models_options, models),
+    ("evaluate", "compare segmentations with references, segment by segment", add_evaluate_options, evaluate),
+    (
+        "export",
+        "hand a segmented volume on: NIfTI, .seg.nrrd, nnU-Net, DICOM SEG, CSV",
+        add_export_options,
+        export,
+    ),
+    ("train", "train a model from label maps by domain randomisation", add_train_options, train),
+    ("diagnose", "print versions, devices, memory and what to do about problems", add_diagnose_options, diagnose),
+)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The options of `deepsegment segment`."""
+"""The command `deepsegment segment`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any, TextIO
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.safe_names import plain
 
-from .shared_options import Place, add_places, one_of, progress_of, settle_places, tell_run
+from .shared_options import (
+    Place,
+    add_json,
+    add_places,
+    add_verbosity,
+    one_of,
+    progress_of,
+    settle_places,
+    tell,
+    tell_run,
+)
 from .terminal import gigabytes, table
 
 if TYPE_CHECKING:
@@ -44,6 +54,8 @@ def add_segment_options(parser: argparse.ArgumentParser) -> None:
     _add_run_options(parser)
     _add_output_options(parser)
     _add_folder_options(parser)
+    add_json(parser)
+    add_verbosity(parser)
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -120,8 +132,15 @@ def _add_folder_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def segment(options: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:
-    """Run the command; its reports, and whether there was one case only. Those of many are told as they come."""
+def segment(options: argparse.Namespace) -> int:
+    """Run the command."""
+    reports, single = _segmented(options)
+    tell(options, reports[0] if single else reports, lambda: _described(reports[0]) if single else "")
+    return max((int(report.get("exit_code", 0)) for report in reports), default=0)
+
+
+def _segmented(options: argparse.Namespace) -> tuple[list[dict[str, Any]], bool]:
+    """The reports, and whether there was one case only. Those of many are told as they come."""
     from DeepSegmentLib.service.batch.plan_cases import is_batch
 
     settle_places(options)
@@ -219,7 +238,7 @@ def _stream(options: argparse.Namespace) -> TextIO:
     return sys.stderr if options.json or options.quiet else sys.stdout
 
 
-def describe_run(report: dict[str, Any]) -> str:
+def _described(report: dict[str, Any]) -> str:
     """What a segmentation gave: volumes, time, memory, files."""
     if "skipped" in report:
         return plain(f"{report['skipped']}: left out, {report['reason']}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.hosts.plurals import counted
 
-from .terminal import ProgressBar, complain, gigabytes
+from .terminal import ProgressBar, complain, gigabytes, say, say_json
 
 if TYPE_CHECKING:
     import argparse
@@ -98,6 +98,20 @@ def progress_of(options: argparse.Namespace) -> ProgressBar:
     if options.verbose:
         return StepLines()
     return ProgressBar(None if options.quiet else sys.stderr)
+
+
+def tell(options: argparse.Namespace, report: Any, words: Callable[[], str]) -> None:
+    """Tell what came of a command: to programs with --json, to nobody with --quiet, or else to people.
+
+    Args:
+        options: What was asked for.
+        report: For programs.
+        words: Makes the text for people; an empty one is not shown.
+    """
+    if options.json:
+        say_json(report)
+    elif not options.quiet and (text := words()):
+        say(text + "\n")
 
 
 class StepLines(ProgressBar):
