@@ -131,6 +131,11 @@ class CorrectionSession:
         Raises:
             InvalidInputError: The grids differ, a name is unknown, or no intensity lies in the range.
         """
+        if not hasattr(volume, "voxels") or not hasattr(labels, "layers"):
+            raise InvalidInputError(
+                f"a session takes a Volume and a LabelMap, got {type(volume).__name__} and {type(labels).__name__}; "
+                "take read_volume(...) and read_segmentation(...).label_map"
+            )
         if not volume.geometry.is_close(labels.geometry):
             raise InvalidInputError(
                 f"the volume has {volume.geometry.shape} voxels and the labels {labels.geometry.shape}, or they lie "

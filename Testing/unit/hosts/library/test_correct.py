@@ -193,3 +193,9 @@ def test_a_dataset_is_told_its_channels_and_labels_in_words_of_python(tmp_path):
     assert export(SCAN, LABELS, dataset, "nnunet", channel_names="CT")["case"] == "case_0001"
     with pytest.raises(InvalidInputError, match=r"allow new labels \(new_labels=True\)"):
         export(SCAN, (LABELS.layers[0], GRID.affine), dataset, "nnunet")
+
+
+def test_a_session_wants_a_volume_and_a_labelmap():
+    for volume, labels in [(to_sitk(SCAN), LABELS), (SCAN, Segmentation(LABELS)), ("scan.nii", None)]:
+        with pytest.raises(InvalidInputError, match=r"takes a Volume and a LabelMap, got .*; take read_volume\(...\)"):
+            CorrectionSession(volume, labels)
