@@ -46,7 +46,7 @@ class Panel:
         self.correct = CorrectSection(ui, scene, self)
         self.exporter = ExportSection(ui, scene, self)
         self.advanced = AdvancedSection(ui, parent, self)
-        self.output = OutputSection(ui, self)
+        self.output = OutputSection(ui, scene, self)
         self.segment = SegmentSection(ui, scene, self)
         self.segmentOrCancel, self.undo = self.segment.segmentOrCancel, self.segment.undo
         self.reasonNotToSegment = self.segment.reasonNotToSegment

@@ -99,6 +99,23 @@ def test_the_question_goes_when_the_user_chooses_something_else(host, panel, tmp
     assert (tmp_path / "mine.csv").read_text() == "there"
 
 
+def test_the_question_is_not_for_another_segmentation_and_not_while_something_runs(host, panel, tmp_path):
+    choose(panel, "csv", tmp_path)
+    panel.ui.exportCaseEdit.text = "mine"
+    (tmp_path / "mine.csv").write_text("there")
+    export(host, panel)
+    assert panel.ui.exportReplaceButton.enabled
+    assert asked(panel)
+    panel.measure.measure()
+    assert panel.busy
+    assert not panel.ui.exportReplaceButton.enabled
+    host.wait_until(lambda: not panel.busy)
+    assert panel.ui.exportReplaceButton.enabled
+    panel.parameters.segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    host.process_events()
+    assert not asked(panel)
+
+
 def test_another_error_offers_no_replacing(host, panel, tmp_path):
     (tmp_path / "file").write_text("")
     choose(panel, "csv", tmp_path / "file")

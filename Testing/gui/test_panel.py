@@ -297,6 +297,17 @@ def test_another_volume_gets_its_own_segmentation(host, module, head, tmp_path):
     widget.panel.output.question.box.reject()
 
 
+def test_a_segmentation_that_moved_away_is_told_before_the_run(host, module, head):
+    widget = module[0]
+    choose(host, widget, head)
+    run(host, widget)
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    head.SetAndObserveTransformNodeID(transform.GetID())
+    host.click(widget.panel.ui.segmentButton)
+    assert not widget.panel.jobs.busy
+    assert "under different transforms" in widget.panel.ui.statusLabel.text
+
+
 def keep_both(host, widget, node):
     """Change a segment, segment again and keep both; the new node."""
     slicer.vtkSlicerSegmentationsModuleLogic.ClearSegment(node, segment_ids(node)[0])

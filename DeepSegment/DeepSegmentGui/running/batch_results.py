@@ -47,6 +47,9 @@ class BatchResults:
         browser = logic.GetFirstBrowserNodeForSequenceNode(sequence) if sequence is not None else None
         if browser is not None:
             browser.SetSelectedItemNumber(n)
+        else:
+            text = _("Nothing plays this sequence: choose it in the module Sequences.")
+            self._panel.say(text, self._panel.ui.batchMessageLabel)
 
     def showFiles(self, request):
         """Load the volume and the result of a file, unless they are in the scene already, and show them."""

@@ -30,7 +30,7 @@ class ExportSection:
 
     def __init__(self, ui, scene, panel):
         self._ui, self._scene, self._panel = ui, scene, panel
-        self._numbered = ("", "")
+        self._numbered, self._asked = ("", ""), None
         for value, text, _name in _FORMATS:
             ui.exportFormatComboBox.addItem(text, value)
         ui.exportButton.connect("clicked()", self.export)
@@ -49,6 +49,8 @@ class ExportSection:
         box.model().item(row).setEnabled(not reason)
         if reason and box.currentIndex == row:
             box.setCurrentIndex(0)
+        if self._asked not in (None, self._chosen()):
+            self._askNoMore()
 
     def export(self, replace=False):
         """Write the case to the chosen folder in the chosen format."""
@@ -64,6 +66,7 @@ class ExportSection:
         spec = self._panel.models.spec
         settings = settingsFor(kind, spec.channels[0].modality if spec else "MR", replace)
         self._askNoMore()
+        self._asked = nodes
         self._panel.runJob(
             lambda: ExportJob(caseOf(nodes, case, kind), str(target), settings),
             self._exported,
@@ -83,6 +86,7 @@ class ExportSection:
         return str(error)
 
     def _askNoMore(self, *_arguments):
+        self._asked = None
         if self._ui.exportReplaceButton.isVisibleTo(self._ui.exportMessageFrame):
             self._ui.exportReplaceButton.setVisible(False)
             self._panel.say("", self._ui.exportMessageLabel)
@@ -104,12 +108,16 @@ class ExportSection:
 
     def _nodes(self, label):
         """The volume and the segmentation to export, or None after saying what is missing."""
-        parameters = self._panel.parameters
-        segmentation = parameters and (self._panel.results.segmentation or parameters.segmentation)
-        if not segmentation or parameters.volume is None:
+        nodes = self._chosen()
+        if None in nodes:
             self._panel.say(_("Choose a volume and a segmentation first."), label)
             return None
-        return parameters.volume, segmentation
+        return nodes
+
+    def _chosen(self):
+        """The volume and the segmentation of the settings; None for what is not chosen."""
+        parameters = self._panel.parameters
+        return (None, None) if parameters is None else (parameters.volume, parameters.segmentation)
 
     def _exported(self, result):
         outputs, notes = result.report["outputs"], result.report["notes"]

@@ -17,11 +17,12 @@ class OutputSection:
 
     Args:
         ui: The widgets of the panel by name.
+        scene: The MRML scene.
         panel: Gives the settings.
     """
 
-    def __init__(self, ui, panel):
-        self._ui, self._panel = ui, panel
+    def __init__(self, ui, scene, panel):
+        self._ui, self._scene, self._panel = ui, scene, panel
         self.question = None
         for value, text in _POLICIES:
             ui.policyComboBox.addItem(text, value)
@@ -44,12 +45,15 @@ class OutputSection:
             go: Called with the policy to write by; not called when the user changes their mind.
 
         Raises:
-            InvalidInputError: The segmentation cannot be updated.
+            InvalidInputError: Nothing can be written into the segmentation.
         """
         from DeepSegmentLib.hosts.mrml.segmentations.second_result import doubtful
+        from DeepSegmentLib.hosts.mrml.segmentations.writing import check_target
 
         parameters, spec = self._panel.parameters, self._panel.models.spec
         node = parameters.segmentation
+        if node is not None:
+            check_target(self._scene, node, parameters.volume)  # now, and not when the result has nowhere to go
         if node is None or parameters.policy != "update":
             go(parameters.policy)
             return

@@ -150,7 +150,7 @@ class SegmentSection:
         self._panel.models.showCard(needs)
         self._panel.say(reason or needs, self._ui.preflightLabel)
         self._ui.undoButton.enabled = not running and self._panel.writer.canUndo
-        self._ui.exportButton.enabled = not running
+        self._ui.exportButton.enabled = self._ui.exportReplaceButton.enabled = not running
         for widget in (self._ui.batchSceneButton, self._ui.batchFolderRunButton, self._ui.batchSequenceButton):
             widget.enabled = not running
 

@@ -137,7 +137,7 @@ def write_label_map(
         raise InvalidInputError(f"the labels have shape {label_map.geometry.shape}, the volume {geometry.shape}")
     if policy is MergePolicy.NEW:
         return _write_new(scene, label_map, volume_node, origin)
-    _check_target(scene, target, volume_node)
+    check_target(scene, target, volume_node)
     region = None if region_ras is None else region_box(world_geometry(volume_node), region_ras)
     merge = Merge(policy, region)
     plan = _plan(label_map, target, geometry, merge, origin)
@@ -221,7 +221,8 @@ def _only(labels: NDArray[Any], segments: Collection[Segment]) -> NDArray[Any]:
     return np.asarray(kept[labels])
 
 
-def _check_target(scene: Any, target: Any, volume_node: Any) -> None:
+def check_target(scene: Any, target: Any, volume_node: Any) -> None:
+    """Raises InvalidInputError where results of a volume cannot be written into a segmentation node."""
     if target is None:
         raise InvalidInputError("this way of merging needs an existing segmentation; choose one, or make a new one")
     check_present(scene, target)
