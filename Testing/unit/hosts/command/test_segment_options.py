@@ -278,3 +278,14 @@ def test_quiet_folders_tell_failures_only(run, tmp_path, capsys):
     told = capsys.readouterr()
     assert told.out == ""
     assert [line.split("  ")[1] for line in told.err.splitlines()] == ["bad.nii.gz"]
+
+
+def test_a_batch_without_a_case_that_is_well_is_gone_on_with(run, capsys):
+    Path("in").mkdir()
+    Path("in/head.nii.gz").write_bytes(b"nothing")
+    assert run("in", "out", "--statistics") == 3
+    assert _table(Path("out/deepsegment-statistics.csv")) == []
+    write_head(Path("in/head.nii.gz"))
+    assert run("in", "out", "--statistics", "--skip-existing") == 0
+    assert [row["segment"] for row in _table(Path("out/deepsegment-statistics.csv"))] == ["left", "right"]
+    assert "1 of 1 done" in capsys.readouterr().out
