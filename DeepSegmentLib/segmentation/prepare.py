@@ -133,7 +133,10 @@ def region_box(geometry: Geometry, corners_ras: NDArray[np.float64], *, margin_m
     stop = np.clip(np.floor(index.max(axis=0) + margin + 1e-6) + 1, start, geometry.shape)
     box = Box(as_index(start), as_index(stop))
     if box.size == 0:
-        raise InvalidInputError(f"the region {low.tolist()} to {high.tolist()} (RAS mm) lies outside the volume")
+        raise InvalidInputError(
+            f"the region {low.tolist()} to {high.tolist()} (RAS mm) lies outside the volume, or between two of its "
+            "slices; make it larger"
+        )
     return box
 
 

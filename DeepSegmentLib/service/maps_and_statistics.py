@@ -112,6 +112,7 @@ def write_statistics(path: Path, cases: Iterable[tuple[str, Sequence[Mapping[str
     else:
         full = [{key: row.get(key) for key in columns} for row in rows]
         text = rows_to_csv([{key: math.nan if value is None else value for key, value in row.items()} for row in full])
+        text = text if rows else f'"case",{text}'  # of a batch that was stopped before its first case
     write_text(path, text)
 
 

@@ -18,7 +18,7 @@ from DeepSegmentLib.data.geometry import bounding_box
 from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import InvalidInputError, ModelError, ResourceError, VolumeFileError
 from DeepSegmentLib.files.models import SPEC_FILE, save_model
-from DeepSegmentLib.files.opening import open_file, read_json
+from DeepSegmentLib.files.opening import is_folder, open_file, read_json
 from DeepSegmentLib.files.output_checks import Output, check_new_folder, check_outputs, inputs_of
 from DeepSegmentLib.files.segmentations.labelmaps import label_table_path, read_labelmap
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES
@@ -171,8 +171,8 @@ def train_model(
         What was measured: cases, iterations, loss, seconds, device, versions.
 
     Raises:
-        InvalidInputError: The folder holds no label map, or one without the segments; `output` exists; or an output is
-            an input.
+        InvalidInputError: The folder is not there or holds no label map, or one without the segments; `output` exists;
+            an output is an input; or the checkpoint is further on than the recipe goes.
         VolumeFileError: A label map cannot be read, or an output cannot be written.
         ModelError: The checkpoint is damaged, or of another network.
         ResourceError: The network does not fit into memory.
@@ -278,6 +278,8 @@ def read_cases(folder: Path, recipe: Recipe, on_progress: ProgressCallback = sil
 
 def _label_map_paths(folder: Path) -> list[Path]:
     paths = sorted(path for path in folder.glob("[!.]*") if path.name.lower().endswith(VOLUME_SUFFIXES))
+    if not is_folder(folder):
+        raise InvalidInputError(f"{folder} is no folder; name one with label maps")
     if not paths:
         raise InvalidInputError(f"{folder} holds no label maps; known: {', '.join(VOLUME_SUFFIXES)}")
     return paths

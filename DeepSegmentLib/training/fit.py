@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -23,6 +24,7 @@ from .losses import deeply_supervised
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import TracebackType
 
     from DeepSegmentLib.networks.unet import UNet
 
@@ -139,15 +141,19 @@ def fit(
         undisturbed: Entered while the weights change; who turns signals into exceptions holds them back there.
 
     Raises:
+        InvalidInputError: The checkpoint is further on than `settings` go.
         ModelError: The checkpoint is damaged, or of another network.
     """
     state = _TrainingState(network, settings, loss)
     if checkpoint.exists():
         _resume(state, checkpoint)
+        _check_steps(state, checkpoint)
     saved = state.iteration
     on_start(saved)
     try:
-        for image, target in _batches(source, settings, start=state.iteration):
+        with undisturbed():  # a signal that comes while processes are begun would be lost, or end only half of them
+            batches = iter(_batches(source, settings, start=state.iteration))
+        for image, target in batches:
             on_step(StepFinished(state.iteration + 1, state.step(image, target, undisturbed)))
             if state.iteration % settings.checkpoint_every == 0 or state.iteration == settings.iterations:
                 _save(state.snapshot(), checkpoint)
@@ -173,6 +179,14 @@ def _resume(state: _TrainingState, checkpoint: Path) -> None:
             f"{checkpoint} holds no training state of this network ({_first_line(error)}); name another file, or "
             "delete it to begin anew"
         ) from error
+
+
+def _check_steps(state: _TrainingState, checkpoint: Path) -> None:
+    done, wanted = state.iteration, state.settings.iterations
+    if done > wanted:
+        raise InvalidInputError(
+            f"{checkpoint} is {done} iterations on, and the training has {wanted}; name another file, or train longer"
+        )
 
 
 class _TrainingState:
@@ -277,12 +291,21 @@ def _batches(source: SampleSource, settings: TrainSettings, start: int) -> DataL
         batch_size=settings.batch_size,
         num_workers=settings.workers,
         shuffle=False,
-        worker_init_fn=_leave_signals_to_the_parent,
+        worker_init_fn=_leave_the_end_to_the_parent,
     )
 
 
-def _leave_signals_to_the_parent(_: int) -> None:
-    """Ctrl-C goes to all processes of a terminal; one that makes samples ends with its parent, not before it."""
+def _leave_the_end_to_the_parent(_: int) -> None:
+    """Ctrl-C goes to all processes of a terminal; one that makes samples ends with its parent, not before it.
+
+    A sample that is on its way when the parent ends is no error to tell.
+    """
+    sys.excepthook = _but_lost_connections  # called in the thread of multiprocessing that hands samples over
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def _but_lost_connections(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not isinstance(error, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)

@@ -1,8 +1,8 @@
 """From a head MR to a training case: segment, look, correct, export.
 
-With what people have at hand: a path, SimpleITK, nibabel, arrays. After `make demo` it runs as it is
-(`python docs/examples/front_door.py`, with nibabel installed); another head MR and a folder for the results may be
-given as arguments. Editors that know `# %%` show it as a notebook.
+With what people have at hand: a path, SimpleITK, nibabel, arrays. After `make demo` and `make environment`, which
+brings nibabel, it runs as it is (`.venv/bin/python docs/examples/front_door.py`); another head MR and a folder for the
+results may be given as arguments. Editors that know `# %%` show it as a notebook.
 """
 
 # %%

@@ -46,7 +46,9 @@ def add_places(parser: argparse.ArgumentParser, *places: Place) -> None:
         parser.add_argument(place.name, nargs="?", help=place.text)
     for place in places:
         told = f"{place.name}, by this option instead of its place"
-        parser.add_argument(*place.flags, dest=_by_option(place), metavar="PATH", help=told)
+        parser.add_argument(
+            *place.flags, dest=_by_option(place), action="append", default=[], metavar="PATH", help=told
+        )
     parser.set_defaults(places=places)
 
 
@@ -56,11 +58,15 @@ def settle_places(options: argparse.Namespace) -> None:
     `options.folders` holds the names of those that end with a slash, which `Path` forgets.
 
     Raises:
-        InvalidInputError: One is named both ways, or is missing.
+        InvalidInputError: One is named both ways or twice, or is missing.
     """
     places: Sequence[Place] = options.places
     words = [word for place in places if (word := getattr(options, place.name)) is not None]
-    named = {place: word for place in places if (word := getattr(options, _by_option(place))) is not None}
+    given = {place: found for place in places if (found := getattr(options, _by_option(place)))}
+    for place, found in given.items():
+        if len(found) > 1:
+            raise InvalidInputError(f"{place.name} ({place.flags[0]}) given twice: {', '.join(found)}; give one")
+    named = {place: word for place, (word,) in given.items()}
     free = [place for place in places if place not in named]
     if len(words) > len(free):
         taken = " and ".join(f"{place.name} ({place.flags[0]})" for place in named)

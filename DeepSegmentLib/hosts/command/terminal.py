@@ -90,9 +90,12 @@ class Parser(ArgumentParser):
             return super().parse_known_args(args, namespace)
         self._mixing = True
         try:
-            return self.parse_known_intermixed_args(list(self._unswallowed(args)), namespace)
+            options, rest = self.parse_known_intermixed_args(list(self._unswallowed(_only_files(args))), namespace)
         finally:
             self._mixing = False
+        if rest:  # told here, where the usage is that of the command
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return options, rest
 
     def _unswallowed(self, words: Sequence[str]) -> Iterator[str]:
         """The words, where options whose file may be left out take only a table, and no file behind it."""
@@ -103,6 +106,14 @@ class Parser(ArgumentParser):
     def _print_message(self, message: str, file: Any = None) -> None:
         if message:
             (complain if file in (None, sys.stderr) else say)(message)
+
+
+def _only_files(words: Sequence[str]) -> list[str]:
+    """The words, where a file behind `--` that looks like an option is spelled in another way."""
+    if "--" not in words:
+        return list(words)
+    end = list(words).index("--")
+    return [*words[:end], *(f".{os.sep}{word}" if word.startswith("-") else word for word in words[end + 1 :])]
 
 
 class ProgressBar:

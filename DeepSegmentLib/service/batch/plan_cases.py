@@ -75,7 +75,7 @@ def single_target(source: Path, target: Path, form: str | None, *, in_folder: bo
         in_folder: Whether the target is a folder even where there is none yet.
 
     Raises:
-        InvalidInputError: The target's suffix is that of another format.
+        InvalidInputError: The target's suffix is that of another format, or it has none and is no folder.
 
     Example:
         >>> from pathlib import Path
@@ -90,7 +90,13 @@ def single_target(source: Path, target: Path, form: str | None, *, in_folder: bo
         stem = channel_case(source.name) or volume_stem(source.absolute())
         return target / f"{stem}.{form or FORMATS[0]}"
     if form and not target.name.lower().endswith(f".{form}"):
-        raise InvalidInputError(f"{target} does not end with .{form}, as --format asks; leave one of them out")
+        folder = "" if target.suffix else ", or write / behind the name of a folder that is to be made"
+        raise InvalidInputError(f"{target} does not end with .{form}, as --format asks; leave one of them out{folder}")
+    if not target.suffix:
+        raise InvalidInputError(
+            f"{target} is no folder that exists, and no name of a file: these end with "
+            f"{', '.join(f'.{each}' for each in FORMATS if each != PER_SEGMENT)}; write / behind it to make a folder"
+        )
     return target
 
 

@@ -121,8 +121,9 @@ def test_a_recipe_whose_tissues_miss_a_segment_is_refused():
 
 
 def test_a_folder_without_label_maps_is_refused(tmp_path):
-    with pytest.raises(InvalidInputError, match="no label maps"):
-        train_model(RECIPE, tmp_path, tmp_path / "model", tmp_path / "state.pt", Watch())
+    for folder, message in ((tmp_path, "no label maps"), (tmp_path / "none", "none is no folder")):
+        with pytest.raises(InvalidInputError, match=message):
+            train_model(RECIPE, folder, tmp_path / "model", tmp_path / "state.pt", Watch())
 
 
 def test_a_checkpoint_that_is_something_else_is_neither_read_nor_replaced(tmp_path, label_maps):

@@ -49,7 +49,7 @@ def run(tmp_path, model, monkeypatch):
     write_head(tmp_path / "head.nii.gz")
 
     def run(*words, model=model):
-        return main(["segment", *words, "--model", str(model), "--device", "cpu", "--overlap", "0"])
+        return main(["segment", "--model", str(model), "--device", "cpu", "--overlap", "0", *words])
 
     return run
 
@@ -68,9 +68,12 @@ def test_constants_are_those_of_the_service():
         ["--input=head.nii.gz", "--raw", "out.seg.nrrd"],
         ["head.nii.gz", "--tta", "out.seg.nrrd"],
         ["--", "head.nii.gz", "out.seg.nrrd"],
+        ["--raw", "--", "-head.nii.gz", "out.seg.nrrd"],
     ],
 )
 def test_files_are_named_by_place_or_by_option(run, words):
+    if "-head.nii.gz" in words:
+        Path("head.nii.gz").rename("-head.nii.gz")
     assert run(*words) == 0
     assert Path("out.seg.nrrd").is_file()
 
@@ -80,12 +83,17 @@ def test_files_are_named_by_place_or_by_option(run, words):
     [
         (["head.nii.gz", "out.seg.nrrd", "-i", "head.nii.gz"], "input (-i) given twice"),
         (["head.nii.gz", "out.seg.nrrd", "-i", "a", "-o", "b"], "input (-i) and output (-o) given twice"),
+        (["-i", "head.nii.gz", "-i", "b", "-o", "o.nrrd"], "input (-i) given twice: head.nii.gz, b; give one"),
+        (["-i", "head.nii.gz", "--outputs", "o.nrrd"], "deepsegment segment: error: unrecognized arguments: --outputs"),
         (["head.nii.gz"], "output (-o) required"),
         ([], "input (-i) and output (-o) required"),
         (["head.nii.gz", "o.seg.nrrd", "--subset", ""], "no segment is named"),
         (["head.nii.gz", "o.seg.nrrd", "--subset", "lef"], "did you mean 'left'"),
         (["head.nii.gz", "o.seg.nrrd", "--save-probabilities", "lef"], "did you mean 'left'"),
         (["head.nii.gz", "o.seg.nrrd", "--roi", "1", "2", "3", "4", "2", "6"], "no extent"),
+        (["head.nii.gz", "o.nrrd", "--roi", "1.1", "1.1", "1.1", "1.2", "1.2", "1.2"], "between two of its slices"),
+        (["head.nii.gz", "results"], "write / behind it to make a folder"),
+        (["head.nii.gz", "results", "--format", "mha"], "write / behind the name of a folder"),
         (["head.nii.gz", "o.seg.nrrd", "--part", "1/2"], "--part is for folders"),
         (["head.nii.gz", "o.seg.nrrd", "--format", "mha"], "does not end with .mha"),
         (["head.nii.gz", "o.seg.nrrd", "--format", "per-segment"], "needs a folder"),
@@ -270,3 +278,14 @@ def test_quiet_folders_tell_failures_only(run, tmp_path, capsys):
     told = capsys.readouterr()
     assert told.out == ""
     assert [line.split("  ")[1] for line in told.err.splitlines()] == ["bad.nii.gz"]
+
+
+def test_a_batch_without_a_case_that_is_well_is_gone_on_with(run, capsys):
+    Path("in").mkdir()
+    Path("in/head.nii.gz").write_bytes(b"nothing")
+    assert run("in", "out", "--statistics") == 3
+    assert _table(Path("out/deepsegment-statistics.csv")) == []
+    write_head(Path("in/head.nii.gz"))
+    assert run("in", "out", "--statistics", "--skip-existing") == 0
+    assert [row["segment"] for row in _table(Path("out/deepsegment-statistics.csv"))] == ["left", "right"]
+    assert "1 of 1 done" in capsys.readouterr().out

@@ -19,7 +19,7 @@ from DeepSegmentLib.files.models import read_spec, verify_model
 from DeepSegmentLib.files.segmentations.labelmaps import write_labelmap
 from DeepSegmentLib.hosts.command.main import main
 from DeepSegmentLib.service.train import Recipe
-from DeepSegmentLib.training.fit import TrainSettings
+from DeepSegmentLib.training.fit import TrainSettings, _but_lost_connections
 from DeepSegmentLib.training.synthesis import SynthesisSettings
 from DeepSegmentLib.training.synthesis_cases import Tissue
 
@@ -118,12 +118,41 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_a_signal_while_its_processes_begin_ends_it_and_them(desk):
+    _write(desk, iterations=4, workers=1)
+    code = """
+import os, signal
+from multiprocessing.process import BaseProcess
+begin = BaseProcess.start
+def start(self):
+    begin(self)
+    os.kill(os.getpid(), signal.SIGINT)
+BaseProcess.start = start
+"""
+    command = [sys.executable, "-c", code + _WITHOUT_SIGNALS_IGNORED, *COMMAND]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+    assert not (desk / "model").exists()
+
+
+def test_lost_connections_of_the_helpers_are_no_error_to_tell(capsys):
+    _but_lost_connections(ConnectionResetError, ConnectionResetError(), None)
+    assert not capsys.readouterr().err
+    _but_lost_connections(ValueError, ValueError("odd"), None)
+    assert "odd" in capsys.readouterr().err
+
+
 def test_it_says_where_it_goes_on(desk, capsys):
     assert main(COMMAND) == 0
     _write(desk, iterations=6)
     capsys.readouterr()
     assert main([*COMMAND[:3], "longer", *COMMAND[4:]]) == 0
     assert "1 label maps, on cpu; goes on after 4 of 6\n5 of 6, loss" in capsys.readouterr().err
+    _write(desk, iterations=5)
+    assert main([*COMMAND[:3], "shorter", *COMMAND[4:]]) == 2
+    assert "state.pt is 6 iterations on, and the training has 5" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("argument", ["recipe.json", "maps"])
