@@ -170,7 +170,10 @@ def commands(draw, name):
 def _can_replace(command):
     arguments = {"segment": ["a", "b"], "evaluate": ["a", "b"], "correct": ["--output", "c"], "export": [
         "a", "b", "--to", "csv", "--output", "c"], "train": ["a", "b", "c", "--checkpoint", "d"]}[command]  # fmt: skip
-    return not build_parser().parse_known_args([command, *arguments, "--replace"])[1]
+    with suppress(SystemExit):
+        build_parser().parse_args([command, *arguments, "--replace"])
+        return True
+    return False
 
 
 def _content(root):
