@@ -91,6 +91,7 @@ def test_after_a_kill_all_that_was_accepted_comes_back(host, panel, corrections)
     show(host, panel, volume, None)
     assert panel.ui.resumeFrame.visible
     assert "Corrections of" in panel.ui.resumeLabel.text
+    assert panel.ui.resumeLabel.width > 200  # and not squeezed to nothing by its button
     host.click(panel.ui.resumeButton)
     node = panel.ui.correctSelector.currentNode()
     assert not panel.ui.resumeFrame.visible
