@@ -9,7 +9,7 @@ pytest.importorskip("slicer", reason="needs slicer-core")
 pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=ImportError)
 
 import slicer
-from host.case import BITE, GRID, LEAK, OUTSIDE, add_case, masks, same
+from host.case import BITE, GRID, LEAK, OUTSIDE, add_case, masks, open_effect, same
 from host.widgets.mouse import Mouse, place_of
 
 
@@ -20,11 +20,7 @@ def nodes(host, module):
 
 @pytest.fixture
 def editor(host, nodes):
-    volume, segmentation = nodes
-    host.complete_startup()
-    editor = host.open_segment_editor(segmentation, volume)
-    editor.setCurrentSegmentID("organ")
-    editor.setActiveEffectByName("DeepSegment Fix")
+    editor = open_effect(host, nodes)
     host.process_events(0.05)
     return editor
 

@@ -37,6 +37,16 @@ def add_case(scene):
     return volume, node
 
 
+def open_effect(host, nodes):
+    """The Segment Editor on the nodes of `add_case`, with the effect active on the organ."""
+    volume, segmentation = nodes
+    host.complete_startup()
+    editor = host.open_segment_editor(segmentation, volume)
+    editor.setCurrentSegmentID("organ")
+    editor.setActiveEffectByName("DeepSegment Fix")
+    return editor
+
+
 def masks(node):
     """The voxels of each segment on the case's grid."""
     return {name: mask_of(node, name, GRID) for name in segment_ids(node)}

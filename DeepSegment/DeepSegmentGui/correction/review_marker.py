@@ -22,6 +22,11 @@ def showPlace(scene, ras, text):
     node.AddControlPoint(*ras, text)
     node.SetLocked(True)
     _dress(node.GetDisplayNode())
+    jumpTo(scene, ras)
+
+
+def jumpTo(scene, ras):
+    """Move all slice views to a point in RAS mm."""
     slicer.vtkMRMLSliceNode.JumpAllSlices(scene, *ras, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
 
 

@@ -3,7 +3,7 @@
 import slicer
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.correction.review_marker import hidePlace, showPlace, structuresText
+from DeepSegmentGui.correction.review_marker import hidePlace, jumpTo, showPlace, structuresText
 from DeepSegmentGui.running.surface_maker import SurfaceMaker
 from DeepSegmentGui.sections.segments_table import SegmentsTable
 
@@ -190,8 +190,3 @@ class ResultsSection:
         self._ui.measureButton.enabled = there and not self._panel.busy
         if not self._next:
             self._ui.reviewButton.text = _("Review next")
-
-
-def jumpTo(scene, ras):
-    """Move all slice views to a point in RAS mm."""
-    slicer.vtkMRMLSliceNode.JumpAllSlices(scene, *ras, slicer.vtkMRMLSliceNode.CenteredJumpSlice)

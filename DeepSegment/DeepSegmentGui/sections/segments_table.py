@@ -79,15 +79,7 @@ class SegmentsTable:
     def fill(self):
         """Fill the table from the scene now."""
         self._quietTimer.stop()
-        ids = self._sortedIDs()
-        chosen = self._chosen()
-        self._table.blockSignals(True)
-        self._table.setRowCount(len(ids))
-        for row, segmentID in enumerate(ids):
-            self._fillRow(row, segmentID)
-            if segmentID == chosen:
-                self._table.selectRow(row)
-        self._table.blockSignals(False)
+        self._fillRows()
         self._fitHeight()
         if self._table.visible:
             self._startCounting()
@@ -155,6 +147,17 @@ class SegmentsTable:
             header.setSortIndicator(column, qt.Qt.DescendingOrder if self._order[1] else qt.Qt.AscendingOrder)
         self.fill()
 
+    def _fillRows(self):
+        """A row for each segment, in order; the chosen one stays chosen."""
+        ids, chosen = self._sortedIDs(), self._chosen()
+        self._table.blockSignals(True)
+        self._table.setRowCount(len(ids))
+        for row, segmentID in enumerate(ids):
+            self._fillRow(row, segmentID)
+            if segmentID == chosen:
+                self._table.selectRow(row)
+        self._table.blockSignals(False)
+
     def _fillRow(self, row, segmentID):
         from DeepSegmentLib.hosts.mrml.segmentations.segments import is_protected
 
@@ -172,7 +175,7 @@ class SegmentsTable:
 
     def _fillVolumes(self):
         if self._order is not None and self._order[0] == _ML and self._counting is None:
-            self._refillSorted()
+            self._fillRows()
             return
         self._table.blockSignals(True)
         for row in range(self._table.rowCount):
@@ -188,12 +191,6 @@ class SegmentsTable:
         item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
         item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
         return item
-
-    def _refillSorted(self):
-        self._table.blockSignals(True)
-        for row, segmentID in enumerate(self._sortedIDs()):
-            self._fillRow(row, segmentID)
-        self._table.blockSignals(False)
 
     def _fitHeight(self):
         """As tall as its rows, so that nothing is scrolled inside a panel that scrolls."""

@@ -8,7 +8,7 @@ pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=Impor
 
 import slicer
 import vtk
-from host.case import BITE, GRID, LEAK, OUTSIDE, SHAPE, add_case, ball, masks, same
+from host.case import BITE, GRID, LEAK, OUTSIDE, SHAPE, add_case, ball, masks, open_effect, same
 from host.widgets.mouse import Mouse, place_of
 
 from DeepSegmentLib.hosts.mrml.segmentations.label_images import labels_of
@@ -437,11 +437,7 @@ def test_each_word_stands_once_in_the_section(ui):
 @pytest.fixture
 def editor(host, ui, nodes):
     """The Segment Editor module, which edits the same segmentation."""
-    volume, segmentation = nodes
-    host.complete_startup()
-    editor = host.open_segment_editor(segmentation, volume)
-    editor.setCurrentSegmentID("organ")
-    editor.setActiveEffectByName("DeepSegment Fix")
+    editor = open_effect(host, nodes)
     host.process_events(0.05)
     return editor
 

@@ -8,7 +8,7 @@ pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=Impor
 
 import slicer
 import vtk
-from host.case import BITE, GRID, LEAK, OUTSIDE, SHAPE, add_case, ball, case, masks, same
+from host.case import BITE, GRID, LEAK, OUTSIDE, SHAPE, add_case, ball, case, masks, open_effect, same
 from host.widgets.mouse import Mouse, place_of
 
 from DeepSegmentLib.hosts.mrml.segmentations.segments import set_locked
@@ -27,11 +27,7 @@ def segmentation(nodes):
 @pytest.fixture
 def editor(host, module, nodes):
     """The Segment Editor with the effect active."""
-    volume, segmentation = nodes
-    host.complete_startup()
-    editor = host.open_segment_editor(segmentation, volume)
-    editor.setCurrentSegmentID("organ")
-    editor.setActiveEffectByName("DeepSegment Fix")
+    editor = open_effect(host, nodes)
     assert editor.activeEffect() is not None
     return editor
 
