@@ -20,6 +20,9 @@ from . import Segment
 # A model's segments get their layers from its kind of output, so the file has no say in them.
 _NOT_STORED: Mapping[type, frozenset[str]] = {Segment: frozenset({"layer"})}
 
+TAG = "architecture"
+"""The key that tells dataclasses apart where a value may be one of several."""
+
 _LARGEST_INT = (1 << 63) - 1
 """What other readers of JSON take for a whole number, too."""
 
@@ -41,8 +44,8 @@ def from_json(kind: Any, value: Any, where: str) -> Any:
     """The inverse of `to_json`.
 
     Args:
-        kind: The annotation to satisfy: a dataclass, bool, int, float, str, Literal, a tuple, an option with None, or
-            Mapping[str, str].
+        kind: The annotation to satisfy: a dataclass, bool, int, float, str, Literal, a tuple, an option with None, a union of
+            dataclasses with the key `TAG`, or Mapping[str, str].
         value: What `json.load` gave.
         where: Dotted name of the value, for messages.
 
@@ -51,8 +54,7 @@ def from_json(kind: Any, value: Any, where: str) -> Any:
     """
     origin = get_origin(kind)
     if origin in (Union, UnionType):
-        (inner,) = (choice for choice in get_args(kind) if choice is not NoneType)
-        return None if value is None else from_json(inner, value, where)
+        return _option(get_args(kind), value, where)
     if origin is Literal:
         return _literal(get_args(kind), value, where)
     if origin is tuple:
@@ -63,6 +65,24 @@ def from_json(kind: Any, value: Any, where: str) -> Any:
     if is_dataclass(kind):
         return _dataclass(cast("type", kind), value, where)
     return _scalar(kind, value, where)
+
+
+def _option(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
+    """A value of one of several kinds: nothing, or one of some dataclasses that a key of each tells apart."""
+    if value is None and NoneType in kinds:
+        return None
+    chosen = [kind for kind in kinds if kind is not NoneType]
+    if len(chosen) > 1:
+        names = {_tag(kind): kind for kind in chosen}
+        tag = _literal(tuple(names), _object(value, where).get(TAG), f"{where}.{TAG}")
+        return from_json(names[tag], value, where)
+    return from_json(chosen[0], value, where)
+
+
+def _tag(kind: Any) -> str:
+    """What the tag of a dataclass must be: its only choice."""
+    (tag,) = get_args(_hints(kind)[TAG])
+    return str(tag)
 
 
 @lru_cache(maxsize=64)

@@ -37,6 +37,7 @@ class UNetSpec:
         norm: "instance", "batch" or "group" (8 groups, or one for each channel where there are fewer).
         attention: Whether attention gates weigh the skip connections.
         deep_supervision: Whether training uses outputs of all decoder stages; inference never does.
+        architecture: Tells the kinds of networks apart in JSON.
 
     References:
         Çiçek et al., 3D U-Net, MICCAI 2016. Isensee et al., nnU-Net, Nat Methods 2021, and nnU-Net Revisited, MICCAI
@@ -54,6 +55,7 @@ class UNetSpec:
     norm: Literal["instance", "batch", "group"] = "instance"
     attention: bool = False
     deep_supervision: bool = False
+    architecture: Literal["unet"] = "unet"
 
     def __post_init__(self) -> None:
         self._check_lengths()

@@ -1,0 +1,8 @@
+"""All architectures that a stage may have, as data. In JSON their key `architecture` tells them apart."""
+
+from __future__ import annotations
+
+from .unet_spec import UNetSpec
+
+NetworkSpec = UNetSpec
+"""Each has `in_channels`, `out_channels`, `dimensions` (2 or 3) and `divisor` (what each axis must be a multiple of)."""
