@@ -3,9 +3,9 @@
     python Testing/benchmarks/nnunet_parity/compare.py --peer PYTHON --work FOLDER --data FOLDER [--only NAME...]
 
 PYTHON is an environment's with `pip install nnunetv2`; DATA holds `hippocampus` and `headneck_ct` (see
-`peer_datasets.py` for what is read of them). Models that are not below WORK yet are trained there first, by nnU-Net (about
-an hour on two cores); then all test volumes are predicted by both, with mirroring and the same step. The table goes to
-Testing/benchmarks/results/nnunet_parity.json and docs/nnunet-parity.md.
+`peer_datasets.py` for what is read of them). Models that are not below WORK yet are trained there first, by nnU-Net
+(about an hour on two cores); then all test volumes are predicted by both, with mirroring and the same step. The table
+goes to Testing/benchmarks/results/nnunet_parity.json and docs/nnunet-parity.md.
 
 nnU-Net sums up logits in float16; compared is with sums in float32, and beside it with nnU-Net as it is.
 """
@@ -147,12 +147,12 @@ def page(rows: list[Row], machine: dict[str, str]) -> str:
     words = ", ".join(f"{key} {value}" for key, value in machine.items())
     return f"""# The same answer as nnU-Net
 
-Models trained by nnU-Net for a few minutes each, predicted by its own predictor and by this library: mirroring, tiles of
-half a patch. nnU-Net sums up logits in float16 to save memory; "equal" and "differ" are against the same code with sums in
-float32, and beside it stands in how many voxels nnU-Net differs from itself by that.
+Models trained by nnU-Net for a few minutes each, predicted by its own predictor and by this library: mirroring, tiles
+that overlap by half. nnU-Net sums up logits in float16 to save memory; "equal" and "differ" are against the same code
+with sums in float32, and beside it stands in how many voxels nnU-Net differs from itself by that.
 
-Made by `python Testing/benchmarks/nnunet_parity/compare.py --peer PYTHON --work FOLDER --data FOLDER`, which trains what is
-missing ({words}).
+Made by `python Testing/benchmarks/nnunet_parity/compare.py --peer PYTHON --work FOLDER --data FOLDER`, which trains
+what is missing ({words}).
 
 {chr(10).join(lines)}
 """
