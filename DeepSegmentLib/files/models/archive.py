@@ -5,25 +5,17 @@ from __future__ import annotations
 import shutil
 from pathlib import PurePosixPath
 from stat import S_ISLNK
-from typing import IO, TYPE_CHECKING, Any
-from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
-from zlib import error as ZlibError  # noqa: N812 - a class, whatever zlib calls it
+from typing import TYPE_CHECKING
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from DeepSegmentLib.errors import ModelError, VolumeFileError
 from DeepSegmentLib.files.opening import open_file
 
 from .folder import LARGEST_FILES, LARGEST_MODEL, MODEL_FILES, SPEC_FILE, WEIGHTS_FILE, new_folder
+from .zip_members import LARGEST_READ, ZIP_ERRORS, ShortReads
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-# What zipfile lets through for damaged archives, found by changing bytes at random.
-_ZIP_ERRORS = (
-    OSError, BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, IndexError, MemoryError, ZlibError,
-)  # fmt: skip
-
-_LARGEST_READ = 1 << 20
-"""Bytes at once. The list of an archive's files is read at once, so this bounds it: some ten thousand files."""
 
 _MOST_INFLATION = 100
 """Weights and text never shrink so far; what does is a bomb."""
@@ -40,31 +32,12 @@ def unpack_model(archive: Path, folder: Path) -> None:
         ModelError: The archive cannot be read, or holds anything but one model.
     """
     try:
-        with open_file(archive) as file, ZipFile(_ShortReads(file)) as source, new_folder(folder) as fresh:
+        with open_file(archive) as file, ZipFile(ShortReads(file)) as source, new_folder(folder) as fresh:
             for info in _model_members(archive, source):
                 with source.open(info) as packed, (fresh / PurePosixPath(info.filename).name).open("wb") as plain:
-                    shutil.copyfileobj(packed, plain, _LARGEST_READ >> 1)
-    except (*_ZIP_ERRORS, VolumeFileError) as error:
+                    shutil.copyfileobj(packed, plain, LARGEST_READ >> 1)
+    except (*ZIP_ERRORS, VolumeFileError) as error:
         raise ModelError(f"{archive} cannot be unpacked ({error}); it must be an intact zip file") from error
-
-
-class _ShortReads:
-    """A file of which no more is read at once than `_LARGEST_READ`, whatever its content asks for."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def read(self, size: int = -1) -> bytes:
-        """At most so many bytes, or all that is left."""
-        if size > _LARGEST_READ:
-            raise BadZipFile(f"it asks for {size} bytes at once, more than {_LARGEST_READ}: too many files in it")
-        content = self._file.read(_LARGEST_READ + 1 if size < 0 else size)
-        if len(content) > _LARGEST_READ:
-            raise BadZipFile("too much follows its list of files")
-        return content
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
 
 
 def _model_members(archive: Path, source: ZipFile) -> list[ZipInfo]:
@@ -92,7 +65,7 @@ def _check_sizes(archive: Path, members: list[ZipInfo]) -> None:
         if info.file_size > largest:
             raise ModelError(f"{archive}: member {info.filename!r} has {info.file_size} bytes, more than {largest}")
     packed = archive.stat().st_size
-    if total > _MOST_INFLATION * packed + _LARGEST_READ:
+    if total > _MOST_INFLATION * packed + LARGEST_READ:
         raise ModelError(
             f"{archive} has {packed} bytes and unpacks to {total}, as no model does; get it again from its source"
         )

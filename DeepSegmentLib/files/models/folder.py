@@ -19,7 +19,7 @@ import numpy as np
 from DeepSegmentLib.errors import InvalidInputError, MissingPackageError, ModelError, VolumeFileError
 from DeepSegmentLib.files.leftovers import hidden_folder
 from DeepSegmentLib.files.opening import inside, open_file, parse_json
-from DeepSegmentLib.networks.model_spec import spec_from_json, spec_to_json
+from DeepSegmentLib.networks.model_json import spec_from_json, spec_to_json
 
 from .weights import read_weights, safetensors_package
 
