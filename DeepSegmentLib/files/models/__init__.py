@@ -1,6 +1,6 @@
 """Model folders on disk."""
 
-from .archive import unpack_model
+from .archive import unpacked
 from .folder import (
     CARD_FILE,
     MODEL_FILES,
@@ -28,6 +28,6 @@ __all__ = [
     "read_card",
     "read_spec",
     "save_model",
-    "unpack_model",
+    "unpacked",
     "verify_model",
 ]
