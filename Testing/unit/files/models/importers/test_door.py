@@ -1,0 +1,53 @@
+"""Who reads what the user added; in what words it is refused where nobody does."""
+
+import subprocess
+import sys
+
+import pytest
+
+from DeepSegmentLib.errors import ModelError
+from DeepSegmentLib.files.models.importers import IMPORTERS, importer_of
+
+
+def test_a_folder_of_other_things_is_described(tmp_path):
+    for n in range(12):
+        (tmp_path / f"{n:02}.txt").touch()
+    with pytest.raises(ModelError) as caught:
+        importer_of([tmp_path])
+    said = str(caught.value)
+    assert str(tmp_path) in said
+    assert "is no model of a known kind (DeepSegment model: model.json" in said
+    assert said.endswith("There lie: 00.txt, 01.txt, 02.txt, 03.txt, 04.txt, 05.txt, 06.txt, 07.txt and 4 more")
+
+
+def test_a_file_of_another_kind_is_named(tmp_path):
+    (tmp_path / "photo.png").write_bytes(b"x")
+    with pytest.raises(ModelError, match=r"There lie: photo\.png"):
+        importer_of([tmp_path / "photo.png"])
+
+
+def test_an_empty_folder_and_odd_names(tmp_path):
+    with pytest.raises(ModelError, match="There lies nothing"):
+        importer_of([tmp_path])
+    (tmp_path / "\x1b[31m").touch()
+    with pytest.raises(ModelError, match=r"There lie: \\x1b\[31m$"):
+        importer_of([tmp_path])
+
+
+def test_each_importer_says_its_kind_and_its_signs():
+    from importlib import import_module
+
+    importers = [import_module(f"DeepSegmentLib.files.models.importers.{name}").IMPORTER for name in IMPORTERS]
+    assert all(importer.kind and importer.signs for importer in importers)
+    assert len({importer.kind for importer in importers}) == len(importers)
+
+
+def test_asking_the_importers_costs_no_torch(tmp_path):
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from DeepSegmentLib.files.models.importers import importer_of\n"
+        f"try: importer_of([Path({str(tmp_path)!r})])\n"
+        "except Exception as error: print(type(error).__name__, 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["ModelError", "False"]
