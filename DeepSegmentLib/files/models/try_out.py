@@ -8,7 +8,8 @@ import numpy as np
 
 from DeepSegmentLib.errors import DeepSegmentError, ModelError
 
-from .folder import SAFETENSORS, members_of, read_spec
+from .folder import members_of, read_spec
+from .weights import SAFETENSORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
