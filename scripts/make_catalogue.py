@@ -26,7 +26,7 @@ from DeepSegmentLib.data.dataclass_json import to_json
 from DeepSegmentLib.files.atomic import write_text
 
 _LISTS = REPOSITORY / "Resources" / "Catalogue"
-_TASKS = REPOSITORY / "DeepSegmentLib" / "files" / "models" / "importers" / "totalsegmentator.json"
+_TASKS = REPOSITORY / "DeepSegmentLib" / "files" / "models" / "importers" / "totalsegmentator" / "tasks.json"
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.data import Code, Terminology
-from DeepSegmentLib.files.models.importers.totalsegmentator_tasks import Dataset, Structure, Task, Tasks
+from DeepSegmentLib.files.models.importers.totalsegmentator.tasks import Dataset, Structure, Task, Tasks
 from DeepSegmentLib.files.models.known_models import Download, KnownModel, ModelList, Origin
 from DeepSegmentLib.networks.model_spec import Cleanup
 
@@ -126,7 +126,7 @@ def read_totalsegmentator(package: Path, version: str) -> tuple[ModelList, Tasks
     origin = tuple(Origin(f"PyPI TotalSegmentator {version}", f"totalsegmentator/{name}") for name in _FILES)
     tasks = tuple(_tasks(tables))
     numbers = sorted({number for task in tasks for number in task.datasets})
-    datasets = tuple(Dataset(n, _weights(tables, n)["foldername"], _classes_of(tables, n)) for n in numbers)
+    datasets = tuple(_dataset(tables, number) for number in numbers)
     models = tuple(_known(tables, task, version) for task in tasks)
     return ModelList(origin, _LEFT_OUT, models), Tasks(
         f"TotalSegmentator {version}", tasks, datasets, _structures(tables, datasets)
@@ -209,6 +209,12 @@ def _crop_by(settings: dict[str, Any], modality: str) -> str:
     if modality == "MR":
         return "totalseg-total_mr-fast"
     return "totalseg-total-fast" if settings["robust_crop"] else "totalseg-total-fastest"
+
+
+def _dataset(tables: _Tables, number: int) -> Dataset:
+    weights = _weights(tables, number)
+    release = weights.get("version", "").removeprefix("v").removesuffix("-weights")
+    return Dataset(number, weights["foldername"], release, _classes_of(tables, number))
 
 
 def _weights(tables: _Tables, number: int) -> dict[str, str]:

@@ -16,7 +16,7 @@ from DeepSegmentLib.errors import ModelError, VolumeFileError
 from DeepSegmentLib.files.opening import read_json
 from DeepSegmentLib.networks.model_spec import Cleanup
 
-_FILE = Path(__file__).with_name("totalsegmentator.json")
+_FILE = Path(__file__).with_name("tasks.json")
 _LARGEST = 8 << 20
 
 
@@ -42,11 +42,13 @@ class Dataset:
     Attributes:
         number: Of nnU-Net, as in "Dataset291_...".
         folder: The folder's name as published.
+        release: The version of its weights; empty where it has none.
         classes: Its structures: label n is number n - 1 of them.
     """
 
     number: int
     folder: str
+    release: str
     classes: tuple[str, ...]
 
 
