@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.files.models.known_models import Download, KnownModel, ModelList, Origin
@@ -29,21 +30,28 @@ _REGIONS = {
 def read_auto3dseg(checkout: Path, commit: str) -> ModelList:
     """The newest version of each of its models."""
     listed = json.loads((checkout / _LIST).read_text(encoding="utf-8"))["models"]
-    return ModelList((Origin(_REPOSITORY, _LIST, commit),), _LEFT_OUT, tuple(_known(entry) for entry in listed))
+    stems = Counter(_stem_and_version(entry)[0] for entry in listed)
+    models = tuple(_known(entry, stems) for entry in listed)
+    return ModelList((Origin(_REPOSITORY, _LIST, commit),), _LEFT_OUT, models)
 
 
-def _known(entry: dict[str, Any]) -> KnownModel:
+def _stem_and_version(entry: dict[str, Any]) -> tuple[str, str]:
     address = entry["versions"][0]["url"]
     found = _ZIP.fullmatch(address)
     if not found:
         raise ValueError(f"{address} is not named like NAME-vVERSION.zip")
-    stem, version = found.groups()
+    return found[1], found[2]
+
+
+def _known(entry: dict[str, Any], stems: Counter[str]) -> KnownModel:
+    stem, version = _stem_and_version(entry)
+    major = f"-v{version.split('.')[0]}" if stems[stem] > 1 else ""
     return KnownModel(
-        name=f"auto3dseg-{stem}",
+        name=f"auto3dseg-{stem}{major}",
         title=f"{entry['title']} (Auto3DSeg)",
         source=f"SlicerMONAIAuto3DSeg, version {version}",
         kind="MONAI Auto3DSeg",
-        files=(Download(address),),
+        files=(Download(entry["versions"][0]["url"]),),
         licence=_LICENCES.get(entry.get("license", ""), entry.get("license", "")),
         licence_url=f"https://github.com/{_REPOSITORY}",
         non_commercial=False,
