@@ -23,7 +23,7 @@ from .tiles import TileSettings, count_passes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from DeepSegmentLib.data import Geometry
+    from DeepSegmentLib.data import Geometry, Index
     from DeepSegmentLib.networks.model_spec import ModelSpec, Part
     from DeepSegmentLib.networks.stage_spec import StageSpec
 
