@@ -1,9 +1,9 @@
 """Our own model folders."""
 
 import torch
-from conformance.suite import ModelSuite, cut, lost
 from model_examples import model_spec
 
+from conformance.suite import ModelSuite, cut, lost
 from DeepSegmentLib.files.models import save_model
 from DeepSegmentLib.networks.architectures.unet import UNet
 
