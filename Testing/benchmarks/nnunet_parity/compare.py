@@ -99,7 +99,7 @@ def _row(training: Training, name: str, model: Any, images: Path, output: Path) 
     volume = read_channels(first, tuple(further), None)
     segments = tuple(segment.name for segment in model.spec.segments)
     settings = PredictSettings(mirror=True, probabilities=segments, any_spacing=True, clean_up=False)
-    prediction = predict(volume, model, settings=settings)
+    prediction = predict(volume, model.spec, model.networks, settings=settings)
     layers = [np.where(layer > 0, layer, 0) for layer in prediction.label_map.layers]
     labels = layers[0]
     for layer in layers[1:]:
