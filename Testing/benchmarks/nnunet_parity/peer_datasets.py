@@ -107,13 +107,13 @@ def head_test(data: Path, *, step: int = 1) -> Iterator[Case]:
 
 
 def thick_head_train(data: Path) -> Iterator[Case]:
-    """Slices of 12 to 15 mm."""
-    return head_train(data, step=5)
+    """Slices of 15 to 18 mm."""
+    return head_train(data, step=6)
 
 
 def thick_head_test(data: Path) -> Iterator[Case]:
     """Likewise, and one of thin slices."""
-    yield from head_test(data, step=5)
+    yield from head_test(data, step=6)
     path = sorted((data / "headneck_ct").glob("*_ct.nii.gz"))[10]
     yield "thin", [sitk.ReadImage(str(path), sitk.sitkFloat32)], None
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-MEMORY_GB = 0.9
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class Training:
         configuration: Of the plans.
         folds: To train.
         epochs: Of 20 batches.
+        memory_gb: What the plans may use of a GPU: the smaller, the smaller the patches.
     """
 
     name: str
@@ -39,19 +39,20 @@ class Training:
     configuration: str
     folds: tuple[int | str, ...] = (0,)
     epochs: int = 6
+    memory_gb: float = 0.9
 
 
 TRAININGS = (
     Training("plain, two folds", "Hippocampus", "nnUNetPlans", "3d_fullres", (0, 1)),
-    Training("residual encoder", "Hippocampus", "nnUNetResEncUNetMPlans", "3d_fullres"),
+    Training("residual encoder", "Hippocampus", "nnUNetResEncUNetMPlans", "3d_fullres", epochs=20),
     Training("2d", "Hippocampus", "nnUNetPlans", "2d"),
     Training("regions, two channels, transposed", "Tumours", "nnUNetPlans", "3d_fullres"),
     Training("2d, regions, two channels", "Tumours", "nnUNetPlans", "2d"),
-    Training("anisotropic", "ThickHeadNeck", "nnUNetPlans", "3d_fullres", epochs=8),
+    Training("anisotropic", "ThickHeadNeck", "nnUNetPlans", "3d_fullres", epochs=8, memory_gb=0.25),
     # All cases, because the next stage learns from what this one says of every case.
-    Training("low resolution", "HeadNeck", "nnUNetPlans", "3d_lowres", ("all",), epochs=10),
-    Training("cascade", "HeadNeck", "nnUNetPlans", "3d_cascade_fullres", epochs=10),
-    Training("CT", "HeadNeck", "nnUNetPlans", "3d_fullres", epochs=8),
+    Training("low resolution", "HeadNeck", "nnUNetPlans", "3d_lowres", ("all",), 10, 0.25),
+    Training("cascade", "HeadNeck", "nnUNetPlans", "3d_cascade_fullres", epochs=10, memory_gb=0.25),
+    Training("CT", "HeadNeck", "nnUNetPlans", "3d_fullres", epochs=8, memory_gb=0.25),
 )
 
 
@@ -77,7 +78,7 @@ def prepare(work: Path, data: Path, training: Training) -> None:
         dataset.write(work / "raw", data)
         api.extract_fingerprint_dataset(dataset.number, num_processes=1, verbose=False, show_progress_bar=False)
         planner = {"experiment_planner_class": nnUNetPlannerResEncM} if "ResEnc" in training.plans else {}
-        api.plan_experiment_dataset(dataset.number, gpu_memory_target_in_gb=MEMORY_GB, **planner)
+        api.plan_experiment_dataset(dataset.number, gpu_memory_target_in_gb=training.memory_gb, **planner)
         _with_cascade(plans)
     document = json.loads(plans.read_text())
     done = work / "preprocessed" / dataset.folder / f".{training.plans}.{training.configuration}"
