@@ -146,8 +146,6 @@ def test_labels_become_those_of_the_largest_share(shape, spacing, wanted, seed):
     never = replace(stage, resampling=replace(stage.resampling, thick_axis_from=None))
     masks = [labels == n for n in range(4)]
     shares = np.stack([edges(mask, grid.shape, 1) if mask.any() else np.zeros(grid.shape) for mask in masks])
-        [edges(labels == n, grid.shape, 1) if (labels == n).any() else np.zeros(grid.shape) for n in range(4)]
-    )
     best = np.sort(shares, axis=0)
     sure = best[-1] - best[-2] > 1e-4
     assert np.array_equal(labels_to_network(labels, source, grid, never)[sure], shares.argmax(axis=0)[sure])
