@@ -12,10 +12,12 @@ from strategies import geometries, shapes
 from DeepSegmentLib.data import Geometry, Segment, Volume
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.intensity import Normalization
+from DeepSegmentLib.networks.expectations import Expectations, SegmentExpectation
 from DeepSegmentLib.networks.model_spec import Channel, ModelSpec, Part
 from DeepSegmentLib.networks.runtime import Ensemble, StoredNetwork
 from DeepSegmentLib.networks.stage_spec import NO_AXIS_CHANGE, Resampling, Tiling
 from DeepSegmentLib.networks.unet_spec import UNetSpec
+from DeepSegmentLib.segmentation.doubts.doubt import notes_after
 from DeepSegmentLib.segmentation.needs import needs_of
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.segmentation.predict import predict
@@ -309,3 +311,14 @@ def test_a_region_gets_the_intensities_of_the_whole_whenever_they_are_normalised
 def test_a_network_for_each_stage_is_needed():
     with pytest.raises((InvalidInputError, ValueError)):
         predict(noise(), spec(*one_part_each("low", "high"), names=("low", "high")), [bands((0, 9))])
+
+
+def test_segments_of_parts_that_were_not_run_are_not_missed():
+    shape = SegmentExpectation("low", (5.0, 9.0), ((-9.0, 9.0),) * 3, 1)
+    expected = Expectations(1, (10.0, 20.0), ((5.0, 50.0),) * 3, 4.0, (shape, replace(shape, segment="high")))
+    model = replace(spec(*one_part_each("low", "high"), names=("low", "high")), expectations=expected)
+    settings = PredictSettings(subset=("low",))
+    nothing = predict(noise(), model, [lambda x: np.concatenate([x * 0 + 1, x * 0], axis=1)] * 2, settings=settings)
+    some, all_run = (notes_after((), noise(), nothing.label_map, model, each) for each in (settings, PredictSettings()))
+    assert len(all_run) > 0
+    assert len(some) < len(all_run)
