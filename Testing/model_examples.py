@@ -80,6 +80,19 @@ def changed_stages(spec: ModelSpec, **changes: Any) -> ModelSpec:
     return replace(spec, parts=tuple(parts))
 
 
+def changed_stage(document: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """A spec as JSON with keys of its first stage changed."""
+    first, *others = document["parts"]
+    stage, *later = first["stages"]
+    return {**document, "parts": [{**first, "stages": [{**stage, **changes}, *later]}, *others]}
+
+
+def stage_of(document: dict[str, Any]) -> dict[str, Any]:
+    """The first stage of a spec as JSON."""
+    stage: dict[str, Any] = document["parts"][0]["stages"][0]
+    return stage
+
+
 @st.composite
 def unet_specs(draw: st.DrawFn, *, dimensions: int | None = None, **fixed: Any) -> UNetSpec:
     """U-Nets of all kinds, small enough to run in milliseconds; `fixed` fields are as given."""
@@ -124,8 +137,17 @@ def resamplings(draw: st.DrawFn) -> Resampling:
     order = st.integers(0, 5)
     volume, logits, thick, thick_logits = (draw(order) for _ in range(4))
     antialias = volume == 1 and draw(st.booleans())
-    limit = draw(st.none() | st.floats(1, 5))
-    return Resampling(volume, logits, antialias, draw(st.booleans()), limit, thick, thick_logits)
+    extent = draw(st.booleans())
+    return Resampling(
+        volume_order=volume,
+        logits_order=logits,
+        antialias=antialias,
+        keep_extent=extent,
+        keep_corners=extent and draw(st.booleans()),
+        thick_axis_from=draw(st.none() | st.floats(1, 5)),
+        thick_volume_order=thick,
+        thick_logits_order=thick_logits,
+    )
 
 
 def terminologies() -> st.SearchStrategy[Terminology]:

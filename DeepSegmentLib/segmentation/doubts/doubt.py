@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from DeepSegmentLib.segmentation.needs import is_needed
+
 from .of_result import cut_segments, doubts_of_result
 from .of_volume import doubts_of_volume
 
@@ -30,7 +32,10 @@ def notes_after(
         spec: The model.
         settings: How it was run.
     """
-    region = settings is not None and settings.region_ras is not None
+    # Segments of parts that were not run are missing as those outside a region are.
+    region = settings is not None and (
+        settings.region_ras is not None or not all(is_needed(part, settings) for part in spec.parts)
+    )
     after: tuple[str, ...] = ()
     if spec.expectations is not None:
         after = doubts_of_result(result, spec.expectations, volume, region=region)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_examples import TINY_UNET, model_spec
+from model_examples import TINY_UNET, changed_stages, model_spec
 
 from DeepSegmentLib.data import Geometry, LabelMap, Volume
 from DeepSegmentLib.data.dataclass_json import to_json
@@ -164,13 +164,13 @@ def test_pipes_are_not_waited_for(tmp_path, label_maps):
 
 
 def test_a_network_that_no_memory_holds_is_not_made(tmp_path, label_maps):
-    huge = replace(RECIPE, model=replace(RECIPE.model, network=replace(TINY_UNET, features=(65536, 65536))))
+    huge = replace(RECIPE, model=changed_stages(RECIPE.model, network=replace(TINY_UNET, features=(65536, 65536))))
     with pytest.raises(ResourceError, match="training needs at least"):
         train_model(huge, label_maps, tmp_path / "model", tmp_path / "state.pt", Watch())
 
 
 def test_the_network_of_the_recipe_is_the_one_of_the_model():
-    assert RECIPE.model.network == TINY_UNET
+    assert RECIPE.network == TINY_UNET
 
 
 @pytest.mark.parametrize(
