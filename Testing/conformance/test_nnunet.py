@@ -1,6 +1,7 @@
 """nnU-Net v2 models of all shapes."""
 
 import json
+from typing import ClassVar
 
 from conformance.nnunet_sources import CHECKPOINT, RESIDUAL, Nets, nnunet_results, trained_model
 from conformance.suite import Damage, ModelSuite, cut, file_of, lost
@@ -33,7 +34,7 @@ def _unknown_network(plans):
 
 class NnUNetSuite(ModelSuite):
     kind = "nnU-Net v2 model"
-    damages = {
+    damages: ClassVar = {
         "a checkpoint cut": cut(CHECKPOINT, "checkpoint_final.pth.*get the checkpoint again"),
         "no checkpoint": lost(CHECKPOINT, r"checkpoint_final\.pth|fold"),
         "plans cut": cut("plans.json"),
@@ -51,7 +52,7 @@ class TestPlain(NnUNetSuite):
 
 
 class TestPlanes(NnUNetSuite):
-    damages = {name: damage for name, damage in NnUNetSuite.damages.items() if "network" not in name}
+    damages: ClassVar = {name: damage for name, damage in NnUNetSuite.damages.items() if "network" not in name}
 
     @staticmethod
     def make(folder):
