@@ -66,12 +66,23 @@ class TestRegions(NnUNetSuite):
 
 
 class TestCascade(NnUNetSuite):
+    damages: ClassVar = NnUNetSuite.damages | {
+        "no checkpoint": lost(f"*3d_lowres/fold_0/{CHECKPOINT}", "first stage is missing|checkpoint_final"),
+    }
+
     @staticmethod
     def make(folder):
         return [nnunet_results(folder, CASCADE)]
 
 
 class TestFolds(NnUNetSuite):
+    # Like nnU-Net's own predictor, the door takes the folds that have a checkpoint.
+    damages: ClassVar = {name: damage for name, damage in NnUNetSuite.damages.items() if name != "no checkpoint"} | {
+        "the second checkpoint cut": cut(
+            f"fold_1/{CHECKPOINT}", "fold_1/checkpoint_final.pth.*get the checkpoint again"
+        ),
+    }
+
     @staticmethod
     def make(folder):
         return [trained_model(folder, FOLDS)]
