@@ -1,4 +1,7 @@
-"""What a U-Net costs, by arithmetic on its spec: weights, multiplications, feature maps. Nothing is built for it."""
+"""What a network costs: weights, multiplications, feature maps. Nothing is built for it.
+
+A U-Net's costs are arithmetic on its spec; other networks were measured when they were added, see `MeasuredCosts`.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .unet_spec import UNetSpec
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .unet_spec import UNetSpec
+    from .network_spec import NetworkSpec
 
 # Feature maps of a stage that are alive at once: skip connection, up-sampled features, their concatenation, the output
 # of a convolution and of its norm, and what the convolution lays out anew; in the coarsest stage the last three.
@@ -58,24 +63,30 @@ def _convolution(spec: UNetSpec, stage: int, n_in: int, n_out: int) -> Convoluti
     return Convolution(stage, weights, weights)
 
 
-def count_weights(spec: UNetSpec) -> int:
+def count_weights(spec: NetworkSpec) -> int:
     """Weights of the convolutions: nearly all that there are."""
-    return sum(each.weights for each in convolutions(spec))
+    if isinstance(spec, UNetSpec):
+        return sum(each.weights for each in convolutions(spec))
+    return spec.costs.weights
 
 
-def count_operations(spec: UNetSpec, voxels: int) -> int:
+def count_operations(spec: NetworkSpec, voxels: int) -> int:
     """Multiplications of one forward pass.
 
     Args:
         spec: The network.
         voxels: Of the patch as the network sees it, a multiple of its divisor.
     """
+    if not isinstance(spec, UNetSpec):
+        return round(spec.costs.operations_per_voxel * voxels)
     extents = stage_voxels(spec, voxels)
     return sum(each.per_voxel * extents[each.stage] for each in convolutions(spec))
 
 
-def peak_features(spec: UNetSpec, voxels: int) -> int:
+def peak_features(spec: NetworkSpec, voxels: int) -> int:
     """Numbers in the feature maps that are alive at once, at most: those of a stage and the skips of finer ones."""
+    if not isinstance(spec, UNetSpec):
+        return round(spec.costs.features_per_voxel * voxels)
     maps = [features * n for features, n in zip(spec.features, stage_voxels(spec, voxels), strict=True)]
     alive = [_MAPS_ALIVE] * (len(maps) - 1) + [_COARSEST_ALIVE]
     deep = max(sum(maps[:stage]) + times * each for stage, (times, each) in enumerate(zip(alive, maps, strict=True)))

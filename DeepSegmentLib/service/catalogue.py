@@ -207,7 +207,7 @@ def _entry(folder: Path, *, bundled: bool) -> ModelEntry:
         spec = read_spec(folder)
     except ModelError as error:
         return ModelEntry(folder.name, "", folder, bundled, damage=str(error))
-    damage = problem_with_weights(folder)
+    damage = problem_with_weights(folder, spec)
     return ModelEntry(spec.name, spec.version, folder, bundled, spec.description, spec.license, damage)
 
 

@@ -14,6 +14,7 @@ from .folder import (
     read_spec,
     save_model,
     verify_model,
+    write_model,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "save_model",
     "unpack_model",
     "verify_model",
+    "write_model",
 ]

@@ -11,8 +11,9 @@ from zlib import error as ZlibError  # noqa: N812 - a class, whatever zlib calls
 
 from DeepSegmentLib.errors import ModelError, VolumeFileError
 from DeepSegmentLib.files.opening import open_file
+from DeepSegmentLib.networks.stage_spec import is_weights_name
 
-from .folder import LARGEST_FILES, LARGEST_MODEL, MODEL_FILES, SPEC_FILE, WEIGHTS_FILE, new_folder
+from .folder import LARGEST_MODEL, MODEL_FILES, SPEC_FILE, WEIGHTS_FILE, is_model_file, largest_bytes, new_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +78,7 @@ def _model_members(archive: Path, source: ZipFile) -> list[ZipInfo]:
     if len({PurePosixPath(info.filename).parent for info in members}) > 1:
         raise ModelError(f"{archive} holds more than one folder; zip one model at a time")
     names = [PurePosixPath(info.filename).name for info in members]
-    if len(set(names)) < len(names) or not {SPEC_FILE, WEIGHTS_FILE} <= set(names):
+    if len(set(names)) < len(names) or SPEC_FILE not in names or not any(map(is_weights_name, names)):
         raise ModelError(f"{archive} must hold {SPEC_FILE} and {WEIGHTS_FILE} once each, got {sorted(names)[:9]}")
     _check_sizes(archive, members)
     return members
@@ -88,7 +89,7 @@ def _check_sizes(archive: Path, members: list[ZipInfo]) -> None:
     if total > LARGEST_MODEL:
         raise ModelError(f"{archive} unpacks to {total} bytes, more than the {LARGEST_MODEL} that a model may have")
     for info in members:
-        largest = LARGEST_FILES[PurePosixPath(info.filename).name]
+        largest = largest_bytes(PurePosixPath(info.filename).name)
         if info.file_size > largest:
             raise ModelError(f"{archive}: member {info.filename!r} has {info.file_size} bytes, more than {largest}")
     packed = archive.stat().st_size
@@ -114,6 +115,6 @@ def _member_problem(info: ZipInfo) -> str:
         return "is encrypted; zip it without a password"
     if info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
         return "is compressed in an unusual way; zip it with deflate"
-    if len(path.parts) > 2 or path.name not in MODEL_FILES:
+    if len(path.parts) > 2 or not is_model_file(path.name):
         return f"is not part of a model; zip only {', '.join(MODEL_FILES)}"
     return ""

@@ -94,7 +94,7 @@ def _about(entry: ModelEntry) -> str:
 def _document(entry: ModelEntry) -> dict[str, Any]:
     """A model's whole spec as JSON."""
     from DeepSegmentLib.files.models import read_spec
-    from DeepSegmentLib.networks.model_spec import spec_to_json
+    from DeepSegmentLib.networks.model_json import spec_to_json
 
     return _entry(entry) | {"spec": spec_to_json(read_spec(entry.path))}
 

@@ -31,7 +31,7 @@ from DeepSegmentLib.files.models import (
     weights,
 )
 from DeepSegmentLib.networks.runtime import weights_of
-from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.architectures.unet import UNet
 
 posix = pytest.mark.skipif(os.name != "posix", reason="pipes and links are those of POSIX")
 

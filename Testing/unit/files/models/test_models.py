@@ -34,9 +34,9 @@ from DeepSegmentLib.files.models import (
     unpack_model,
     verify_model,
 )
-from DeepSegmentLib.networks.model_spec import Channel
+from DeepSegmentLib.networks.model_spec import Channel, with_weights
 from DeepSegmentLib.networks.runtime import TorchNetwork, weights_of
-from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.unet_spec import UNetSpec
 
 
@@ -57,12 +57,18 @@ def folder(saved: Path, tmp_path: Path) -> Path:
 def set_weights(folder: Path, content: bytes) -> None:
     """Exchange the weights and the checksum with them."""
     (folder / WEIGHTS_FILE).write_bytes(content)
-    edit_spec(folder, weights_sha256=hashlib.sha256(content).hexdigest())
+    edit_stage(folder, weights=[{"file": WEIGHTS_FILE, "sha256": hashlib.sha256(content).hexdigest()}])
 
 
 def edit_spec(folder: Path, **changes: Any) -> None:
     document = json.loads((folder / SPEC_FILE).read_text("utf-8")) | changes
     (folder / SPEC_FILE).write_text(json.dumps(document), "utf-8")
+
+
+def edit_stage(folder: Path, **changes: Any) -> None:
+    parts = json.loads((folder / SPEC_FILE).read_text("utf-8"))["parts"]
+    parts[0]["stages"][0] |= changes
+    edit_spec(folder, parts=parts)
 
 
 def spec_for(network: UNetSpec) -> Any:
@@ -80,10 +86,10 @@ def test_save_and_load_is_identity(tmp_path_factory: pytest.TempPathFactory, net
     written = save_model(folder, spec_for(network), unet, card=card)
     model = load_model(folder, "cpu")
     assert model.spec == written == read_spec(folder) == verify_model(folder)
-    assert replace(written, weights_sha256="") == spec_for(network)
+    assert with_weights(written, iter([""])) == spec_for(network)
     assert (folder / CARD_FILE).read_text("utf-8") == card
     patches = random_patches(1, network.in_channels, 4, 4, 4)
-    np.testing.assert_array_equal(model.network(patches), TorchNetwork(unet, torch.device("cpu"))(patches))
+    np.testing.assert_array_equal(model.networks[0](patches), TorchNetwork(unet, network, torch.device("cpu"))(patches))
 
 
 @given(unet_specs())
@@ -96,9 +102,9 @@ def test_half_is_half_the_size_and_as_good_as_half_numbers(
         save_model(root / name, spec_for(network), unet, card="", half=name == "half")
     full, half = ((root / name / WEIGHTS_FILE).stat().st_size for name in ("full", "half"))
     assert full - half >= 2 * sum(parameter.numel() for parameter in unet.parameters()) - 64
-    network_loaded = load_model(root / "half", "cpu").network
+    network_loaded = load_model(root / "half", "cpu").networks[0]
     assert isinstance(network_loaded, TorchNetwork)
-    for name, weight in weights_of(network_loaded.unet).items():
+    for name, weight in weights_of(network_loaded.module).items():
         expected = weights_of(unet)[name]
         assert weight.dtype == expected.dtype
         np.testing.assert_array_equal(weight, expected.astype(np.float16) if weight.dtype == np.float32 else expected)
@@ -198,10 +204,10 @@ def spec_as_folder(folder: Path) -> None:
         (replace_spec(b"1" * 5000), "not valid JSON"),
         (replace_spec(b"null"), "model must be an object"),
         (replace_spec(b" " * (5 << 20)), "model.json has 5242880 bytes, more than"),
-        (lambda folder: edit_spec(folder, format_version=2), "newer than 1, .*update DeepSegment"),
+        (lambda folder: edit_spec(folder, format_version=3), "newer than 2, .*update DeepSegment"),
         (lambda folder: edit_spec(folder, format_version="1"), "format_version must be a whole number"),
         (lambda folder: edit_spec(folder, surprise=1), "model.json: model: unknown key 'surprise'"),
-        (lambda folder: edit_spec(folder, spacing_mm=[1, 1, float("nan")]), "NaN is no number in JSON"),
+        (lambda folder: edit_stage(folder, spacing_mm=[1, 1, float("nan")]), "NaN is no number in JSON"),
     ],
 )
 def test_a_damaged_spec_is_refused(folder: Path, damage: Callable[[Path], object], message: str) -> None:
@@ -293,7 +299,7 @@ def test_any_changed_byte_is_noticed(
 
 
 def test_missing_weights_and_missing_checksums_are_refused(folder: Path) -> None:
-    edit_spec(folder, weights_sha256="")
+    edit_stage(folder, weights=[{"file": WEIGHTS_FILE}])
     with pytest.raises(ModelError, match="has no checksum"):
         load_model(folder, "cpu")
     (folder / WEIGHTS_FILE).unlink()
@@ -455,6 +461,6 @@ def test_unpacking_does_not_overwrite(folder: Path, tmp_path: Path) -> None:
 def test_two_channels_keep_their_order(tmp_path: Path) -> None:
     network = replace(TINY_UNET, in_channels=2)
     first = model_spec().channels[0]
-    spec = model_spec(network=network, channels=(first, Channel("T2w", "MR", first.normalization)))
+    spec = model_spec(network=network, channels=(first, Channel("T2w", "MR")))
     save_model(tmp_path / "m", spec, UNet(network), card="")
     assert [channel.name for channel in read_spec(tmp_path / "m").channels] == ["T1w", "T2w"]

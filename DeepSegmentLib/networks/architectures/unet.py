@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from .unet_spec import Size, UNetSpec
+    from DeepSegmentLib.networks.unet_spec import Size, UNetSpec
 
 _CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 _UP_CONV = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
