@@ -18,9 +18,10 @@ from DeepSegmentLib.files.models import (
     load_model,
     problem_with_weights,
     read_spec,
-    unpack_model,
+    unpacked,
     verify_model,
 )
+from DeepSegmentLib.files.models.importers import Words, importer_of
 from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.output_checks import check_new_folder, check_no_inputs, inputs_of
 
@@ -231,7 +232,8 @@ def _bring(source: Path, arrival: Path) -> None:
     if is_folder(source):
         copy_model(source, arrival)
     elif os.path.lexists(source):
-        unpack_model(source, arrival)
+        with unpacked(source, arrival.parent) as folder:
+            importer_of([folder]).convert([folder], arrival, Words())
     else:
         raise InvalidInputError(f"{source} is neither a model folder (with {SPEC_FILE}) nor a zip file of one")
 

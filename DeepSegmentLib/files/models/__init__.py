@@ -1,6 +1,6 @@
 """Model folders on disk."""
 
-from .archive import unpack_model
+from .archive import unpacked
 from .folder import (
     CARD_FILE,
     MODEL_FILES,
@@ -29,7 +29,7 @@ __all__ = [
     "read_card",
     "read_spec",
     "save_model",
-    "unpack_model",
+    "unpacked",
     "verify_model",
     "write_model",
 ]
