@@ -11,6 +11,7 @@ import shutil
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 from zipfile import ZipFile
@@ -25,6 +26,7 @@ from DeepSegmentLib.files.models.importers import Words, importer_of
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.hosts.command.main import main
 from DeepSegmentLib.networks.model_json import spec_from_json, spec_to_json
+from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.segmentation.predict import predict
 from DeepSegmentLib.service.catalogue import add_model, list_models, remove_model
 from DeepSegmentLib.service.segment import segment_volume
@@ -245,10 +247,9 @@ class ModelSuite:
         spec = read_spec(model.folder)
         classes, channels = max(stage.network.out_channels for stage in spec.stages), len(spec.channels)
         networks = [_of_constants(stage.network.out_channels) for stage in spec.stages]
-        shapes = [(24, 64, 64), (72, 64, 64)]
-        peaks = [
-            _peak(lambda s=shape: predict(noise(_grid(s, (1, 1, 1)), channels), spec, networks)) for shape in shapes
-        ]
+        shapes, settings = [(24, 48, 48), (72, 48, 48)], PredictSettings(overlap=0)
+        volumes = [noise(_grid(shape, (1, 1, 1)), channels) for shape in shapes]
+        peaks = [_peak(partial(predict, volume, spec, networks, settings=settings)) for volume in volumes]
         more = (peaks[1] - peaks[0]) / (np.prod(shapes[1]) - np.prod(shapes[0]))
         assert more < 40 * channels + 24 + 0.25 * 4 * classes
 
