@@ -30,8 +30,8 @@ from DeepSegmentLib.files.models import (
     verify_model,
     weights,
 )
-from DeepSegmentLib.networks.runtime import weights_of
 from DeepSegmentLib.networks.architectures.unet import UNet
+from DeepSegmentLib.networks.runtime import weights_of
 
 posix = pytest.mark.skipif(os.name != "posix", reason="pipes and links are those of POSIX")
 

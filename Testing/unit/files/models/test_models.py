@@ -34,9 +34,9 @@ from DeepSegmentLib.files.models import (
     unpack_model,
     verify_model,
 )
+from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.model_spec import Channel, with_weights
 from DeepSegmentLib.networks.runtime import TorchNetwork, weights_of
-from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.unet_spec import UNetSpec
 
 
