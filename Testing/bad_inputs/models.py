@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
+from stat import S_IFIFO, S_IFLNK
+from zipfile import ZipFile, ZipInfo
 
 from fuzz.cases import Case, Link, Pipe, Sparse
 from fuzz.door import NINE_GB
@@ -40,6 +43,26 @@ def archive(folder, content):
     """An archive."""
     Case({"m.zip": content}).write(folder)
     return folder / "m.zip"
+
+
+def linked(name, target, kind=S_IFLNK):
+    """An archive of a link, or of a pipe."""
+    written = io.BytesIO()
+    with ZipFile(written, "w") as made:
+        info = ZipInfo(name)
+        info.external_attr = (kind | 0o777) << 16
+        made.writestr(info, target)
+    return written.getvalue()
+
+
+def patched(content, offset, value):
+    """An archive with bytes at an offset into each entry of its central directory replaced (APPNOTE 4.3.12)."""
+    changed = bytearray(content)
+    place = changed.find(b"PK\1\2")
+    while place >= 0:
+        changed[place + offset : place + offset + len(value)] = value
+        place = changed.find(b"PK\1\2", place + 4)
+    return bytes(changed)
 
 
 def tensors(table, data=b""):
@@ -129,25 +152,58 @@ ARCHIVES = {
     "an archive that is a pipe": (lambda d: archive(d, Pipe()), "m.zip"),
     "an archive without end": (lambda d: archive(d, Link("/dev/zero")), "m.zip"),
     "an archive of 9 GB": (lambda d: archive(d, Sparse(NINE_GB)), "m.zip"),
-    "an empty archive": (lambda d: archive(d, zipped({})), "must hold model.json"),
+    "an empty archive": (lambda d: archive(d, zipped({})), "m.zip is no model of a known kind.*lies nothing"),
     "an archive that leads elsewhere": (
         lambda d: archive(d, zipped({**sound_model(), "../x": b""})),
         "outside the archive",
     ),
     "an archive of the root": (lambda d: archive(d, zipped({**sound_model(), "/x": b""})), "outside the archive"),
-    "an archive with a program": (
-        lambda d: archive(d, zipped({**sound_model(), "run.py": b"x"})),
-        "'run.py' is not part of a model",
-    ),
+    "an archive of a program": (lambda d: archive(d, zipped({"run.py": b"x"})), "known kind.*lie: run.py"),
     "an archive of two models": (
         lambda d: archive(d, zipped({f"{n}/{name}": b"x" for n in "ab" for name in sound_model()})),
-        "one model at a time",
+        "holds several models .a, b.; add one at a time",
     ),
+    "an archive in an archive": (lambda d: archive(d, zipped({"m.zip": zipped(sound_model())})), "lie: m.zip"),
+    "an archive of a link": (lambda d: archive(d, linked("model.json", "/etc/passwd")), "'model.json' is a link"),
+    "an archive of a pipe": (lambda d: archive(d, linked("model.json", "", S_IFIFO)), "'model.json' is a link, or no"),
+    "an archive of one file twice": (
+        lambda d: archive(d, zipped({**sound_model(), "MODEL.JSON": b"{}"})),
+        "two members are named 'model.json'",
+    ),
+    "an archive of a file that is a folder": (
+        lambda d: archive(d, zipped({**sound_model(), "model.json/x": b"{}"})),
+        "'model.json/x' lies in another member",
+    ),
+    "an archive of a drive": (lambda d: archive(d, zipped({"C:/model.json": b""})), "outside the archive"),
+    "an archive of backslashes": (lambda d: archive(d, zipped({"..\\model.json": b""})), "outside the archive"),
+    "an archive of a device": (lambda d: archive(d, zipped({"m/NUL.json": b""})), "'m/NUL.json' has a name that not"),
+    "an archive of a long name": (lambda d: archive(d, zipped({"x" * 300: b""})), "has a name that not every system"),
+    "an archive of a name with escapes": (
+        lambda d: archive(d, zipped({"\x1b[31mx": b""})),
+        r"'\\x1b\[31mx' has a name",
+    ),
+    "an archive with a password": (
+        lambda d: archive(d, patched(zipped(sound_model()), 8, b"\1\0")),
+        "encrypted; zip it without a password",
+    ),
+    "an archive that is packed otherwise": (
+        lambda d: archive(d, patched(zipped(sound_model()), 10, b"\x0e\0")),
+        "compressed in an unusual way",
+    ),
+    "an archive whose members share bytes": (
+        lambda d: archive(d, patched(zipped(sound_model()), 42, bytes(4))),
+        "share bytes",
+    ),
+    "a tar archive": (lambda d: _renamed(archive(d, b"tar" * 999), "m.tar.gz"), "m.tar.gz.*unpack it yourself"),
     "4 GB in 4 MB": (lambda d: archive(d, zip_bomb(4_000_000_000)), "m.zip.*unpacks to"),
     "4 GB that claim 100 bytes": (lambda d: archive(d, zip_bomb(4_000_000_000, claimed=100)), "m.zip"),
     "70,000 members": (lambda d: archive(d, zipped({f"{n}": b"" for n in range(70_000)})), "m.zip"),
     "one bit of an archive": (lambda d: archive(d, _turned(zipped(sound_model()))), "m.zip cannot be unpacked"),
 }
+
+
+def _renamed(path, name):
+    return path.rename(path.with_name(name))
 
 
 def _turned(content: bytes) -> bytes:
@@ -164,7 +220,9 @@ def use(folder, _):
 
 
 def unpack(path, folder):
-    """Unpack an archive."""
-    from DeepSegmentLib.files.models import unpack_model
+    """Bring a zipped model through the door."""
+    from DeepSegmentLib.files.models import unpacked
+    from DeepSegmentLib.files.models.importers import Words, importer_of
 
-    unpack_model(path, folder / "unpacked")
+    with unpacked(path, folder) as found:
+        importer_of([found]).convert([found], folder / "unpacked", Words())

@@ -11,7 +11,7 @@ from stat import S_IFMT, S_ISREG
 from typing import TYPE_CHECKING
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-from DeepSegmentLib.errors import ModelError, ResourceError, VolumeFileError
+from DeepSegmentLib.errors import DeepSegmentError, ModelError, ResourceError, VolumeFileError
 from DeepSegmentLib.files.leftovers import hidden_folder
 from DeepSegmentLib.files.opening import open_file
 
@@ -36,14 +36,16 @@ _LOCAL_HEADER = 30
 # What Windows takes for devices, and letters that it refuses in names ("Naming Files, Paths, and Namespaces").
 _DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9])\s*(\..*)?", re.IGNORECASE)
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"|?*]')
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,98}[A-Za-z0-9]", re.ASCII)
 _LONGEST_PATH = 240
 
 
 @contextmanager
 def unpacked(archive: Path, room: Path) -> Iterator[Path]:
-    """A folder with what a zip file holds, for as long as the block lasts.
+    """A folder, named like the archive, with what it holds, for as long as the block lasts.
 
-    Archives in the archive stay closed; what macOS adds is left out.
+    Archives in the archive stay closed; what macOS adds is left out. Errors of the block name the archive where they
+    would name the folder.
 
     Args:
         archive: A zip file.
@@ -55,16 +57,24 @@ def unpacked(archive: Path, room: Path) -> Iterator[Path]:
         ResourceError: The disk has too little room.
     """
     with hidden_folder(room / "unpacked") as fresh:
+        folder = fresh / (archive.stem if _NAME.fullmatch(archive.stem) else "model")
+        _unpack(archive, folder)
         try:
-            with open_file(archive) as file, ZipFile(ShortReads(file)) as source:
-                members = _checked_members(archive, source)
-                fresh.mkdir(parents=True)
-                _check_room(archive, fresh, members)
-                for info in members:
-                    _extract(source, info, fresh)
-        except (*ZIP_ERRORS, VolumeFileError) as error:
-            raise ModelError(f"{archive} cannot be unpacked ({error}); {_wanted(archive)}") from error
-        yield fresh
+            yield folder
+        except DeepSegmentError as error:
+            raise type(error)(str(error).replace(str(folder), str(archive))) from error
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    try:
+        with open_file(archive) as file, ZipFile(ShortReads(file)) as source:
+            members = _checked_members(archive, source)
+            folder.mkdir(parents=True)
+            _check_room(archive, folder, members)
+            for info in members:
+                _extract(source, info, folder)
+    except (*ZIP_ERRORS, VolumeFileError) as error:
+        raise ModelError(f"{archive} cannot be unpacked ({error}); {_wanted(archive)}") from error
 
 
 def _wanted(archive: Path) -> str:

@@ -35,7 +35,7 @@ LARGEST_CHECKPOINT = 16 << 30
 
 _LARGEST_PICKLE = 256 << 20
 _LARGEST_ARRAY = 1 << 26
-"""Numbers of a NumPy array in a pickle: logs and settings, not weights."""
+"""Bytes of a NumPy array in a pickle, which holds logs and settings; weights are tensors."""
 
 _PICKLES_OF_OLD_FORMAT = 5
 """Magic number, version, the machine, the content, the keys of the storages (torch before 1.6)."""
@@ -215,7 +215,8 @@ def _loaded(path: Path, allowed: Mapping[str, Callable[..., Any]], *, in_zip: bo
     except MemoryError:
         raise
     except Exception as error:  # whatever torch says of damaged files: RuntimeError, UnpicklingError, KeyError ...
-        raise _damaged(path, error) from error
+        # Torch wraps some errors in advice to read without this protection; the error itself is the context.
+        raise _damaged(path, error.__context__ or error) from error
 
 
 def _torch() -> ModuleType:
@@ -255,15 +256,16 @@ class _NumberArray(np.ndarray[Any, Any]):
     def __new__(cls, *_: object) -> _NumberArray:
         raise ValueError("numpy.ndarray is called directly, as no saved array does")
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def __setstate__(self, state: Any) -> None:
         _, shape, kind, fortran, content = state
         if not isinstance(kind, _NumberType) or not isinstance(content, bytes) or len(content) > _LARGEST_ARRAY:
             raise ValueError("a numpy array is not one of numbers, or too large")
         array = np.frombuffer(content, kind.dtype).reshape(shape, order="F" if fortran else "C")
-        super().__setstate__((1, array.shape, kind.dtype, bool(fortran), content))
+        checked: Any = (1, array.shape, kind.dtype, bool(fortran), content)
+        super().__setstate__(checked)
 
 
-def _number(kind: _NumberType, content: bytes = b"") -> float | int | bool:
+def _number(kind: object, content: object = b"") -> float | int | bool:
     """Stands in for NumPy's `scalar`: a plain number of Python."""
     if not isinstance(kind, _NumberType) or not isinstance(content, bytes) or len(content) != kind.dtype.itemsize:
         raise ValueError("a numpy scalar is not one number")

@@ -255,10 +255,12 @@ def _entry(fields: bytes, name: bytes, offset: int) -> bytes:
 
 def unpack(folder: Path, _: Case) -> None:
     """Unpack an archive and verify what was in it."""
-    from DeepSegmentLib.files.models import unpack_model, verify_model
+    from DeepSegmentLib.files.models import unpacked, verify_model
+    from DeepSegmentLib.files.models.importers import Words, importer_of
 
-    unpack_model(folder / "m.zip", folder / "unpacked")
-    verify_model(folder / "unpacked")
+    with unpacked(folder / "m.zip", folder) as found:
+        importer_of([found]).convert([found], folder / "model", Words())
+    verify_model(folder / "model")
 
 
 DOORS = (
