@@ -38,15 +38,12 @@ class Convolution:
 
 def convolutions(spec: UNetSpec) -> Iterator[Convolution]:
     """The convolutions of a network; norms, projections and attention gates cost little beside them."""
-    inputs = (spec.in_channels, *spec.features[:-1])
-    per_block = 2 if spec.encoder == "residual" else 1
-    if per_block == 2:
-        yield _convolution(spec, 0, spec.in_channels, spec.features[0])
-        inputs = (spec.features[0], *spec.features[:-1])
-    for stage, n_in in enumerate(inputs):
-        yield _convolution(spec, stage, n_in, spec.features[stage])
-        for _ in range(per_block * spec.encoder_blocks[stage] - 1):
-            yield _convolution(spec, stage, spec.features[stage], spec.features[stage])
+    if spec.encoder == "residual":
+        yield _convolution(spec, 0, spec.in_channels, spec.stem)
+    for stage, n_in in enumerate((spec.stem, *spec.features[:-1])):
+        inputs = (n_in, *[spec.features[stage]] * (spec.encoder_blocks[stage] - 1))
+        for each in inputs:
+            yield from _block(spec, stage, each)
     for stage, blocks in enumerate(reversed(spec.decoder_blocks)):
         features, stride = spec.features[stage], math.prod(spec.strides[stage + 1])
         up = spec.features[stage + 1] * features
@@ -56,6 +53,20 @@ def convolutions(spec: UNetSpec) -> Iterator[Convolution]:
             yield _convolution(spec, stage, features, features)
         head = features * spec.out_channels
         yield Convolution(stage, head, 0 if stage else head)  # those of coarser stages are for training
+
+
+def _block(spec: UNetSpec, stage: int, n_in: int) -> Iterator[Convolution]:
+    """The convolutions of a block of the encoder."""
+    n_out = spec.features[stage]
+    if spec.bottleneck_features:
+        within = spec.bottleneck_features[stage]
+        for weights in (n_in * within, within * n_out):
+            yield Convolution(stage, weights, weights)
+        yield _convolution(spec, stage, within, within)
+        return
+    yield _convolution(spec, stage, n_in, n_out)
+    if spec.encoder == "residual":
+        yield _convolution(spec, stage, n_out, n_out)
 
 
 def _convolution(spec: UNetSpec, stage: int, n_in: int, n_out: int) -> Convolution:
