@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.imaging.intensity import LARGEST_INTENSITY, Normalization
@@ -18,7 +18,16 @@ _ORDERS = {"bilinear": 1, "nearest": 0}
 _COMPARISON = re.compile(r"\$\s*lambda (\w+): (\w+) > (-?\d{1,9}(?:\.\d{1,9})?)\s*")
 
 # What says where or how to compute, and does not change the result.
-_WITHOUT_MEANING = ("keys", "allow_missing_keys", "dtype", "lazy", "device", "track_meta", "meta_keys", "meta_key_postfix")
+_WITHOUT_MEANING = (
+    "keys",
+    "allow_missing_keys",
+    "dtype",
+    "lazy",
+    "device",
+    "track_meta",
+    "meta_keys",
+    "meta_key_postfix",
+)
 
 
 @dataclass(frozen=True)
@@ -306,6 +315,3 @@ def treats_channels_together(transforms: Iterable[Component]) -> str:
         if re.sub(r"(Dict|[dD])$", "", transform.name) in _JOINT and together:
             return transform.name
     return ""
-
-
-Crop = Literal["none", "above"]
