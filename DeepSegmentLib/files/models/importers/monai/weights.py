@@ -47,10 +47,7 @@ def renamed(spec: MonaiSpec, weights: Mapping[str, Any]) -> dict[str, Any]:
 def _name(name: str, spec: MonaiSpec, rules: tuple[tuple[str, str | _Renaming], ...]) -> str:
     """The name after all rules that fit, in their order; empty where the weight is dropped."""
     for pattern, new in rules:
-        if callable(new):
-            name = re.sub(pattern, _bound(new, spec), name)
-        else:
-            name = re.sub(pattern, new, name)
+        name = re.sub(pattern, _bound(new, spec) if callable(new) else new, name)
     return name
 
 
@@ -118,7 +115,10 @@ _RULES: dict[type, tuple[tuple[str, str | _Renaming], ...]] = {
         (r"^convInit\.conv\.", "down.0.0."),
         (r"^down_layers\.(\d+)\.0\.conv\.", r"down.\1.0."),
         (r"^down_layers\.", "down."),
-        (r"^up_(layers|samples)\.(\d+)\.", lambda match, spec: f"up.{len(spec.blocks_up) - 1 - int(match[2])}.{match[1]}."),
+        (
+            r"^up_(layers|samples)\.(\d+)\.",
+            lambda match, spec: f"up.{len(spec.blocks_up) - 1 - int(match[2])}.{match[1]}.",
+        ),
         (r"\.layers\.", ".blocks."),
         (r"\.samples\.0\.conv\.", ".narrow."),
         (r"\.samples\.1\.deconv\.", ".grow."),
