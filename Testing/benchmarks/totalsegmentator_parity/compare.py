@@ -80,7 +80,8 @@ class Peer:
         environment |= {"TOTALSEG_HOME_DIR": str(self.folder / "home"), "nnUNet_compile": "f"}
         environment |= {"TOTALSEG_WEIGHTS_PATH": str(weights)} if weights else {}
         script = Path(__file__).with_name("peer.py")
-        done = subprocess.run([self.python, str(script), str(file)], env=environment, capture_output=True, text=True)
+        command = [self.python, str(script), str(file)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{what}: {done.stderr[-3000:]}")
 
