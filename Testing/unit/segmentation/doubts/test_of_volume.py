@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import ndimage
-
 from model_examples import TINY_UNET, model_spec
+from scipy import ndimage
 
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.files.models import read_spec
