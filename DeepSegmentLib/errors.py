@@ -7,7 +7,10 @@ Everything a user can act on derives from `DeepSegmentError`::
     │   └── ExistsError        2    what is to be written is there already, and nobody asked to replace it
     ├── VolumeFileError        3    a volume or labelmap file that cannot be read or written
     ├── ModelError             4    a model folder that is missing, damaged or of a foreign version
-    │   └── ChecksumError      4    weights that differ from their recorded checksum
+    │   ├── ChecksumError      4    weights that differ from their recorded checksum
+    │   │   └── ChangedError   4    a download that is not what it was earlier, and nobody agreed to that
+    │   └── LicenceError       4    a licence that is not for every use, and nobody agreed to it
+    ├── DownloadError          3    an address that cannot be reached, or gives something else
     ├── MissingPackageError    5    an optional package that a feature needs
     ├── ResourceError          6    too little memory or disk, or a device that is not there
     └── Cancelled            130    the user asked to stop
@@ -46,6 +49,20 @@ class ModelError(DeepSegmentError):
 
 class ChecksumError(ModelError):
     """The content of a model file differs from its recorded checksum."""
+
+
+class ChangedError(ChecksumError):
+    """A download is not what it was earlier; the user may agree to take it."""
+
+
+class LicenceError(ModelError):
+    """A licence is not for every use, or asks for a key; the user may agree to it."""
+
+
+class DownloadError(DeepSegmentError):
+    """An address cannot be reached, breaks off, or gives something else than it should."""
+
+    exit_code = 3
 
 
 class MissingPackageError(DeepSegmentError):

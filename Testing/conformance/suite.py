@@ -11,6 +11,7 @@ import shutil
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 from zipfile import ZipFile
@@ -25,6 +26,7 @@ from DeepSegmentLib.files.models.importers import Words, importer_of
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.hosts.command.main import main
 from DeepSegmentLib.networks.model_json import spec_from_json, spec_to_json
+from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.segmentation.predict import predict
 from DeepSegmentLib.service.catalogue import add_model, list_models, remove_model
 from DeepSegmentLib.service.segment import segment_volume
@@ -140,15 +142,17 @@ class ModelSuite:
         raise NotImplementedError
 
     @pytest.fixture(scope="class")
-    def sources(self, tmp_path_factory) -> tuple[Path, ...]:
-        return tuple(self.make(tmp_path_factory.mktemp("source")))
+    @classmethod
+    def sources(cls, tmp_path_factory) -> tuple[Path, ...]:
+        return tuple(cls.make(tmp_path_factory.mktemp("source")))
 
     @pytest.fixture(scope="class")
-    def added(self, sources, tmp_path_factory) -> Added:
+    @classmethod
+    def added(cls, sources, tmp_path_factory) -> Added:
         catalogue = tmp_path_factory.mktemp("catalogue")
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DEEPSEGMENT_MODELS", str(catalogue))
-            entry = add_model(sources, self.words)
+            entry = add_model(sources, cls.words)
         return Added(sources, catalogue, entry.name)
 
     @pytest.fixture
@@ -243,25 +247,25 @@ class ModelSuite:
         spec = read_spec(model.folder)
         classes, channels = max(stage.network.out_channels for stage in spec.stages), len(spec.channels)
         networks = [_of_constants(stage.network.out_channels) for stage in spec.stages]
-        shapes = [(24, 64, 64), (72, 64, 64)]
-        peaks = [
-            _peak(lambda s=shape: predict(noise(_grid(s, (1, 1, 1)), channels), spec, networks)) for shape in shapes
-        ]
+        shapes, settings = [(24, 48, 48), (72, 48, 48)], PredictSettings(overlap=0)
+        volumes = [noise(_grid(shape, (1, 1, 1)), channels) for shape in shapes]
+        peaks = [_peak(partial(predict, volume, spec, networks, settings=settings)) for volume in volumes]
         more = (peaks[1] - peaks[0]) / (np.prod(shapes[1]) - np.prod(shapes[0]))
         assert more < 40 * channels + 24 + 0.25 * 4 * classes
 
     # Damage ---------------------------------------------------------------------------------------------------------
 
-    def test_damage_is_refused_and_nothing_stays(self, sources, empty, tmp_path):
-        assert len(self.damages) >= 3
-        for name, damage in self.damages.items():
-            copies = tuple(_copy(source, tmp_path / name / source.name) for source in sources)
-            damage.spoil(copies)
-            with pytest.raises(DeepSegmentError, match=damage.message) as caught:
-                add_model(copies, self.words)
-            assert len(str(caught.value)) < 1500
-            assert tree(empty) == {}, name
+    def test_damage_is_refused_and_nothing_stays(self, damage, copies, empty):
+        """Parametrized by `damages`, see conftest.py."""
+        self.damages[damage].spoil(copies)
+        with pytest.raises(DeepSegmentError, match=self.damages[damage].message) as caught:
+            add_model(copies, self.words)
+        assert len(str(caught.value)) < 1500
+        assert tree(empty) == {}
         assert [entry for entry in list_models() if not entry.bundled] == []
+
+    def test_enough_damages_are_tried(self):
+        assert len(self.damages) >= 3
 
     def test_damage_afterwards_is_noticed(self, model, empty):
         folder = shutil.copytree(model.folder, empty / model.name)

@@ -15,6 +15,7 @@ from .folder import (
     save_model,
     verify_model,
     write_model,
+    write_spec,
 )
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "unpacked",
     "verify_model",
     "write_model",
+    "write_spec",
 ]

@@ -148,6 +148,18 @@ def load_model(folder: Path, device: str = "auto") -> Model:
     return model
 
 
+def members_of(folder: Path, device: str = "auto") -> Iterator[tuple[StageSpec, str, Network]]:
+    """Stage, file and network of each weights file, read and verified when it is asked for, so that one is in memory.
+
+    Raises:
+        ChecksumError, ModelError, ResourceError, MissingPackageError: As `load_model`.
+    """
+    place = _runtime().choose_device(device)
+    for stage in read_spec(folder).stages:
+        for weights in stage.weights:
+            yield stage, weights.file, _member(folder, stage, weights, place)
+
+
 def _network_of(folder: Path, stage: StageSpec, place: torch.device) -> Network:
     """The network of a stage, its members behind it."""
     members = [_member(folder, stage, weights, place) for weights in stage.weights]
@@ -227,9 +239,14 @@ def write_model(
         (fresh / CARD_FILE).write_text(card, encoding="utf-8", newline="\n")
         if license_text:
             (fresh / LICENSE_FILE).write_text(license_text, encoding="utf-8", newline="\n")
-        document = json.dumps(spec_to_json(written), indent=2, ensure_ascii=False, allow_nan=False)
-        (fresh / SPEC_FILE).write_text(document + "\n", encoding="utf-8", newline="\n")
+        write_spec(fresh, written)
     return written
+
+
+def write_spec(folder: Path, spec: ModelSpec) -> None:
+    """Write the spec of a model that is being made, in its folder."""
+    document = json.dumps(spec_to_json(spec), indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / SPEC_FILE).write_text(document + "\n", encoding="utf-8", newline="\n")
 
 
 def _write_weights(target: Path, stage: StageSpec, content: Mapping[str, NDArray[Any]] | Path, *, half: bool) -> str:

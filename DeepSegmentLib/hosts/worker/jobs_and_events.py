@@ -28,6 +28,15 @@ from .batch_jobs import (
     settings_from_json,
     settings_to_json,
 )
+from .model_jobs import (
+    AddModelJob,
+    GetModelJob,
+    ModelResult,
+    entry_from_json,
+    entry_to_json,
+    model_job_from_json,
+    model_job_to_json,
+)
 from .shared_arrays import read_array, write_array
 
 if TYPE_CHECKING:
@@ -81,7 +90,7 @@ class MeasureJob:
     label_map: LabelMap
 
 
-Job = SegmentJob | FindJob | CaseJob | ExportJob | MeasureJob
+Job = SegmentJob | FindJob | CaseJob | ExportJob | MeasureJob | AddModelJob | GetModelJob
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +136,7 @@ class MeasureResult:
     rows: list[dict[str, Any]]
 
 
-Result = SegmentResult | FindResult | CaseResult | ExportResult | MeasureResult
+Result = SegmentResult | FindResult | CaseResult | ExportResult | MeasureResult | ModelResult
 
 
 @dataclass(frozen=True)
@@ -184,13 +193,15 @@ def _from_job(job: Job, folder: Path) -> dict[str, Any]:
         return find_to_json(job)
     if isinstance(job, CaseJob):
         return case_to_json(job)
+    if isinstance(job, AddModelJob | GetModelJob):
+        return model_job_to_json(job)
     document = {"model": job.model, "device": job.device, "settings": settings_to_json(job.settings)}
     return document | {"volume": _from_volume(job.volume, folder)}
 
 
 def voxel_bytes(job: Job) -> int:
     """Size of the arrays that go with a job."""
-    if isinstance(job, FindJob | CaseJob):
+    if isinstance(job, FindJob | CaseJob | AddModelJob | GetModelJob):
         return 0
     place = job.case if isinstance(job, ExportJob) else job
     labels = 0 if isinstance(place, SegmentJob) else place.label_map.layers.nbytes
@@ -207,6 +218,8 @@ def decode_job(document: dict[str, Any], folder: Path) -> Job:
         return find_from_json(document)
     if document["kind"] == "CaseJob":
         return case_from_json(document)
+    if document["kind"] in ("AddModelJob", "GetModelJob"):
+        return model_job_from_json(document)
     settings = settings_from_json(document["settings"])
     return SegmentJob(_to_volume(document["volume"], folder), document["model"], document["device"], settings)
 
@@ -343,6 +356,8 @@ def _from_result(result: Result, folder: Path) -> dict[str, Any]:
         return {"exported": result.report}
     if isinstance(result, MeasureResult):
         return {"rows": result.rows}
+    if isinstance(result, ModelResult):
+        return {"entry": entry_to_json(result.entry)}
     return {
         "label_map": _from_label_map(result.label_map, folder),
         "probabilities": {name: _from_volume(volume, folder) for name, volume in result.probabilities.items()},
@@ -362,6 +377,8 @@ def _to_result(document: dict[str, Any], folder: Path) -> Result:
         return ExportResult(document["exported"])
     if "rows" in document:
         return MeasureResult(document["rows"])
+    if "entry" in document:
+        return ModelResult(entry_from_json(document["entry"]))
     maps = {name: _to_volume(volume, folder) for name, volume in document["probabilities"].items()}
     return SegmentResult(
         _to_label_map(document["label_map"], folder),

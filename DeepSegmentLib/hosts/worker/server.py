@@ -34,6 +34,7 @@ from .jobs_and_events import (
     decode_job,
     encode_event,
 )
+from .model_jobs import AddModelJob, GetModelJob, ModelResult
 from .shared_arrays import START_FILE, remove_arrays, remove_folder
 
 if TYPE_CHECKING:
@@ -248,6 +249,8 @@ class Worker:
             return Finished(_export(job) if isinstance(job, ExportJob) else _measure(job))
         if isinstance(job, FindJob):
             return Finished(_find(job, channel))
+        if isinstance(job, AddModelJob | GetModelJob):
+            return Finished(_bring_model(job, channel))
         self._models = self._models or WarmModels()
         run = _segment if isinstance(job, SegmentJob) else _work_case
         return Finished(run(job, self._models, channel))  # type: ignore[arg-type]
@@ -293,6 +296,21 @@ def _work_case(job: CaseJob, models: WarmModels, channel: _Channel) -> CaseResul
     from DeepSegmentLib.service.batch.work_case import work_case
 
     return CaseResult(work_case(job.request, channel.on_progress, skip_existing=job.skip_existing, load=models.load))
+
+
+def _bring_model(job: AddModelJob | GetModelJob, channel: _Channel) -> ModelResult:
+    from DeepSegmentLib.service.catalogue import add_model
+    from DeepSegmentLib.service.models.get_model import get_model
+
+    def agrees(_: str) -> bool:
+        return job.accept_licence
+
+    if isinstance(job, GetModelJob):
+        entry = get_model(job.name, channel.on_progress, agrees=agrees, accept_change=job.accept_change)
+    else:
+        sources = [Path(source) for source in job.sources]
+        entry = add_model(sources, job.words, channel.on_progress, agrees=agrees)
+    return ModelResult(entry)
 
 
 def _export(job: ExportJob) -> ExportResult:
