@@ -130,7 +130,7 @@ NNUNET = {
     ),
     "an activation that runs a program": (_plans(f"{_ARGUMENTS}/nonlin", "os.system"), r"plans\.json.*nonlin.*system"),
     "a norm that runs a program": (_plans(f"{_ARGUMENTS}/norm_op", "os.system"), r"plans\.json.*norm_op.*system"),
-    "a convolution that runs a program": (_plans(f"{_ARGUMENTS}/conv_op", "os.system"), r"plans\.json.*conv_op.*system"),
+    "a convolution that runs a program": (_plans(f"{_ARGUMENTS}/conv_op", "os.system"), "plans.json.*conv_op.*system"),
     "a normalization that runs a program": (
         _plans(f"{_FULL}/normalization_schemes", ["os.system"]),
         r"plans\.json.*os\.system",
@@ -144,12 +144,12 @@ NNUNET = {
     "kernels of 9,999": (_plans(f"{_ARGUMENTS}/kernel_sizes", [[9999] * 3] * 3), "kernel"),
     "a patch of 10^9": (_plans(f"{_FULL}/patch_size", [10**9] * 3), "patch"),
     "a spacing of 0": (_plans(f"{_FULL}/spacing", [0.0, 1.0, 1.0]), "spacing"),
-    "a configuration that inherits itself": (_plans(f"{_FULL}/inherits_from", "3d_fullres"), "inherits from .3d_fullres. in a circle"),
+    "a configuration that inherits itself": (_plans(f"{_FULL}/inherits_from", "3d_fullres"), "in a circle"),
     "transposing to nowhere": (_plans("transpose_forward", [0, 0, 9]), "transpose_forward"),
     "no labels": (_dataset("labels", {}), r"dataset\.json.*labels"),
     "labels of expressions": (_dataset("labels", {"background": 0, "a": "$__import__()"}), r"dataset\.json.*labels"),
-    "a million channels": (
-        _dataset("channel_names", {str(n): str(n) for n in range(1_000_000)}),
+    "100,000 channels": (
+        _dataset("channel_names", {str(n): str(n) for n in range(100_000)}),
         r"dataset\.json|channels",
     ),
 }  # fmt: skip

@@ -1,11 +1,10 @@
 """nnU-Net v2 models of all shapes."""
 
-import json
 from typing import ClassVar
 
 from nnunet_examples import architecture, configuration, dataset_of, plans_of, write_trained
 
-from conformance.suite import Damage, ModelSuite, cut, file_of, lost
+from conformance.suite import Damage, ModelSuite, cut, edited, lost
 
 CHECKPOINT = "checkpoint_final.pth"
 MANY = dataset_of(labels={"background": 0} | {f"structure {n}": n for n in range(1, 40)})
@@ -25,18 +24,6 @@ PLANES = plans_of({"2d": configuration(2)})
 RESIDUAL = plans_of({"3d_fullres": configuration(architecture=architecture(residual=True))})
 
 
-def changed(name, change):
-    """A JSON file of the source with a change."""
-
-    def spoil(sources):
-        path = file_of(sources, name)
-        document = json.loads(path.read_text())
-        change(document)
-        path.write_text(json.dumps(document))
-
-    return spoil
-
-
 def _other_features(plans):
     plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]["features_per_stage"] = [4, 7, 8]
 
@@ -53,8 +40,8 @@ class NnUNetSuite(ModelSuite):
         "plans cut": cut("plans.json"),
         "no plans": lost("plans.json"),
         "no dataset": lost("dataset.json"),
-        "weights of another network": Damage(changed("plans.json", _other_features), "weight"),
-        "a network that nobody knows": Damage(changed("plans.json", _unknown_network), r"my\.own\.Network"),
+        "weights of another network": Damage(edited("plans.json", _other_features), "weight"),
+        "a network that nobody knows": Damage(edited("plans.json", _unknown_network), r"my\.own\.Network"),
     }
 
 

@@ -119,9 +119,7 @@ class UpBlock(nn.Module):
         super().__init__()
         self.up = up_conv(n_in, n_out, stride=stride, bias=bias)
         block = ResidualBlock if residual else PlainBlock
-        self.block = block(
-            2 * n_out, n_out, kernel=kernel, stride=edges(1, len(kernel)), norms=norms, act=act
-        )
+        self.block = block(2 * n_out, n_out, kernel=kernel, stride=edges(1, len(kernel)), norms=norms, act=act)
 
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
         """Features (batch, n_out, ...) at the resolution of `skip`."""

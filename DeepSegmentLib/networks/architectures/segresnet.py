@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 def _blocks(spec: SegResNetSpec, channels: int, count: int) -> list[nn.Module]:
     kernel = edges(3, spec.dimensions)
-    return [
-        PreactivatedBlock(channels, kernel=kernel, norms=spec.norm, act=spec.activation) for _ in range(count)
-    ]
+    return [PreactivatedBlock(channels, kernel=kernel, norms=spec.norm, act=spec.activation) for _ in range(count)]
 
 
 def _step_down(spec: SegResNetSpec, level: int) -> nn.Sequential:

@@ -31,7 +31,9 @@ class SwinUNETR(nn.Module):
             _residual(spec, *sizes) for sizes in ((spec.in_channels, n), (n, n), (2 * n, 2 * n), (4 * n, 4 * n))
         )
         self.bottom = _residual(spec, 16 * n, 16 * n)
-        self.up = nn.ModuleList(_step_up(spec, *sizes) for sizes in ((n, n), (2 * n, n), (4 * n, 2 * n), (8 * n, 4 * n), (16 * n, 8 * n)))
+        self.up = nn.ModuleList(
+            _step_up(spec, *sizes) for sizes in ((n, n), (2 * n, n), (4 * n, 2 * n), (8 * n, 4 * n), (16 * n, 8 * n))
+        )
         self.head = conv(n, spec.out_channels, kernel=edges(1, spec.dimensions), bias=True)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -139,9 +139,7 @@ class UNETR(nn.Module):
         three, two = edges(3, spec.dimensions), edges(2, spec.dimensions)
         sizes = ((2 * n, n), (4 * n, 2 * n), (8 * n, 4 * n), (spec.hidden, 8 * n))
         self.up = nn.ModuleList(
-            UpBlock(
-                *each, kernel=three, stride=two, norms=spec.norm, act=LEAKY_RELU, residual=spec.residual
-            )
+            UpBlock(*each, kernel=three, stride=two, norms=spec.norm, act=LEAKY_RELU, residual=spec.residual)
             for each in sizes
         )
         self.head = conv(n, spec.out_channels, kernel=edges(1, spec.dimensions), bias=True)

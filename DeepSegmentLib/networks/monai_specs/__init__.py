@@ -5,9 +5,7 @@ from .segresnets import SegResNetDSSpec, SegResNetSpec
 from .transformers import SwinUNETRSpec, UNETRSpec
 from .unets import BasicUNetSpec, DynUNetSpec, MonaiUNetSpec
 
-MonaiSpec = (
-    MonaiUNetSpec | BasicUNetSpec | DynUNetSpec | SegResNetSpec | SegResNetDSSpec | SwinUNETRSpec | UNETRSpec
-)
+MonaiSpec = MonaiUNetSpec | BasicUNetSpec | DynUNetSpec | SegResNetSpec | SegResNetDSSpec | SwinUNETRSpec | UNETRSpec
 
 __all__ = [
     "Activation",

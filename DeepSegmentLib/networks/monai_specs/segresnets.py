@@ -26,7 +26,6 @@ from .layers import (
 )
 
 
-
 def _check_blocks(spec: SegResNetSpec | SegResNetDSSpec) -> None:
     check_channels(spec.dimensions, spec.in_channels, spec.out_channels)
     check_length("blocks_up", spec.blocks_up, len(spec.blocks_down) - 1)

@@ -193,7 +193,11 @@ class DynUNetSpec:
             ("strides of the first level", self.strides[0], 1, 1),
         )
         _check_odd(*self.kernel_sizes)
-        if any(step > edge + 1 for sizes in zip(self.kernel_sizes, self.strides, strict=True) for edge, step in zip(*sizes, strict=True)):
+        if any(
+            step > edge + 1
+            for sizes in zip(self.kernel_sizes, self.strides, strict=True)
+            for edge, step in zip(*sizes, strict=True)
+        ):
             raise InvalidInputError(f"strides {self.strides} leave gaps between kernels {self.kernel_sizes}")
         if self.residual and max(step for stride in self.strides for step in stride) > 2:
             raise InvalidInputError(f"residual blocks need strides of 1 and 2, got {self.strides}")

@@ -118,7 +118,10 @@ _RULES: dict[type, tuple[tuple[str, str | _Renaming], ...]] = {
         (r"^convInit\.conv\.", "down.0.0."),
         (r"^down_layers\.(\d+)\.0\.conv\.", r"down.\1.0."),
         (r"^down_layers\.", "down."),
-        (r"^up_(layers|samples)\.(\d+)\.", lambda match, spec: f"up.{len(spec.blocks_up) - 1 - int(match[2])}.{match[1]}."),
+        (
+            r"^up_(layers|samples)\.(\d+)\.",
+            lambda match, spec: f"up.{len(spec.blocks_up) - 1 - int(match[2])}.{match[1]}.",
+        ),
         (r"\.layers\.", ".blocks."),
         (r"\.samples\.0\.conv\.", ".narrow."),
         (r"\.samples\.1\.deconv\.", ".grow."),
