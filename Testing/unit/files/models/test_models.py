@@ -4,12 +4,14 @@ import hashlib
 import json
 import pickle
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZIP_LZMA, ZipFile, ZipInfo
 
 import numpy as np
 import pytest
@@ -23,11 +25,13 @@ from DeepSegmentLib.data import Segment
 from DeepSegmentLib.errors import ChecksumError, InvalidInputError, ModelError, ResourceError
 from DeepSegmentLib.files.models import (
     CARD_FILE,
+    MODEL_FILES,
     SPEC_FILE,
     WEIGHTS_FILE,
     load_model,
     read_spec,
     save_model,
+    unpack_model,
     verify_model,
 )
 from DeepSegmentLib.networks.architectures.unet import UNet
