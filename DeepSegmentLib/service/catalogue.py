@@ -300,7 +300,7 @@ def remove_model(name: str) -> Removed:
 
 def _deleted(folder: Path) -> int:
     """Delete a folder, out of the list in one step and then file by file; the bytes that it had."""
-    size = bytes_of(folder)
+    size = 0 if folder.is_symlink() else bytes_of(folder)
     with hidden_folder(folder) as doomed:
         _move(folder, doomed)
     return size
