@@ -278,8 +278,19 @@ def _named(name: str, entries: Iterable[ModelEntry]) -> list[ModelEntry]:
 def remove_model(name: str) -> Removed:
     """Delete one of the user's models, a damaged one too, with what was downloaded of it.
 
+    Args:
+        name: Of the model, in letters of any case.
+
+    Returns:
+        Its name, and the bytes that the disk has again.
+
     Raises:
         ModelError: There is none of this name, there are several, it is a bundled one, or it cannot be deleted.
+
+    Example:
+        >>> remove_model("brain-mr")
+        Traceback (most recent call last):
+        DeepSegmentLib.errors.ModelError: model 'brain-mr' came with DeepSegment and stays
     """
     entries = list_models()
     sweep(user_models_folder())

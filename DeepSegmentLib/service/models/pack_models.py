@@ -105,7 +105,7 @@ def pack_models(
         ResourceError: The disk has too little room.
         MissingPackageError: pip cannot download the wheels.
     """
-    entries = [find_model(name) for name in dict.fromkeys(names)]
+    entries = [*{entry.name: entry for entry in map(find_model, names)}.values()]
     folder = Path(wheels) if wheels not in ("", DOWNLOAD) else None
     inputs = inputs_of([], [*(entry.path for entry in entries), folder])
     check_outputs([Output(target, (".zip",))], inputs, replace=replace)
