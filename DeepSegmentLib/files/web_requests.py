@@ -139,7 +139,9 @@ def _check_address(address: str) -> None:
         raise DownloadError(f"{address!r:.300} is no address of the web; https://... is one")
     proxy = getproxies().get(parts.scheme, "")
     if proxy.lower().startswith("socks"):
-        raise DownloadError(f"the proxy {proxy} speaks SOCKS, which DeepSegment does not; set HTTPS_PROXY to one of http")
+        raise DownloadError(
+            f"the proxy {proxy} speaks SOCKS, which DeepSegment does not; set HTTPS_PROXY to one of http"
+        )
 
 
 class _Redirects(HTTPRedirectHandler):

@@ -48,7 +48,9 @@ def plan_tiles(shape: Index, patch_shape: Index, *, overlap: float, last_tile: L
         Isensee et al., nnU-Net, Nat Methods 2021 (even spacing of the sliding window); MONAI, `dense_patch_slices`.
     """
     tile = tile_shape(shape, patch_shape)
-    axes = [_Axis(n, size, step) for n, size, step in zip(shape, tile, _steps(shape, tile, overlap, last_tile), strict=True)]
+    axes = [
+        _Axis(n, size, step) for n, size, step in zip(shape, tile, _steps(shape, tile, overlap, last_tile), strict=True)
+    ]
     place = _spread if last_tile == "spread" else _at_border
 
     def starts(axis: int) -> Iterator[int]:

@@ -21,9 +21,10 @@ from DeepSegmentLib.files.models import read_spec, unpacked, verify_model
 from DeepSegmentLib.files.models.importers.door import Words
 from DeepSegmentLib.files.models.licences import nobody_agrees
 from DeepSegmentLib.files.models.origin import bytes_of, checksum_of
+from DeepSegmentLib.files.models.places import user_models_folder
 from DeepSegmentLib.files.opening import inside, is_folder, read_json
 from DeepSegmentLib.files.output_checks import Output, check_outputs, check_room, inputs_of
-from DeepSegmentLib.service.catalogue import add_model, check_free, find_model, list_models, user_models_folder
+from DeepSegmentLib.service.catalogue import add_model, check_free, find_model, list_models
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -120,9 +121,7 @@ def pack_models(
     return Packed(tuple(entry.name for entry in entries), tuple(file.name for file in files), target.stat().st_size)
 
 
-def unpack_models(
-    pack: Path, on_progress: ProgressCallback = silent, *, agrees: Agrees = nobody_agrees
-) -> Unpacked:
+def unpack_models(pack: Path, on_progress: ProgressCallback = silent, *, agrees: Agrees = nobody_agrees) -> Unpacked:
     """Add the models of a pack, each through the same door as any other; those that are here already stay.
 
     Args:
@@ -232,7 +231,9 @@ def _check_files(folder: Path, manifest: dict[str, Any], pack: Path, on_progress
     odd = sorted(there ^ set(map(str, manifest["files"])))
     unknown = [str(name) for name in manifest["models"] if f"{_MODELS}/{name}/model.json" not in there]
     if odd or unknown:
-        raise ModelError(f"{pack}: {(odd or unknown)[0][:200]!r} is not both in the pack and its manifest; pack it again")
+        raise ModelError(
+            f"{pack}: {(odd or unknown)[0][:200]!r} is not both in the pack and its manifest; pack it again"
+        )
     for n, (name, digest) in enumerate(manifest["files"].items()):
         on_progress(Progress("check the pack", n / len(manifest["files"])))
         if checksum_of(inside(folder, name), silent) != digest:

@@ -148,7 +148,9 @@ def _tensors(table: dict, data: bytes = b"") -> bytes:
 def weights_hostile() -> list[Case]:
     """Networks and tables beyond measure."""
     weights, spec = sound_model()["weights.safetensors"], _spec()
-    networks = [Case(signed(each, weights), note=json.dumps(stage_of(each)["network"])[:99]) for each in _huge_networks()]
+    networks = [
+        Case(signed(each, weights), note=json.dumps(stage_of(each)["network"])[:99]) for each in _huge_networks()
+    ]
     patches = [Case(signed(each, weights), note="a spec beyond measure") for each in _huge_specs()]
     files = {
         "a table of 2^63 bytes": struct.pack("<Q", 1 << 63) + b"{}",

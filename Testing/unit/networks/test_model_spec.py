@@ -68,7 +68,18 @@ def at(value: Any, path: tuple[Any, ...]) -> Any:
 ALL_KEYS = [path for path in keys_of(document()) if path[0] != "provenance"]
 OPTIONAL_KEYS = {
     field.name
-    for kind in (ModelSpec, StageSpec, WeightsFile, Resampling, Tiling, UNetSpec, Normalization, Segment, Terminology, Cleanup)
+    for kind in (
+        ModelSpec,
+        StageSpec,
+        WeightsFile,
+        Resampling,
+        Tiling,
+        UNetSpec,
+        Normalization,
+        Segment,
+        Terminology,
+        Cleanup,
+    )
     for field in fields(kind)
     if field.default is not MISSING or field.default_factory is not MISSING
 } - {"format_version"}
@@ -158,7 +169,7 @@ def test_the_document_is_not_changed() -> None:
         ({"name": "COM1.x"}, "name must be"),
         ({"name": "brain\n"}, "name must be"),
         ({"version": "1 0"}, "version must be"),
-                ({"orientation": "RAX"}, "orientation must name one of"),
+        ({"orientation": "RAX"}, "orientation must name one of"),
         ({"orientation": "RLS"}, "orientation must name one of"),
         ({"orientation": "RASS"}, "orientation must name one of"),
         ({"spacing_mm": (1, 1, 0)}, "spacing_mm must be"),

@@ -211,7 +211,9 @@ def test_unknown_devices_are_refused(name: str) -> None:
 def test_cuda_agrees_with_the_cpu() -> None:
     patches = random_patches(2, 1, 6, 7, 8)
     expected = network()(patches)
-    np.testing.assert_allclose(TorchNetwork(network().module, TINY_UNET, choose_device("cuda"))(patches), expected, atol=0.05)
+    np.testing.assert_allclose(
+        TorchNetwork(network().module, TINY_UNET, choose_device("cuda"))(patches), expected, atol=0.05
+    )
 
 
 @given(unet_specs())

@@ -151,7 +151,9 @@ def test_a_region_of_interest_limits_labels_and_changes_nothing_inside():
 def test_a_region_outside_the_volume_is_refused():
     settings = PredictSettings(region_ras=np.array([[500.0, 500, 500], [600, 600, 600]]))
     with pytest.raises(InvalidInputError, match="outside the volume"):
-        predict(_coordinates(Geometry.from_spacing((4, 4, 4), (1, 1, 1))), _spec(), [_linear_network], settings=settings)
+        predict(
+            _coordinates(Geometry.from_spacing((4, 4, 4), (1, 1, 1))), _spec(), [_linear_network], settings=settings
+        )
 
 
 @pytest.mark.parametrize("flat", [[0], [1], [2], [0, 2], [0, 1, 2]])

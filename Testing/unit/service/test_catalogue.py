@@ -390,7 +390,9 @@ def test_the_index_changes_nothing_but_the_time(user: Path, settled: None, monke
     assert asked == ["brain"]
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"models": 3}', b"\xff", b'{"version": "0.1.0", "models": {"model-0": {}}}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b'{"models": 3}', b"\xff", b'{"version": "0.1.0", "models": {"model-0": {}}}']
+)
 def test_a_damaged_index_is_made_anew(user: Path, settled: None, content: bytes) -> None:
     many(user)
     first = list_models()

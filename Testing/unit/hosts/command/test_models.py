@@ -60,7 +60,11 @@ def test_add_tells_what_it_is_and_info_shows_it(source: Path, capsys: pytest.Cap
     assert (code, out.startswith("added mine 1.0: DeepSegment model, ")) == (0, True)
     code, out, _ = run(capsys, "info", "MINE")
     assert code == 0
-    for line in ("kind: DeepSegment model", "1 weights file", "network: unet, 3D, patches of 8 x 8 x 8 voxels at 1 x 1"):
+    for line in (
+        "kind: DeepSegment model",
+        "1 weights file",
+        "network: unet, 3D, patches of 8 x 8 x 8 voxels at 1 x 1",
+    ):
         assert line in out
     _, out, _ = run(capsys, "info", "mine", "--json")
     assert json.loads(out)["kind"] == "DeepSegment model"

@@ -47,7 +47,10 @@ words = st.builds(
 
 @given(words, names, st.booleans(), st.booleans())
 def test_what_is_asked_is_heard(said: Words, name: str, licence: bool, change: bool) -> None:
-    for job in (AddModelJob(("/a.zip", f"/b/{name.replace(chr(0), '')}x"), said, licence), GetModelJob(name, licence, change)):
+    for job in (
+        AddModelJob(("/a.zip", f"/b/{name.replace(chr(0), '')}x"), said, licence),
+        GetModelJob(name, licence, change),
+    ):
         heard = decode_job(json.loads(encode_job(job, 1, Path())), Path())
         assert type(heard) is type(job)
         assert vars(heard) == vars(job)
@@ -117,7 +120,11 @@ def test_a_model_is_added_when_its_terms_are_agreed_to(client: WorkerClient, mod
     assert type(end.error) is LicenceError
     *progress, end = events_of(client, AddModelJob((str(model),), Words(name="mine"), accept_licence=True))
     assert (end.result.entry.name, end.result.entry.path) == ("mine", client.home / "models" / "mine")
-    assert {event.progress.stage for event in progress} >= {"unpack liver.zip", "convert DeepSegment model", "try it out"}
+    assert {event.progress.stage for event in progress} >= {
+        "unpack liver.zip",
+        "convert DeepSegment model",
+        "try it out",
+    }
     *_, end = events_of(client, AddModelJob((str(model),), Words(name="mine")))
     assert type(end.error) is ModelError
 
