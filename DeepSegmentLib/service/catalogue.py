@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 _LONGEST_SHOWN = 100
 """Letters of a wrong name that a message repeats."""
 
+_NOTHING_SAID = Words()
+
 OWN_KIND = "DeepSegment model"
 """Of models that say nothing of another origin."""
 
@@ -130,7 +132,7 @@ def find_model(name_or_path: str | Path) -> ModelEntry:
 
 def add_model(
     sources: Sequence[Path],
-    words: Words = Words(),
+    words: Words = _NOTHING_SAID,
     on_progress: ProgressCallback = silent,
     *,
     agrees: Agrees = nobody_agrees,
@@ -165,7 +167,7 @@ def add_model(
         check_new_folder(arrival, inputs)
         with _opened(sources, root, on_progress) as opened:
             importer = importer_of(opened)
-            spec = _convert(importer, opened, arrival, words, on_progress, agrees)
+            spec = _convert(importer, opened, arrival, words, on_progress=on_progress, agrees=agrees)
         check_free(spec.name)
         if importer.kind != OWN_KIND:  # which tells already where it came from, and stays as it is
             told = _origin(importer, origin or [source.name for source in sources], sources, on_progress)
@@ -180,6 +182,7 @@ def _convert(
     opened: Sequence[Path],
     arrival: Path,
     words: Words,
+    *,
     on_progress: ProgressCallback,
     agrees: Agrees,
 ) -> ModelSpec:

@@ -12,7 +12,6 @@ from DeepSegmentLib.files.atomic import write_text
 from DeepSegmentLib.files.models.places import user_folder
 from DeepSegmentLib.files.opening import read_bytes
 
-
 if TYPE_CHECKING:
     from pathlib import Path
 

@@ -62,8 +62,8 @@ def available_models(words: Sequence[str] = ()) -> tuple[AvailableModel, ...]:
     """Known models that all these words tell of; all for no words. The network is not asked.
 
     Args:
-        words: Such as "liver", "MR" or part of a name: each must begin a word of the model's name, title, modality, region
-            of the body, structures, publisher or description; in any case, singular or plural.
+        words: Such as "liver", "MR" or part of a name: each must begin a word of the model's name, title, modality,
+            region of the body, structures, publisher or description; in any case, singular or plural.
 
     Raises:
         ModelError: The list that came with DeepSegment is damaged.

@@ -96,8 +96,8 @@ def pack_models(
         names: Of models in the catalogue.
         target: Ends in .zip.
         on_progress: Told how far it is; may raise `Cancelled`.
-        wheels: A folder of wheels to pack, too; or `DOWNLOAD`: pip downloads those of all that DeepSegment needs, for this
-            kind of machine and this Python, which with torch is between 0.2 and 3 GB.
+        wheels: A folder of wheels to pack, too; or `DOWNLOAD`: pip downloads those of all that DeepSegment needs, for
+            this kind of machine and this Python; with torch for CUDA these are some gigabytes.
         replace: A file that exists may be replaced.
 
     Raises:
@@ -154,14 +154,15 @@ def _write(fresh: Path, entries: Sequence[ModelEntry], wheels: Sequence[Path], o
         verify_model(entry.path)
         files = sorted(path for path in entry.path.iterdir() if path.is_file() and not path.name.startswith("."))
         members += [(f"{_MODELS}/{entry.name}/{path.name}", path) for path in files]
-    manifest = {"format": _FORMAT, "models": [entry.name for entry in entries], "files": {}}
+    digests: dict[str, str] = {}
     with ZipFile(fresh, "w", ZIP_STORED) as pack:
         for n, (name, path) in enumerate(members):
             on_progress(Progress("pack", 0.5 + 0.5 * n / len(members)))
-            manifest["files"][name] = checksum_of(path, silent)
+            digests[name] = checksum_of(path, silent)
             pack.write(path, name)
         python = ".".join(map(str, sys.version_info[:2]))
         pack.writestr(_README, _TEXT.format(platform=sys.platform, python=python))
+        manifest = {"format": _FORMAT, "models": [entry.name for entry in entries], "files": digests}
         pack.writestr(_MANIFEST, json.dumps(manifest, indent=1))
 
 

@@ -162,7 +162,7 @@ def test_packs_that_were_changed_are_refused(
 def test_a_model_alone_is_no_pack(user: Path, move: Move, tmp_path: Path) -> None:
     archive = shutil.make_archive(str(tmp_path / "liver"), "zip", user / "liver")
     move()
-    with pytest.raises(ModelError, match="is no pack of models.*models add"):
+    with pytest.raises(ModelError, match=r"is no pack of models.*models add"):
         unpack_models(Path(archive))
 
 
@@ -230,5 +230,5 @@ def test_pip_downloads_the_wheels(user: Path, tmp_path: Path, monkeypatch: pytes
     packed = pack_models(["liver"], tmp_path / "p.zip", wheels="download")
     assert packed.wheels == ("first-1.0-py3-none-any.whl", "second-1.0-py3-none-any.whl")
     monkeypatch.setattr(module, "requires", lambda _: ["fourth"])
-    with pytest.raises(MissingPackageError, match="pip cannot download the wheels .*fourth"):
+    with pytest.raises(MissingPackageError, match=r"pip cannot download the wheels .*fourth"):
         pack_models(["liver"], tmp_path / "q.zip", wheels="download")
