@@ -14,7 +14,14 @@ import numpy as np
 
 from DeepSegmentLib.data.progress import unwatched
 from DeepSegmentLib.imaging.probabilities import LargestOf
-from DeepSegmentLib.imaging.resampling import AxisPlan, along_axes, along_axis, plan_axis, plan_same_extent
+from DeepSegmentLib.imaging.resampling import (
+    AxisPlan,
+    along_axes,
+    along_axis,
+    plan_axis,
+    plan_same_corners,
+    plan_same_extent,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from DeepSegmentLib.data import Geometry, Volume
-    from DeepSegmentLib.networks.stage_spec import StageSpec
+    from DeepSegmentLib.networks.stage_spec import Resampling, StageSpec
 
 _DIGITS = 12
 """Spacings that are the same in a header differ in later digits once they are lengths of an affine matrix's columns."""
@@ -75,7 +82,7 @@ def to_network(volume: Volume, geometry: Geometry, stage: StageSpec, on_step: Ca
     rules, source = stage.resampling, volume.geometry
     thick = thick_axis(source.spacing_mm, stage.spacing_of(source.spacing_mm), rules.thick_axis_from)
     orders = [rules.thick_volume_order if axis == thick else rules.volume_order for axis in range(3)]
-    plans = _plans(source, geometry, orders, keep_extent=rules.keep_extent, antialias=rules.antialias)
+    plans = _plans(source, geometry, orders, rules, antialias=rules.antialias)
     across = {} if thick is None else {thick: plans.pop(thick)}
     voxels = along_axes(volume.voxels, plans, on_step)
     if rules.volume_order > 1 and voxels is not volume.voxels:
@@ -85,11 +92,12 @@ def to_network(volume: Volume, geometry: Geometry, stage: StageSpec, on_step: Ca
 
 
 def _plans(
-    source: Geometry, target: Geometry, orders: list[int], *, keep_extent: bool, antialias: bool
+    source: Geometry, target: Geometry, orders: list[int], rules: Resampling, *, antialias: bool
 ) -> dict[int, AxisPlan]:
-    if keep_extent:
+    if rules.keep_extent:
+        plan = plan_same_corners if rules.keep_corners else plan_same_extent
         shapes = zip(source.shape, target.shape, orders, strict=True)
-        return {axis: plan_same_extent(n, m, order=order) for axis, (n, m, order) in enumerate(shapes)}
+        return {axis: plan(n, m, order=order) for axis, (n, m, order) in enumerate(shapes)}
     return {
         axis: plan_axis(source, target, axis, order=order, antialias=antialias and order == 1)
         for axis, order in enumerate(orders)
@@ -117,14 +125,14 @@ def labels_to_network(
     rules = stage.resampling
     thick = thick_axis(source.spacing_mm, stage.spacing_of(source.spacing_mm), rules.thick_axis_from)
     orders = [0 if axis == thick else 1 for axis in range(3)]
-    plans = _plans(source, target, orders, keep_extent=rules.keep_extent, antialias=False)
+    plans = _plans(source, target, orders, rules, antialias=False)
     across = {} if thick is None else {thick: plans.pop(thick)}
     nearest = along_axes(labels[None], {axis: replace(plan, order=0) for axis, plan in plans.items()}, on_step)[0]
     largest = LargestOf(np.rint(nearest).astype(labels.dtype))
     for label in np.unique(labels):
         largest.add(label, along_axes((labels == label).astype(np.float32)[None], plans, on_step)[0])
     winners = along_axes(largest.winners[None], across, on_step)[0]
-    return np.rint(winners).astype(labels.dtype)
+    return np.asarray(np.rint(winners), dtype=labels.dtype)
 
 
 def planes_back(
@@ -141,7 +149,8 @@ def planes_back(
     Yields:
         Index k and logits (class, j, i), first to last.
     """
-    depth, rows, columns = back_plans(source, target, stage).values()
+    plans = _plans(source, target, back_orders(target, stage), stage.resampling, antialias=False)
+    depth, rows, columns = plans.values()
     needed = list(depth.rows())
     keep_from = np.minimum.accumulate([first for first, _ in needed][::-1])[::-1]
     in_plane = rows.matrix(), columns.matrix()
@@ -155,12 +164,11 @@ def planes_back(
         held = {n: plane for n, plane in held.items() if k < len(needed) and n >= keep_from[k]}
 
 
-def back_plans(source: Geometry, target: Geometry, stage: StageSpec) -> Mapping[int, AxisPlan]:
-    """How each axis of the logits gets back; arguments as for `planes_back`."""
+def back_orders(target: Geometry, stage: StageSpec) -> list[int]:
+    """Order of the spline along each axis (k, j, i) for logits on their way back; `target` as for `planes_back`."""
     rules = stage.resampling
     thick = thick_axis(stage.spacing_of(target.spacing_mm), target.spacing_mm, rules.thick_axis_from)
-    orders = [rules.thick_logits_order if axis == thick else rules.logits_order for axis in range(3)]
-    return _plans(source, target, orders, keep_extent=rules.keep_extent, antialias=False)
+    return [rules.thick_logits_order if axis == thick else rules.logits_order for axis in range(3)]
 
 
 def _one_plane(
@@ -183,7 +191,7 @@ def _one_plane(
 
 
 def _weighted(held: Mapping[int, NDArray[np.float32]], first: int, weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    total = weights[0] * held[first]
+    total = np.asarray(weights[0] * held[first])
     for n, weight in enumerate(weights[1:], start=first + 1):
         total += weight * held[n]
     return total

@@ -14,12 +14,13 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
+from model_examples import TINY_UNET, changed_stage, model_spec, stage_of
+
 from ..cases import Case, Link, Pipe, Repeated, Sparse
 from ..door import NINE_GB, Door, by_name, changed, odd_cases, zero_blocks
 from ..json_mutators import change, mutate_json
 from ..mutators import BYTES, mutated
 from .documents import text
-from model_examples import TINY_UNET, changed_stage, model_spec, stage_of
 
 SPEC, WEIGHTS = "models/m/model.json", "models/m/weights.safetensors"
 
@@ -28,6 +29,7 @@ SPEC, WEIGHTS = "models/m/model.json", "models/m/weights.safetensors"
 def sound_model() -> dict[str, bytes]:
     """The files of a model of a few thousand weights."""
     import torch
+
     from DeepSegmentLib.files.models import save_model
     from DeepSegmentLib.networks.architectures.unet import UNet
 
