@@ -46,7 +46,7 @@ OWN_KIND = "DeepSegment model"
 """Of models that say nothing of another origin."""
 
 # Files that are models, and not archives that hold some, although some of them are zip files inside.
-_MODEL_SUFFIXES = (".pt", ".pth", ".ts", ".onnx")
+_MODEL_SUFFIXES = (".pt", ".pth", ".ts", ".onnx", ".pt2")
 
 
 @dataclass(frozen=True)
