@@ -154,11 +154,6 @@ def plan_same_corners(n: int, m: int, *, order: int) -> AxisPlan:
     return AxisPlan(np.asarray(np.arange(m) * ((n - 1) / max(1, m - 1)), dtype=np.float64), n, order)
 
 
-def plan_same_corners(n: int, m: int, *, order: int) -> AxisPlan:
-    """The way from `n` to `m` samples, the first and last of which are the same: SciPy's zoom."""
-    return AxisPlan(np.arange(m, dtype=np.float64) * ((n - 1) / max(1, m - 1)), n, order)
-
-
 def along_axis(array: NDArray[Any], weights: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
     """The array with one axis replaced by weighted sums along it."""
     return np.moveaxis(np.tensordot(weights, array, axes=(1, axis)), 0, axis)

@@ -45,7 +45,7 @@ class Graph(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             if self.batch in (0, len(x)):
                 return logits_of(self._run(x), self.gives)
-            parts = [self._filled(part) for part in x.split(self.batch)]
+            parts = [self._filled(part) for part in torch.split(x, self.batch)]
             return logits_of(torch.cat(parts)[: len(x)], self.gives)
 
     def _filled(self, part: Tensor) -> Tensor:
@@ -84,7 +84,9 @@ def load_torchscript(path: Path, device: torch.device | str) -> nn.Module:
         try:
             module: nn.Module = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
         except RuntimeError as error:
-            raise ModelError(f"{path} is no TorchScript graph that torch {torch.__version__} reads: {_said(error)}") from error
+            raise ModelError(
+                f"{path} is no TorchScript graph that torch {torch.__version__} reads: {_said(error)}"
+            ) from error
     return _TorchScript(module)
 
 
@@ -195,9 +197,11 @@ def _shape(typed: dict[str, list[int]]) -> list[int]:
 
 def _onnxruntime() -> ModuleType:
     try:
-        import onnxruntime
+        import onnxruntime  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
-        raise MissingPackageError("running an ONNX graph needs onnxruntime; install it: pip install onnxruntime") from error
+        raise MissingPackageError(
+            "running an ONNX graph needs onnxruntime; install it: pip install onnxruntime"
+        ) from error
     if hasattr(onnxruntime, "disable_telemetry_events"):  # the builds for Windows tell Microsoft of their use
         onnxruntime.disable_telemetry_events()
     runtime: ModuleType = onnxruntime

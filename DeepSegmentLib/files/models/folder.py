@@ -247,12 +247,8 @@ def write_model(
             finite (in float16, if so asked).
         ModelError: Weights do not fit the network, or the folder cannot be written.
     """
-    stages = [stage for stage in spec.stages for _ in stage.weights]
     with new_folder(folder) as fresh:
-        digests = []
-        for stage, file, content in zip(stages, spec.weights, weights, strict=True):
-            digests.append(_write_weights(fresh / file.file, stage, content, half=half))
-        written = with_weights(spec, iter(digests))
+        written = with_weights(spec, iter(_write_all(fresh, spec, weights, half=half)))
         (fresh / CARD_FILE).write_text(card, encoding="utf-8", newline="\n")
         if license_text:
             (fresh / LICENSE_FILE).write_text(license_text, encoding="utf-8", newline="\n")
@@ -266,6 +262,24 @@ def write_spec(folder: Path, spec: ModelSpec) -> None:
     (folder / SPEC_FILE).write_text(document + "\n", encoding="utf-8", newline="\n")
 
 
+def _write_all(
+    fresh: Path, spec: ModelSpec, weights: Iterator[Mapping[str, NDArray[Any]] | Path], *, half: bool
+) -> list[str]:
+    """Write all weights files; their SHA-256."""
+    stages, names = [stage for stage in spec.stages for _ in stage.weights], [file.file for file in spec.weights]
+    if len({*names}) < len(names):
+        raise InvalidInputError(f"each member needs a weights file of its own, got {names}")
+    digests = []
+    for stage, file in zip(stages, spec.weights, strict=True):
+        content = next(weights, None)
+        if content is not None:
+            digests.append(_write_weights(fresh / file.file, stage, content, half=half))
+        del content  # before the next one is made
+    if len(digests) < len(stages) or next(weights, None) is not None:
+        raise InvalidInputError(f"{spec.name} has {len(stages)} weights files; there are fewer or more weights")
+    return digests
+
+
 def _write_weights(target: Path, stage: StageSpec, content: Mapping[str, NDArray[Any]] | Path, *, half: bool) -> str:
     """Write one weights file; its SHA-256."""
     if isinstance(content, Mapping):
@@ -274,6 +288,9 @@ def _write_weights(target: Path, stage: StageSpec, content: Mapping[str, NDArray
         safetensors_package().numpy.save_file(stored, target, metadata={"format": "pt"})
     else:
         shutil.copyfile(content, target)
+    size = target.stat().st_size
+    if size > _LARGEST_WEIGHTS:
+        raise ModelError(f"{target.name} would have {size} bytes, more than the {_LARGEST_WEIGHTS} that it may have")
     with target.open("rb") as file:
         return digest_of(file)
 

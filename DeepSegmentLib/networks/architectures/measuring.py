@@ -22,9 +22,7 @@ _OPERATIONS_OF_A_MULTIPLICATION = 2
 _CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten._convolution.default)
 
 
-def measure_costs(
-    module: nn.Module, in_channels: int, extent: Sequence[int], *, device: str = "meta"
-) -> MeasuredCosts:
+def measure_costs(module: nn.Module, in_channels: int, extent: Sequence[int], *, device: str = "meta") -> MeasuredCosts:
     """Let a module run on one patch without numbers.
 
     Args:

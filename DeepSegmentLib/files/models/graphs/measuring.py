@@ -16,7 +16,7 @@ from DeepSegmentLib.networks.measured_costs import MeasuredCosts
 from DeepSegmentLib.networks.runtime import is_out_of_memory
 
 from .onnx_file import read_onnx
-from .reading import ONNX, read_raw_graph
+from .reading import read_raw_graph
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,9 @@ def measured(path: Path, description: GraphDescription) -> GraphSpec:
     batch = _built_in_batch(graph, description)
     spec = GraphSpec(len(description.channels), outputs, description.extent, _UNKNOWN, "logits", batch)
     rng = np.random.default_rng(0)
-    patch = torch.from_numpy(rng.standard_normal((max(1, batch), spec.in_channels, *description.extent), dtype=np.float32))
+    patch = torch.from_numpy(
+        rng.standard_normal((max(1, batch), spec.in_channels, *description.extent), dtype=np.float32)
+    )
     output = _output(path, Graph(graph, spec), patch)
     _check_output(path, output, spec)
     gives = _looks_like(output) if description.gives == "auto" else description.gives

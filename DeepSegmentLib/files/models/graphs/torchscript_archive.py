@@ -76,7 +76,7 @@ def check_torchscript(path: Path) -> None:
 
 
 def _check_end(path: Path, file: IO[bytes]) -> None:
-    """Torch and Python look for a zip's list of files from its end; where nothing follows the list they find the same."""
+    """Torch and Python look for a zip's list of files from its end: they find the same where nothing follows it."""
     size = os.fstat(file.fileno()).st_size
     if size > LARGEST_GRAPH:
         raise ModelError(f"{path} has {size} bytes, more than the {LARGEST_GRAPH} that a graph may have")
@@ -125,7 +125,8 @@ def _check_pickle(path: Path, archive: ZipFile, info: ZipInfo) -> None:
     if strangers or wants.instructions:
         what = repr(strangers[0][:200]) if strangers else f"the instruction {wants.instructions[0]}"
         raise ModelError(
-            f"{path}: {info.filename[:200]} asks for {what}, which no graph needs; it may be an attack, and was not opened"
+            f"{path}: {info.filename[:200]} asks for {what}, which no graph needs; it may be an attack, "
+            "and was not opened"
         )
 
 

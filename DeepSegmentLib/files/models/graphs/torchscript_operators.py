@@ -34,8 +34,9 @@ _INNER = frozenset(
     for name in (
         "convolution", "convolution_mode", "softmax", "log_softmax", "shape_as_tensor", "unsafe_view", "set_item",
         "reshape_alias", "native_batch_norm_legit", "native_batch_norm_legit_no_training", "upsample_nearest_exact1d",
-        "upsample_nearest_exact2d", "upsample_nearest_exact3d", "scaled_dot_product_attention_math", "adaptive_avg_pool2d",
-        "adaptive_avg_pool3d", "to_copy", "cast_Float", "cast_Half", "weight_norm", "batch_norm_impl_index",
+        "upsample_nearest_exact2d", "upsample_nearest_exact3d", "scaled_dot_product_attention_math",
+        "adaptive_avg_pool2d", "adaptive_avg_pool3d", "to_copy", "cast_Float", "cast_Half",
+        "weight_norm", "batch_norm_impl_index",
     )
 ) | {"aten::__and__", "aten::__or__", "aten::__not__", "aten::__is__", "aten::__isnot__", "aten::__getitem__",
      "aten::__contains__", "aten::__derive_index", "aten::__range_length", "aten::__round_to_zero_floordiv",

@@ -14,7 +14,7 @@ from DeepSegmentLib.files.models.graphs.description import (
     description_from_json,
     read_description,
 )
-from DeepSegmentLib.files.models.graphs.reading import ONNX, TORCHSCRIPT, is_graph
+from DeepSegmentLib.files.models.graphs.reading import ONNX, TORCHSCRIPT, check_kind, is_graph
 from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.networks.model_spec import ModelSpec, Part
 from DeepSegmentLib.networks.stage_spec import StageSpec, WeightsFile
@@ -28,12 +28,8 @@ if TYPE_CHECKING:
     from .door import Words
 
 _NEEDED = "channels, segments and patch_shape (and what is not as the defaults say: spacing_mm, normalizations ...)"
-_OF_STAGE = tuple(
-    {field.name for field in fields(StageSpec)} & {field.name for field in fields(GraphDescription)}
-)
-_OF_MODEL = tuple(
-    {field.name for field in fields(ModelSpec)} & {field.name for field in fields(GraphDescription)}
-)
+_OF_STAGE = tuple({field.name for field in fields(StageSpec)} & {field.name for field in fields(GraphDescription)})
+_OF_MODEL = tuple({field.name for field in fields(ModelSpec)} & {field.name for field in fields(GraphDescription)})
 
 
 class _Graphs:
@@ -52,6 +48,7 @@ class _Graphs:
         if words.folds or words.configuration:
             raise InvalidInputError("folds and configuration are for nnU-Net models; this is a graph")
         graphs, _ = _parted(sources)
+        check_kind(graphs)
         description = described(graphs[0], words)
         from DeepSegmentLib.files.models.graphs.measuring import measured
 
@@ -122,7 +119,8 @@ def _card(spec: ModelSpec) -> str:
     stage = spec.stages[0]
     rules = json.dumps([rule.kind for rule in stage.normalizations])
     return (
-        f"# {spec.name}\n\n{spec.description}\n\nA graph that was added as it is; what it takes was told by who added it: "
+        f"# {spec.name}\n\n{spec.description}\n\n"
+        "A graph that was added as it is; what it takes was told by who added it: "
         f"patches of {stage.patch_shape} voxels (k, j, i), spacing {stage.spacing_mm} mm, normalization {rules}.\n\n"
         f"Finds: {names}.\n\nLicence: {spec.license}.\n"
     )
