@@ -2,8 +2,8 @@
 
     python Testing/benchmarks/catalogue_resilience.py --json Testing/benchmarks/results/catalogue_resilience.json
 
-A small nnU-Net model of two folds, zipped, is added and removed by the command, each time in a process that gets
-SIGKILL at one of its file operations (drawn evenly; half of them up to 20 ms later, in the middle of what it does
+A small nnU-Net model of two folds, zipped, is added, got from a server of this machine and removed by the command, each
+time in a process that gets SIGKILL at one of its file operations (drawn evenly; half of them up to 20 ms later, in the middle of what it does
 then). After each kill the list of models must open and hold no half model; the next command must do its work and leave
 nothing of the one before.
 """
@@ -17,6 +17,9 @@ import platform
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -24,7 +27,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from catalogue_kills import Action, faults, is_there, leftovers, operations, run, was_killed
-from conformance.nnunet_sources import RESIDUAL, Nets, trained_model
+from local_web import certificate, https_context, local_web, whole
+from nnunet_examples import architecture, configuration, plans_of, write_trained
+
+from DeepSegmentLib.files.models.known_models import Download, KnownModel
 
 NAME = "killed"
 
@@ -50,15 +56,39 @@ def measure(folder: Path, repeats: int, rng: np.random.Generator) -> dict[str, o
     (folder / "models").mkdir()
     add = Action(("models", "add", str(zipped_source(folder)), "--name", NAME), before=False, after=True)
     remove = Action(("models", "remove", NAME), before=True, after=False)
-    return {
-        "add": disturb(add, remove, folder / "models", repeats, rng),
-        "remove": disturb(remove, add, folder / "models", repeats, rng),
-    }
+    models = folder / "models"
+    results = {"add": disturb(add, remove, models, repeats, rng), "remove": disturb(remove, add, models, repeats, rng)}
+    with published(folder):
+        get = Action(("models", "get", NAME), before=False, after=True)
+        return results | {"get": disturb(get, remove, models, repeats, rng)}
+
+
+@contextmanager
+def published(folder: Path) -> Iterator[None]:
+    """The archive on a server of this machine, in a list of known models that has nothing else."""
+    made = certificate(folder)
+    if made is None:
+        sys.exit("no openssl command to make a certificate with")
+    with local_web(https_context(*made)) as web:
+        web.serve("/small.zip", whole((folder / "small.zip").read_bytes()))
+        words = {
+            "name": NAME, "title": "Small", "source": "Nobody", "kind": "nnU-Net v2 model", "licence": "CC0-1.0",
+            "files": (Download(f"{web.address}/small.zip"),), "licence_url": "", "non_commercial": False,
+            "needs_key": False, "citation": "", "modality": "CT", "structures": ("anterior",), "body_region": "head",
+            "spacing_mm": None, "sample_data": "", "description": "Small.",
+        }  # fmt: skip
+        (folder / "lists").mkdir()
+        listed = {"read_from": [], "left_out": "", "models": [asdict(KnownModel(**words))]}
+        (folder / "lists" / "a.json").write_text(json.dumps(listed))
+        os.environ |= {"DEEPSEGMENT_CATALOGUE": str(folder / "lists"), "SSL_CERT_FILE": str(made[0])}
+        os.environ["XDG_DATA_HOME"] = str(folder / "data")
+        yield
 
 
 def zipped_source(folder: Path) -> Path:
     """A zipped nnU-Net model of two folds."""
-    model = trained_model(folder / "source", Nets(network=RESIDUAL, folds=(0, 1), features=(16, 32)))
+    plans = plans_of({"3d_fullres": configuration(architecture=architecture(features_per_stage=[16, 32, 64]))})
+    model = write_trained(folder / "source", plans=plans, folds=("0", "1"))
     archive = folder / "small.zip"
     with ZipFile(archive, "w") as written:
         for path in sorted(model.rglob("*")):

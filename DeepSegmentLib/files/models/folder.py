@@ -19,14 +19,16 @@ import numpy as np
 from DeepSegmentLib.errors import InvalidInputError, MissingPackageError, ModelError, VolumeFileError
 from DeepSegmentLib.files.leftovers import hidden_folder
 from DeepSegmentLib.files.opening import inside, open_file, parse_json
+from DeepSegmentLib.networks.graph_spec import GraphSpec
 from DeepSegmentLib.networks.model_json import spec_from_json, spec_to_json
 from DeepSegmentLib.networks.model_spec import with_weights
 from DeepSegmentLib.networks.stage_spec import is_weights_name
 
+from .graphs.reading import read_raw_graph
 from .weights import SAFETENSORS, check_digest, digest_of, read_weights, safetensors_package
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from types import ModuleType
 
@@ -101,11 +103,11 @@ def copy_model(source: Path, folder: Path) -> None:
                     shutil.copyfileobj(file, copy, 1 << 20)
 
 
-def problem_with_weights(folder: Path, spec: ModelSpec) -> str:
-    """Why the weights cannot be opened; empty where they can. They are not read."""
-    for weights in spec.weights:
+def problem_with_weights(folder: Path, files: Iterable[str]) -> str:
+    """Why weights files cannot be opened; empty where they can. They are not read."""
+    for file in files:
         try:
-            open_member(folder, weights.file).close()
+            open_member(folder, file).close()
         except ModelError as error:
             return str(error)
     return ""
@@ -168,6 +170,8 @@ def _network_of(folder: Path, stage: StageSpec, place: torch.device) -> Network:
 
 
 def _member(folder: Path, stage: StageSpec, weights: WeightsFile, place: torch.device) -> Network:
+    if isinstance(stage.network, GraphSpec):
+        return _graph(folder, stage.network, weights, place)
     if not weights.file.endswith(SAFETENSORS):
         raise ModelError(f"{folder / weights.file} is no {SAFETENSORS} file, which {stage.network.architecture} needs")
     runtime = _runtime()
@@ -177,6 +181,19 @@ def _member(folder: Path, stage: StageSpec, weights: WeightsFile, place: torch.d
     except ModelError as error:
         raise ModelError(f"{folder / weights.file}: {error}; get the model again from its source") from error
     network: Network = runtime.TorchNetwork(module, stage.network, place)
+    return network
+
+
+def _graph(folder: Path, spec: GraphSpec, weights: WeightsFile, place: torch.device) -> Network:
+    if weights.file.endswith(SAFETENSORS):
+        raise ModelError(f"{folder / weights.file} holds weights only, and this network is a graph (.ts or .onnx)")
+    runtime = _runtime()
+    with _opened_weights(folder, weights) as file:
+        check_digest(folder / weights.file, file, weights.sha256)
+    from DeepSegmentLib.networks.graphs import Graph
+
+    module = Graph(read_raw_graph(folder / weights.file, place), spec)
+    network: Network = runtime.TorchNetwork(module, spec, place)
     return network
 
 

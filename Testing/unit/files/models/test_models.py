@@ -55,6 +55,10 @@ def folder(saved: Path, tmp_path: Path) -> Path:
     return shutil.copytree(saved, tmp_path / "tiny-brain")
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 def set_weights(folder: Path, content: bytes) -> None:
     """Exchange the weights and the checksum with them."""
     (folder / WEIGHTS_FILE).write_bytes(content)
@@ -213,8 +217,6 @@ def test_members_and_parts_are_written_one_by_one_and_read_again(tmp_path: Path)
     np.testing.assert_allclose(two(patches), (alone[1] + alone[2]) / 2, atol=1e-6)
     copy_model(tmp_path / "m", tmp_path / "copy")
     assert contents(tmp_path / "copy") == contents(tmp_path / "m")
-    unpack_model(zipped(tmp_path / "m.zip", contents(tmp_path / "m")), tmp_path / "unpacked")
-    assert contents(tmp_path / "unpacked") == contents(tmp_path / "m")
 
 
 def test_a_part_is_read_when_it_runs_and_its_damage_is_told_then(tmp_path: Path) -> None:
@@ -226,7 +228,7 @@ def test_a_part_is_read_when_it_runs_and_its_damage_is_told_then(tmp_path: Path)
         with pytest.raises(ChecksumError, match="weights-3"):
             read()
     (tmp_path / "m" / "weights-2.safetensors").unlink()
-    assert "weights-2.safetensors is missing" in problem_with_weights(tmp_path / "m", read_spec(tmp_path / "m"))
+    assert "weights-2.safetensors is missing" in problem_with_weights(tmp_path / "m", ["weights.safetensors", "weights-2.safetensors"])
 
 
 @pytest.mark.parametrize(
