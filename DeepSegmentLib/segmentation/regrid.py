@@ -14,7 +14,14 @@ import numpy as np
 
 from DeepSegmentLib.data.progress import unwatched
 from DeepSegmentLib.imaging.probabilities import LargestOf, sigmoid, softmax
-from DeepSegmentLib.imaging.resampling import AxisPlan, along_axes, along_axis, plan_axis, plan_same_corners, plan_same_extent
+from DeepSegmentLib.imaging.resampling import (
+    AxisPlan,
+    along_axes,
+    along_axis,
+    plan_axis,
+    plan_same_corners,
+    plan_same_extent,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -100,7 +107,9 @@ def _plans(
 def _clip(voxels: NDArray[np.float32], before: NDArray[Any], thick: int | None) -> None:
     """Bring each channel, or each of its planes across the thick axis, back into the range that it had."""
     for new, old in zip(voxels, before, strict=True):
-        pairs = [(new, old)] if thick is None else zip(np.moveaxis(new, thick, 0), np.moveaxis(old, thick, 0), strict=True)
+        pairs = (
+            [(new, old)] if thick is None else zip(np.moveaxis(new, thick, 0), np.moveaxis(old, thick, 0), strict=True)
+        )
         for plane, was in pairs:
             np.clip(plane, was.min(), was.max(), out=plane)
 
@@ -189,9 +198,7 @@ def _one_plane(
     return result
 
 
-def _weighted(
-    held: Mapping[int, NDArray[np.float32]], first: int, weights: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _weighted(held: Mapping[int, NDArray[np.float32]], first: int, weights: NDArray[np.float32]) -> NDArray[np.float32]:
     total = weights[0] * held[first]
     for n, weight in enumerate(weights[1:], start=first + 1):
         total += weight * held[n]

@@ -141,9 +141,7 @@ def test_the_labels_are_those_of_the_script(
 
 def test_names_version_and_codes(tmp_path: Path) -> None:
     pytest.importorskip("monai")
-    source = write_checkpoint(
-        tmp_path / "abdomen-v1.2.0", CONFIG, theirs(CONFIG).state_dict(), f"{LIVER}\n{KIDNEY}"
-    )
+    source = write_checkpoint(tmp_path / "abdomen-v1.2.0", CONFIG, theirs(CONFIG).state_dict(), f"{LIVER}\n{KIDNEY}")
     spec = convert(source, tmp_path / "m")
     assert (spec.name, spec.version) == ("abdomen", "1.2.0")
     liver, kidney = spec.segments
