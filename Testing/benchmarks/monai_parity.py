@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai_examples import AFTER, BEFORE, IMAGE, Pair, configuration, pairs, write_bundle
 from scipy.ndimage import gaussian_filter
 
 from DeepSegmentLib.data import Geometry, Volume
@@ -26,7 +27,6 @@ from DeepSegmentLib.files.models.importers.door import Words, importer_of
 from DeepSegmentLib.files.models.importers.monai.convert import weights_for
 from DeepSegmentLib.networks import runtime
 from DeepSegmentLib.segmentation.predict import predict
-from monai_examples import AFTER, BEFORE, IMAGE, Pair, configuration, pairs, write_bundle
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "monai_parity.json"
@@ -135,13 +135,13 @@ def page(results: dict[str, Any]) -> str:
         "## Networks\n\nLogits of one random patch.\n\n"
         "| network | weights | largest logit | largest difference | same label |\n|---|---|---|---|---|\n"
         f"{networks}\n"
-        "## Bundles\n\nWhole pipelines, run by MONAI's own configuration parser, transforms and sliding window, and by\n"
-        "DeepSegment from the folder that the bundle was converted to; labels on the grid of an oblique, anisotropic\n"
+        "## Bundles\n\nWhole pipelines, run by MONAI's own configuration parser, transforms and sliding window, and "
+        "by\nDeepSegment from the folder that the bundle was converted to; labels on the grid of an oblique, anisotropic\n"
         "volume.\n\n"
         f"| pipeline | voxels | same label |\n|---|---|---|\n{bundles}\n"
         "Where labels are brought back by the nearest voxel, both sides are as near for every tenth slice of this\n"
-        "volume (2.6 mm from 2 mm), and MONAI takes the other one. A crop after `Spacingd` finds its box on the network's\n"
-        "grid in MONAI and on the volume's grid here, so that windows lie up to a voxel apart, to which a network of\n"
+        "volume (2.6 mm from 2 mm), and MONAI takes the other one. A crop after `Spacingd` finds its box on the "
+        "network's\ngrid in MONAI and on the volume's grid here, so that windows lie up to a voxel apart, to which a network of\n"
         "random weights is far more sensitive than a trained one; [what else differs](monai-zoo.md).\n"
     )
 
