@@ -111,10 +111,17 @@ def unet_specs(draw: st.DrawFn, *, dimensions: int | None = None, **fixed: Any) 
         "decoder_blocks": draw(st.tuples(*[few] * (stages - 1))),
         "encoder": draw(st.sampled_from(["plain", "residual"])),
         "norm": draw(st.sampled_from(["instance", "batch", "group"])),
+        "norm_epsilon": draw(st.sampled_from([1e-5, 1e-3])),
+        "leak": draw(st.sampled_from([0.01, 0.0, 0.2])),
         "attention": draw(st.booleans()),
         "deep_supervision": draw(st.booleans()),
     }
-    return UNetSpec(**(fields | fixed))
+    fields |= fixed
+    if fields["encoder"] == "residual":
+        bottleneck = st.tuples(*[few] * stages)
+        own = {"stem_features": draw(st.integers(0, 3)), "bottleneck_features": draw(st.just(()) | bottleneck)}
+        fields = own | fields
+    return UNetSpec(**fields)
 
 
 def normalizations() -> st.SearchStrategy[Normalization]:
@@ -137,8 +144,17 @@ def resamplings(draw: st.DrawFn) -> Resampling:
     order = st.integers(0, 5)
     volume, logits, thick, thick_logits = (draw(order) for _ in range(4))
     antialias = volume == 1 and draw(st.booleans())
-    limit = draw(st.none() | st.floats(1, 5))
-    return Resampling(volume, logits, antialias, draw(st.booleans()), limit, thick, thick_logits)
+    extent = draw(st.booleans())
+    return Resampling(
+        volume_order=volume,
+        logits_order=logits,
+        antialias=antialias,
+        keep_extent=extent,
+        keep_corners=extent and draw(st.booleans()),
+        thick_axis_from=draw(st.none() | st.floats(1, 5)),
+        thick_volume_order=thick,
+        thick_logits_order=thick_logits,
+    )
 
 
 def terminologies() -> st.SearchStrategy[Terminology]:

@@ -1,8 +1,8 @@
 """One request of a file in the web: who is asked, whom we trust, where it may lead, and what went wrong in plain words.
 
-Proxies are those of the environment (`HTTPS_PROXY`, `NO_PROXY`, on Windows and macOS those of the system); trusted are the
-certificates of the operating system and those in `SSL_CERT_FILE` and `REQUESTS_CA_BUNDLE`. What is sent tells nothing of
-the user: see `docs/decisions/0028-downloads.md`.
+Proxies are those of the environment (`HTTPS_PROXY`, `NO_PROXY`, on Windows and macOS those of the system); trusted are
+the certificates of the operating system and those in `SSL_CERT_FILE` and `REQUESTS_CA_BUNDLE`. What is sent tells
+nothing of the user: see `docs/decisions/0028-downloads.md`.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import os
 import socket
 import ssl
 import sys
-from http.client import HTTPException
+from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import (
+    AbstractHTTPHandler,
     HTTPDefaultErrorHandler,
     HTTPErrorProcessor,
     HTTPHandler,
     HTTPRedirectHandler,
-    HTTPSHandler,
     OpenerDirector,
     ProxyHandler,
     Request,
@@ -81,10 +81,8 @@ def request(address: str, headers: Mapping[str, str]) -> HTTPResponse:
     """
     _check_address(address)
     try:
-        answer: HTTPResponse = _opener().open(Request(address, headers={**_HEADERS, **headers}), timeout=SILENCE_S)  # noqa: S310
+        answer: HTTPResponse = _opener().open(Request(address, headers={**_HEADERS, **headers}), timeout=SILENCE_S)
     except HTTPError as error:
-        if error.code == 416:
-            return error  # type: ignore[return-value]
         with error:
             raise DownloadError(_refusal(address, error)) from error
     except (OSError, HTTPException, ValueError) as error:
@@ -105,8 +103,8 @@ def _unreachable(address: str, error: Exception) -> str:
         return _untrusted(host, cause)
     if isinstance(cause, socket.gaierror):
         return (
-            f"{host} cannot be found; is this computer in the network? Where only a proxy leads out, set HTTPS_PROXY to "
-            "its address: http://proxy:port"
+            f"{host} cannot be found; is this computer in the network? Where only a proxy leads out, set HTTPS_PROXY "
+            "to its address: http://proxy:port"
         )
     if isinstance(cause, TimeoutError):
         return f"{host} did not answer for {SILENCE_S:g} s; try again, or set HTTPS_PROXY where a proxy leads out"
@@ -128,8 +126,8 @@ def _refusal(address: str, error: HTTPError) -> str:
     if 300 <= error.code < 400:
         place = str(error.headers.get("Location", "nowhere"))[:200]
         return (
-            f"{host} leads from {address} to {place}, where DeepSegment does not follow: only to https, or from http to "
-            f"http, and {_MOST_REDIRECTS} times at most; get the file with your browser, and add it from your disk"
+            f"{host} leads from {address} to {place}, where DeepSegment does not follow: only to https, or from http "
+            f"to http, and {_MOST_REDIRECTS} times at most; get the file with your browser, and add it from your disk"
         )
     told = _ANSWERS.get(error.code, f"answers {error.code} ({str(error.reason)[:100]}); try again later")
     return f"{host}: {address} cannot be got, the server {told}"
@@ -141,7 +139,9 @@ def _check_address(address: str) -> None:
         raise DownloadError(f"{address!r:.300} is no address of the web; https://... is one")
     proxy = getproxies().get(parts.scheme, "")
     if proxy.lower().startswith("socks"):
-        raise DownloadError(f"the proxy {proxy} speaks SOCKS, which DeepSegment does not; set HTTPS_PROXY to one of http")
+        raise DownloadError(
+            f"the proxy {proxy} speaks SOCKS, which DeepSegment does not; set HTTPS_PROXY to one of http"
+        )
 
 
 class _Redirects(HTTPRedirectHandler):
@@ -150,7 +150,7 @@ class _Redirects(HTTPRedirectHandler):
     max_redirections = _MOST_REDIRECTS
     max_repeats = 2
 
-    def redirect_request(
+    def redirect_request(  # noqa: PLR0917 - as in urllib
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> Request | None:
         """The request of the next step, with the same headers.
@@ -163,13 +163,34 @@ class _Redirects(HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+class _Errors(HTTPErrorProcessor):
+    """Makes an error of every answer but the good ones, and that a part is not there, which is no misfortune."""
+
+    def http_response(self, request: Request, response: HTTPResponse) -> HTTPResponse:
+        """The answer."""
+        if response.status == 416:
+            return response
+        good: HTTPResponse = super().http_response(request, response)
+        return good
+
+    https_response = http_response
+
+
+class _Https(AbstractHTTPHandler):
+    """Opens https addresses; certificates are read when the first one is."""
+
+    https_request = AbstractHTTPHandler.do_request_
+
+    def https_open(self, req: Request) -> HTTPResponse:
+        """The answer."""
+        return self.do_open(HTTPSConnection, req, context=_trust())
+
+
 def _opener() -> OpenerDirector:
     """What opens addresses; unlike urllib's own, neither files nor FTP."""
     opener = OpenerDirector()
-    handlers = (ProxyHandler(), HTTPHandler(), HTTPDefaultErrorHandler(), _Redirects(), HTTPErrorProcessor())
-    for handler in handlers:
-        opener.add_handler(handler)
-    opener.add_handler(HTTPSHandler(context=_trust()))
+    for kind in (ProxyHandler, HTTPHandler, _Https, HTTPDefaultErrorHandler, _Redirects, _Errors):
+        opener.add_handler(kind())
     return opener
 
 

@@ -132,7 +132,7 @@ def labels_to_network(
     for label in np.unique(labels):
         largest.add(label, along_axes((labels == label).astype(np.float32)[None], plans, on_step)[0])
     winners = along_axes(largest.winners[None], across, on_step)[0]
-    return np.rint(winners).astype(labels.dtype)
+    return np.asarray(np.rint(winners), dtype=labels.dtype)
 
 
 def as_probabilities(
@@ -157,7 +157,8 @@ def planes_back(
     Yields:
         Index k and logits (class, j, i), first to last.
     """
-    depth, rows, columns = back_plans(source, target, stage).values()
+    plans = _plans(source, target, back_orders(target, stage), stage.resampling, antialias=False)
+    depth, rows, columns = plans.values()
     needed = list(depth.rows())
     keep_from = np.minimum.accumulate([first for first, _ in needed][::-1])[::-1]
     in_plane = rows.matrix(), columns.matrix()
@@ -171,12 +172,11 @@ def planes_back(
         held = {n: plane for n, plane in held.items() if k < len(needed) and n >= keep_from[k]}
 
 
-def back_plans(source: Geometry, target: Geometry, stage: StageSpec) -> Mapping[int, AxisPlan]:
-    """How each axis of the logits gets back; arguments as for `planes_back`."""
+def back_orders(target: Geometry, stage: StageSpec) -> list[int]:
+    """Order of the spline along each axis (k, j, i) for logits on their way back; `target` as for `planes_back`."""
     rules = stage.resampling
     thick = thick_axis(stage.spacing_of(target.spacing_mm), target.spacing_mm, rules.thick_axis_from)
-    orders = [rules.thick_logits_order if axis == thick else rules.logits_order for axis in range(3)]
-    return _plans(source, target, orders, rules, antialias=False)
+    return [rules.thick_logits_order if axis == thick else rules.logits_order for axis in range(3)]
 
 
 def _one_plane(
@@ -199,7 +199,7 @@ def _one_plane(
 
 
 def _weighted(held: Mapping[int, NDArray[np.float32]], first: int, weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    total = weights[0] * held[first]
+    total = np.asarray(weights[0] * held[first])
     for n, weight in enumerate(weights[1:], start=first + 1):
         total += weight * held[n]
     return total

@@ -3,41 +3,50 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import DeepSegmentLib
 from DeepSegmentLib.data import Progress
 from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.files.leftovers import hidden_folder, sweep
 from DeepSegmentLib.files.models import problem_with_weights, read_spec, unpacked, verify_model, write_spec
 from DeepSegmentLib.files.models.importers.door import Words, importer_of
-from DeepSegmentLib.files.models.licences import Licence, check_licence, nobody_agrees
+from DeepSegmentLib.files.models.index import SummaryIndex, summary_of
+from DeepSegmentLib.files.models.licences import check_terms, nobody_agrees, terms_of
 from DeepSegmentLib.files.models.origin import bytes_of, checksum_of
+from DeepSegmentLib.files.models.places import (
+    agreed_licences,
+    bundled_models_folder,
+    downloads_folder,
+    user_models_folder,
+)
 from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.output_checks import check_new_folder, check_no_inputs, check_room, inputs_of
 from DeepSegmentLib.networks.model_spec import check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from DeepSegmentLib.data import ProgressCallback
+    from DeepSegmentLib.files.models.importers.door import Importer
+    from DeepSegmentLib.files.models.index import Summary
     from DeepSegmentLib.files.models.licences import Agrees
     from DeepSegmentLib.networks.model_spec import ModelSpec
 
 _LONGEST_SHOWN = 100
 """Letters of a wrong name that a message repeats."""
 
+_NOTHING_SAID = Words()
+
 OWN_KIND = "DeepSegment model"
 """Of models that say nothing of another origin."""
 
 # Files that are models, and not archives that hold some, although some of them are zip files inside.
-_MODEL_SUFFIXES = (".pt", ".pth", ".ts", ".onnx")
+_MODEL_SUFFIXES = (".pt", ".pth", ".ts", ".onnx", ".pt2")
 
 
 @dataclass(frozen=True)
@@ -80,56 +89,6 @@ class Removed:
     bytes: int
 
 
-def bundled_models_folder() -> Path:
-    """Where the models that come with DeepSegment are.
-
-    A wheel has them inside the package; a source checkout and an installed Slicer extension have them beside it.
-    """
-    package = Path(DeepSegmentLib.__file__).resolve().parent
-    inside = package / "resources" / "Models"
-    return inside if inside.is_dir() else package.parent / "Resources" / "Models"
-
-
-def user_models_folder(environment: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
-    """Where added models go: `DEEPSEGMENT_MODELS`, or else the user's data folder of the platform.
-
-    Args:
-        environment: Environment variables; None for those of the process.
-        platform: As `sys.platform` names it.
-
-    References:
-        XDG Base Directory Specification (Linux); Apple, File System Programming Guide; Microsoft, KNOWNFOLDERID.
-    """
-    variables = os.environ if environment is None else environment
-    chosen = variables.get("DEEPSEGMENT_MODELS")
-    return Path(chosen) if chosen else user_folder(variables, platform) / "Models"
-
-
-def user_folder(environment: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
-    """Where what belongs to the user is kept; arguments as in `user_models_folder`."""
-    return _data_folder(os.environ if environment is None else environment, platform) / "DeepSegment"
-
-
-def downloads_folder(name: str) -> Path:
-    """Where the parts of a model lie that is being downloaded: hidden among the user's models, on their disk."""
-    return user_models_folder() / ".downloads" / name
-
-
-def agreed_licences() -> Path:
-    """The file of the licences that the user agreed to."""
-    return user_folder() / "agreed-licences.json"
-
-
-def _data_folder(variables: Mapping[str, str], platform: str) -> Path:
-    if platform == "darwin":
-        return Path.home() / "Library" / "Application Support"
-    if platform == "win32":
-        return Path(variables.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    data_home = variables.get("XDG_DATA_HOME", "")
-    # The specification says to ignore a relative path.
-    return Path(data_home) if data_home.startswith("/") else Path.home() / ".local" / "share"
-
-
 def list_models() -> tuple[ModelEntry, ...]:
     """All models that there are; checksums are not computed.
 
@@ -140,8 +99,14 @@ def list_models() -> tuple[ModelEntry, ...]:
         >>> list_models()[0].name
         'brain-mr'
     """
-    roots = ((bundled_models_folder(), True), (user_models_folder(), False))
-    return tuple(_entry(folder, bundled=bundled) for root, bundled in roots for folder in _model_folders(root))
+    bundled = [_entry(folder, bundled=True) for folder in _model_folders(bundled_models_folder())]
+    added = _model_folders(user_models_folder())
+    if not added:
+        return tuple(bundled)
+    index = SummaryIndex(user_models_folder() / ".index.json")
+    entries = [_entry(folder, bundled=False, summary_of=index.summary) for folder in added]
+    index.keep()
+    return (*bundled, *entries)
 
 
 def find_model(name_or_path: str | Path) -> ModelEntry:
@@ -167,7 +132,7 @@ def find_model(name_or_path: str | Path) -> ModelEntry:
 
 def add_model(
     sources: Sequence[Path],
-    words: Words = Words(),
+    words: Words = _NOTHING_SAID,
     on_progress: ProgressCallback = silent,
     *,
     agrees: Agrees = nobody_agrees,
@@ -200,30 +165,44 @@ def add_model(
         check_free(words.name)
     with hidden_folder(root / "arrival") as arrival:
         check_new_folder(arrival, inputs)
-        spec = _convert(sources, arrival, words, on_progress, origin or [source.name for source in sources])
+        with _opened(sources, root, on_progress) as opened:
+            importer = importer_of(opened)
+            spec = _convert(importer, opened, arrival, words, on_progress=on_progress, agrees=agrees)
         check_free(spec.name)
-        check_licence(spec.name, Licence(spec.license), agrees, agreed_licences())
+        if importer.kind != OWN_KIND:  # which tells already where it came from, and stays as it is
+            told = _origin(importer, origin or [source.name for source in sources], sources, on_progress)
+            write_spec(arrival, replace(spec, provenance={**spec.provenance, **told}))
         _try_out(arrival, on_progress)
         _move(arrival, root / spec.name)
     return _entry(root / spec.name, bundled=False)
 
 
 def _convert(
-    sources: Sequence[Path], arrival: Path, words: Words, on_progress: ProgressCallback, origin: Sequence[str]
+    importer: Importer,
+    opened: Sequence[Path],
+    arrival: Path,
+    words: Words,
+    *,
+    on_progress: ProgressCallback,
+    agrees: Agrees,
 ) -> ModelSpec:
-    """Unpack what is packed, find out what it is, and make a model folder of it that tells where it came from."""
-    with _opened(sources, arrival.parent, on_progress) as opened:
-        importer = importer_of(opened)
-        on_progress(Progress(f"convert {importer.kind}", 0.2))
-        check_room({arrival / "weights": sum(map(bytes_of, opened))})
-        spec = importer.convert(opened, arrival, words)
-        if importer.kind == OWN_KIND:
-            return spec  # it says already where it came from, and stays as it is
-        told = {"kind": importer.kind, "origin": ", ".join(origin)}
-        told["origin_sha256"] = ", ".join(checksum_of(source, on_progress) for source in sources)
-        spec = replace(spec, provenance={**spec.provenance, **told})
-        write_spec(arrival, spec)
+    """Make a model folder; what has to be agreed with is asked as soon as it is known."""
+    tell = getattr(importer, "terms", None)  # some know it before
+    terms: str = tell(opened, words) if tell else ""
+    check_terms(f"{importer.kind} {words.name or opened[0].name}", terms, agrees, agreed_licences())
+    check_room({arrival / "weights": sum(map(bytes_of, opened))})
+    on_progress(Progress(f"convert {importer.kind}", 0.2))
+    spec = importer.convert(opened, arrival, words)
+    check_terms(spec.name, "" if terms else terms_of(spec.license), agrees, agreed_licences())
     return spec
+
+
+def _origin(
+    importer: Importer, names: Sequence[str], sources: Sequence[Path], on_progress: ProgressCallback
+) -> dict[str, str]:
+    """What a model says of where it came from, beside what its importer knows."""
+    digests = [checksum_of(source, on_progress) for source in sources]
+    return {"kind": importer.kind, "origin": ", ".join(names), "origin_sha256": ", ".join(digests)}
 
 
 @contextmanager
@@ -256,8 +235,19 @@ def _named(name: str, entries: Iterable[ModelEntry]) -> list[ModelEntry]:
 def remove_model(name: str) -> Removed:
     """Delete one of the user's models, a damaged one too, with what was downloaded of it.
 
+    Args:
+        name: Of the model, in letters of any case.
+
+    Returns:
+        Its name, and the bytes that the disk has again.
+
     Raises:
         ModelError: There is none of this name, there are several, it is a bundled one, or it cannot be deleted.
+
+    Example:
+        >>> remove_model("brain-mr")
+        Traceback (most recent call last):
+        DeepSegmentLib.errors.ModelError: model 'brain-mr' came with DeepSegment and stays
     """
     entries = list_models()
     sweep(user_models_folder())
@@ -278,7 +268,7 @@ def remove_model(name: str) -> Removed:
 
 def _deleted(folder: Path) -> int:
     """Delete a folder, out of the list in one step and then file by file; the bytes that it had."""
-    size = bytes_of(folder)
+    size = 0 if folder.is_symlink() else bytes_of(folder)
     with hidden_folder(folder) as doomed:
         _move(folder, doomed)
     return size
@@ -287,7 +277,9 @@ def _deleted(folder: Path) -> int:
 def _begun_download(name: str) -> Path | None:
     """The folder of what was downloaded of a model that is not there yet."""
     folders = downloads_folder("x").parent
-    found = [each for each in folders.iterdir() if each.name.casefold() == name.casefold()] if is_folder(folders) else []
+    found = (
+        [each for each in folders.iterdir() if each.name.casefold() == name.casefold()] if is_folder(folders) else []
+    )
     return found[0] if found else None
 
 
@@ -331,15 +323,14 @@ def _model_folders(root: Path) -> list[Path]:
     return [path for path in found if not path.name.startswith(".") and is_folder(path)]
 
 
-def _entry(folder: Path, *, bundled: bool) -> ModelEntry:
+def _entry(folder: Path, *, bundled: bool, summary_of: Callable[[Path], Summary] = summary_of) -> ModelEntry:
     try:
-        spec = read_spec(folder)
+        summary = summary_of(folder)
     except ModelError as error:
         return ModelEntry(folder.name, "", folder, bundled, damage=str(error))
-    kind = spec.provenance.get("kind", OWN_KIND)
-    damage = problem_with_weights(folder, spec)
-    told = (spec.description, spec.license, damage, kind, bytes_of(folder))
-    return ModelEntry(spec.name, spec.version, folder, bundled, *told)
+    damage = problem_with_weights(folder, summary.weights)
+    told = (summary.description, summary.license, damage, summary.kind or OWN_KIND, bytes_of(folder))
+    return ModelEntry(summary.name, summary.version, folder, bundled, *told)
 
 
 def _entry_at(folder: Path, entries: tuple[ModelEntry, ...]) -> ModelEntry:

@@ -136,13 +136,13 @@ def page(results: dict[str, Any]) -> str:
         "| network | weights | largest logit | largest difference | same label |\n|---|---|---|---|---|\n"
         f"{networks}\n"
         "## Bundles\n\nWhole pipelines, run by MONAI's own configuration parser, transforms and sliding window, and "
-        "by\nDeepSegment from the folder that the bundle was converted to; labels on the grid of an oblique, anisotropic\n"
-        "volume.\n\n"
+        "by\nDeepSegment from the folder that the bundle was converted to; labels on the grid of an oblique,\n"
+        "anisotropic volume.\n\n"
         f"| pipeline | voxels | same label |\n|---|---|---|\n{bundles}\n"
         "Where labels are brought back by the nearest voxel, both sides are as near for every tenth slice of this\n"
         "volume (2.6 mm from 2 mm), and MONAI takes the other one. A crop after `Spacingd` finds its box on the "
-        "network's\ngrid in MONAI and on the volume's grid here, so that windows lie up to a voxel apart, to which a network of\n"
-        "random weights is far more sensitive than a trained one; [what else differs](monai-zoo.md).\n"
+        "network's\ngrid in MONAI and on the volume's grid here, so that windows lie up to a voxel apart, to\n"
+        "which a network of random weights is far more sensitive than a trained one; [what else differs](monai-zoo.md).\n"
     )
 
 

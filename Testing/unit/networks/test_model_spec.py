@@ -19,7 +19,7 @@ from DeepSegmentLib.data import dataclass_json as strict_json
 from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.model_json import spec_from_json, spec_to_json
-from DeepSegmentLib.networks.model_spec import Channel, Cleanup, ModelSpec, Part
+from DeepSegmentLib.networks.model_spec import Channel, Cleanup, ModelSpec
 from DeepSegmentLib.networks.stage_spec import Resampling, StageSpec, Tiling, WeightsFile
 from DeepSegmentLib.networks.unet_spec import UNetSpec
 

@@ -13,16 +13,16 @@ from strategies import shapes
 
 from DeepSegmentLib.data import Index
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, ModelError, ResourceError
+from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.runtime import (
     TorchNetwork,
     available_devices,
     choose_device,
     is_out_of_memory,
-    padded_extent,
     module_from_weights,
+    padded_extent,
     weights_of,
 )
-from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.unet_spec import UNetSpec
 
 CPU = torch.device("cpu")
