@@ -140,9 +140,9 @@ def page(results: dict[str, Any]) -> str:
         "anisotropic volume.\n\n"
         f"| pipeline | voxels | same label |\n|---|---|---|\n{bundles}\n"
         "Where labels are brought back by the nearest voxel, both sides are as near for every tenth slice of this\n"
-        "volume (2.6 mm from 2 mm), and MONAI takes the other one. A crop after `Spacingd` finds its box on the "
-        "network's\ngrid in MONAI and on the volume's grid here, so that windows lie up to a voxel apart, to\n"
-        "which a network of random weights is far more sensitive than a trained one; [what else differs](monai-zoo.md).\n"
+        "volume (2.6 mm from 2 mm), and MONAI takes the other one.\n\nA crop after `Spacingd` finds its box on the\n"
+        "network's grid in MONAI and on the volume's grid here, so that windows lie up to a voxel apart. A network of\n"
+        "random weights is very sensitive to that; [what else differs](monai-zoo.md).\n"
     )
 
 
