@@ -31,7 +31,7 @@ _ZIP_END, _ZIP_END_BYTES = b"PK\x05\x06", 22
 
 _MEMBERS = re.compile(
     r"data\.pkl|constants\.pkl|version|byteorder|\.format_version|\.storage_alignment|\.data/[\w.-]+|"
-    r"code/[\w./]+\.py(\.debug_pkl)?|(data|constants)/\d+|extra/[\w ./-]+",
+    r"code/[\w./]+\.py(\.debug_pkl)?|(data|constants|traced_inputs)/\d+|traced_inputs\.pkl|extra/[\w ./-]+",
     re.ASCII,
 )
 _TEXTS = re.compile(r"code/.*\.py", re.ASCII)

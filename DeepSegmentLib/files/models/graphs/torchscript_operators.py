@@ -25,7 +25,7 @@ _LANGUAGE = frozenset(
 # make a tensor look at memory that is not its own.
 _REFUSED = frozenset(
     f"aten::{name}"
-    for name in ("from_file", "save", "manual_seed", "wait", "set_data", "set_", "set", "as_strided_", "warn", "_print")
+    for name in ("from_file", "save", "manual_seed", "wait", "set_data", "set_", "set", "as_strided_")
 )
 
 # And these of those that begin with _, by which torch marks what is not for the public.
