@@ -22,6 +22,8 @@ _WORDS = (
     ("convert it with gdcmconv --raw", _("convert it to uncompressed DICOM")),
     ("run with --device cpu", _("choose the device cpu in Advanced")),
     ("give the folder of the series as the volume", _("load the volume from DICOM")),
+    ("; it is added when you agree to that (--accept-licence)", ""),
+    (" (--accept-change)", ""),
     ("what `deepsegment diagnose` says", _("what Diagnose says (in Advanced)")),
 )
 _TRACEBACK = re.compile(r" \(\w+=1 shows where it happened\)")

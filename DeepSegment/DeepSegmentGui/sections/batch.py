@@ -9,7 +9,6 @@ from DeepSegmentGui.panel_words import countedSegments
 from DeepSegmentGui.running.batch_queue import LEFT_OUT, BatchQueue, Case, Outcome
 from DeepSegmentGui.running.batch_results import BatchResults
 from DeepSegmentGui.running.segment_run import Destination, settingsOf
-from DeepSegmentGui.sections.models import checkedTexts
 
 
 class BatchSection:
@@ -198,3 +197,10 @@ def reportText(report):
         return report["reason"], LEFT_OUT
     found = sum(ml > 0 for ml in report["volumes_ml"].values())
     return "\n".join([countedSegments(found), *report["notes"]]), "done"
+
+
+def checkedTexts(box):
+    """Texts of the ticked items of a ctkCheckableComboBox."""
+    model = box.checkableModel()
+    rows = [row for row in range(box.count) if box.checkState(model.index(row, 0)) == qt.Qt.Checked]
+    return [box.itemText(row) for row in rows]

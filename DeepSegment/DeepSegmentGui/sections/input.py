@@ -4,7 +4,7 @@ import qt
 import slicer
 
 from DeepSegmentGui.parameters import channelReference
-from DeepSegmentGui.sections.channels import ChannelSelectors, assignChannels
+from DeepSegmentGui.models.channels import ChannelSelectors, assignChannels
 
 
 class InputSection:
