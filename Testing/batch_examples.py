@@ -19,7 +19,7 @@ from DeepSegmentLib.errors import DeepSegmentError
 from DeepSegmentLib.files.models import save_model
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, read_provenance
 from DeepSegmentLib.files.volumes import write_volume
-from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.architectures.unet import UNet
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 HOSTILE = ("pipe.nii.gz", "cut off.nii.gz", "endless type.nrrd")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from DeepSegmentLib.data import Code, Segment, Terminology
 from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.expectations import Expectations, SegmentExpectation
-from DeepSegmentLib.networks.model_spec import Channel, Cleanup, ModelSpec
+from DeepSegmentLib.networks.model_spec import Channel, Cleanup, ModelSpec, Part
+from DeepSegmentLib.networks.stage_spec import Resampling, StageSpec, Tiling, WeightsFile
 from DeepSegmentLib.networks.unet_spec import UNetSpec
 
 if TYPE_CHECKING:
@@ -47,21 +48,36 @@ LEFT_AND_RIGHT = Expectations(
 """Of `model_spec`: two balls of about 28 mm, side by side."""
 
 
+STAGE_FIELDS = frozenset(field.name for field in fields(StageSpec))
+
+
 def model_spec(**changes: Any) -> ModelSpec:
-    """A model of one MR channel and two segments."""
-    spec = ModelSpec(
-        name="tiny-brain",
-        version="1.0",
-        description="Two structures.",
-        license="CC0-1.0",
-        channels=(Channel("T1w", "MR", Normalization("zscore")),),
-        segments=(Segment("left", 1, terminology=THALAMUS), Segment("right", 2, (1, 2, 3))),
-        spacing_mm=(1.0, 1.0, 1.0),
-        orientation="RAS",
-        patch_shape=(8, 8, 8),
-        network=TINY_UNET,
-    )
-    return replace(spec, **changes)
+    """A model of one MR channel and two segments; fields of its stage, such as `patch_shape`, may be given, too."""
+    words: dict[str, Any] = {
+        "name": "tiny-brain",
+        "version": "1.0",
+        "description": "Two structures.",
+        "license": "CC0-1.0",
+        "channels": (Channel("T1w", "MR"),),
+        "segments": (Segment("left", 1, terminology=THALAMUS), Segment("right", 2, (1, 2, 3))),
+    }
+    words |= {name: value for name, value in changes.items() if name not in STAGE_FIELDS}
+    stage = stage_spec(len(words["channels"]), **{key: value for key, value in changes.items() if key in STAGE_FIELDS})
+    parts = (Part(tuple(segment.name for segment in words["segments"]), (stage,)),)
+    return ModelSpec(**({"parts": parts} | words))
+
+
+def stage_spec(channels: int = 1, **changes: Any) -> StageSpec:
+    """A stage of 1 mm voxels in RAS."""
+    normalizations = (Normalization("zscore"),) * channels
+    standard = StageSpec((8, 8, 8), TINY_UNET, normalizations, spacing_mm=(1.0, 1.0, 1.0))
+    return replace(standard, **changes)
+
+
+def changed_stages(spec: ModelSpec, **changes: Any) -> ModelSpec:
+    """The model with fields of all its stages changed."""
+    parts = (replace(part, stages=tuple(replace(stage, **changes) for stage in part.stages)) for part in spec.parts)
+    return replace(spec, parts=tuple(parts))
 
 
 @st.composite
@@ -91,8 +107,25 @@ def unet_specs(draw: st.DrawFn, *, dimensions: int | None = None, **fixed: Any) 
 def normalizations() -> st.SearchStrategy[Normalization]:
     """Rules of all kinds."""
     low, high = st.floats(0, 40), st.floats(50, 100)
-    kinds = st.sampled_from(["none", "zscore", "window", "percentile"])
-    return st.builds(Normalization, kinds, low, high, st.floats(-1e3, 1e3), st.floats(0.1, 1e3))
+    kinds = st.sampled_from(["none", "zscore", "window", "sigmoid", "percentile"])
+    over = st.sampled_from(["all", "nonzero", "filled_nonzero"])
+    return st.builds(Normalization, kinds, low, high, st.floats(-1e3, 1e3), st.floats(0.1, 1e3), over, st.booleans())
+
+
+def tilings() -> st.SearchStrategy[Tiling]:
+    """Tiles of all kinds."""
+    importance = st.sampled_from(["gaussian", "truncated_gaussian", "uniform"])
+    return st.builds(Tiling, st.floats(0, 0.95), st.sampled_from(["spread", "at_border"]), importance)
+
+
+@st.composite
+def resamplings(draw: st.DrawFn) -> Resampling:
+    """Rules of all kinds."""
+    order = st.integers(0, 5)
+    volume, logits, thick, thick_logits = (draw(order) for _ in range(4))
+    antialias = volume == 1 and draw(st.booleans())
+    limit = draw(st.none() | st.floats(1, 5))
+    return Resampling(volume, logits, antialias, draw(st.booleans()), limit, thick, thick_logits)
 
 
 def terminologies() -> st.SearchStrategy[Terminology]:
@@ -122,22 +155,29 @@ def model_specs(draw: st.DrawFn) -> ModelSpec:
     cleaned = draw(st.lists(st.sampled_from([segment.name for segment in segments]), unique=True))
     length = st.floats(0.1, 10)
     k = st.just(1) if network.dimensions == 2 else st.integers(1, 99)
+    digest = draw(st.sampled_from(["", "0f" * 32]))
     word = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._+-]{0,8}[A-Za-z0-9])?", fullmatch=True)
     return model_spec(
         name="m" + draw(word),
         version="1" + draw(word),
         description=draw(st.text(max_size=9)),
-        channels=tuple(Channel(name, "MR", draw(normalizations())) for name in names),
+        channels=tuple(Channel(name, "MR") for name in names),
+        normalizations=tuple(draw(normalizations()) for _ in names),
         segments=segments,
-        spacing_mm=draw(st.none() | st.tuples(length, length, length)),
-        orientation=draw(st.sampled_from(["RAS", "LPI", "SAL"])),
+        spacing_mm=draw(st.none() | st.tuples(*[length | st.none()] * 3)),
+        orientation=draw(st.sampled_from(["RAS", "LPI", "SAL", None])),
         patch_shape=draw(st.tuples(k, st.integers(1, 99), st.integers(1, 99))),
         network=network,
         output=output,
         mirror_axes=draw(st.sampled_from([(), (2,), (0, 1, 2)])),
         cleanups=tuple(Cleanup(name, draw(st.booleans()), draw(length), draw(st.booleans())) for name in cleaned),
         provenance=draw(st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=2)),
-        weights_sha256=draw(st.sampled_from(["", "0f" * 32])),
+        weights=tuple(WeightsFile(f"weights-{n}.safetensors", digest) for n in range(draw(st.integers(1, 2)))),
+        tiling=draw(tilings()),
+        resampling=draw(resamplings()),
+        crop=draw(st.sampled_from(["content", "nonzero", "none"])),
+        normalize=draw(st.sampled_from(["before", "after"])),
+        axes=draw(st.permutations((0, 1, 2)).map(tuple)),
     )
 
 

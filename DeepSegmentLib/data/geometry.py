@@ -277,6 +277,23 @@ class Geometry:
         affine[:3, 3] = centre - affine[:3, :3] @ ((shape - 1) / 2)
         return Geometry(as_index(shape), affine)
 
+    def with_shape(self, shape: Sequence[int]) -> Geometry:
+        """A grid of another shape over exactly the same field of view.
+
+        Raises:
+            InvalidInputError: It would have more than 2^40 voxels along an axis.
+        """
+        if not all(n <= _LONGEST_AXIS for n in shape):
+            raise InvalidInputError(
+                f"{self.shape} voxels of {self.spacing_mm} mm cannot become {tuple(shape)}: they would be too many; "
+                "check the spacing in the volume's header"
+            )
+        scale = np.asarray(self.shape) / np.asarray(shape)
+        affine = self.affine.copy()
+        affine[:3, :3] = self.affine[:3, :3] * scale
+        affine[:3, 3] = self.index_to_ras((scale - 1) / 2)
+        return Geometry(as_index(shape), affine)
+
     def oriented(self, orientation: str) -> tuple[Geometry, tuple[int, int, int], tuple[bool, bool, bool]]:
         """The same grid with its axes in another order and sense; no voxel moves.
 

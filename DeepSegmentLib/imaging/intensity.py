@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+from scipy import ndimage
 
 from DeepSegmentLib.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 LARGEST_INTENSITY = 1e30
@@ -17,27 +20,39 @@ LARGEST_INTENSITY = 1e30
 
 _AT_ONCE = 1 << 20
 
-NormalizationKind = Literal["none", "zscore", "window", "percentile"]
+NormalizationKind = Literal["none", "zscore", "window", "sigmoid", "percentile"]
+_KINDS: tuple[str, ...] = get_args(NormalizationKind)
 
 
 @dataclass(frozen=True)
 class Normalization:
     """How one channel is brought to the network's scale.
 
-    - `none`: unchanged.
-    - `zscore`: minus the volume's own mean, divided by its own standard deviation.
-    - `window`: clipped to `low`..`high`, minus `mean`, divided by `std` (CT: the numbers of the training set).
-    - `percentile`: clipped to the volume's own percentiles `low`..`high`, these mapped to 0 and 1.
+    - `none`: unchanged (nnU-Net's NoNormalization).
+    - `zscore`: minus the volume's own mean, divided by its own standard deviation (nnU-Net's ZScoreNormalization;
+      MONAI's NormalizeIntensity).
+    - `window`: clipped to `low`..`high`, minus `mean`, divided by `std` (nnU-Net's CTNormalization, with the numbers of
+      the training set; its RGBTo01Normalization is 0..255, 0 and 255; MONAI's ScaleIntensityRange to b_min..b_max has
+      std = (a_max - a_min) / (b_max - b_min) and mean = a_min - b_min std).
+    - `sigmoid`: 1 / (1 + exp(-(x - mean) / std)) (MONAI's Auto3DSeg, for CT).
+    - `percentile`: the volume's own percentiles `low` and `high` mapped to 0 and 1, clipped to these, minus `mean`,
+      divided by `std` (MONAI's ScaleIntensityRangePercentiles to b_min..b_max has std = 1 / (b_max - b_min) and
+      mean = -b_min std; 0 and 100 are nnU-Net's RescaleTo01Normalization and MONAI's ScaleIntensity).
 
     Attributes:
         kind: Which of the above.
         low: Lower end: an intensity for `window`, a percentile (0 to 100) for `percentile`.
         high: Upper end, likewise.
-        mean: Subtracted by `window`.
-        std: Divided by in `window`; above 0.
+        mean: Subtracted by `window`, `sigmoid` and `percentile`.
+        std: Divided by in these; above 0.
+        over: Which voxels count for `zscore` and `percentile`; all others become 0. "all"; "nonzero": those of the
+            channel that are not 0 (MONAI's nonzero); "filled_nonzero": those where any channel is not 0, and what they
+            enclose (nnU-Net's use_mask_for_norm).
+        clip: Whether `window` and `percentile` clip.
 
     References:
-        Isensee et al., nnU-Net, Nat Methods 2021 (`zscore`, `window`); Billot et al., SynthSeg, 2023 (`percentile`).
+        Isensee et al., nnU-Net, Nat Methods 2021; Cardoso et al., MONAI, 2022; Billot et al., SynthSeg, 2023
+        (`percentile`).
     """
 
     kind: NormalizationKind
@@ -45,10 +60,12 @@ class Normalization:
     high: float = 100.0
     mean: float = 0.0
     std: float = 1.0
+    over: Literal["all", "nonzero", "filled_nonzero"] = "all"
+    clip: bool = True
 
     def __post_init__(self) -> None:
-        if self.kind not in ("none", "zscore", "window", "percentile"):
-            raise InvalidInputError(f"unknown normalisation {self.kind!r}; known: none, zscore, window, percentile")
+        if self.kind not in _KINDS:
+            raise InvalidInputError(f"unknown normalisation {self.kind!r}; known: {', '.join(_KINDS)}")
         if not self.low < self.high:
             raise InvalidInputError(f"normalisation needs low < high, got {self.low} and {self.high}")
         if self.kind == "percentile" and not (self.low >= 0 and self.high <= 100):
@@ -58,36 +75,112 @@ class Normalization:
         numbers = (self.low, self.high, self.mean, self.std, 1 / self.std)
         if max(map(abs, numbers)) > LARGEST_INTENSITY:
             raise InvalidInputError(f"normalisation needs numbers that float32 can divide by, got {numbers[:4]}")
+        if self.over not in ("all", "nonzero", "filled_nonzero"):
+            raise InvalidInputError(f"over must be all, nonzero or filled_nonzero, got {self.over!r}")
+
+    @property
+    def of_volume(self) -> bool:
+        """Whether the numbers come from the volume itself."""
+        return self.kind in ("zscore", "percentile")
 
 
-def normalize(channel: NDArray[Any], normalization: Normalization) -> NDArray[np.float32]:
-    """Bring one channel to the network's scale.
+@dataclass(frozen=True)
+class Scale:
+    """What is done with each intensity: minus `offset`, divided by `unit`, clipped, and on as the rule says.
+
+    Attributes:
+        rule: The rule.
+        offset: Of the volume's own, or of the rule.
+        unit: Likewise; above 0.
+    """
+
+    rule: Normalization
+    offset: np.float32
+    unit: np.float32
+
+    def __call__(self, channel: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+        """A new float32 array of the channel's shape, 0 where `mask` is false."""
+        rule = self.rule
+        values = np.array(channel, dtype=np.float32)
+        if rule.kind == "none":
+            return values
+        if rule.kind == "window" and rule.clip:
+            np.clip(values, rule.low, rule.high, out=values)
+        values -= self.offset
+        values /= self.unit
+        if rule.kind == "sigmoid":
+            return np.asarray(1 / (1 + np.exp(-np.clip(values, -80, 80))), dtype=np.float32)
+        if rule.kind == "percentile":
+            self._finish_percentile(values)
+        if mask is not None:
+            values[~mask] = 0
+        return values
+
+    def _finish_percentile(self, values: NDArray[np.float32]) -> None:
+        if self.rule.clip:
+            np.clip(values, 0, 1, out=values)
+        if (self.rule.mean, self.rule.std) != (0, 1):
+            values -= np.float32(self.rule.mean)
+            values /= np.float32(self.rule.std)
+
+
+def scale_of(channel: NDArray[Any], rule: Normalization, mask: NDArray[np.bool_] | None = None) -> Scale:
+    """The numbers that a rule takes from a channel.
+
+    Args:
+        channel: Array of finite numbers, any shape.
+        rule: The rule.
+        mask: Which voxels count; None for all.
+    """
+    if not rule.of_volume:
+        return Scale(rule, np.float32(rule.mean), np.float32(rule.std))
+    values = np.asarray(channel if mask is None else channel[mask], dtype=np.float32)
+    if values.size == 0:
+        return Scale(rule, np.float32(0), np.float32(1))
+    if rule.kind == "zscore":
+        mean = values.mean(dtype=np.float64)
+        return Scale(rule, np.float32(mean), _positive(_deviation(values, mean)))
+    low, high = np.percentile(values, [rule.low, rule.high])
+    return Scale(rule, np.float32(low), _positive(high - low))
+
+
+def mask_of(
+    channel: NDArray[Any], rule: Normalization, filled: Callable[[], NDArray[np.bool_]]
+) -> NDArray[np.bool_] | None:
+    """The voxels that count for a rule and stay; None for all.
+
+    Args:
+        channel: Array of one channel.
+        rule: The rule.
+        filled: Gives the mask for "filled_nonzero", see `filled_nonzero`.
+    """
+    if not rule.of_volume or rule.over == "all":
+        return None
+    return np.asarray(channel != 0) if rule.over == "nonzero" else filled()
+
+
+def filled_nonzero(channels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where any channel of (channel, k, j, i) is not 0, and what that encloses in 3D."""
+    mask = np.zeros(channels.shape[1:], dtype=bool)
+    for channel in channels:
+        mask |= channel != 0
+    return np.asarray(ndimage.binary_fill_holes(mask))
+
+
+def normalize(channel: NDArray[Any], rule: Normalization) -> NDArray[np.float32]:
+    """Bring one channel to the network's scale, all by itself.
 
     A constant channel becomes all 0 under `zscore` and `percentile`.
 
     Args:
-        channel: Array of finite numbers, any shape.
-        normalization: The rule.
+        channel: Array of finite numbers, (k, j, i).
+        rule: The rule.
 
     Returns:
         A new float32 array of the same shape.
     """
-    values = np.array(channel, dtype=np.float32)
-    if normalization.kind == "zscore":
-        mean = values.mean(dtype=np.float64)
-        deviation = _deviation(values, mean)
-        values -= np.float32(mean)
-        values /= _positive(deviation)
-    elif normalization.kind == "window":
-        np.clip(values, normalization.low, normalization.high, out=values)
-        values -= np.float32(normalization.mean)
-        values /= np.float32(normalization.std)
-    elif normalization.kind == "percentile":
-        low, high = np.percentile(values, [normalization.low, normalization.high])
-        values -= np.float32(low)
-        values /= _positive(high - low)
-        np.clip(values, 0, 1, out=values)
-    return values
+    mask = mask_of(channel, rule, lambda: filled_nonzero(channel[None]))
+    return scale_of(channel, rule, mask)(channel, mask)
 
 
 def _deviation(values: NDArray[np.float32], mean: np.float64) -> float:

@@ -5,6 +5,8 @@ Grids whose axes are parallel are resampled axis by axis with small matrices; ot
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +16,19 @@ from DeepSegmentLib.data import Geometry, LabelMap, Volume
 from DeepSegmentLib.data.progress import unwatched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
 SLAB_VOXELS = 1 << 23
 """Voxels that are resampled at once."""
+
+_BLOCK = 512
+"""New samples whose weights are made at once, where axes do not shrink; or else old ones."""
+_SPLINE_REACH = 40
+"""Old samples beyond which a spline has forgotten: their weight is under 1e-12 for all orders to 5."""
+_LEAST_WEIGHT = 1e-7
+"""Smaller weights of splines do not count in float32."""
 
 
 def are_parallel(a: Geometry, b: Geometry) -> bool:
@@ -52,6 +61,94 @@ def axis_weights(positions: NDArray[np.float64], n: int, *, support: float = 1.0
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
+@dataclass(frozen=True, eq=False)
+class AxisPlan:
+    """How one axis gets its new samples: each a weighted sum of old ones.
+
+    Attributes:
+        positions: Fractional old index of each new sample, ascending.
+        n: Old samples.
+        order: Of the spline that goes through them, 0 (nearest) to 5; beyond the border it sees the border's value.
+        support: For order 1, see `axis_weights`.
+    """
+
+    positions: NDArray[np.float64]
+    n: int
+    order: int = 1
+    support: float = 1.0
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the new samples are the old ones."""
+        return len(self.positions) == self.n and np.array_equal(self.positions, np.arange(self.n))
+
+    def blocks(self) -> Iterator[tuple[slice, slice, NDArray[np.float32]]]:
+        """New samples, the old ones that they come from, and the weights (new, old); a bounded number at a time."""
+        ratio = max(1.0, self.n / len(self.positions), self.support)
+        step = max(1, int(_BLOCK / ratio))
+        for start in range(0, len(self.positions), step):
+            new = slice(start, min(start + step, len(self.positions)))
+            positions = self.positions[new]
+            reach = math.ceil(self.support) if self.order < 2 else _SPLINE_REACH
+            low = int(np.clip(np.floor(positions[0]) - reach, 0, self.n - 1))
+            high = int(np.clip(np.ceil(positions[-1]) + reach, low, self.n - 1)) + 1
+            yield new, slice(low, high), self._weights(positions - low, high - low)
+
+    def _weights(self, positions: NDArray[np.float64], n: int) -> NDArray[np.float32]:
+        if self.order == 1:
+            return axis_weights(positions, n, support=self.support)
+        if self.order == 0:
+            nearest = np.clip(np.floor(positions + 0.5), 0, n - 1).astype(np.intp)  # as SciPy: halves go up
+            return np.asarray(nearest[:, None] == np.arange(n), dtype=np.float32)
+        return _spline_weights(positions, n, self.order)
+
+    def matrix(self) -> NDArray[np.float32]:
+        """All weights (new, old)."""
+        matrix = np.zeros((len(self.positions), self.n), dtype=np.float32)
+        for new, old, weights in self.blocks():
+            matrix[new, old] = weights
+        return matrix
+
+    def rows(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """For each new sample the first old one that it comes from, and the weights of that and the next ones."""
+        for _, old, block in self.blocks():
+            for row in block:
+                used = np.flatnonzero(row)
+                yield old.start + int(used[0]), row[used[0] : used[-1] + 1]
+
+
+def _spline_weights(positions: NDArray[np.float64], n: int, order: int) -> NDArray[np.float32]:
+    """Weights (positions, n) of a spline of order 2 or more at evenly spaced places.
+
+    They are what SciPy makes of unit impulses, so that doing it axis by axis is `scipy.ndimage.zoom`.
+    """
+    step = float(positions[-1] - positions[0]) / max(1, len(positions) - 1) or 1.0
+    matrix = ndimage.affine_transform(
+        np.eye(n), [step, 1.0], [float(positions[0]), 0.0], (len(positions), n), order=order, mode="nearest"
+    )
+    return np.where(np.abs(matrix) < _LEAST_WEIGHT, 0, matrix).astype(np.float32)
+
+
+def plan_axis(source: Geometry, target: Geometry, axis: int, *, order: int = 1, antialias: bool = False) -> AxisPlan:
+    """The way from one grid to a parallel one along an axis.
+
+    Args:
+        source: The grid that there is.
+        target: The other.
+        axis: 0 to 2.
+        order: Of the spline.
+        antialias: Whether shrinking averages (triangle filter, order 1) instead of skipping.
+    """
+    ratio = target.spacing_mm[axis] / source.spacing_mm[axis]
+    support = max(1.0, ratio) if antialias else 1.0
+    return AxisPlan(axis_positions(source, target, axis), source.shape[axis], order, support)
+
+
+def plan_same_extent(n: int, m: int, *, order: int) -> AxisPlan:
+    """The way from `n` to `m` samples over the same extent."""
+    return AxisPlan(n / m * (np.arange(m) + 0.5) - 0.5, n, order)
+
+
 def along_axis(array: NDArray[Any], weights: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
     """The array with one axis replaced by weighted sums along it."""
     return np.moveaxis(np.tensordot(weights, array, axes=(1, axis)), 0, axis)
@@ -73,36 +170,36 @@ def resample(volume: Volume, geometry: Geometry, on_step: Callable[[], None] = u
     if not are_parallel(volume.geometry, geometry):
         channels = [_affine(channel, volume.geometry, geometry, order=1) for channel in volume.voxels]
         return Volume(np.stack(channels), geometry, volume.name)
-    voxels: NDArray[Any] = volume.voxels
-    for axis in _cheapest_first(volume.geometry, geometry):
-        if _same_along(volume.geometry, geometry, axis):
-            on_step()
-            continue
-        ratio = geometry.spacing_mm[axis] / volume.geometry.spacing_mm[axis]
-        positions = axis_positions(volume.geometry, geometry, axis)
-        weights = axis_weights(positions, volume.geometry.shape[axis], support=ratio)
-        voxels = _in_slabs(voxels, weights, axis + 1, on_step)
+    plans = [plan_axis(volume.geometry, geometry, axis, antialias=True) for axis in range(3)]
+    voxels = along_axes(volume.voxels, dict(enumerate(plans)), on_step)
     return Volume(np.asarray(voxels, dtype=np.float32), geometry, volume.name)
 
 
-def _same_along(a: Geometry, b: Geometry, axis: int) -> bool:
-    """Whether two parallel grids have the same samples along an axis."""
-    return a.shape[axis] == b.shape[axis] and np.array_equal(axis_positions(a, b, axis), np.arange(a.shape[axis]))
+def along_axes(
+    voxels: NDArray[Any], plans: Mapping[int, AxisPlan], on_step: Callable[[], None] = unwatched
+) -> NDArray[Any]:
+    """The array (channel, k, j, i) with some of its axes (0 to 2: k, j, i) resampled, those that shrink most first."""
+    for axis in sorted(plans, key=lambda axis: len(plans[axis].positions) / plans[axis].n):
+        if plans[axis].changes_nothing:
+            on_step()
+        else:
+            voxels = _in_slabs(voxels, plans[axis], axis + 1, on_step)
+    return voxels
 
 
-def _in_slabs(
-    voxels: NDArray[Any], weights: NDArray[np.float32], axis: int, on_step: Callable[[], None]
-) -> NDArray[np.float32]:
-    """Like `along_axis`, a slab of the array (channel, k, j, i) after the other."""
+def _in_slabs(voxels: NDArray[Any], plan: AxisPlan, axis: int, on_step: Callable[[], None]) -> NDArray[np.float32]:
+    """One axis of the array (channel, k, j, i) resampled, a slab of it after the other."""
     across = 2 if axis == 1 else 1
     shape = [*voxels.shape]
-    shape[axis] = len(weights)
+    shape[axis] = len(plan.positions)
     result = np.empty(shape, dtype=np.float32)
     step = max(1, SLAB_VOXELS * voxels.shape[across] // max(1, voxels.size))
     for start in range(0, voxels.shape[across], step):
         on_step()
         slab = (slice(None),) * across + (slice(start, start + step),)
-        result[slab] = along_axis(np.asarray(voxels[slab], dtype=np.float32), weights, axis)
+        source, target = np.moveaxis(voxels[slab], axis, 0), np.moveaxis(result[slab], axis, 0)
+        for new, old, weights in plan.blocks():
+            target[new] = np.tensordot(weights, np.asarray(source[old], dtype=np.float32), axes=1)
     return result
 
 
@@ -110,11 +207,6 @@ def resample_labels(label_map: LabelMap, geometry: Geometry) -> LabelMap:
     """The label of the nearest voxel on another grid; background outside."""
     layers = [_affine(layer, label_map.geometry, geometry, order=0) for layer in label_map.layers]
     return LabelMap(np.stack(layers), geometry, label_map.segments)
-
-
-def _cheapest_first(source: Geometry, target: Geometry) -> list[int]:
-    """Axes in the order of how much they shrink."""
-    return sorted(range(3), key=lambda axis: target.shape[axis] / source.shape[axis])
 
 
 def _affine(array: NDArray[Any], source: Geometry, target: Geometry, *, order: int) -> NDArray[Any]:

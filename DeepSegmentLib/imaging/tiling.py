@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from DeepSegmentLib.data.geometry import Box, Index
 from DeepSegmentLib.errors import InvalidInputError
@@ -12,20 +13,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def plan_tiles(shape: Index, patch_shape: Index, *, overlap: float) -> Iterator[Box]:
+_ROUNDING = 1e-9
+"""1 - 0.7 is a little more than 0.3."""
+
+LastTile = Literal["spread", "at_border"]
+
+
+def plan_tiles(shape: Index, patch_shape: Index, *, overlap: float, last_tile: LastTile = "spread") -> Iterator[Box]:
     """Place tiles so that every voxel lies in at least one of them.
 
-    Tiles are spread evenly instead of pushing the last one back against the border, so the overlap is the same along
-    an axis and never less than asked for. An axis shorter than the patch gets one tile of its own length; the
-    predictor pads it. Tiles are made one by one: `count_tiles` tells beforehand how many there will be.
+    An axis shorter than the patch gets one tile of its own length; the predictor pads it. Tiles are made one by one:
+    `count_tiles` tells beforehand how many there will be.
 
     Args:
         shape: Volume extent (k, j, i), in voxels.
         patch_shape: Network input extent (k, j, i), in voxels.
-        overlap: Least shared fraction of neighbouring tiles, in [0, 1).
+        overlap: Shared fraction of neighbouring tiles, in [0, 1); at least that, but for rounding to whole voxels.
+        last_tile: "spread": tiles are spread evenly, as nnU-Net does; "at_border": all steps are the same, rounded
+            down, and the last tile is moved back to the border, as MONAI does.
 
     Returns:
-        Tiles in raster order, all inside the volume.
+        Tiles in raster order, all inside the volume, none twice.
 
     Raises:
         InvalidInputError: `overlap` is outside [0, 1), or an extent is below 1.
@@ -33,30 +41,33 @@ def plan_tiles(shape: Index, patch_shape: Index, *, overlap: float) -> Iterator[
     Example:
         >>> [tile.start[2] for tile in plan_tiles((1, 1, 110), (1, 1, 64), overlap=0.5)]
         [0, 23, 46]
+        >>> [tile.start[2] for tile in plan_tiles((1, 1, 110), (1, 1, 64), overlap=0.5, last_tile="at_border")]
+        [0, 32, 46]
 
     References:
-        Isensee et al., nnU-Net, Nat Methods 2021 (even spacing of the sliding window).
+        Isensee et al., nnU-Net, Nat Methods 2021 (even spacing of the sliding window); MONAI, `dense_patch_slices`.
     """
-    steps = _steps(shape, patch_shape, overlap)
     tile = tile_shape(shape, patch_shape)
-    lasts = [n - size for n, size in zip(shape, tile, strict=True)]
+    axes = [_Axis(n, size, step) for n, size, step in zip(shape, tile, _steps(shape, tile, overlap, last_tile), strict=True)]
+    place = _spread if last_tile == "spread" else _at_border
 
     def starts(axis: int) -> Iterator[int]:
-        last, count = lasts[axis], steps[axis]
-        return (round(step * last / count) for step in range(count + 1)) if count else iter((0,))
+        return (place(axes[axis], step) for step in range(axes[axis].count + 1))
 
     corners = ((z, y, x) for z in starts(0) for y in starts(1) for x in starts(2))
     return (Box(corner, (corner[0] + tile[0], corner[1] + tile[1], corner[2] + tile[2])) for corner in corners)
 
 
-def count_tiles(shape: Index, patch_shape: Index, *, overlap: float) -> int:
+def count_tiles(shape: Index, patch_shape: Index, *, overlap: float, last_tile: LastTile = "spread") -> int:
     """How many tiles `plan_tiles` places, by arithmetic alone; arguments and errors are its own.
 
     Example:
         >>> count_tiles((1, 1, 110), (1, 1, 64), overlap=0.5), count_tiles((10**9,) * 3, (64,) * 3, overlap=0)
         (3, 3814697265625000000000)
     """
-    return math.prod(step + 1 for step in _steps(shape, patch_shape, overlap))
+    tile = tile_shape(shape, patch_shape)
+    steps = _steps(shape, tile, overlap, last_tile)
+    return math.prod(_Axis(n, size, step).count + 1 for n, size, step in zip(shape, tile, steps, strict=True))
 
 
 def tile_shape(shape: Index, patch_shape: Index) -> Index:
@@ -65,12 +76,38 @@ def tile_shape(shape: Index, patch_shape: Index) -> Index:
     return k, j, i
 
 
-def _steps(shape: Index, patch_shape: Index, overlap: float) -> list[int]:
-    """By how many steps the tiles get from one border to the other, for each axis."""
+@dataclass(frozen=True)
+class _Axis:
+    """Voxels of the volume and of a tile along an axis, and the longest step from tile to tile."""
+
+    n: int
+    size: int
+    step: float
+
+    @property
+    def last(self) -> int:
+        """Where the last tile begins."""
+        return self.n - self.size
+
+    @property
+    def count(self) -> int:
+        """Steps from the first tile to the last."""
+        return math.ceil(self.last / self.step - _ROUNDING)
+
+
+def _spread(axis: _Axis, step: int) -> int:
+    return round(axis.last / axis.count * step) if axis.count else 0
+
+
+def _at_border(axis: _Axis, step: int) -> int:
+    return min(step * int(axis.step), axis.last)
+
+
+def _steps(shape: Index, tile: Index, overlap: float, last_tile: LastTile) -> list[float]:
+    """The longest step from tile to tile, for each axis; never less than a voxel."""
     if not 0 <= overlap < 1:
         raise InvalidInputError(f"overlap must be in [0, 1), got {overlap}")
-    if min(*shape, *patch_shape) < 1:
-        raise InvalidInputError(f"shape and patch must be at least 1 along each axis, got {shape} and {patch_shape}")
-    tile = tile_shape(shape, patch_shape)
-    longest = [max(1, math.floor(size * (1 - overlap) + 1e-9)) for size in tile]
-    return [-((size - n) // step) for n, size, step in zip(shape, tile, longest, strict=True)]
+    if min(*shape, *tile) < 1:
+        raise InvalidInputError(f"shape and patch must be at least 1 along each axis, got {shape} and {tile}")
+    steps = [size * (1 - overlap) for size in tile]
+    return [max(1.0, float(int(step)) if last_tile == "at_border" else step) for step in steps]

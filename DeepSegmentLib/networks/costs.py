@@ -1,4 +1,7 @@
-"""What a U-Net costs, by arithmetic on its spec: weights, multiplications, feature maps. Nothing is built for it."""
+"""What a network costs: weights, multiplications, feature maps. Nothing is built for it.
+
+A U-Net's costs are arithmetic on its spec; other networks were measured when they were added, see `MeasuredCosts`.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .unet_spec import UNetSpec
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .unet_spec import UNetSpec
+    from .network_spec import NetworkSpec
 
 # Feature maps of a stage that are alive at once: skip connection, up-sampled features, their concatenation, the output
 # of a convolution and of its norm, and what the convolution lays out anew; in the coarsest stage the last three.
@@ -33,15 +38,12 @@ class Convolution:
 
 def convolutions(spec: UNetSpec) -> Iterator[Convolution]:
     """The convolutions of a network; norms, projections and attention gates cost little beside them."""
-    inputs = (spec.in_channels, *spec.features[:-1])
-    per_block = 2 if spec.encoder == "residual" else 1
-    if per_block == 2:
-        yield _convolution(spec, 0, spec.in_channels, spec.features[0])
-        inputs = (spec.features[0], *spec.features[:-1])
-    for stage, n_in in enumerate(inputs):
-        yield _convolution(spec, stage, n_in, spec.features[stage])
-        for _ in range(per_block * spec.encoder_blocks[stage] - 1):
-            yield _convolution(spec, stage, spec.features[stage], spec.features[stage])
+    if spec.encoder == "residual":
+        yield _convolution(spec, 0, spec.in_channels, spec.stem)
+    for stage, n_in in enumerate((spec.stem, *spec.features[:-1])):
+        inputs = (n_in, *[spec.features[stage]] * (spec.encoder_blocks[stage] - 1))
+        for each in inputs:
+            yield from _block(spec, stage, each)
     for stage, blocks in enumerate(reversed(spec.decoder_blocks)):
         features, stride = spec.features[stage], math.prod(spec.strides[stage + 1])
         up = spec.features[stage + 1] * features
@@ -53,29 +55,49 @@ def convolutions(spec: UNetSpec) -> Iterator[Convolution]:
         yield Convolution(stage, head, 0 if stage else head)  # those of coarser stages are for training
 
 
+def _block(spec: UNetSpec, stage: int, n_in: int) -> Iterator[Convolution]:
+    """The convolutions of a block of the encoder."""
+    n_out = spec.features[stage]
+    if spec.bottleneck_features:
+        within = spec.bottleneck_features[stage]
+        for weights in (n_in * within, within * n_out):
+            yield Convolution(stage, weights, weights)
+        yield _convolution(spec, stage, within, within)
+        return
+    yield _convolution(spec, stage, n_in, n_out)
+    if spec.encoder == "residual":
+        yield _convolution(spec, stage, n_out, n_out)
+
+
 def _convolution(spec: UNetSpec, stage: int, n_in: int, n_out: int) -> Convolution:
     weights = n_in * n_out * math.prod(spec.kernel_sizes[stage])
     return Convolution(stage, weights, weights)
 
 
-def count_weights(spec: UNetSpec) -> int:
+def count_weights(spec: NetworkSpec) -> int:
     """Weights of the convolutions: nearly all that there are."""
-    return sum(each.weights for each in convolutions(spec))
+    if isinstance(spec, UNetSpec):
+        return sum(each.weights for each in convolutions(spec))
+    return spec.costs.weights
 
 
-def count_operations(spec: UNetSpec, voxels: int) -> int:
+def count_operations(spec: NetworkSpec, voxels: int) -> int:
     """Multiplications of one forward pass.
 
     Args:
         spec: The network.
         voxels: Of the patch as the network sees it, a multiple of its divisor.
     """
+    if not isinstance(spec, UNetSpec):
+        return round(spec.costs.operations_per_voxel * voxels)
     extents = stage_voxels(spec, voxels)
     return sum(each.per_voxel * extents[each.stage] for each in convolutions(spec))
 
 
-def peak_features(spec: UNetSpec, voxels: int) -> int:
+def peak_features(spec: NetworkSpec, voxels: int) -> int:
     """Numbers in the feature maps that are alive at once, at most: those of a stage and the skips of finer ones."""
+    if not isinstance(spec, UNetSpec):
+        return round(spec.costs.features_per_voxel * voxels)
     maps = [features * n for features, n in zip(spec.features, stage_voxels(spec, voxels), strict=True)]
     alive = [_MAPS_ALIVE] * (len(maps) - 1) + [_COARSEST_ALIVE]
     deep = max(sum(maps[:stage]) + times * each for stage, (times, each) in enumerate(zip(alive, maps, strict=True)))

@@ -33,12 +33,21 @@ def spec_from_json(document: Any) -> ModelSpec:
         raise ModelError(
             f"model format {version} is newer than {FORMAT_VERSION}, the newest known here; update DeepSegment"
         )
-    spec: ModelSpec = from_json(ModelSpec, _from_format_1(document) if version == 1 else document, "model")
+    spec: ModelSpec = from_json(ModelSpec, upgraded(document), "model")
     return spec
 
 
+def upgraded(document: Any) -> Any:
+    """The document in today's format; one of format 1 becomes one part of one stage.
+
+    What is missing or odd stays so, and is refused later.
+    """
+    if not isinstance(document, dict) or type(document.get("format_version")) is not int:
+        return document
+    return _from_format_1(document) if document["format_version"] == 1 else document
+
+
 def _from_format_1(document: dict[str, Any]) -> dict[str, Any]:
-    """The document as format 2 has it: one part of one stage. What is missing or odd stays so, and is refused later."""
     stage = {key: document[key] for key in _OF_A_STAGE if key in document}
     channels = [dict(each) if isinstance(each, dict) else each for each in _list(document.get("channels"))]
     stage["normalizations"] = [each.pop("normalization", None) for each in channels if isinstance(each, dict)]

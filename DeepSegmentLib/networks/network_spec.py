@@ -5,4 +5,5 @@ from __future__ import annotations
 from .unet_spec import UNetSpec
 
 NetworkSpec = UNetSpec
-"""Each has `in_channels`, `out_channels`, `dimensions` (2 or 3) and `divisor` (what each axis must be a multiple of)."""
+"""Each has `in_channels`, `out_channels`, `dimensions` (2 or 3), `divisor` (what each axis must be a multiple of), and,
+but for `UNetSpec`, `costs`, a `MeasuredCosts`; `fixed_shape` where only one extent works."""

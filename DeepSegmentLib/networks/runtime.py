@@ -1,6 +1,6 @@
 """Run networks: a batch of patches in, logits out.
 
-This and `unet` are the only modules of the layer that import torch.
+This and `architectures` are all of the layer that imports torch.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from torch.nn import functional
 
 from DeepSegmentLib.errors import InvalidInputError, ModelError, ResourceError
 
-from .unet import UNet
+from .architectures.unet import UNet
+from .unet_spec import UNetSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from .model_spec import ModelSpec
-    from .unet_spec import UNetSpec
+    from .network_spec import NetworkSpec
 
 # What torch, cuDNN, cuBLAS and Metal say when memory runs out without raising torch.OutOfMemoryError.
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
@@ -48,27 +49,75 @@ class Network(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A network together with what it needs and gives."""
+    """Networks together with what they need and give.
+
+    Attributes:
+        spec: What they need and give.
+        networks: One for each of `spec.stages`, in their order.
+        device: Where they run, such as "cpu".
+    """
 
     spec: ModelSpec
-    network: Network
+    networks: Sequence[Network]
+    device: str = "cpu"
 
     def __repr__(self) -> str:
-        device = getattr(self.network, "device", type(self.network).__name__)
-        return f"Model({self.spec.name} {self.spec.version} on {device}, segments: {len(self.spec.segments)})"
+        return f"Model({self.spec.name} {self.spec.version} on {self.device}, segments: {len(self.spec.segments)})"
+
+
+class Ensemble:
+    """Several networks as one: the mean of their logits."""
+
+    def __init__(self, members: Sequence[Network]) -> None:
+        """Take one member or more; all have the same inputs and outputs."""
+        self.members = tuple(members)
+
+    def __call__(self, patches: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Mean logits (batch, out_channel, k, j, i), summed up in the members' order."""
+        first, *others = self.members
+        total = first(patches)
+        for member in others:
+            total = total + member(patches)
+        return np.asarray(total / np.float32(len(self.members))) if others else total
+
+
+class StoredNetwork:
+    """A network that is read when its first patches come, so that one that nobody asks costs nothing."""
+
+    def __init__(self, load: Callable[[], Network]) -> None:
+        """Take the way to read it."""
+        self._load = load
+        self._network: Network | None = None
+
+    def __call__(self, patches: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Its logits.
+
+        Raises:
+            ModelError: It cannot be read.
+        """
+        if self._network is None:
+            self._network = self._load()
+        return self._network(patches)
 
 
 class TorchNetwork:
-    """A U-Net on a torch device, behind the `Network` seam.
+    """A torch module on a device, behind the `Network` seam.
 
     Float32 throughout, except on CUDA, where convolutions run in float16 (`torch.autocast`). Patches whose extent the
-    U-Net's strides do not divide are padded with zeros on the far side and the logits cut back. A 2D U-Net sees the
-    planes (j, i) one by one.
+    network's `divisor` does not divide are padded with zeros on the far side and the logits cut back. A 2D network sees
+    the planes (j, i) one by one.
     """
 
-    def __init__(self, unet: UNet, device: torch.device) -> None:
-        """Take a U-Net over: it is moved to the device and put into evaluation mode."""
-        self.unet = unet.to(device).eval()
+    def __init__(self, module: nn.Module, spec: NetworkSpec, device: torch.device) -> None:
+        """Take a module over: it is moved to the device and put into evaluation mode.
+
+        Args:
+            module: Its `forward` gives logits (batch, out_channels, ...) of its input's extent.
+            spec: What it was built from.
+            device: Where it shall run.
+        """
+        self.module = module.to(device).eval()
+        self.spec = spec
         self.device = device
 
     def __call__(self, patches: NDArray[np.float32], /) -> NDArray[np.float32]:
@@ -93,7 +142,7 @@ class TorchNetwork:
         )
 
     def _check(self, patches: NDArray[np.float32]) -> None:
-        channels = self.unet.spec.in_channels
+        channels = self.spec.in_channels
         if patches.dtype != np.float32 or patches.ndim != 5 or patches.shape[1] != channels or not patches.size:
             raise InvalidInputError(
                 f"patches must be float32 of shape (batch, {channels}, k, j, i), "
@@ -103,7 +152,7 @@ class TorchNetwork:
     @torch.inference_mode()
     def _logits(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
         x = torch.from_numpy(np.require(patches, requirements=["C", "W"])).to(self.device)
-        if self.unet.spec.dimensions == 3:
+        if self.spec.dimensions == 3:
             return _to_numpy(self._forward(x))
         logits = self._forward(x.transpose(1, 2).flatten(0, 1))
         return _to_numpy(logits.reshape(len(x), x.shape[2], *logits.shape[1:]).transpose(1, 2))
@@ -111,10 +160,13 @@ class TorchNetwork:
     def _forward(self, x: Tensor) -> Tensor:
         """Logits at the extent of `x`, padded on the way where needed."""
         extent = x.shape[2:]
-        missing = [n - have for n, have in zip(padded_extent(extent, self.unet.spec.divisor), extent, strict=True)]
+        wanted = getattr(self.spec, "fixed_shape", None) or padded_extent(extent, self.spec.divisor)
+        missing = [n - have for n, have in zip(wanted, extent, strict=True)]
+        if min(missing) < 0:
+            raise InvalidInputError(f"this network takes patches of {tuple(wanted)} voxels, got {tuple(extent)}")
         padded = functional.pad(x, [edge for n in reversed(missing) for edge in (0, n)])
         with torch.autocast(self.device.type, dtype=torch.float16, enabled=self.device.type == "cuda"):
-            logits: Tensor = self.unet(padded)
+            logits: Tensor = self.module(padded)
         inner: tuple[Any, ...] = (..., *(slice(n) for n in extent))
         return logits[inner]
 
@@ -181,40 +233,68 @@ def available_devices() -> tuple[str, ...]:
     return ("cpu", *cuda, *mps)
 
 
-def weights_of(unet: UNet) -> dict[str, NDArray[Any]]:
+def weights_of(module: nn.Module) -> dict[str, NDArray[Any]]:
     """Copies of all parameters and buffers by name, on the CPU."""
-    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in unet.state_dict().items()}
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in module.state_dict().items()}
 
 
-def unet_from_weights(spec: UNetSpec, weights: Mapping[str, NDArray[Any]]) -> UNet:
-    """The inverse of `weights_of`; float16 weights become float32.
+_BUILDERS: dict[type, Callable[[Any], nn.Module]] = {UNetSpec: UNet}
+"""What builds the network of a spec, by the spec's type."""
+
+
+def build(network: NetworkSpec) -> nn.Module:
+    """The torch module of a spec, with weights as torch draws them."""
+    return _BUILDERS[type(network)](network)
+
+
+def module_from_weights(network: NetworkSpec, weights: Mapping[str, NDArray[Any]]) -> nn.Module:
+    """The module of a spec with these weights, the inverse of `weights_of`; other float types become float32.
 
     Raises:
         ModelError: A weight is missing, superfluous, of another shape or type, or not finite; the message names it.
     """
-    unet = _empty_unet(spec, len(weights))
-    expected = unet.state_dict()
+    module, expected = _checked_module(network, weights)
+    state = {name: torch.from_numpy(_plain(weights[name])) for name in expected}
+    module.load_state_dict(state, assign=True)
+    return module
+
+
+def check_weights(network: NetworkSpec, weights: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse weights that are not those of the network; no copy of them is made.
+
+    Raises:
+        ModelError: As `module_from_weights`.
+    """
+    _checked_module(network, weights)
+
+
+def _checked_module(
+    network: NetworkSpec, weights: Mapping[str, NDArray[Any]]
+) -> tuple[nn.Module, Mapping[str, Tensor]]:
+    """The module without memory behind its weights, and what these must look like."""
+    module = _empty_module(network, len(weights))
+    expected = module.state_dict()
     for name in sorted(expected.keys() ^ weights.keys()):
         raise ModelError(f"weight {name!r} is {'missing' if name in expected else 'not part of the network'}")
     for name, tensor in expected.items():
         _check_weight(name, weights[name], tensor)
-    state = {name: torch.from_numpy(weights[name].astype(_NUMPY[expected[name].dtype])) for name in expected}
-    unet.load_state_dict(state, assign=True)
-    return unet
+    return module, expected
 
 
-def _empty_unet(spec: UNetSpec, weights: int) -> UNet:
-    """The U-Net without memory behind its weights, so that a hostile spec costs nothing."""
-    if sum((*spec.encoder_blocks, *spec.decoder_blocks)) > weights:
+def _empty_module(network: NetworkSpec, weights: int) -> nn.Module:
+    """The network without memory behind its weights, so that a hostile spec costs nothing."""
+    if isinstance(network, UNetSpec) and sum((*network.encoder_blocks, *network.decoder_blocks)) > weights:
         raise ModelError(f"the network has more blocks than the {weights} weights that there are")
     try:
         with torch.device("meta"):
-            return UNet(spec)
+            return build(network)
     except (RuntimeError, OverflowError, TypeError) as error:
         raise ModelError(f"the network is too large: {str(error).splitlines()[0]}") from error
 
 
-_NUMPY = {torch.float32: np.float32, torch.int64: np.int64}
+def _plain(weight: NDArray[Any]) -> NDArray[Any]:
+    """A copy that can be written, of the types that torch computes with here: float32 and int64."""
+    return np.array(weight, dtype=np.float32 if weight.dtype.kind == "f" else np.int64)
 
 
 def _check_weight(name: str, weight: NDArray[Any], expected: Tensor) -> None:

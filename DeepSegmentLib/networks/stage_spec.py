@@ -29,6 +29,11 @@ NO_AXIS_CHANGE = (0, 1, 2)
 Spacing = tuple[float | None, float | None, float | None]
 
 
+def is_weights_name(name: str) -> bool:
+    """Whether a weights file may be called so."""
+    return _WEIGHTS_NAME.fullmatch(name) is not None
+
+
 @dataclass(frozen=True)
 class WeightsFile:
     """A file of the model folder that holds the weights of one member.
@@ -42,7 +47,7 @@ class WeightsFile:
     sha256: str = ""
 
     def __post_init__(self) -> None:
-        if not _WEIGHTS_NAME.fullmatch(self.file):
+        if not is_weights_name(self.file):
             raise InvalidInputError(
                 "a weights file must be named by letters, digits and . _ - and end in .safetensors, .ts or .onnx; "
                 f"got {self.file!r}"

@@ -35,6 +35,11 @@ class UNetSpec:
         decoder_blocks: Convolutions of each decoder stage, one fewer than the stages, coarsest first.
         encoder: "plain" or "residual".
         norm: "instance", "batch" or "group" (8 groups, or one for each channel where there are fewer).
+        norm_epsilon: Added to the variance in norms.
+        leak: Slope of the leaky ReLU below 0; 0 for a plain one.
+        stem_features: Channels of the convolution before a residual encoder; 0 for those of the first stage.
+        bottleneck_features: Channels within the residual blocks of each stage, which are bottlenecks then; empty for
+            blocks of two convolutions.
         attention: Whether attention gates weigh the skip connections.
         deep_supervision: Whether training uses outputs of all decoder stages; inference never does.
         architecture: Tells the kinds of networks apart in JSON.
@@ -53,6 +58,10 @@ class UNetSpec:
     decoder_blocks: tuple[int, ...]
     encoder: Literal["plain", "residual"] = "plain"
     norm: Literal["instance", "batch", "group"] = "instance"
+    norm_epsilon: float = 1e-5
+    leak: float = 0.01
+    stem_features: int = 0
+    bottleneck_features: tuple[int, ...] = ()
     attention: bool = False
     deep_supervision: bool = False
     architecture: Literal["unet"] = "unet"
@@ -91,16 +100,41 @@ class UNetSpec:
         if self.encoder not in ("plain", "residual") or self.norm not in ("instance", "batch", "group"):
             raise InvalidInputError(f"unknown encoder {self.encoder!r} or norm {self.norm!r}")
 
+        self._check_activations()
+
+    def _check_activations(self) -> None:
+        if not 0 < self.norm_epsilon <= 1 or not 0 <= self.leak < 1:
+            raise InvalidInputError(
+                f"norm_epsilon must be above 0 and leak from 0 to below 1, got {self.norm_epsilon} and {self.leak}"
+            )
+        if self.encoder == "plain" and (self.stem_features or self.bottleneck_features):
+            raise InvalidInputError("stem_features and bottleneck_features are for residual encoders")
+        if self.stem_features < 0 or any(n < 1 for n in self.bottleneck_features):
+            raise InvalidInputError(
+                f"stem and bottlenecks need channels, got {self.stem_features} and {self.bottleneck_features}"
+            )
+        if len(self.bottleneck_features) not in (0, len(self.features)):
+            raise InvalidInputError(f"bottleneck_features must have one entry a stage, got {self.bottleneck_features}")
+
     def _check_bounds(self) -> None:
         for what, largest, allowed in (
             ("stages", len(self.features), _MOST_STAGES),
             ("blocks in a stage", max(*self.encoder_blocks, *self.decoder_blocks), _MOST_BLOCKS),
-            ("channels or features", max(self.in_channels, self.out_channels, *self.features), _MOST_CHANNELS),
+            ("channels or features", max(self.in_channels, self.out_channels, *self._widths), _MOST_CHANNELS),
             ("voxels along a kernel", max(edge for size in self.kernel_sizes for edge in size), _WIDEST_KERNEL),
             ("times down-sampling along an axis", max(self.divisor), _LARGEST_DIVISOR),
         ):
             if largest > allowed:
                 raise InvalidInputError(f"a network may have at most {allowed} {what}, this one has {largest}")
+
+    @property
+    def _widths(self) -> Size:
+        return (*self.features, self.stem_features, *self.bottleneck_features)
+
+    @property
+    def stem(self) -> int:
+        """Channels that enter the first stage."""
+        return self.in_channels if self.encoder == "plain" else self.stem_features or self.features[0]
 
     @property
     def dimensions(self) -> int:

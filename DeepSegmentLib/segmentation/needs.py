@@ -16,21 +16,28 @@ from DeepSegmentLib.imaging.resampling import SLAB_VOXELS
 from DeepSegmentLib.imaging.tiling import tile_shape
 from DeepSegmentLib.networks.costs import count_operations, count_weights, peak_features
 
+from .prepare import context_mm, oriented_for, region_box
+from .regrid import back_plans, network_geometry
 from .tiles import TileSettings, count_passes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from DeepSegmentLib.data import Geometry, Index
-    from DeepSegmentLib.networks.model_spec import ModelSpec
+    from DeepSegmentLib.networks.model_spec import ModelSpec, Part
+    from DeepSegmentLib.networks.stage_spec import StageSpec
 
     from .outputs import PredictSettings
 
 _FLOAT = 4
-# Scratch memory of torch, NumPy and their threads.
+# Scratch memory of torch, NumPy and their threads, and weights of interpolation while they are made.
 _SCRATCH_BYTES = 64 << 20
-# An interpolation matrix while it is made: distances, weights and quotient in float64, the result in float32.
-_MATRIX_BYTES = 28
 # Of maps that grow on disk, the one that is being written is in memory, and a copy of it.
 _MAPS_AT_ONCE = 2
+# Filling holes of a mask takes so many masks.
+_MASKS = 4
+# Planes that one of the result comes from, by the order of the spline: it forgets fast, see `imaging.resampling`.
+_PLANES_HELD = {0: 1, 1: 2, 2: 21, 3: 27, 4: 35, 5: 42}
 
 
 @dataclass(frozen=True)
@@ -38,16 +45,45 @@ class Needs:
     """What a prediction takes.
 
     Attributes:
-        passes: Forward passes of the network, mirrored ones included.
+        passes: Forward passes of the networks, mirrored ones included; those of members of an ensemble are one.
         array_bytes: Arrays beside the volume, at most; always in main memory.
-        network_bytes: The network's weights, and its feature maps for one patch, beyond these arrays; where it runs.
-        operations: Multiplications of one pass.
+        network_bytes: The networks' weights, and feature maps for one patch, beyond these arrays; where they run.
+        operations: Multiplications of one pass, of all members, at most.
+        operations_in_all: Multiplications of all passes.
     """
 
     passes: int
     array_bytes: int
     network_bytes: int
     operations: int
+    operations_in_all: int
+
+
+def is_needed(part: Part, settings: PredictSettings) -> bool:
+    """Whether a part finds anything that is wanted."""
+    wanted = settings.subset
+    return wanted is None or not {*part.segments}.isdisjoint((*wanted, *settings.probabilities))
+
+
+def passes_of(geometry: Geometry, stage: StageSpec, settings: PredictSettings) -> int:
+    """Forward passes of a stage, at most.
+
+    Raises:
+        InvalidInputError: The network's grid would have too many voxels to count, or the region is outside the volume.
+    """
+    return _passes(stage, network_geometry(_seen(geometry, stage, settings, None), stage), settings)
+
+
+def _passes(stage: StageSpec, grid: Geometry, settings: PredictSettings) -> int:
+    return count_passes(grid.shape, TileSettings.of(stage, settings.overlap, mirror=settings.mirror))
+
+
+def _seen(geometry: Geometry, stage: StageSpec, settings: PredictSettings, box: Box | None) -> Geometry:
+    """The part of a volume that a stage sees, as it sees it."""
+    region = settings.region_ras
+    if box is None and region is not None:
+        box = region_box(geometry, region, margin_mm=context_mm(oriented_for(geometry, stage), stage))
+    return oriented_for(geometry if box is None else geometry.crop(box), stage)
 
 
 def needs_of(spec: ModelSpec, geometry: Geometry, settings: PredictSettings, box: Box | None = None) -> Needs:
@@ -56,61 +92,106 @@ def needs_of(spec: ModelSpec, geometry: Geometry, settings: PredictSettings, box
     Args:
         spec: The model.
         geometry: Grid of the volume.
-        settings: What to predict; its region is passed over.
-        box: What is prepared of the oriented volume; None for all.
+        settings: What to predict.
+        box: What the networks see of the volume; None for what the settings say.
 
     Raises:
-        InvalidInputError: The network's grid would have too many voxels to count.
+        InvalidInputError: A network's grid would have too many voxels to count, or the region is outside the volume.
     """
-    oriented, _, _ = geometry.oriented(spec.orientation)
-    part = oriented.crop(box or Box.of_shape(oriented.shape))
-    grid = part.resampled(spec.spacing_mm or part.spacing_mm)
-    tiles = TileSettings(spec.patch_shape, settings.overlap, spec.mirror_axes if settings.mirror else ())
-    kept = _outputs(spec, geometry, settings) + _FLOAT * len(spec.channels) * math.prod(grid.shape)
-    phases = (
-        _preparing(spec, geometry, part.shape, grid.shape),
-        kept + _predicting(spec, part.shape, grid.shape),
-        kept + _finishing(spec, geometry, settings),
+    works = [_Work(spec, part, n, geometry, settings, box) for part, n in _needed_stages(spec, settings)]
+    kept = _outputs(spec, geometry, settings)
+    # What is written into takes no memory before the first plane comes.
+    arrays = [work.bytes(kept, kept if n else 0) for n, work in enumerate(works)]
+    weights = _FLOAT * sum(count_weights(work.stage.network) * len(work.stage.weights) for work in works)
+    passes = [_passes(work.stage, work.grid, settings) for work in works]
+    operations = [work.operations() for work in works]
+    return Needs(
+        passes=sum(passes),
+        array_bytes=max(*arrays, kept + _finishing(spec, geometry, settings)) + _SCRATCH_BYTES,
+        network_bytes=weights + max(work.feature_bytes() for work in works),
+        operations=max(operations),
+        operations_in_all=sum(n * each for n, each in zip(passes, operations, strict=True)),
     )
-    operations = count_operations(spec.network, _padded_patch(spec))
-    passes = count_passes(grid.shape, tiles)
-    return Needs(passes, max(phases) + _SCRATCH_BYTES, _network(spec, grid.shape), operations)
 
 
-def _network(spec: ModelSpec, grid: Index) -> int:
-    """Weights, and feature maps at their most, deep in the network or at its head, beyond a tile's logits later."""
-    maps = _FLOAT * peak_features(spec.network, _padded_patch(spec))
-    return _FLOAT * count_weights(spec.network) + max(0, maps - _logits(spec, grid))
+def _needed_stages(spec: ModelSpec, settings: PredictSettings) -> Iterator[tuple[Part, int]]:
+    """Part and number of the stage in it."""
+    return ((part, n) for part in spec.parts if is_needed(part, settings) for n in range(len(part.stages)))
 
 
-def _logits(spec: ModelSpec, grid: Index) -> int:
-    """A tile's logits twice at the patch's extent (sum and mean of mirror images), once weighted at its own."""
-    tile = 2 * math.prod(spec.patch_shape) + math.prod(tile_shape(grid, spec.patch_shape))
-    return _FLOAT * spec.network.out_channels * tile
+class _Work:
+    """One stage on its part of the volume."""
+
+    def __init__(
+        self, spec: ModelSpec, part: Part, number: int, geometry: Geometry, settings: PredictSettings, box: Box | None
+    ) -> None:
+        self.stage = part.stages[number]
+        self.seen = _seen(geometry, self.stage, settings, box)
+        self.grid = network_geometry(self.seen, self.stage)
+        self._own, self._whole = len(spec.channels), math.prod(geometry.shape)
+        # Labels of the stage before, and those that this one makes for the next.
+        self._label_bytes = 2 * self._whole * ((number > 0) + (number < len(part.stages) - 1))
+
+    def bytes(self, outputs: int, outputs_before: int) -> int:
+        """All arrays, at most, with those that are written into: while the stage runs, and before."""
+        on_grid = _FLOAT * self.stage.network.in_channels * math.prod(self.grid.shape)
+        preparing = outputs_before + max(self._preparing(), self._adding_labels() + on_grid)
+        return self._label_bytes + max(preparing, outputs + self._predicting() + on_grid)
+
+    def _preparing(self) -> int:
+        """The normalised part, and beside it what normalising one channel or resampling all of them takes."""
+        rules, part, grid = self.stage.normalizations, self.seen.shape, self.grid.shape
+        # Values; of percentiles, sorted copies of them, too.
+        copies = 3 if any(rule.kind == "percentile" for rule in rules) else 2
+        masked = any(rule.over != "all" for rule in rules) or self.stage.crop == "nonzero"
+        normalizing = (copies * _FLOAT + _MASKS * masked) * self._whole
+        sizes = [math.prod(part)]
+        shape = list(part)
+        for axis in sorted(range(3), key=lambda axis: grid[axis] / part[axis]):
+            shape[axis] = grid[axis]
+            sizes.append(math.prod(shape))
+        resampling = _FLOAT * self._own * max(a + b for a, b in pairwise(sizes))
+        slab = 3 * _FLOAT * min(SLAB_VOXELS, self._own * max(sizes))
+        return _FLOAT * self._own * math.prod(part) + max(normalizing, resampling + slab)
+
+    def _adding_labels(self) -> int:
+        """Labels on the network's grid: of one label the mask and its values, the best so far, the winners."""
+        if self.stage.network.in_channels == self._own:
+            return 0
+        return 4 * _FLOAT * max(math.prod(self.seen.shape), math.prod(self.grid.shape))
+
+    def _predicting(self) -> int:
+        """The slab, a tile and its logits, planes on their way back, the matrices they are brought back by."""
+        network, grid, part = self.stage.network, self.grid.shape, self.seen.shape
+        classes, (depth, *_) = network.out_channels, tile_shape(grid, self.stage.patch_shape)
+        slab = (classes + 1) * depth * grid[1] * grid[2]
+        tile = 4 * network.in_channels * math.prod(self.stage.patch_shape)
+        held = _PLANES_HELD[back_plans(self.grid, self.seen, self.stage)[0].order]
+        planes = classes * ((2 + held) * grid[1] * grid[2] + 4 * part[1] * part[2])
+        matrices = part[1] * grid[1] + part[2] * grid[2]
+        return _FLOAT * (slab + tile + planes + matrices) + self._logits()
+
+    def _logits(self) -> int:
+        """A tile's logits at the patch's extent: sum and mean of mirror images and members; once more at its own."""
+        patch = math.prod(self.stage.patch_shape)
+        copies = 3 if len(self.stage.weights) > 1 else 2
+        tile = copies * patch + math.prod(tile_shape(self.grid.shape, self.stage.patch_shape))
+        return _FLOAT * self.stage.network.out_channels * tile
+
+    def feature_bytes(self) -> int:
+        """Feature maps at their most, deep in the network or at its head, beyond a tile's logits later."""
+        return max(0, _FLOAT * peak_features(self.stage.network, _padded_patch(self.stage)) - self._logits())
+
+    def operations(self) -> int:
+        """Multiplications of one pass of all members."""
+        return count_operations(self.stage.network, _padded_patch(self.stage)) * len(self.stage.weights)
 
 
-def _padded_patch(spec: ModelSpec) -> int:
+def _padded_patch(stage: StageSpec) -> int:
     """Voxels of a patch as the network sees it: multiples of what it is down-sampled by, see `networks.runtime`."""
-    divisor = (1, *spec.network.divisor)[-3:]
-    padded = [-(-n // step) * step for n, step in zip(spec.patch_shape, divisor, strict=True)]
+    divisor = (1, *stage.network.divisor)[-3:]
+    padded = [-(-n // step) * step for n, step in zip(stage.patch_shape, divisor, strict=True)]
     return math.prod(padded) * (2 if padded == list(divisor) else 1)
-
-
-def _preparing(spec: ModelSpec, geometry: Geometry, part: Index, grid: Index) -> int:
-    """The normalised part, and beside it what normalising one channel or resampling all of them takes."""
-    channels, voxels = len(spec.channels), math.prod(geometry.shape)
-    matrices = _MATRIX_BYTES * max(a * b for a, b in zip(part, grid, strict=True))
-    # Values; of percentiles, sorted copies of them, too.
-    sorted_copies = any(channel.normalization.kind == "percentile" for channel in spec.channels)
-    normalizing = (3 if sorted_copies else 2) * _FLOAT * voxels
-    sizes = [math.prod(part)]
-    shape = list(part)
-    for axis in sorted(range(3), key=lambda axis: grid[axis] / part[axis]):
-        shape[axis] = grid[axis]
-        sizes.append(math.prod(shape))
-    resampling = _FLOAT * channels * max(a + b for a, b in pairwise(sizes))
-    slab = 3 * _FLOAT * min(SLAB_VOXELS, channels * max(sizes))
-    return _FLOAT * channels * math.prod(part) + max(normalizing, resampling + matrices + slab)
 
 
 def _outputs(spec: ModelSpec, geometry: Geometry, settings: PredictSettings) -> int:
@@ -120,16 +201,6 @@ def _outputs(spec: ModelSpec, geometry: Geometry, settings: PredictSettings) -> 
     if settings.maps_folder is not None:
         maps = min(maps, _MAPS_AT_ONCE)
     return (layers * label + maps * _FLOAT) * math.prod(geometry.shape)
-
-
-def _predicting(spec: ModelSpec, part: Index, grid: Index) -> int:
-    """The slab, a tile and its logits, planes on their way back, the matrices they are brought back by."""
-    classes, (depth, *_) = spec.network.out_channels, tile_shape(grid, spec.patch_shape)
-    slab = (classes + 1) * depth * grid[1] * grid[2]
-    tile = 4 * len(spec.channels) * math.prod(spec.patch_shape)
-    planes = classes * (4 * grid[1] * grid[2] + 4 * part[1] * part[2])
-    matrices = _MATRIX_BYTES * (part[1] * grid[1] + part[2] * grid[2])
-    return _FLOAT * (slab + tile + planes) + _logits(spec, grid) + matrices
 
 
 def _finishing(spec: ModelSpec, geometry: Geometry, settings: PredictSettings) -> int:

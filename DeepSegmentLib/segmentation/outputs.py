@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from DeepSegmentLib.imaging.arrays_on_disk import zeros_on_disk
 from DeepSegmentLib.imaging.probabilities import entropy, largest_channel, sigmoid, softmax
 
 from .postprocess import clean_up
+from .prepare import region_box
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from DeepSegmentLib.data import Box, Geometry
-    from DeepSegmentLib.networks.model_spec import ModelSpec
+    from DeepSegmentLib.networks.model_spec import ModelSpec, Part
+    from DeepSegmentLib.networks.stage_spec import StageSpec
 
 
 MOST_OVERLAP = 0.95
@@ -35,28 +38,32 @@ class PredictSettings:
     """What to predict and how thoroughly.
 
     Attributes:
-        overlap: Least shared fraction of neighbouring tiles, from 0 to `MOST_OVERLAP`.
+        overlap: Least shared fraction of neighbouring tiles, from 0 to `MOST_OVERLAP`; None for what each network of
+            the model says.
         mirror: Whether to average over mirror images along the axes the model allows (test-time augmentation).
         region_ras: Two opposite corners (2, 3) in RAS mm; only voxels inside get labels. None for everywhere.
         probabilities: Names of the segments whose probability maps are wanted.
         uncertainty: Whether the entropy map is wanted.
         clean_up: Whether the model's post-processing is applied.
         any_spacing: Whether the volume's spacing is right although hardly any scan has it, see `service.preflight`.
+        subset: Names of the segments that are wanted; parts of the model that find none of them, and none whose
+            probabilities are wanted, are not run. None for all.
         maps_folder: Where maps of probability and uncertainty grow in files without a name, so that memory does not
             bound how many there are; None for memory.
     """
 
-    overlap: float = 0.5
+    overlap: float | None = None
     mirror: bool = False
     region_ras: NDArray[np.float64] | None = None
     probabilities: tuple[str, ...] = ()
     uncertainty: bool = False
     clean_up: bool = True
     any_spacing: bool = False
+    subset: tuple[str, ...] | None = None
     maps_folder: Path | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.overlap <= MOST_OVERLAP:
+        if self.overlap is not None and not 0 <= self.overlap <= MOST_OVERLAP:
             raise InvalidInputError(f"overlap must be from 0 to {MOST_OVERLAP}, got {self.overlap}")
         region = self.region_ras
         if region is not None and not (np.shape(region) == (2, 3) and (np.abs(region) <= FARTHEST_MM).all()):
@@ -85,72 +92,105 @@ class Prediction:
         probabilities: Float32 volumes in [0, 1] by segment name.
         uncertainty: Entropy in [0, 1] (1: all classes equally likely), or None.
         tiles: Tiles that were run.
+        passes: Forward passes of networks for them, mirrored ones included; those of members of an ensemble are one.
     """
 
     label_map: LabelMap
     probabilities: dict[str, Volume] = field(default_factory=dict)
     uncertainty: Volume | None = None
     tiles: int = 0
+    passes: int = 0
 
 
 class Outputs:
-    """The arrays that planes are written into, seen in the network's orientation."""
+    """The arrays that planes of logits are written into, part by part; of two parts, the later one's labels stay."""
 
-    def __init__(self, geometry: Geometry, spec: ModelSpec, settings: PredictSettings, inside: Box | None) -> None:
-        self._geometry, self._spec, self._inside = geometry, spec, inside
-        self._cleanups = spec.cleanups if settings.clean_up else ()
-        self._channels = {name: _channel_of(spec, name) for name in settings.probabilities}
+    def __init__(self, geometry: Geometry, spec: ModelSpec, settings: PredictSettings) -> None:
+        """Make them for a volume's grid."""
+        self._geometry, self._spec, self._settings = geometry, spec, settings
+        _check_names(spec, settings.probabilities)
         layers = len(spec.segments) if spec.output == "regions" else 1
         kind = np.uint8 if max(segment.value for segment in spec.segments) < 256 else np.uint16
         self._labels = np.zeros((layers, *geometry.shape), dtype=kind)
         self._maps = {name: _map(geometry, settings) for name in settings.probabilities}
         self._entropy = _map(geometry, settings) if settings.uncertainty else None
-        values = [segment.value for segment in spec.segments]
-        self._values = np.array(values if spec.output == "regions" else [0, *values], dtype=kind)
+        self._written = False
 
-    def _place(self, array: NDArray[Any], k: int, box: Box) -> NDArray[Any]:
-        """The plane k of the box in an output array (k, j, i), as a writable view in the network's orientation."""
-        plane = (box.start[0] + k, *box.to_slices()[1:])
-        return np.asarray(self._geometry.view(array, self._spec.orientation)[plane])
+    def writer(self, part: Part, box: Box) -> Callable[[int, NDArray[np.float32]], None]:
+        """What takes the planes of logits of a part, with their index k in a box of the volume as its stage sees it."""
+        write = partial(self._write, part, box, merge=self._written)
+        self._written = True
+        return write
 
-    def write(self, k: int, box: Box, logits: NDArray[np.float32]) -> None:
+    def _write(self, part: Part, box: Box, k: int, logits: NDArray[np.float32], *, merge: bool) -> None:
         """Turn one plane of logits (class, j, i) into labels and maps."""
-        if not np.isfinite(logits).all():
-            raise InvalidInputError(f"model {self._spec.name} gave NaN or infinite logits for this volume")
+        check_logits(logits, self._spec)
+        place = partial(plane_of, self._geometry, part.stages[-1], box, k)
         if self._spec.output == "regions":
-            for layer, value, region in zip(self._labels, self._values, logits, strict=True):
-                self._place(layer, k, box)[...] = np.where(region > 0, value, 0)
+            self._write_regions(part, logits, place)
         else:
-            self._place(self._labels[0], k, box)[...] = self._values[largest_channel(logits)]
+            labels = self._values(part)[largest_channel(logits)]
+            np.copyto(place(self._labels[0]), labels, where=(labels > 0) if merge else True)
         if self._maps or self._entropy is not None:
-            self._write_maps(k, box, logits)
+            self._write_maps(part, logits, place)
 
-    def _write_maps(self, k: int, box: Box, logits: NDArray[np.float32]) -> None:
+    def _values(self, part: Part) -> NDArray[Any]:
+        values = {segment.name: segment.value for segment in self._spec.segments}
+        return np.array([0, *(values[name] for name in part.segments)], dtype=self._labels.dtype)
+
+    def _write_regions(self, part: Part, logits: NDArray[np.float32], place: Callable[[Any], NDArray[Any]]) -> None:
+        for n, segment in enumerate(self._spec.segments):
+            if segment.name in part.segments:
+                region = logits[part.segments.index(segment.name)]
+                place(self._labels[n])[...] = np.where(region > 0, segment.value, 0)
+
+    def _write_maps(self, part: Part, logits: NDArray[np.float32], place: Callable[[Any], NDArray[Any]]) -> None:
         regions = self._spec.output == "regions"
         probabilities = sigmoid(logits) if regions else softmax(logits)
-        for name, array in self._maps.items():
-            self._place(array, k, box)[...] = probabilities[self._channels[name]]
+        for n, name in enumerate(part.segments, start=0 if regions else 1):
+            if name in self._maps:
+                place(self._maps[name])[...] = probabilities[n]
         if self._entropy is not None:
-            self._place(self._entropy, k, box)[...] = entropy(probabilities, exclusive=not regions)
+            plane = place(self._entropy)
+            plane[...] = np.maximum(plane, entropy(probabilities, exclusive=not regions))
 
-    def finish(self, name: str, tiles: int, on_step: Callable[[], None] = unwatched) -> Prediction:
+    def finish(
+        self, name: str, tiles: int, passes: int, on_step: Callable[[], None] = unwatched
+    ) -> Prediction:
         """Apply the region of interest and the model's post-processing; `on_step` is called in between."""
-        if self._inside is not None:
+        if self._settings.region_ras is not None:
+            inside = region_box(self._geometry, self._settings.region_ras)
             for array in (*self._labels, *self._maps.values()):
-                self._clear_outside(array, self._inside)
-        segments = self._spec.output_segments
-        labels = clean_up(LabelMap(self._labels, self._geometry, segments), self._cleanups, on_step)
+                _clear_outside(array, inside)
+        segments, cleanups = self._spec.output_segments, self._spec.cleanups if self._settings.clean_up else ()
+        labels = clean_up(LabelMap(self._labels, self._geometry, segments), cleanups, on_step)
         maps = {key: Volume(array[None], self._geometry, f"{name} {key}".strip()) for key, array in self._maps.items()}
         uncertain = (
             None if self._entropy is None else Volume(self._entropy[None], self._geometry, f"{name} entropy".strip())
         )
-        return Prediction(labels, maps, uncertain, tiles)
+        return Prediction(labels, maps, uncertain, tiles, passes)
 
-    def _clear_outside(self, array: NDArray[Any], box: Box) -> None:
-        view = self._geometry.view(array, self._spec.orientation)
-        kept = view[box.to_slices()].copy()
-        view[...] = 0
-        view[box.to_slices()] = kept
+
+def check_logits(logits: NDArray[np.float32], spec: ModelSpec) -> None:
+    """Refuse NaN and infinite logits.
+
+    Raises:
+        InvalidInputError: There are some.
+    """
+    if not np.isfinite(logits).all():
+        raise InvalidInputError(f"model {spec.name} gave NaN or infinite logits for this volume")
+
+
+def plane_of(geometry: Geometry, stage: StageSpec, box: Box, k: int, array: NDArray[Any]) -> NDArray[Any]:
+    """The plane k of a box in an array (k, j, i) on the volume's grid, as a writable view with the stage's axes."""
+    plane = (box.start[0] + k, *box.to_slices()[1:])
+    return np.asarray(geometry.view(array, stage.orientation_of(geometry.orientation))[plane])
+
+
+def _clear_outside(array: NDArray[Any], box: Box) -> None:
+    kept = array[box.to_slices()].copy()
+    array[...] = 0
+    array[box.to_slices()] = kept
 
 
 def _map(geometry: Geometry, settings: PredictSettings) -> NDArray[np.float32]:
@@ -158,9 +198,8 @@ def _map(geometry: Geometry, settings: PredictSettings) -> NDArray[np.float32]:
     return np.zeros(geometry.shape, np.float32) if folder is None else zeros_on_disk(folder, geometry.shape)
 
 
-def _channel_of(spec: ModelSpec, name: str) -> int:
-    for n, segment in enumerate(spec.segments):
-        if segment.name == name:
-            return n if spec.output == "regions" else n + 1
-    known = ", ".join(segment.name for segment in spec.segments)
-    raise InvalidInputError(f"model {spec.name} has no segment {name!r}; it has: {known}")
+def _check_names(spec: ModelSpec, names: tuple[str, ...]) -> None:
+    known = [segment.name for segment in spec.segments]
+    for name in names:
+        if name not in known:
+            raise InvalidInputError(f"model {spec.name} has no segment {name!r}; it has: {', '.join(known)}")

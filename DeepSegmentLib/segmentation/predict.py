@@ -1,40 +1,47 @@
 """From a volume to a labelmap on the volume's own grid, in bounded memory.
 
 Tiles are blended slab by slab; each finished plane is brought to the input grid and turned into labels at once. The
-array of all classes over the whole volume never exists.
+array of all classes over the whole volume never exists. The parts of a model run one after the other.
 """
 
 from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from DeepSegmentLib.data import Progress
 from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.imaging.memory import peak_memory_bytes
-from DeepSegmentLib.imaging.resampling import along_axis, axis_positions, axis_weights
+from DeepSegmentLib.imaging.probabilities import largest_channel
 
-from .outputs import Outputs, Prediction, PredictSettings
-from .prepare import Prepared, prepare, regions
+from .earlier_stage import flattened_regions, with_earlier_labels
+from .needs import is_needed, passes_of
+from .outputs import Outputs, Prediction, PredictSettings, check_logits, plane_of
+from .prepare import Prepared, check_volume, prepare, regions
+from .regrid import planes_back
 from .tiles import TileSettings, blended_planes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from DeepSegmentLib.data import ProgressCallback, Volume
-    from DeepSegmentLib.networks.model_spec import ModelSpec
+    from DeepSegmentLib.networks.model_spec import ModelSpec, Part
     from DeepSegmentLib.networks.runtime import Network
+    from DeepSegmentLib.networks.stage_spec import StageSpec
+
+_FIRST, _ALL_TILES = 0.02, 0.93
+"""Where the tiles' share of the progress begins, and how large it is."""
 
 
 def predict(
     volume: Volume,
     spec: ModelSpec,
-    network: Network,
+    networks: Sequence[Network],
     *,
     settings: PredictSettings | None = None,
     on_progress: ProgressCallback = silent,
@@ -44,68 +51,137 @@ def predict(
     Args:
         volume: Finite voxels on any grid; as many channels as the model has.
         spec: What the model needs.
-        network: Batch of patches in, logits out.
+        networks: One for each of `spec.stages`: batch of patches in, logits out.
         settings: What to predict and how thoroughly.
         on_progress: Receives progress; may raise `Cancelled`.
+
+    Returns:
+        All segments of the model; those of parts that were not needed are empty.
 
     Raises:
         InvalidInputError: The volume does not fit the model, or a setting is out of range.
         Cancelled: Raised by `on_progress`.
     """
     settings = settings or PredictSettings()
-    on_progress(Progress("prepare", 0.0))
-    region, inside = regions(volume.geometry, spec, settings.region_ras)
-    prepared = prepare(volume, spec, region=region, on_step=partial(on_progress, Progress("prepare", 0.0)))
-    outputs = Outputs(volume.geometry, spec, settings, inside)
-    tile_settings = TileSettings(spec.patch_shape, settings.overlap, spec.mirror_axes if settings.mirror else ())
-    clock = _TileClock(on_progress)
-    for k, logits in _planes_on_input(prepared, network, tile_settings, clock):
-        outputs.write(k, prepared.box, logits)
-        clock.report()
-    cleaning = Progress("clean up", 0.97, memory_bytes=peak_memory_bytes())
-    on_progress(cleaning)
-    prediction = outputs.finish(volume.name, clock.tiles, partial(on_progress, cleaning))
-    on_progress(Progress("done", 1.0, 0.0, peak_memory_bytes()))
-    return prediction
+    run = _Run(volume, spec, settings, on_progress)
+    of_stages = iter(zip(spec.stages, networks, strict=True))
+    for part in spec.parts:
+        stages = [next(of_stages) for _ in part.stages]
+        if is_needed(part, settings):
+            run.part(part, stages)
+    return run.finish()
 
 
-class _TileClock:
-    """Turns finished tiles into progress with an estimate of the time to go."""
+class _Run:
+    """A volume on its way through the parts of a model."""
 
-    def __init__(self, on_progress: ProgressCallback) -> None:
-        self._on_progress, self._start, self.tiles, self._total = on_progress, time.monotonic(), 0, 1
+    def __init__(
+        self, volume: Volume, spec: ModelSpec, settings: PredictSettings, on_progress: ProgressCallback
+    ) -> None:
+        on_progress(Progress("prepare", 0.0))
+        check_volume(volume, spec)
+        self._volume, self._spec, self._settings, self._on_progress = volume, spec, settings, on_progress
+        stages = [stage for part in spec.parts if is_needed(part, settings) for stage in part.stages]
+        self._clock = _Clock(on_progress, [passes_of(volume.geometry, stage, settings) for stage in stages])
+        self._outputs = Outputs(volume.geometry, spec, settings)
+
+    def part(self, part: Part, stages: Sequence[tuple[StageSpec, Network]]) -> None:
+        """Find the segments of a part."""
+        *earlier, (last, network) = stages
+        labels: NDArray[Any] | None = None
+        for stage, each in earlier:
+            labels = self._labels(part, stage, each, labels)
+        prepared = self._prepared(part, last, labels)
+        self._stage(prepared, last, network, self._outputs.writer(part, prepared.box))
+
+    def _labels(
+        self, part: Part, stage: StageSpec, network: Network, earlier: NDArray[Any] | None
+    ) -> NDArray[np.uint16]:
+        """Labels (k, j, i) of a stage on the volume's grid: the number of the channel they become for the next."""
+        labels = np.zeros(self._volume.geometry.shape, dtype=np.uint16)
+        prepared = self._prepared(part, stage, earlier)
+        flatten = largest_channel if self._spec.output == "labels" else partial(flattened_regions, self._spec, part)
+
+        def write(k: int, logits: NDArray[np.float32]) -> None:
+            check_logits(logits, self._spec)
+            plane_of(self._volume.geometry, stage, prepared.box, k, labels)[...] = flatten(logits)
+
+        self._stage(prepared, stage, network, write)
+        return labels
+
+    def _prepared(self, part: Part, stage: StageSpec, earlier: NDArray[Any] | None) -> Prepared:
+        step = self._clock.begin_stage()
+        step()
+        region, _ = regions(self._volume.geometry, stage, self._settings.region_ras)
+        prepared = prepare(self._volume, stage, region=region, on_step=step)
+        if earlier is None:
+            return prepared
+        return with_earlier_labels(prepared, self._volume, stage, earlier, len(part.segments), step)
+
+    def _stage(
+        self,
+        prepared: Prepared,
+        stage: StageSpec,
+        network: Network,
+        write: Callable[[int, NDArray[np.float32]], None],
+    ) -> None:
+        tiles = TileSettings.of(stage, self._settings.overlap, mirror=self._settings.mirror)
+        planes = blended_planes(prepared.volume.voxels, network, tiles, self._clock)
+        target = prepared.oriented.crop(prepared.box)
+        for k, logits in planes_back(planes, prepared.volume.geometry, target, stage):
+            write(k, logits)
+            self._clock.report()
+        self._clock.end_stage(tiles.passes_a_tile)
+
+    def finish(self) -> Prediction:
+        """Clean up and tell the end."""
+        cleaning = Progress("clean up", 0.97, memory_bytes=peak_memory_bytes())
+        self._on_progress(cleaning)
+        prediction = self._outputs.finish(
+            self._volume.name, self._clock.tiles, self._clock.passes, partial(self._on_progress, cleaning)
+        )
+        self._on_progress(Progress("done", 1.0, 0.0, peak_memory_bytes()))
+        return prediction
+
+
+class _Clock:
+    """Turns finished tiles of one stage after the other into progress with an estimate of the time to go."""
+
+    def __init__(self, on_progress: ProgressCallback, expected: Sequence[int]) -> None:
+        """Start.
+
+        Args:
+            on_progress: Is told.
+            expected: Forward passes of each stage, about: how the stages share the time.
+        """
+        self._on_progress, self._expected, self._stage = on_progress, expected, -1
+        self._start, self._done, self._total = time.monotonic(), 0, 1
+        self.tiles = self.passes = 0
+
+    def begin_stage(self) -> Callable[[], None]:
+        """The next stage is prepared; what is given back is to be called between the steps of that."""
+        self._stage, self._done, self._total = self._stage + 1, 0, 1
+        at = 0.0 if self._stage == 0 else self._fraction()
+        return partial(self._on_progress, Progress("prepare", at))
 
     def __call__(self, done: int, total: int) -> None:
-        self.tiles, self._total = done, total
+        self._done, self._total = done, total
         self.report()
+
+    def end_stage(self, passes_a_tile: int) -> None:
+        """All tiles of the stage are done."""
+        self.tiles += self._done
+        self.passes += self._done * passes_a_tile
 
     def report(self) -> None:
         """Tell how far the tiles are."""
-        done, total = self.tiles, self._total
-        eta = (time.monotonic() - self._start) / done * (total - done)
-        self._on_progress(Progress("predict", 0.02 + 0.93 * done / total, eta, peak_memory_bytes()))
+        share = self._share()
+        eta = (time.monotonic() - self._start) / share * (1 - share)
+        self._on_progress(Progress("predict", self._fraction(), eta, peak_memory_bytes()))
 
+    def _share(self) -> float:
+        now = self._expected[self._stage] * self._done / self._total
+        return (sum(self._expected[: self._stage]) + now) / sum(self._expected)
 
-def _planes_on_input(
-    prepared: Prepared, network: Network, settings: TileSettings, clock: _TileClock
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Logits (class, j, i) of each plane k of the prepared box, on the oriented input grid."""
-    source, target = prepared.volume.geometry, prepared.oriented.crop(prepared.box)
-    positions = np.clip(axis_positions(source, target, 0), 0, source.shape[0] - 1)
-    rows, columns = (axis_weights(axis_positions(source, target, axis), source.shape[axis]) for axis in (1, 2))
-    held: dict[int, NDArray[np.float32]] = {}
-    k = 0
-    for last, logits in blended_planes(prepared.volume.voxels, network, settings, clock):
-        held[last] = logits
-        while k < len(positions) and np.ceil(positions[k]) <= last:
-            plane = _between(held, float(positions[k]))
-            yield k, along_axis(along_axis(plane, rows, 1), columns, 2)
-            k += 1
-        held = {last: logits}
-
-
-def _between(planes: dict[int, NDArray[np.float32]], position: float) -> NDArray[np.float32]:
-    """Linear interpolation between the two planes around a fractional index."""
-    below = int(np.floor(position))
-    weight = np.float32(position - below)
-    return planes[below] if weight == 0 else (1 - weight) * planes[below] + weight * planes[below + 1]
+    def _fraction(self) -> float:
+        return _FIRST + _ALL_TILES * self._share()

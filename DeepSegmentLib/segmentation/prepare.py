@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +12,9 @@ from DeepSegmentLib.data import Box, Geometry, Volume
 from DeepSegmentLib.data.geometry import as_index, bounding_box
 from DeepSegmentLib.data.progress import unwatched
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.imaging.intensity import LARGEST_INTENSITY, normalize
-from DeepSegmentLib.imaging.resampling import resample
+from DeepSegmentLib.imaging.intensity import LARGEST_INTENSITY, filled_nonzero, mask_of, scale_of
+
+from .regrid import network_geometry, to_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from DeepSegmentLib.networks.model_spec import ModelSpec
+    from DeepSegmentLib.networks.stage_spec import StageSpec
 
 
 _CORNERS = np.ix_((0, -1), (0, -1), (0, -1))
@@ -41,46 +44,71 @@ class Prepared:
 
 
 def prepare(
-    volume: Volume, spec: ModelSpec, *, region: Box | None = None, on_step: Callable[[], None] = unwatched
+    volume: Volume, stage: StageSpec, *, region: Box | None = None, on_step: Callable[[], None] = unwatched
 ) -> Prepared:
-    """Bring a volume to the network's grid and intensities.
+    """Bring a volume to a network's grid and intensities.
 
-    Intensities are normalised over the whole content before anything else is cut off, as nnU-Net does, so that a
-    region of interest gets the same intensities as the whole volume.
+    Intensities are normalised by the numbers of the whole content, as nnU-Net does, so that a region of interest gets
+    the same intensities as the whole volume.
 
     Args:
-        volume: Finite voxels; as many channels as the model has.
-        spec: The model.
+        volume: Checked voxels, see `check_volume`.
+        stage: What the network needs.
         region: Part of the *oriented* input to prepare; None for all that has content.
         on_step: Called between the steps; may raise `Cancelled`.
-
-    Raises:
-        InvalidInputError: Wrong number of channels, or NaN, infinite or absurdly large voxels.
     """
-    _check(volume, spec)
-    on_step()
-    oriented = volume.oriented(spec.orientation)
-    content = content_box(oriented)
+    oriented = volume.oriented(stage.orientation_of(volume.geometry.orientation))
+    content = _content(oriented, stage)
     box = content if region is None else region.intersect(content)
     if box.size == 0:
         box = content
-    channels = np.empty((volume.channels, *box.shape), dtype=np.float32)
-    for n, (voxels, channel) in enumerate(zip(oriented.crop(content).voxels, spec.channels, strict=True)):
+    make = _normalized_first if stage.normalize == "before" else _resampled_first
+    return Prepared(make(oriented, stage, content, box, on_step), box, oriented.geometry)
+
+
+def _normalized_first(
+    oriented: Volume, stage: StageSpec, content: Box, box: Box, on_step: Callable[[], None]
+) -> Volume:
+    inside = box.shift(_negative(content.start)).to_slices()
+    voxels = oriented.crop(content).voxels
+    filled = cache(partial(filled_nonzero, voxels))
+    channels = np.empty((len(voxels), *box.shape), dtype=np.float32)
+    for n, (channel, rule) in enumerate(zip(voxels, stage.normalizations, strict=True)):
         on_step()
-        channels[n] = normalize(voxels, channel.normalization)[box.shift(_negative(content.start)).to_slices()]
-    normalized = Volume(channels, oriented.geometry.crop(box), volume.name)
-    geometry = normalized.geometry.resampled(spec.spacing_mm or normalized.geometry.spacing_mm)
-    return Prepared(resample(normalized, geometry, on_step), box, oriented.geometry)
+        mask = mask_of(channel, rule, filled)
+        scale = scale_of(channel, rule, mask)
+        channels[n] = scale(channel[inside], None if mask is None else mask[inside])
+    part = Volume(channels, oriented.geometry.crop(box), oriented.name)
+    return to_network(part, network_geometry(part.geometry, stage), stage, on_step)
+
+
+def _resampled_first(oriented: Volume, stage: StageSpec, content: Box, box: Box, on_step: Callable[[], None]) -> Volume:
+    part = _on_grid(oriented, stage, box, on_step)
+    # Statistics are those of the whole content, on the network's grid, too.
+    need_all = box != content and any(rule.of_volume for rule in stage.normalizations)
+    whole = _on_grid(oriented, stage, content, on_step).voxels if need_all else part.voxels
+    channels = np.empty(part.voxels.shape, dtype=np.float32)
+    filled, filled_whole = cache(partial(filled_nonzero, part.voxels)), cache(partial(filled_nonzero, whole))
+    for n, rule in enumerate(stage.normalizations):
+        on_step()
+        scale = scale_of(whole[n], rule, mask_of(whole[n], rule, filled_whole))
+        channels[n] = scale(part.voxels[n], mask_of(part.voxels[n], rule, filled))
+    return Volume(channels, part.geometry, oriented.name)
+
+
+def _on_grid(oriented: Volume, stage: StageSpec, box: Box, on_step: Callable[[], None]) -> Volume:
+    part = oriented.crop(box)
+    return to_network(part, network_geometry(part.geometry, stage), stage, on_step)
 
 
 def regions(
-    geometry: Geometry, spec: ModelSpec, region_ras: NDArray[np.float64] | None
+    geometry: Geometry, stage: StageSpec, region_ras: NDArray[np.float64] | None
 ) -> tuple[Box | None, Box | None]:
     """What to prepare (with half a patch of context around) and where labels may be written, both oriented.
 
     Args:
         geometry: Grid of the volume.
-        spec: The model.
+        stage: What the network needs.
         region_ras: Two opposite corners (2, 3) in RAS mm, or None for the whole volume.
 
     Raises:
@@ -88,15 +116,27 @@ def regions(
     """
     if region_ras is None:
         return None, None
-    oriented, _, _ = geometry.oriented(spec.orientation)
+    oriented = oriented_for(geometry, stage)
     inside = region_box(oriented, region_ras)
-    return region_box(oriented, region_ras, margin_mm=context_mm(oriented, spec)), inside
+    return region_box(oriented, region_ras, margin_mm=context_mm(oriented, stage)), inside
 
 
-def context_mm(oriented: Geometry, spec: ModelSpec) -> float:
+def oriented_for(geometry: Geometry, stage: StageSpec) -> Geometry:
+    """The grid of a volume with the axes that a network wants."""
+    return geometry.oriented(stage.orientation_of(geometry.orientation))[0]
+
+
+def context_mm(oriented: Geometry, stage: StageSpec) -> float:
     """How far the network looks beyond a region: half a patch along its longest axis."""
-    spacing = spec.spacing_mm or oriented.spacing_mm
-    return max(n * step for n, step in zip(spec.patch_shape, spacing, strict=True)) / 2
+    spacing = stage.spacing_of(oriented.spacing_mm)
+    return max(n * step for n, step in zip(stage.patch_shape, spacing, strict=True)) / 2
+
+
+def _content(oriented: Volume, stage: StageSpec) -> Box:
+    """What is left of a volume when the stage's crop has been made; never nothing."""
+    if stage.crop == "none":
+        return Box.of_shape(oriented.geometry.shape)
+    return content_box(oriented) if stage.crop == "content" else nonzero_box(oriented)
 
 
 def content_box(volume: Volume) -> Box:
@@ -110,8 +150,21 @@ def content_box(volume: Volume) -> Box:
         if (channel[_CORNERS] != corner).any():
             return Box.of_shape(volume.geometry.shape)
         differs |= channel != corner
-    box = bounding_box(differs)
-    return box if box.size else Box.of_shape(volume.geometry.shape)
+    return _box_of(differs)
+
+
+def nonzero_box(volume: Volume) -> Box:
+    """The volume without the planes at its borders that hold nothing but zeros in all channels; never nothing.
+
+    References:
+        Isensee et al., nnU-Net, Nat Methods 2021 (cropping to the region of nonzero values).
+    """
+    return _box_of((volume.voxels != 0).any(axis=0))
+
+
+def _box_of(mask: NDArray[np.bool_]) -> Box:
+    box = bounding_box(mask)
+    return box if box.size else Box.of_shape(as_index(mask.shape))
 
 
 def region_box(geometry: Geometry, corners_ras: NDArray[np.float64], *, margin_mm: float = 0.0) -> Box:
@@ -140,7 +193,12 @@ def region_box(geometry: Geometry, corners_ras: NDArray[np.float64], *, margin_m
     return box
 
 
-def _check(volume: Volume, spec: ModelSpec) -> None:
+def check_volume(volume: Volume, spec: ModelSpec) -> None:
+    """Refuse a volume that a model cannot take.
+
+    Raises:
+        InvalidInputError: Wrong number of channels, or NaN, infinite or absurdly large voxels.
+    """
     if volume.channels != len(spec.channels):
         names = ", ".join(channel.name for channel in spec.channels)
         needed = "1 channel" if len(spec.channels) == 1 else f"{len(spec.channels)} channels"

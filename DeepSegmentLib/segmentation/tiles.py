@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import chain, combinations, groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from DeepSegmentLib.data.geometry import as_index
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.blending import SlabBlender, importance_map
 from DeepSegmentLib.imaging.tiling import count_tiles, plan_tiles, tile_shape
+from DeepSegmentLib.networks.stage_spec import Tiling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from DeepSegmentLib.data import Box, Index
     from DeepSegmentLib.networks.runtime import Network
+    from DeepSegmentLib.networks.stage_spec import StageSpec
 
 
 @dataclass(frozen=True)
@@ -27,17 +30,28 @@ class TileSettings:
 
     Attributes:
         patch_shape: Network input extent (k, j, i), in voxels.
-        overlap: Least shared fraction of neighbouring tiles, in [0, 1).
+        tiling: Where tiles lie and how they are blended.
         mirror_axes: Array axes (0 to 2: k, j, i) to mirror for test-time augmentation; empty for none.
     """
 
     patch_shape: Index
-    overlap: float = 0.5
+    tiling: Tiling = field(default_factory=Tiling)
     mirror_axes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not set(self.mirror_axes) <= {0, 1, 2}:
             raise InvalidInputError(f"mirror axes must be among 0, 1, 2, got {self.mirror_axes}")
+
+    @classmethod
+    def of(cls, stage: StageSpec, overlap: float | None, *, mirror: bool) -> TileSettings:
+        """Those of a stage, with another overlap where one is given."""
+        tiling = stage.tiling if overlap is None else replace(stage.tiling, overlap=overlap)
+        return cls(stage.patch_shape, tiling, stage.mirror_axes if mirror else ())
+
+    @property
+    def passes_a_tile(self) -> int:
+        """Forward passes for each tile, mirrored ones included."""
+        return 1 << len(self.mirror_axes)
 
 
 def blended_planes(
@@ -58,9 +72,11 @@ def blended_planes(
         Index of the plane, and logits (class, j, i); every plane once, first to last.
     """
     shape = voxels.shape[1:]
-    tiles = plan_tiles(shape, settings.patch_shape, overlap=settings.overlap)
-    total = count_tiles(shape, settings.patch_shape, overlap=settings.overlap)
-    weights = importance_map(tile_shape(shape, settings.patch_shape))
+    place = {"overlap": settings.tiling.overlap, "last_tile": settings.tiling.last_tile}
+    tiles = plan_tiles(shape, settings.patch_shape, **place)
+    total = count_tiles(shape, settings.patch_shape, **place)
+    weights = importance_map(settings.patch_shape, settings.tiling.importance)
+    weights = weights[_inner(tile_shape(shape, settings.patch_shape), settings.patch_shape)]
     mirrors = _subsets(settings.mirror_axes)
     blender: SlabBlender | None = None
     done = 0
@@ -79,8 +95,9 @@ def blended_planes(
 
 def count_passes(shape: Index, settings: TileSettings) -> int:
     """Forward passes that `blended_planes` will make for an array (k, j, i), mirrored ones included."""
-    mirrored: int = 2 ** len(settings.mirror_axes)
-    return count_tiles(shape, settings.patch_shape, overlap=settings.overlap) * mirrored
+    tiling = settings.tiling
+    tiles = count_tiles(shape, settings.patch_shape, overlap=tiling.overlap, last_tile=tiling.last_tile)
+    return tiles * settings.passes_a_tile
 
 
 def _subsets(axes: Sequence[int]) -> list[tuple[int, ...]]:
@@ -105,10 +122,15 @@ def _tile_logits(
     return (total / np.float32(len(mirrors)))[(slice(None), *inner)]
 
 
+def _inner(shape: Index, patch_shape: Index) -> tuple[slice, slice, slice]:
+    """Where a tile of this extent lies in the patch: in its middle, half a voxel towards its beginning if need be."""
+    before = [max(0, want - have) // 2 for want, have in zip(patch_shape, shape, strict=True)]
+    k, j, i = (slice(b, b + have) for b, have in zip(before, shape, strict=True))
+    return k, j, i
+
+
 def _padded(patch: NDArray[np.float32], patch_shape: Index) -> tuple[NDArray[np.float32], tuple[slice, slice, slice]]:
     """The patch with zeros on both sides of axes shorter than the network's, and where it lies in that."""
-    missing = [max(0, want - have) for want, have in zip(patch_shape, patch.shape[1:], strict=True)]
-    before = [n // 2 for n in missing]
-    padding = [(0, 0), *((b, n - b) for b, n in zip(before, missing, strict=True))]
-    k, j, i = (slice(b, b + have) for b, have in zip(before, patch.shape[1:], strict=True))
-    return np.pad(patch, padding), (k, j, i)
+    inner = _inner(as_index(patch.shape[1:]), patch_shape)
+    padding = [(each.start, max(0, want - each.stop)) for each, want in zip(inner, patch_shape, strict=True)]
+    return np.pad(patch, [(0, 0), *padding]), inner

@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import DeepSegmentLib
+from DeepSegmentLib.data import Progress
+from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import InvalidInputError, ModelError
-from DeepSegmentLib.files.leftovers import hidden_folder
-from DeepSegmentLib.files.models import (
-    SPEC_FILE,
-    copy_model,
-    load_model,
-    problem_with_weights,
-    read_spec,
-    unpacked,
-    verify_model,
-)
-from DeepSegmentLib.files.models.importers import Words, importer_of
+from DeepSegmentLib.files.leftovers import hidden_folder, sweep
+from DeepSegmentLib.files.models import problem_with_weights, read_spec, unpacked, verify_model, write_spec
+from DeepSegmentLib.files.models.importers.door import Words, importer_of
+from DeepSegmentLib.files.models.licences import Licence, check_licence, nobody_agrees
+from DeepSegmentLib.files.models.origin import bytes_of, checksum_of
 from DeepSegmentLib.files.opening import is_folder
-from DeepSegmentLib.files.output_checks import check_new_folder, check_no_inputs, inputs_of
+from DeepSegmentLib.files.output_checks import check_new_folder, check_no_inputs, check_room, inputs_of
+from DeepSegmentLib.networks.model_spec import check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from DeepSegmentLib.data import ProgressCallback
+    from DeepSegmentLib.files.models.licences import Agrees
+    from DeepSegmentLib.networks.model_spec import ModelSpec
 
 _LONGEST_SHOWN = 100
 """Letters of a wrong name that a message repeats."""
+
+OWN_KIND = "DeepSegment model"
+"""Of models that say nothing of another origin."""
+
+# Files that are models, and not archives that hold some, although some of them are zip files inside.
+_MODEL_SUFFIXES = (".pt", ".pth", ".ts", ".onnx")
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,8 @@ class ModelEntry:
         description: One sentence.
         license: Of the weights.
         damage: What is wrong with the folder; empty for a good one.
+        kind: What it was before it came here, such as "nnU-Net v2 model".
+        bytes: Of the disk, its weights and the rest.
     """
 
     name: str
@@ -53,6 +63,21 @@ class ModelEntry:
     description: str = ""
     license: str = ""
     damage: str = ""
+    kind: str = ""
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What is gone.
+
+    Attributes:
+        name: Of the model.
+        bytes: That the disk has again.
+    """
+
+    name: str
+    bytes: int
 
 
 def bundled_models_folder() -> Path:
@@ -83,6 +108,16 @@ def user_models_folder(environment: Mapping[str, str] | None = None, platform: s
 def user_folder(environment: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
     """Where what belongs to the user is kept; arguments as in `user_models_folder`."""
     return _data_folder(os.environ if environment is None else environment, platform) / "DeepSegment"
+
+
+def downloads_folder(name: str) -> Path:
+    """Where the parts of a model lie that is being downloaded: hidden among the user's models, on their disk."""
+    return user_models_folder() / ".downloads" / name
+
+
+def agreed_licences() -> Path:
+    """The file of the licences that the user agreed to."""
+    return user_folder() / "agreed-licences.json"
 
 
 def _data_folder(variables: Mapping[str, str], platform: str) -> Path:
@@ -130,27 +165,85 @@ def find_model(name_or_path: str | Path) -> ModelEntry:
     return matches[0]
 
 
-def add_model(source: Path) -> ModelEntry:
-    """Copy a model from a folder or a zip file to the user's models.
+def add_model(
+    sources: Sequence[Path],
+    words: Words = Words(),
+    on_progress: ProgressCallback = silent,
+    *,
+    agrees: Agrees = nobody_agrees,
+    origin: Sequence[str] = (),
+) -> ModelEntry:
+    """Convert a model of any known kind and add it to the user's models.
 
-    It is loaded once, on the CPU, before it appears in the list.
+    It is made in a hidden folder, its networks are run once, and it appears complete or not at all, whatever happens.
+
+    Args:
+        sources: Folders and files: a zip, a .pt, .pth, .ts or .onnx; several where they make one model.
+        words: What the user says of it, such as its name.
+        on_progress: Told what it is and how far it got; may raise `Cancelled`.
+        agrees: Asked where the licence is not for every use.
+        origin: Where the sources are from, such as their addresses; the names of the sources where it is empty.
 
     Raises:
-        ModelError: It is damaged or incomplete, or its name is taken.
-        InvalidInputError: `source` is neither a folder nor a zip file, or the user's models lie in it.
+        ModelError: It is of no known kind, damaged or incomplete, does not run, or its name is taken.
+        LicenceError: `agrees` does not.
+        InvalidInputError: A source is neither folder nor file, the user's models lie in it, or a word does not suit it.
         VolumeFileError: The folder of the user's models cannot be written.
-        MissingPackageError: torch is not installed.
+        ResourceError: The disk has too little room.
+        MissingPackageError: A package that it needs is not installed, such as torch.
     """
     root = user_models_folder()
-    inputs = inputs_of([], [source])
+    inputs = inputs_of([], sources)
     check_no_inputs([root], inputs)
+    if words.name:
+        check_name("name", words.name)
+        check_free(words.name)
     with hidden_folder(root / "arrival") as arrival:
         check_new_folder(arrival, inputs)
-        _bring(source, arrival)
-        name = load_model(arrival, "cpu").spec.name
-        _check_free(name)
-        _move(arrival, root / name)
-    return _entry(root / name, bundled=False)
+        spec = _convert(sources, arrival, words, on_progress, origin or [source.name for source in sources])
+        check_free(spec.name)
+        check_licence(spec.name, Licence(spec.license), agrees, agreed_licences())
+        _try_out(arrival, on_progress)
+        _move(arrival, root / spec.name)
+    return _entry(root / spec.name, bundled=False)
+
+
+def _convert(
+    sources: Sequence[Path], arrival: Path, words: Words, on_progress: ProgressCallback, origin: Sequence[str]
+) -> ModelSpec:
+    """Unpack what is packed, find out what it is, and make a model folder of it that tells where it came from."""
+    with _opened(sources, arrival.parent, on_progress) as opened:
+        importer = importer_of(opened)
+        on_progress(Progress(f"convert {importer.kind}", 0.2))
+        check_room({arrival / "weights": sum(map(bytes_of, opened))})
+        spec = importer.convert(opened, arrival, words)
+        if importer.kind == OWN_KIND:
+            return spec  # it says already where it came from, and stays as it is
+        told = {"kind": importer.kind, "origin": ", ".join(origin)}
+        told["origin_sha256"] = ", ".join(checksum_of(source, on_progress) for source in sources)
+        spec = replace(spec, provenance={**spec.provenance, **told})
+        write_spec(arrival, spec)
+    return spec
+
+
+@contextmanager
+def _opened(sources: Sequence[Path], root: Path, on_progress: ProgressCallback) -> Iterator[list[Path]]:
+    """The sources with folders in the place of archives, for as long as the block lasts."""
+    with ExitStack() as stack:
+        opened = []
+        for source in sources:
+            if not os.path.lexists(source):
+                raise InvalidInputError(f"{source} does not exist; give the folder or the file of a model")
+            packed = not is_folder(source) and source.suffix.lower() not in _MODEL_SUFFIXES
+            on_progress(Progress(f"unpack {source.name}" if packed else f"look at {source.name}", 0.0))
+            opened.append(stack.enter_context(unpacked(source, root)) if packed else source)
+        yield opened
+
+
+def _try_out(folder: Path, on_progress: ProgressCallback) -> None:
+    from DeepSegmentLib.files.models.try_out import try_out
+
+    try_out(folder, lambda n, count: on_progress(Progress("try it out", 0.6 + 0.4 * n / count)))
 
 
 def _named(name: str, entries: Iterable[ModelEntry]) -> list[ModelEntry]:
@@ -160,14 +253,17 @@ def _named(name: str, entries: Iterable[ModelEntry]) -> list[ModelEntry]:
     return [entry for entry in folded if entry.name == name] or folded
 
 
-def remove_model(name: str) -> str:
-    """Delete one of the user's models, a damaged one too; the name of what is gone.
+def remove_model(name: str) -> Removed:
+    """Delete one of the user's models, a damaged one too, with what was downloaded of it.
 
     Raises:
         ModelError: There is none of this name, there are several, it is a bundled one, or it cannot be deleted.
     """
     entries = list_models()
+    sweep(user_models_folder())
     matches = _named(name, [entry for entry in entries if not entry.bundled])
+    if not matches and (begun := _begun_download(name)):
+        return Removed(begun.name, _deleted(begun))
     if len(matches) > 1:
         paths = " and ".join(str(entry.path) for entry in matches)
         raise ModelError(f"several models are named {name!r}; delete the folder of one: {paths}")
@@ -176,10 +272,42 @@ def remove_model(name: str) -> str:
         raise ModelError(
             f"model {bundled[0].name!r} came with DeepSegment and stays" if bundled else _unknown(name, entries)
         )
-    # Out of the list in one step, then gone file by file.
-    with hidden_folder(matches[0].path) as doomed:
-        _move(matches[0].path, doomed)
-    return matches[0].name
+    freed = _deleted(matches[0].path) + (_deleted(begun) if (begun := _begun_download(matches[0].name)) else 0)
+    return Removed(matches[0].name, freed)
+
+
+def _deleted(folder: Path) -> int:
+    """Delete a folder, out of the list in one step and then file by file; the bytes that it had."""
+    size = bytes_of(folder)
+    with hidden_folder(folder) as doomed:
+        _move(folder, doomed)
+    return size
+
+
+def _begun_download(name: str) -> Path | None:
+    """The folder of what was downloaded of a model that is not there yet."""
+    folders = downloads_folder("x").parent
+    found = [each for each in folders.iterdir() if each.name.casefold() == name.casefold()] if is_folder(folders) else []
+    return found[0] if found else None
+
+
+def faster_model(name_or_path: str | Path) -> ModelEntry:
+    """The coarser, faster model of the same segments that a model names.
+
+    Raises:
+        InvalidInputError: It names none.
+        ModelError: There is no such model, or the faster one is not here.
+    """
+    entry = find_model(name_or_path)
+    coarse = read_spec(entry.path).coarse_model
+    if not coarse:
+        raise InvalidInputError(f"model {entry.name!r} has no faster variant; run it as it is")
+    if not _named(coarse, list_models()):
+        raise ModelError(
+            f"the faster variant of {entry.name!r} is {coarse!r}, which is not here; get it: deepsegment models get "
+            f"{coarse}"
+        )
+    return find_model(coarse)
 
 
 def verify(name_or_path: str | Path) -> ModelEntry:
@@ -208,8 +336,10 @@ def _entry(folder: Path, *, bundled: bool) -> ModelEntry:
         spec = read_spec(folder)
     except ModelError as error:
         return ModelEntry(folder.name, "", folder, bundled, damage=str(error))
-    damage = problem_with_weights(folder)
-    return ModelEntry(spec.name, spec.version, folder, bundled, spec.description, spec.license, damage)
+    kind = spec.provenance.get("kind", OWN_KIND)
+    damage = problem_with_weights(folder, spec)
+    told = (spec.description, spec.license, damage, kind, bytes_of(folder))
+    return ModelEntry(spec.name, spec.version, folder, bundled, *told)
 
 
 def _entry_at(folder: Path, entries: tuple[ModelEntry, ...]) -> ModelEntry:
@@ -218,33 +348,36 @@ def _entry_at(folder: Path, entries: tuple[ModelEntry, ...]) -> ModelEntry:
     return listed[0] if listed else _entry(folder, bundled=False)
 
 
-def _unknown(name: str, entries: tuple[ModelEntry, ...]) -> str:
-    names = [entry.name for entry in entries]
+def unknown_name(name: str, names: Sequence[str]) -> str:
+    """That there is no model of a name, and which is meant."""
     folded = {known.casefold(): known for known in names}
     close = [folded[match] for match in get_close_matches(name[:_LONGEST_SHOWN].casefold(), folded, n=3)]
-    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
     shown = name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}..."
-    return f"no model named {shown!r}; {hint}known: {', '.join(names) or 'none'}. Or give a model folder"
+    return f"no model named {shown!r}{hint}"
 
 
-def _bring(source: Path, arrival: Path) -> None:
-    """Copy the files of a model, and nothing else, to a new folder."""
-    if is_folder(source):
-        copy_model(source, arrival)
-    elif os.path.lexists(source):
-        with unpacked(source, arrival.parent) as folder:
-            importer_of([folder]).convert([folder], arrival, Words())
-    else:
-        raise InvalidInputError(f"{source} is neither a model folder (with {SPEC_FILE}) nor a zip file of one")
+def _unknown(name: str, entries: Sequence[ModelEntry]) -> str:
+    names = [entry.name for entry in entries]
+    told = unknown_name(name, names)
+    joint = " " if told.endswith("?") else "; "
+    return f"{told}{joint}known: {', '.join(names) or 'none'}. Or give a model folder"
 
 
-def _check_free(name: str) -> None:
+def check_free(name: str) -> None:
+    """Refuse a name that a model has.
+
+    Raises:
+        ModelError: One has it.
+    """
     # Regardless of case, as the file systems of Windows and macOS are.
     folded = name.casefold()
     taken = [entry for entry in list_models() if folded in (entry.name.casefold(), entry.path.name.casefold())]
     if taken:
-        advice = "rename the new one in its model.json" if taken[0].bundled else "remove that one first"
-        raise ModelError(f"there is already a model {name!r} at {taken[0].path}; {advice}")
+        advice = "" if taken[0].bundled else ", or remove that one first"
+        raise ModelError(
+            f"there is already a model {name!r} at {taken[0].path}; give the new one another name (--name){advice}"
+        )
 
 
 def _move(folder: Path, target: Path) -> None:

@@ -11,8 +11,8 @@ from DeepSegmentLib.data.geometry import as_index
 from DeepSegmentLib.errors import InvalidInputError, ResourceError
 from DeepSegmentLib.files.models import read_spec
 from DeepSegmentLib.imaging.memory import available_memory_bytes, resident_memory_bytes
-from DeepSegmentLib.segmentation.needs import needs_of
-from DeepSegmentLib.segmentation.prepare import context_mm, regions
+from DeepSegmentLib.segmentation.needs import is_needed, needs_of
+from DeepSegmentLib.segmentation.prepare import context_mm, oriented_for
 
 from .speeds import known_speed
 
@@ -51,7 +51,8 @@ class Estimate:
         memory_bytes: Peak memory of the process on a CPU.
         seconds: How long it takes, at most, with the model loaded; None where it has not run on this machine yet.
         network_bytes: The part of the memory that is on the GPU where the network runs there.
-        operations: Multiplications of one pass.
+        operations: Multiplications of one pass, at most.
+        operations_in_all: Multiplications of all passes.
     """
 
     tiles: int
@@ -59,6 +60,7 @@ class Estimate:
     seconds: float | None = None
     network_bytes: int = 0
     operations: int = 0
+    operations_in_all: int = 0
 
 
 def estimate(folder: Path, geometry: Geometry, settings: PredictSettings, device: str = "auto") -> Estimate:
@@ -75,14 +77,16 @@ def estimate(folder: Path, geometry: Geometry, settings: PredictSettings, device
         InvalidInputError: The region lies outside the volume, or the grid has too many voxels to count.
     """
     spec = read_spec(folder)
-    box, _ = regions(geometry, spec, settings.region_ras)
-    return _estimate(spec, needs_of(spec, geometry, settings, box), geometry, device)
+    return _estimate(spec, needs_of(spec, geometry, settings), geometry, device)
 
 
 def _estimate(spec: ModelSpec, needs: Needs, geometry: Geometry, device: str) -> Estimate:
     speed = known_speed(spec, device)
     seconds = None if speed is None else speed * needs.passes
-    return Estimate(needs.passes, _process_bytes(spec, needs, geometry), seconds, needs.network_bytes, needs.operations)
+    memory = _process_bytes(spec, needs, geometry)
+    return Estimate(
+        needs.passes, memory, seconds, needs.network_bytes, needs.operations, needs.operations_in_all
+    )
 
 
 def _process_bytes(spec: ModelSpec, needs: Needs, geometry: Geometry) -> int:
@@ -138,9 +142,9 @@ def _check_work(geometry: Geometry, needs: Estimate) -> None:
             f"one pass of the network would take {needs.operations:.1e} multiplications, more than the "
             f"{_MOST_OPERATIONS:.0e} that are allowed; take a model with smaller patches, kernels or features"
         )
-    if needs.operations * needs.tiles > _MOST_OPERATIONS_IN_ALL:
+    if needs.operations_in_all > _MOST_OPERATIONS_IN_ALL:
         raise ResourceError(
-            f"{_voxels(geometry)} would take {needs.operations * needs.tiles:.1e} multiplications, more than the "
+            f"{_voxels(geometry)} would take {needs.operations_in_all:.1e} multiplications, more than the "
             f"{_MOST_OPERATIONS_IN_ALL:.0e} that are allowed; take a smaller model, lower the overlap, or segment a "
             "region (--roi)"
         )
@@ -178,26 +182,31 @@ def _what_fits(spec: ModelSpec, geometry: Geometry, settings: PredictSettings, f
         return "crop or downsample the volume, or take a computer with more memory"
     fewer = settings.probabilities or settings.uncertainty
     maps = " and leave out the maps of probability and uncertainty" if fewer else ""
-    oriented, _, _ = geometry.oriented(spec.orientation)
-    if shape == oriented.shape:
+    if shape == geometry.shape:
         return maps.removeprefix(" and ")
-    part, _, _ = oriented.crop(Box.of_shape(shape)).oriented("RAS")
+    part, _, _ = geometry.crop(Box.of_shape(shape)).oriented("RAS")
     sizes = [int(n * step) for n, step in zip(part.shape, part.spacing_mm, strict=True)]
     where = " x ".join(str(max(1, size)) for size in reversed(sizes))
     return f"segment a region of at most {where} mm (right-left, back-front, feet-head: --roi){maps}"
 
 
 def _largest_part(spec: ModelSpec, geometry: Geometry, settings: PredictSettings, free: int) -> Index | None:
-    """The largest block (k, j, i) of the oriented grid, of its proportions, that fits with its context; or None."""
-    oriented, _, _ = geometry.oriented(spec.orientation)
-    around = [2 * math.ceil(context_mm(oriented, spec) / step) for step in oriented.spacing_mm]
+    """The largest block (k, j, i) of the grid, of its proportions, that fits with its context; or None."""
+    everywhere = replace(settings, region_ras=None)
+    around = [2 * math.ceil(_context_mm(spec, geometry, settings) / step) for step in geometry.spacing_mm]
     for part in range(_PARTS, 0, -1):
-        shape = as_index([max(1, n * part // _PARTS) for n in oriented.shape])
-        seen = [min(n, have + more) for n, have, more in zip(oriented.shape, shape, around, strict=True)]
-        needs = needs_of(spec, geometry, settings, Box.of_shape(as_index(seen)))
+        shape = as_index([max(1, n * part // _PARTS) for n in geometry.shape])
+        seen = [min(n, have + more) for n, have, more in zip(geometry.shape, shape, around, strict=True)]
+        needs = needs_of(spec, geometry, everywhere, Box.of_shape(as_index(seen)))
         if _process_bytes(spec, needs, geometry) <= free:
             return shape
     return None
+
+
+def _context_mm(spec: ModelSpec, geometry: Geometry, settings: PredictSettings) -> float:
+    """How far any network that is needed looks beyond a region."""
+    stages = [stage for part in spec.parts if is_needed(part, settings) for stage in part.stages]
+    return max(context_mm(oriented_for(geometry, stage), stage) for stage in stages)
 
 
 def _voxels(geometry: Geometry) -> str:

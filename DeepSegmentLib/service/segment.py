@@ -117,11 +117,11 @@ def segment_volume(
     """
     folder, settings = find_model(model).path, settings or PredictSettings()
     kept = chosen_segments(subset, spec := read_spec(folder))
-    settings = replace(settings, probabilities=chosen_maps(settings.probabilities, kept, spec))
+    settings = replace(settings, probabilities=chosen_maps(settings.probabilities, kept, spec), subset=kept)
     needs = check(folder, volume.geometry, settings, device)
     on_progress(Progress(announcement(needs), 0.0))
     loaded = load(folder, device)
-    used = str(getattr(loaded.network, "device", device))
+    used = loaded.device
     on_progress(Progress("check volume", 0.0))
     doubts = doubts_before(volume, loaded.spec)
     if doubts:
@@ -151,13 +151,12 @@ def _run(
 ) -> Run:
     check(folder, volume.geometry, settings, device)  # now that it is known where the network runs
     start = time.monotonic()
-    prediction = predict(volume, model.spec, model.network, settings=settings, on_progress=on_progress)
-    mirrors = 2 ** len(model.spec.mirror_axes) if settings.mirror else 1
+    prediction = predict(volume, model.spec, model.networks, settings=settings, on_progress=on_progress)
     seconds = time.monotonic() - start
     notes = notes_after(doubts, volume, prediction.label_map, model.spec, settings)
     if subset is not None:
         prediction = replace(prediction, label_map=prediction.label_map.only(subset))
-    return Run(prediction, model, device, notes, seconds, prediction.tiles * mirrors, subset)
+    return Run(prediction, model, device, notes, seconds, prediction.passes, subset)
 
 
 def chosen_segments(wishes: Sequence[str] | None, spec: ModelSpec) -> tuple[str, ...] | None:
@@ -178,7 +177,7 @@ def completed(request: SegmentRequest, spec: ModelSpec) -> SegmentRequest:
         InvalidInputError: A segment is unknown, none is named, or some of the numbered channels are missing.
     """
     subset, settings = chosen_segments(request.subset, spec), request.settings
-    settings = replace(settings, probabilities=chosen_maps(settings.probabilities, subset, spec))
+    settings = replace(settings, probabilities=chosen_maps(settings.probabilities, subset, spec), subset=subset)
     channels = request.channels or further_channels(request.source, [each.name for each in spec.channels])
     return replace(request, subset=subset, settings=settings, channels=channels)
 

@@ -23,9 +23,11 @@ from DeepSegmentLib.files.output_checks import Output, check_new_folder, check_o
 from DeepSegmentLib.files.segmentations.labelmaps import label_table_path, read_labelmap
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES
 from DeepSegmentLib.imaging.memory import available_memory_bytes
+from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.costs import count_weights, stage_voxels
+from DeepSegmentLib.networks.model_json import upgraded
 from DeepSegmentLib.networks.model_spec import ModelSpec  # noqa: TC001 - the JSON reader resolves the annotations
-from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.unet_spec import UNetSpec
 from DeepSegmentLib.training.fit import RECENT, Fitted, StepFinished, TrainSettings, fit
 from DeepSegmentLib.training.measure_expectations import expect
 from DeepSegmentLib.training.synthesis import SynthesisSettings, synthesize
@@ -72,8 +74,10 @@ class Recipe:
     card: str
 
     def __post_init__(self) -> None:
+        if len(self.model.stages) != 1 or not isinstance(self.network, UNetSpec):
+            raise InvalidInputError("a recipe trains one U-Net, so its model must have one part of one stage")
         values = {segment.value for segment in self.model.segments}
-        expected = set(range(1, self.model.network.out_channels))
+        expected = set(range(1, self.network.out_channels))
         targets = {tissue.segment for tissue in self.tissues} - {0}
         if self.model.output != "labels" or values != expected or targets != expected:
             raise InvalidInputError(
@@ -81,6 +85,11 @@ class Recipe:
                 f"segments have {sorted(values)}, tissues {sorted(targets)}"
             )
         self._check_grid()
+
+    @property
+    def network(self) -> UNetSpec:
+        """What is trained: the only network of the model."""
+        return self.model.stages[0].network
 
     def _check_grid(self) -> None:
         """Refuse lengths that would make images without end, and patches that the network cannot halve."""
@@ -91,7 +100,7 @@ class Recipe:
             raise InvalidInputError(
                 f"spacing_mm of the synthesis must be from {finest} to {coarsest:g} mm, got {self.synthesis.spacing_mm}"
             )
-        patch, divisor = self.synthesis.patch_shape, (1, *self.model.network.divisor)[-3:]
+        patch, divisor = self.synthesis.patch_shape, (1, *self.network.divisor)[-3:]
         if any(n < 1 or n % step for n, step in zip(patch, divisor, strict=True)):
             raise InvalidInputError(f"patch_shape of the synthesis must be multiples of {divisor}, got {patch}")
 
@@ -110,6 +119,8 @@ def read_recipe(path: Path) -> Recipe:
         document = read_json(path, largest=_LARGEST_RECIPE)
     except VolumeFileError as error:
         raise ModelError(f"{path}: cannot be read as a recipe: {error}") from error
+    if isinstance(document, dict) and "model" in document:
+        document = document | {"model": upgraded(document["model"])}
     recipe: Recipe = from_json(Recipe, document, "recipe")
     return recipe
 
@@ -206,7 +217,7 @@ def _fit(recipe: Recipe, cases: list[SynthesisCase], checkpoint: Path, watch: Wa
     import torch
 
     torch.manual_seed(recipe.training.seed)
-    network = UNet(recipe.model.network)
+    network = UNet(recipe.network)
     settings, device = recipe.training, str(next(network.parameters()).device)
     return fit(
         network,
@@ -250,7 +261,7 @@ def _card(recipe: Recipe, report: dict[str, Any]) -> str:
 
 def _check_room(recipe: Recipe) -> None:
     """Refuse to train a network that does not fit into memory; it is counted without being made."""
-    network = recipe.model.network
+    network = recipe.network
     voxels = recipe.training.batch_size * math.prod(recipe.synthesis.patch_shape)
     kept = max(features * n for features, n in zip(network.features, stage_voxels(network, voxels), strict=True))
     needed = 4 * (_WEIGHT_COPIES * count_weights(network) + _MAPS_KEPT * kept)

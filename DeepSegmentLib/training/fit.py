@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from DeepSegmentLib.networks.unet import UNet
+    from DeepSegmentLib.networks.architectures.unet import UNet
 
 
 class SampleSource(Protocol):

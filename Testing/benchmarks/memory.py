@@ -30,8 +30,9 @@ def measure(
     from DeepSegmentLib.files.models import load_model, save_model
     from DeepSegmentLib.imaging.intensity import Normalization
     from DeepSegmentLib.imaging.memory import peak_memory_bytes
-    from DeepSegmentLib.networks.model_spec import Channel, ModelSpec
-    from DeepSegmentLib.networks.unet import UNet
+    from DeepSegmentLib.networks.model_spec import Channel, ModelSpec, Part
+    from DeepSegmentLib.networks.stage_spec import StageSpec
+    from DeepSegmentLib.networks.architectures.unet import UNet
     from DeepSegmentLib.networks.unet_spec import UNetSpec
     from DeepSegmentLib.segmentation.outputs import PredictSettings
     from DeepSegmentLib.segmentation.predict import predict
@@ -39,17 +40,15 @@ def measure(
     from DeepSegmentLib.service.preflight import estimate
 
     network = UNetSpec(1, classes, (4, 4), ((1, 1, 1),) * 2, ((1, 1, 1), (2, 2, 2)), (1, 1), (1,))
+    stage = StageSpec((patch,) * 3, network, (Normalization("zscore"),), spacing_mm=(1.5, 1.5, 1.5))
     spec = ModelSpec(
         name="many-classes",
         version="1",
         description="Random weights, for measuring memory.",
         license="Apache-2.0",
-        channels=(Channel("noise", "CT", Normalization("zscore")),),
+        channels=(Channel("noise", "CT"),),
         segments=tuple(Segment(f"s{n}", n) for n in range(1, classes)),
-        spacing_mm=(1.5, 1.5, 1.5),
-        orientation="RAS",
-        patch_shape=(patch,) * 3,
-        network=network,
+        parts=(Part(tuple(f"s{n}" for n in range(1, classes)), (stage,)),),
     )
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -63,9 +62,9 @@ def measure(
         settings = PredictSettings(overlap=0.25)
         expected = estimate(place, volume.geometry, settings).memory_bytes
         start = time.perf_counter()
-        predict(volume, model.spec, model.network, settings=settings)
+        predict(volume, model.spec, model.networks, settings=settings)
         seconds = time.perf_counter() - start
-        return model.spec.network.out_channels, imported, peak_memory_bytes() or 0, expected, seconds
+        return model.spec.stages[0].network.out_channels, imported, peak_memory_bytes() or 0, expected, seconds
 
 
 def main() -> None:

@@ -21,7 +21,8 @@ from DeepSegmentLib.files.journal.lines import Header
 from DeepSegmentLib.files.models import MODEL_FILES
 from DeepSegmentLib.files.prompts import StoredPrompt, read_prompts
 from DeepSegmentLib.hosts.command.main import build_parser
-from DeepSegmentLib.networks.model_spec import ModelSpec, spec_from_json
+from DeepSegmentLib.networks.model_json import spec_from_json
+from DeepSegmentLib.networks.model_spec import ModelSpec
 from DeepSegmentLib.service.train import Recipe, read_recipe
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from model_examples import TINY_UNET, model_spec
 
 from DeepSegmentLib import Geometry, Segment, read_segmentation, write_volume
 from DeepSegmentLib.files.models import save_model
-from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.service import catalogue
 
 REPOSITORY = Path(__file__).resolve().parents[2]

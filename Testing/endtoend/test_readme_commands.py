@@ -15,7 +15,7 @@ from model_examples import TINY_UNET, model_spec
 from DeepSegmentLib.data import Geometry, Segment, Volume
 from DeepSegmentLib.files.models import save_model
 from DeepSegmentLib.hosts.command.main import main
-from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.service import catalogue
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -14,6 +14,8 @@ from .folder import (
     read_spec,
     save_model,
     verify_model,
+    write_model,
+    write_spec,
 )
 
 __all__ = [
@@ -30,4 +32,6 @@ __all__ = [
     "save_model",
     "unpacked",
     "verify_model",
+    "write_model",
+    "write_spec",
 ]

@@ -1,17 +1,17 @@
-"""Model folders: `model.json`, `weights.safetensors`, `MODEL_CARD.md`, and perhaps `LICENSE`.
+"""Model folders: `model.json`, the weights files that it names, `MODEL_CARD.md`, and perhaps `LICENSE`.
 
-Opening one never runs code from it: the spec is strict JSON, the weights are safetensors with a recorded SHA-256 that
-is checked on every load. Everything but `load_model` and `save_model` works without torch.
+Opening one never runs code from it: the spec is strict JSON, the weights have a recorded SHA-256 that is checked on
+every load. Everything but `load_model`, `write_model` and `save_model` works without torch.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,29 +20,47 @@ from DeepSegmentLib.errors import InvalidInputError, MissingPackageError, ModelE
 from DeepSegmentLib.files.leftovers import hidden_folder
 from DeepSegmentLib.files.opening import inside, open_file, parse_json
 from DeepSegmentLib.networks.model_json import spec_from_json, spec_to_json
+from DeepSegmentLib.networks.model_spec import with_weights
+from DeepSegmentLib.networks.stage_spec import is_weights_name
 
-from .weights import read_weights, safetensors_package
+from .weights import SAFETENSORS, check_digest, digest_of, read_weights, safetensors_package
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from types import ModuleType
 
+    import torch
     from numpy.typing import NDArray
 
+    from DeepSegmentLib.networks.architectures.unet import UNet
     from DeepSegmentLib.networks.model_spec import ModelSpec
-    from DeepSegmentLib.networks.runtime import Model
-    from DeepSegmentLib.networks.unet import UNet
+    from DeepSegmentLib.networks.runtime import Model, Network
+    from DeepSegmentLib.networks.stage_spec import StageSpec, WeightsFile
 
 SPEC_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
+"""Of a model with one network; further ones are `weights-2.safetensors` and so on."""
 CARD_FILE = "MODEL_CARD.md"
-MODEL_FILES = (SPEC_FILE, WEIGHTS_FILE, CARD_FILE, "LICENSE")
+LICENSE_FILE = "LICENSE"
+MODEL_FILES = (SPEC_FILE, WEIGHTS_FILE, CARD_FILE, LICENSE_FILE)
+"""What the folder of a model with one network holds."""
 
-# Far above any model we know of (nnU-Net's largest presets have 0.4 GB of weights), far below what fills a disk.
-LARGEST_MODEL = 4 << 30
-LARGEST_FILES = {SPEC_FILE: 4 << 20, WEIGHTS_FILE: LARGEST_MODEL, CARD_FILE: 4 << 20, "LICENSE": 4 << 20}
-"""Bytes that each file of a model may have."""
+# Far above any model we know of (five folds of nnU-Net's largest preset have 2 GB of weights), far below what fills a
+# disk.
+LARGEST_MODEL = 8 << 30
+_LARGEST_WEIGHTS = 4 << 30
+_LARGEST_TEXT = 4 << 20
+
+
+def is_model_file(name: str) -> bool:
+    """Whether a file of this name may belong to a model."""
+    return name in (SPEC_FILE, CARD_FILE, LICENSE_FILE) or is_weights_name(name)
+
+
+def largest_bytes(name: str) -> int:
+    """Bytes that a file of a model may have."""
+    return _LARGEST_WEIGHTS if is_weights_name(name) else _LARGEST_TEXT
 
 
 def read_spec(folder: Path) -> ModelSpec:
@@ -52,7 +70,7 @@ def read_spec(folder: Path) -> ModelSpec:
         ModelError: `model.json` is missing, too large, not JSON, or not a spec of a known format.
     """
     with open_member(folder, SPEC_FILE) as file:
-        content = file.read(LARGEST_FILES[SPEC_FILE])
+        content = file.read(_LARGEST_TEXT)
     try:
         return spec_from_json(_parse_json(content))
     except ModelError as error:
@@ -63,7 +81,7 @@ def read_card(folder: Path) -> str:
     """The text that goes with the model in a folder; empty where there is none that can be read."""
     try:
         with open_member(folder, CARD_FILE) as file:
-            return file.read(LARGEST_FILES[CARD_FILE]).decode("utf-8", errors="replace")
+            return file.read(_LARGEST_TEXT).decode("utf-8", errors="replace")
     except (ModelError, OSError):
         return ""
 
@@ -75,20 +93,21 @@ def copy_model(source: Path, folder: Path) -> None:
         InvalidInputError: `folder` exists.
         ModelError: A file of the model is missing, leads out of its folder, or cannot be read or written.
     """
-    read_spec(source)
+    needed = [SPEC_FILE, *(file.file for file in read_spec(source).weights)]
     with new_folder(folder) as fresh:
-        for name in MODEL_FILES:
-            if name in (SPEC_FILE, WEIGHTS_FILE) or os.path.lexists(source / name):
+        for name in (*needed, CARD_FILE, LICENSE_FILE):
+            if name in needed or os.path.lexists(source / name):
                 with open_member(source, name) as file, (fresh / name).open("wb") as copy:
                     shutil.copyfileobj(file, copy, 1 << 20)
 
 
-def problem_with_weights(folder: Path) -> str:
+def problem_with_weights(folder: Path, spec: ModelSpec) -> str:
     """Why the weights cannot be opened; empty where they can. They are not read."""
-    try:
-        open_member(folder, WEIGHTS_FILE).close()
-    except ModelError as error:
-        return str(error)
+    for weights in spec.weights:
+        try:
+            open_member(folder, weights.file).close()
+        except ModelError as error:
+            return str(error)
     return ""
 
 
@@ -96,19 +115,26 @@ def verify_model(folder: Path) -> ModelSpec:
     """Check that the weights are those that the spec was written for, and that they can be read.
 
     Raises:
-        ChecksumError: The weights have another SHA-256.
+        ChecksumError: A weights file has another SHA-256.
         ModelError: The spec or the weights cannot be read.
     """
     spec = read_spec(folder)
-    _verified_weights(folder, spec)
+    for weights in spec.weights:
+        if weights.file.endswith(SAFETENSORS):
+            _verified_weights(folder, weights)
+        else:
+            with _opened_weights(folder, weights) as file:
+                check_digest(folder / weights.file, file, weights.sha256)
     return spec
 
 
 def load_model(folder: Path, device: str = "auto") -> Model:
     """Read, verify and put a model on a device (see `choose_device`).
 
+    Of a model of several parts, the networks of each are read and verified when it is run first.
+
     Raises:
-        ChecksumError: The weights have another SHA-256.
+        ChecksumError: A weights file has another SHA-256.
         ModelError: The spec or the weights cannot be read, or do not fit each other.
         ResourceError: The device is not there.
         MissingPackageError: torch is not installed.
@@ -116,17 +142,46 @@ def load_model(folder: Path, device: str = "auto") -> Model:
     runtime = _runtime()
     place = runtime.choose_device(device)
     spec = read_spec(folder)
-    weights = _verified_weights(folder, spec)
-    try:
-        unet = runtime.unet_from_weights(spec.network, weights)
-    except ModelError as error:
-        raise ModelError(f"{folder / WEIGHTS_FILE}: {error}; get the model again from its source") from error
-    model: Model = runtime.Model(spec, runtime.TorchNetwork(unet, place))
+    loads = [partial(_network_of, folder, stage, place) for stage in spec.stages]
+    networks = [runtime.StoredNetwork(load) if len(spec.parts) > 1 else load() for load in loads]
+    model: Model = runtime.Model(spec, networks, str(place))
     return model
 
 
+def members_of(folder: Path, device: str = "auto") -> Iterator[tuple[StageSpec, str, Network]]:
+    """Stage, file and network of each weights file, read and verified when it is asked for, so that one is in memory.
+
+    Raises:
+        ChecksumError, ModelError, ResourceError, MissingPackageError: As `load_model`.
+    """
+    place = _runtime().choose_device(device)
+    for stage in read_spec(folder).stages:
+        for weights in stage.weights:
+            yield stage, weights.file, _member(folder, stage, weights, place)
+
+
+def _network_of(folder: Path, stage: StageSpec, place: torch.device) -> Network:
+    """The network of a stage, its members behind it."""
+    members = [_member(folder, stage, weights, place) for weights in stage.weights]
+    network: Network = members[0] if len(members) == 1 else _runtime().Ensemble(members)
+    return network
+
+
+def _member(folder: Path, stage: StageSpec, weights: WeightsFile, place: torch.device) -> Network:
+    if not weights.file.endswith(SAFETENSORS):
+        raise ModelError(f"{folder / weights.file} is no {SAFETENSORS} file, which {stage.network.architecture} needs")
+    runtime = _runtime()
+    arrays = _verified_weights(folder, weights)
+    try:
+        module = runtime.module_from_weights(stage.network, arrays)
+    except ModelError as error:
+        raise ModelError(f"{folder / weights.file}: {error}; get the model again from its source") from error
+    network: Network = runtime.TorchNetwork(module, stage.network, place)
+    return network
+
+
 def save_model(folder: Path, spec: ModelSpec, network: UNet, *, card: str, half: bool = False) -> ModelSpec:
-    """Write a model folder; it appears complete or not at all.
+    """Write the folder of a model with one network, see `write_model`.
 
     Args:
         folder: Must not exist yet.
@@ -143,17 +198,67 @@ def save_model(folder: Path, spec: ModelSpec, network: UNet, *, card: str, half:
             float16, if so asked).
         ModelError: The folder cannot be written.
     """
-    if spec.network != network.spec:
+    if [stage.network for stage in spec.stages] != [network.spec] or len(spec.weights) > 1:
         raise InvalidInputError(f"the spec of {spec.name} describes another network than the one to save")
-    weights = {name: _stored(name, weight, half=half) for name, weight in _runtime().weights_of(network).items()}
-    content = safetensors_package().numpy.save(weights, metadata={"format": "pt"})
-    written = replace(spec, weights_sha256=hashlib.sha256(content).hexdigest())
+    return write_model(folder, spec, iter([_runtime().weights_of(network)]), card=card, half=half)
+
+
+def write_model(
+    folder: Path,
+    spec: ModelSpec,
+    weights: Iterator[Mapping[str, NDArray[Any]] | Path],
+    *,
+    card: str,
+    half: bool = False,
+    license_text: str = "",
+) -> ModelSpec:
+    """Write a model folder; it appears complete or not at all, and no more than one weights file is in memory.
+
+    Args:
+        folder: Must not exist yet.
+        spec: Its checksums are replaced.
+        weights: In the order of `spec.weights`: arrays by name for a `.safetensors` file, for others a file to copy.
+        card: Text of `MODEL_CARD.md`.
+        half: Store float16, half the size; loaded as float32 again.
+        license_text: Text of `LICENSE`; no such file where it is empty.
+
+    Returns:
+        The spec as written, with the checksums.
+
+    Raises:
+        InvalidInputError: The folder exists, there are fewer or more weights than the spec has files, or one is not
+            finite (in float16, if so asked).
+        ModelError: Weights do not fit the network, or the folder cannot be written.
+    """
+    stages = [stage for stage in spec.stages for _ in stage.weights]
     with new_folder(folder) as fresh:
-        (fresh / WEIGHTS_FILE).write_bytes(content)
+        digests = []
+        for stage, file, content in zip(stages, spec.weights, weights, strict=True):
+            digests.append(_write_weights(fresh / file.file, stage, content, half=half))
+        written = with_weights(spec, iter(digests))
         (fresh / CARD_FILE).write_text(card, encoding="utf-8", newline="\n")
-        document = json.dumps(spec_to_json(written), indent=2, ensure_ascii=False, allow_nan=False)
-        (fresh / SPEC_FILE).write_text(document + "\n", encoding="utf-8", newline="\n")
+        if license_text:
+            (fresh / LICENSE_FILE).write_text(license_text, encoding="utf-8", newline="\n")
+        write_spec(fresh, written)
     return written
+
+
+def write_spec(folder: Path, spec: ModelSpec) -> None:
+    """Write the spec of a model that is being made, in its folder."""
+    document = json.dumps(spec_to_json(spec), indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / SPEC_FILE).write_text(document + "\n", encoding="utf-8", newline="\n")
+
+
+def _write_weights(target: Path, stage: StageSpec, content: Mapping[str, NDArray[Any]] | Path, *, half: bool) -> str:
+    """Write one weights file; its SHA-256."""
+    if isinstance(content, Mapping):
+        stored = {name: _stored(name, weight, half=half) for name, weight in content.items()}
+        _runtime().check_weights(stage.network, stored)
+        safetensors_package().numpy.save_file(stored, target, metadata={"format": "pt"})
+    else:
+        shutil.copyfile(content, target)
+    with target.open("rb") as file:
+        return digest_of(file)
 
 
 @contextmanager
@@ -187,7 +292,7 @@ def _runtime() -> ModuleType:
 
 
 def open_member(folder: Path, name: str) -> IO[bytes]:
-    """Open one of the files of a model: a plain one, in its folder, no larger than `LARGEST_FILES` lets it be.
+    """Open one of the files of a model: a plain one, in its folder, no larger than `largest_bytes` lets it be.
 
     Raises:
         ModelError: It is none of this, or cannot be read.
@@ -200,9 +305,9 @@ def open_member(folder: Path, name: str) -> IO[bytes]:
     except VolumeFileError as error:
         raise ModelError(f"{path} cannot be read: {error}") from error
     size = os.fstat(file.fileno()).st_size
-    if size > LARGEST_FILES[name]:
+    if size > largest_bytes(name):
         file.close()
-        raise ModelError(f"{path} has {size} bytes, more than the {LARGEST_FILES[name]} that it may have")
+        raise ModelError(f"{path} has {size} bytes, more than the {largest_bytes(name)} that it may have")
     return file
 
 
@@ -213,16 +318,25 @@ def _parse_json(content: bytes) -> Any:
         raise ModelError(f"not valid JSON ({error}); get the model again from its source") from error
 
 
-def _verified_weights(folder: Path, spec: ModelSpec) -> dict[str, NDArray[Any]]:
-    with open_member(folder, WEIGHTS_FILE) as file:
-        if not spec.weights_sha256:
-            raise ModelError(f"{folder / SPEC_FILE} has no checksum of the weights; a complete one has weights_sha256")
-        return read_weights(folder / WEIGHTS_FILE, file, spec.weights_sha256)
+def _opened_weights(folder: Path, weights: WeightsFile) -> IO[bytes]:
+    file = open_member(folder, weights.file)
+    if weights.sha256:
+        return file
+    file.close()
+    raise ModelError(f"{folder / SPEC_FILE} has no checksum of {weights.file}; a complete one has its sha256")
+
+
+def _verified_weights(folder: Path, weights: WeightsFile) -> dict[str, NDArray[Any]]:
+    with _opened_weights(folder, weights) as file:
+        return read_weights(folder / weights.file, file, weights.sha256)
 
 
 def _stored(name: str, weight: NDArray[Any], *, half: bool) -> NDArray[Any]:
+    """The weight as it is kept: float32, or float16 if so asked or it was; whole numbers and truth as int64."""
+    narrow = half or weight.dtype == np.float16
+    kind = (np.float16 if narrow else np.float32) if weight.dtype.kind == "f" else np.int64
     with np.errstate(over="ignore"):
-        stored = weight.astype(np.float16) if half and weight.dtype == np.float32 else weight
+        stored = np.ascontiguousarray(weight).astype(kind, copy=False).reshape(weight.shape)
     if not np.isfinite(stored).all():
         raise InvalidInputError(f"weight {name!r} is not finite as {stored.dtype}; was the training stable?")
     return stored

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _DTYPES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
 
+SAFETENSORS = ".safetensors"
+
 _LARGEST_TABLE = 1 << 22
 """Bytes of the table of weights: forty thousand of them."""
 
@@ -52,12 +54,7 @@ def read_weights(path: Path, file: IO[bytes], expected: str) -> dict[str, NDArra
         ModelError: It is no intact safetensors file, or has weights of an unknown type.
         ResourceError: It does not fit into memory.
     """
-    found = _sha256(file)
-    if found != expected:
-        raise ChecksumError(
-            f"{path} has SHA-256 {found}, but model.json says {expected}; "
-            "the file is damaged or was exchanged: get the model again from its source"
-        )
+    check_digest(path, file, expected)
     size = os.fstat(file.fileno()).st_size
     _check_table(path, file, size)
     available = available_memory_bytes()
@@ -70,7 +67,21 @@ def read_weights(path: Path, file: IO[bytes], expected: str) -> dict[str, NDArra
     return _parsed(path, file.read(size))
 
 
-def _sha256(file: IO[bytes]) -> str:
+def check_digest(path: Path, file: IO[bytes], expected: str) -> None:
+    """Refuse a file that has another SHA-256.
+
+    Raises:
+        ChecksumError: It has.
+    """
+    found = digest_of(file)
+    if found != expected:
+        raise ChecksumError(
+            f"{path} has SHA-256 {found}, but model.json says {expected}; "
+            "the file is damaged or was exchanged: get the model again from its source"
+        )
+
+
+def digest_of(file: IO[bytes]) -> str:
     """The digest of a file, read part by part."""
     digest = hashlib.sha256()
     while part := file.read(_AT_ONCE):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _EXIT_CODES = """exit codes:
-  0 done   1 other error   2 wrong option or value   3 file cannot be read or written
+  0 done   1 other error   2 wrong option or value   3 file cannot be read or written, or downloaded
   4 model missing or damaged   5 package missing   6 memory, disk or device
   130 stopped (Ctrl-C; 143 by SIGTERM, 129 by SIGHUP)   141 nobody reads the output
 
@@ -111,7 +111,7 @@ def build_parser() -> argparse.ArgumentParser:
 _COMMANDS = (
     ("segment", "find structures in a volume, a DICOM folder or a folder of volumes", add_segment_options, segment),
     ("correct", "mend a segmentation by clicks, scribbles, boxes and lassos", add_correct_options, correct),
-    ("models", "list, check, add and remove models", add_models_options, models),
+    ("models", "list, find, download, add, check, move and remove models", add_models_options, models),
     ("evaluate", "compare segmentations with references, segment by segment", add_evaluate_options, evaluate),
     (
         "export",

@@ -228,6 +228,18 @@ def gigabytes(size: int) -> str:
     return f"{size / (1 << 30):.1f} GB"
 
 
+def size_on_disk(size: int) -> str:
+    """A size of files for people, in thousands as disks are sold.
+
+    Example:
+        >>> size_on_disk(812), size_on_disk(23_400_000), size_on_disk(1_530_000_000)
+        ('0.001 MB', '23 MB', '1.5 GB')
+    """
+    if size >= 1e9:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.0f} MB" if size >= 1e7 else f"{size / 1e6:.1g} MB"
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows in columns, aligned at the left; each cell in one line, see `plain`.
 

@@ -8,7 +8,7 @@ What the user has to agree with comes as `Failed`, with an error of a class of i
 again with the answer:
 
 - `LicenceError`: the licence is not for every use, or asks for a key; again with `accept_licence=True`. It is asked once
-  for each licence. Before a download, `service.get_model.licence_question` asks the same without a job.
+  for each licence. Before a download, `service.models.get_model.download_question` asks the same without a job.
 - `ChangedError`: a file is not the one that was downloaded earlier; again with `accept_change=True`. The new file is kept
   until then.
 """
@@ -42,10 +42,10 @@ class AddModelJob:
 
 @dataclass(frozen=True, eq=False)
 class GetModelJob:
-    """Download a known model and add it, see `service.get_model.get_model`.
+    """Download a known model and add it, see `service.models.get_model.get_model`.
 
     Attributes:
-        name: As `service.get_model.available_models` tells it.
+        name: As `service.models.get_model.available_models` tells it.
         accept_licence: Whether the user agreed to a licence that is not for every use.
         accept_change: Whether the user agreed that a file is not the one that was downloaded earlier.
     """

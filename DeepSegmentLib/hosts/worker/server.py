@@ -300,7 +300,7 @@ def _work_case(job: CaseJob, models: WarmModels, channel: _Channel) -> CaseResul
 
 def _bring_model(job: AddModelJob | GetModelJob, channel: _Channel) -> ModelResult:
     from DeepSegmentLib.service.catalogue import add_model
-    from DeepSegmentLib.service.get_model import get_model
+    from DeepSegmentLib.service.models.get_model import get_model
 
     def agrees(_: str) -> bool:
         return job.accept_licence

@@ -30,7 +30,7 @@ def sound_model() -> dict[str, bytes]:
     from model_examples import TINY_UNET, model_spec
 
     from DeepSegmentLib.files.models import save_model
-    from DeepSegmentLib.networks.unet import UNet
+    from DeepSegmentLib.networks.architectures.unet import UNet
 
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:

@@ -22,7 +22,7 @@ from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.hosts.command.main import main
 from DeepSegmentLib.hosts.command.terminal import progress_text, table
 from DeepSegmentLib.hosts.faults import ISSUES, as_error
-from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.architectures.unet import UNet
 
 HOSTILE = "\x1b[2J\x9b31m\u202eevil\r\n\x07"
 

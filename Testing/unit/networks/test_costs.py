@@ -11,7 +11,7 @@ from model_examples import TINY_UNET, unet_specs
 from torch import nn
 
 from DeepSegmentLib.networks.costs import count_operations, count_weights, peak_features
-from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.architectures.unet import UNet
 
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 

@@ -19,10 +19,10 @@ from DeepSegmentLib.networks.runtime import (
     choose_device,
     is_out_of_memory,
     padded_extent,
-    unet_from_weights,
+    module_from_weights,
     weights_of,
 )
-from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.unet_spec import UNetSpec
 
 CPU = torch.device("cpu")
@@ -31,7 +31,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA d
 
 def network(spec: UNetSpec = TINY_UNET) -> TorchNetwork:
     torch.manual_seed(0)
-    return TorchNetwork(UNet(spec), CPU)
+    return TorchNetwork(UNet(spec), spec, CPU)
 
 
 def close(found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
@@ -61,7 +61,7 @@ def test_patches_that_fit_go_through_unchanged(spec: UNetSpec) -> None:
     run = network(spec)
     patches = random_patches(1, spec.in_channels, *(2 * step for step in spec.divisor))
     with torch.no_grad():
-        np.testing.assert_array_equal(run(patches), run.unet(torch.from_numpy(patches)).numpy())
+        np.testing.assert_array_equal(run(patches), run.module(torch.from_numpy(patches)).numpy())
 
 
 @given(unet_specs(), shapes(6), st.integers(2, 3))
@@ -112,7 +112,7 @@ def test_a_read_only_view_is_copied_without_a_warning() -> None:
 
 def test_it_evaluates_without_gradients() -> None:
     unet = UNet(replace(TINY_UNET, norm="batch")).train()
-    run = TorchNetwork(unet, CPU)
+    run = TorchNetwork(unet, unet.spec, CPU)
     before = [buffer.clone() for buffer in unet.buffers()]
     run(random_patches(2, 1, 4, 4, 4))
     assert not unet.training
@@ -152,7 +152,7 @@ class Broken(UNet):
 
 def test_too_little_memory_for_torch_is_a_resource_error() -> None:
     with pytest.raises(ResourceError, match=r"out of memory on cpu for 1 patch\(es\) of \(4, 4, 4\).*smaller"):
-        TorchNetwork(Greedy(TINY_UNET), CPU)(random_patches(1, 1, 4, 4, 4))
+        TorchNetwork(Greedy(TINY_UNET), TINY_UNET, CPU)(random_patches(1, 1, 4, 4, 4))
 
 
 def test_too_little_memory_for_numpy_is_a_resource_error() -> None:
@@ -162,7 +162,7 @@ def test_too_little_memory_for_numpy_is_a_resource_error() -> None:
 
 def test_bugs_are_not_dressed_up() -> None:
     with pytest.raises(RuntimeError) as caught:
-        TorchNetwork(Broken(TINY_UNET), CPU)(random_patches(1, 1, 4, 4, 4))
+        TorchNetwork(Broken(TINY_UNET), TINY_UNET, CPU)(random_patches(1, 1, 4, 4, 4))
     assert not isinstance(caught.value, DeepSegmentError)
 
 
@@ -211,13 +211,13 @@ def test_unknown_devices_are_refused(name: str) -> None:
 def test_cuda_agrees_with_the_cpu() -> None:
     patches = random_patches(2, 1, 6, 7, 8)
     expected = network()(patches)
-    np.testing.assert_allclose(TorchNetwork(network().unet, choose_device("cuda"))(patches), expected, atol=0.05)
+    np.testing.assert_allclose(TorchNetwork(network().module, TINY_UNET, choose_device("cuda"))(patches), expected, atol=0.05)
 
 
 @given(unet_specs())
 def test_weights_out_and_in_again_are_the_same_network(spec: UNetSpec) -> None:
     run = network(spec)
-    again = TorchNetwork(unet_from_weights(spec, weights_of(run.unet)), CPU)
+    again = TorchNetwork(module_from_weights(spec, weights_of(run.module)), spec, CPU)
     patches = random_patches(1, spec.in_channels, 4, 4, 4)
     np.testing.assert_array_equal(again(patches), run(patches))
 
@@ -228,7 +228,7 @@ def test_half_weights_become_float32(spec: UNetSpec) -> None:
         name: weight.astype(np.float16) if weight.dtype == np.float32 else weight
         for name, weight in weights_of(UNet(spec)).items()
     }
-    unet = unet_from_weights(spec, weights)
+    unet = module_from_weights(spec, weights)
     assert {parameter.dtype for parameter in unet.parameters()} == {torch.float32}
     assert all(np.array_equal(weights_of(unet)[name], weight) for name, weight in weights.items())
 
@@ -236,14 +236,14 @@ def test_half_weights_become_float32(spec: UNetSpec) -> None:
 def test_weights_are_copies() -> None:
     unet = UNet(TINY_UNET)
     weights = weights_of(unet)
-    again = unet_from_weights(TINY_UNET, weights)
+    again = module_from_weights(TINY_UNET, weights)
     for weight in weights.values():
         weight[...] = 7
     assert not any((parameter == 7).any() for net in (unet, again) for parameter in net.parameters())
 
 
 def test_a_restored_network_can_be_trained_on() -> None:
-    unet = unet_from_weights(TINY_UNET, weights_of(UNet(TINY_UNET))).train()
+    unet = module_from_weights(TINY_UNET, weights_of(UNet(TINY_UNET))).train()
     unet(torch.randn(1, 1, 4, 4, 4)).sum().backward()
     assert all(parameter.requires_grad for parameter in unet.parameters())
 
@@ -269,7 +269,7 @@ def test_weights_that_do_not_fit_are_refused(name: str, weight: NDArray[np.float
     else:
         weights[name] = weight
     with pytest.raises(ModelError, match=message):
-        unet_from_weights(TINY_UNET, weights)
+        module_from_weights(TINY_UNET, weights)
 
 
 @pytest.mark.parametrize(
@@ -283,4 +283,4 @@ def test_weights_that_do_not_fit_are_refused(name: str, weight: NDArray[np.float
 )
 def test_the_largest_spec_costs_nothing(spec: UNetSpec) -> None:
     with pytest.raises(ModelError, match=r"network|must have shape"):
-        unet_from_weights(spec, weights_of(UNet(TINY_UNET)))
+        module_from_weights(spec, weights_of(UNet(TINY_UNET)))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from model_examples import TINY_UNET, unet_specs
 from torch import Tensor, nn
 
-from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.unet_spec import UNetSpec
 
 

@@ -15,7 +15,7 @@ from model_examples import TINY_UNET, model_spec
 import DeepSegmentLib
 from DeepSegmentLib.errors import ChecksumError, DeepSegmentError, InvalidInputError, ModelError
 from DeepSegmentLib.files.models import SPEC_FILE, WEIGHTS_FILE, save_model
-from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.service import catalogue
 from DeepSegmentLib.service.catalogue import (
     add_model,

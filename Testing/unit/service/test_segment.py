@@ -15,10 +15,9 @@ from DeepSegmentLib.errors import Cancelled, InvalidInputError, ResourceError, V
 from DeepSegmentLib.files.models import load_model, save_model
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
 from DeepSegmentLib.files.volumes import write_volume
-from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.model_spec import Channel
 from DeepSegmentLib.networks.runtime import Model
-from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.service.preflight import estimate
 from DeepSegmentLib.service.segment import SegmentRequest, segment_file, segment_volume
@@ -41,8 +40,6 @@ def _volume(shape=(9, 10, 11)):
 class _FullDevice:
     """A network on a device whose memory is full after some patches."""
 
-    device = "cuda:0"
-
     def __init__(self, network, good):
         self.network, self.left = network, good
 
@@ -57,7 +54,7 @@ class _FullDevice:
 def test_a_full_device_is_left_for_the_cpu_and_the_run_says_so(folder, good):
     def load(path, device="auto"):
         model = load_model(path, "cpu")
-        return model if device == "cpu" else Model(model.spec, _FullDevice(model.network, good))
+        return model if device == "cpu" else Model(model.spec, [_FullDevice(model.networks[0], good)], "cuda:0")
 
     run = segment_volume(_volume(), str(folder), device="cuda", load=load)
     straight = segment_volume(_volume(), str(folder), device="cpu")
@@ -83,8 +80,7 @@ def test_doubts_are_told_before_and_after_and_stop_nothing(folder):
 def test_a_full_cpu_is_an_error(folder):
     def load(path, device="auto"):
         full = _FullDevice(None, 0)
-        full.device = "cpu"
-        return Model(load_model(path, "cpu").spec, full)
+        return Model(load_model(path, "cpu").spec, [full])
 
     with pytest.raises(ResourceError, match="out of memory"):
         segment_volume(_volume(), str(folder), device="cpu", load=load)
@@ -145,7 +141,7 @@ def test_the_estimate_grows_with_what_is_asked_for(folder):
 
 def test_a_model_of_several_channels_takes_several_files(tmp_path):
     network = replace(TINY_UNET, in_channels=2)
-    channels = tuple(Channel(name, "MR", Normalization("zscore")) for name in ("T1w", "FLAIR"))
+    channels = tuple(Channel(name, "MR") for name in ("T1w", "FLAIR"))
     torch.manual_seed(0)
     save_model(tmp_path / "two", model_spec(network=network, channels=channels), UNet(network), card="")
     one, other = _volume(), Volume(_volume().voxels[:, ::-1], _volume().geometry)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from DeepSegmentLib.errors import Cancelled, InvalidInputError
-from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.unet_spec import UNetSpec
 from DeepSegmentLib.training.fit import TrainSettings, fit
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
-from DeepSegmentLib.errors import ModelError
-from DeepSegmentLib.files.opening import is_folder
+from DeepSegmentLib.errors import ModelError, VolumeFileError
+from DeepSegmentLib.files.opening import inside, is_folder, reason
 from DeepSegmentLib.files.safe_names import plain
 
 if TYPE_CHECKING:
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
     from DeepSegmentLib.networks.model_spec import ModelSpec
 
-IMPORTERS = ("deepsegment",)
+IMPORTERS = ("deepsegment", "nnunet")
 """Modules beside this one, in the order they are asked; each has an `IMPORTER`, and imports torch in `convert` only."""
 
 _MOST_SHOWN = 8
+_MOST_FILES = 50_000
+"""In what is added: a hundred times what results of nnU-Net with all their cases hold."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,45 @@ def importer_of(sources: Sequence[Path]) -> Importer:
     """Who can convert these files and folders.
 
     Raises:
-        ModelError: Nobody; the message says what was looked for, and what lies there.
+        ModelError: Nobody, and the message says what was looked for, and what lies there; or a link leads out of a
+            folder, or there are too many files.
     """
+    for source in sources:
+        _check_links(source)
     importers = [_importer(module) for module in IMPORTERS]
     for importer in importers:
         if importer.recognises(sources):
             return importer
     looked_for = "; ".join(f"{importer.kind}: {importer.signs}" for importer in importers)
     raise ModelError(f"{_named(sources)} is no model of a known kind ({looked_for}). There {_there(sources)}")
+
+
+def _check_links(folder: Path) -> None:
+    """Refuse what would bring files into the catalogue that are not of the model."""
+    seen, waiting = 0, [folder] if is_folder(folder) else []
+    while waiting:
+        for path in _entries(waiting.pop()):
+            seen += 1
+            if seen > _MOST_FILES:
+                raise ModelError(f"{folder} holds more than {_MOST_FILES} files; add the folder of one model only")
+            if path.is_symlink():
+                _check_link(folder, path)
+            elif is_folder(path):
+                waiting.append(path)
+
+
+def _check_link(folder: Path, link: Path) -> None:
+    try:
+        inside(folder, link.relative_to(folder).as_posix())
+    except VolumeFileError as error:
+        raise ModelError(str(error)) from error
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise ModelError(f"{folder} cannot be read: {reason(error)}; check its rights") from error
 
 
 def _importer(module: str) -> Importer:

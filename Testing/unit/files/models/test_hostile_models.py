@@ -6,7 +6,6 @@ import os
 import shutil
 import time
 import tracemalloc
-from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
@@ -26,12 +25,11 @@ from DeepSegmentLib.files.models import (
     read_card,
     read_spec,
     save_model,
-    unpack_model,
     verify_model,
     weights,
 )
+from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.runtime import weights_of
-from DeepSegmentLib.networks.unet import UNet
 
 posix = pytest.mark.skipif(os.name != "posix", reason="pipes and links are those of POSIX")
 
@@ -217,42 +215,3 @@ def test_weights_that_hold_no_numbers_are_refused(folder):
     set_weights(folder, to_safetensors(changed))
     with pytest.raises(ModelError, match="NaN or infinite"):
         load_model(folder, "cpu")
-
-
-# Archives ----------------------------------------------------------------------------------------------------------
-
-
-def zipped(path, members):
-    with ZipFile(path, "w", ZIP_DEFLATED) as target:
-        for name, content in members:
-            target.writestr(name, content)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("members", "message"),
-    [
-        ([(SPEC_FILE, b"{}"), (WEIGHTS_FILE, bytes(30 << 20))], "as no model does"),
-        ([(SPEC_FILE, bytes(5 << 20)), (WEIGHTS_FILE, b"w")], "'model.json' has 5242880 bytes, more than"),
-        ([(f"{n:0200}", b"") for n in range(8000)], "too many files in it"),
-    ],
-    ids=["bomb", "spec", "members"],
-)
-def test_archives_that_want_room_are_refused_before_they_get_it(tmp_path, members, message):
-    archive = zipped(tmp_path / "m.zip", members)
-    with pytest.raises(ModelError, match=message):
-        unpack_model(archive, tmp_path / "out")
-    assert [path.name for path in tmp_path.iterdir()] == ["m.zip"]
-
-
-def test_a_name_with_escapes_is_shown_as_text(tmp_path):
-    archive = zipped(tmp_path / "m.zip", [("\x1b[31mmodel.json", b"x")])
-    with pytest.raises(ModelError, match=r"\\x1b\[31mmodel.json' is not part of a model"):
-        unpack_model(archive, tmp_path / "out")
-
-
-@posix
-def test_an_archive_that_is_a_pipe_is_refused(tmp_path):
-    os.mkfifo(tmp_path / "m.zip")
-    with pytest.raises(ModelError, match="pipe"):
-        unpack_model(tmp_path / "m.zip", tmp_path / "out")

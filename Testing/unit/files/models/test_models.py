@@ -4,14 +4,12 @@ import hashlib
 import json
 import pickle
 import shutil
-import stat
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from zipfile import ZIP_DEFLATED, ZIP_LZMA, ZipFile, ZipInfo
 
 import numpy as np
 import pytest
@@ -25,18 +23,16 @@ from DeepSegmentLib.data import Segment
 from DeepSegmentLib.errors import ChecksumError, InvalidInputError, ModelError, ResourceError
 from DeepSegmentLib.files.models import (
     CARD_FILE,
-    MODEL_FILES,
     SPEC_FILE,
     WEIGHTS_FILE,
     load_model,
     read_spec,
     save_model,
-    unpack_model,
     verify_model,
 )
-from DeepSegmentLib.networks.model_spec import Channel
+from DeepSegmentLib.networks.architectures.unet import UNet
+from DeepSegmentLib.networks.model_spec import Channel, with_weights
 from DeepSegmentLib.networks.runtime import TorchNetwork, weights_of
-from DeepSegmentLib.networks.unet import UNet
 from DeepSegmentLib.networks.unet_spec import UNetSpec
 
 
@@ -57,12 +53,18 @@ def folder(saved: Path, tmp_path: Path) -> Path:
 def set_weights(folder: Path, content: bytes) -> None:
     """Exchange the weights and the checksum with them."""
     (folder / WEIGHTS_FILE).write_bytes(content)
-    edit_spec(folder, weights_sha256=hashlib.sha256(content).hexdigest())
+    edit_stage(folder, weights=[{"file": WEIGHTS_FILE, "sha256": hashlib.sha256(content).hexdigest()}])
 
 
 def edit_spec(folder: Path, **changes: Any) -> None:
     document = json.loads((folder / SPEC_FILE).read_text("utf-8")) | changes
     (folder / SPEC_FILE).write_text(json.dumps(document), "utf-8")
+
+
+def edit_stage(folder: Path, **changes: Any) -> None:
+    parts = json.loads((folder / SPEC_FILE).read_text("utf-8"))["parts"]
+    parts[0]["stages"][0] |= changes
+    edit_spec(folder, parts=parts)
 
 
 def spec_for(network: UNetSpec) -> Any:
@@ -80,10 +82,10 @@ def test_save_and_load_is_identity(tmp_path_factory: pytest.TempPathFactory, net
     written = save_model(folder, spec_for(network), unet, card=card)
     model = load_model(folder, "cpu")
     assert model.spec == written == read_spec(folder) == verify_model(folder)
-    assert replace(written, weights_sha256="") == spec_for(network)
+    assert with_weights(written, iter([""])) == spec_for(network)
     assert (folder / CARD_FILE).read_text("utf-8") == card
     patches = random_patches(1, network.in_channels, 4, 4, 4)
-    np.testing.assert_array_equal(model.network(patches), TorchNetwork(unet, torch.device("cpu"))(patches))
+    np.testing.assert_array_equal(model.networks[0](patches), TorchNetwork(unet, network, torch.device("cpu"))(patches))
 
 
 @given(unet_specs())
@@ -96,9 +98,9 @@ def test_half_is_half_the_size_and_as_good_as_half_numbers(
         save_model(root / name, spec_for(network), unet, card="", half=name == "half")
     full, half = ((root / name / WEIGHTS_FILE).stat().st_size for name in ("full", "half"))
     assert full - half >= 2 * sum(parameter.numel() for parameter in unet.parameters()) - 64
-    network_loaded = load_model(root / "half", "cpu").network
+    network_loaded = load_model(root / "half", "cpu").networks[0]
     assert isinstance(network_loaded, TorchNetwork)
-    for name, weight in weights_of(network_loaded.unet).items():
+    for name, weight in weights_of(network_loaded.module).items():
         expected = weights_of(unet)[name]
         assert weight.dtype == expected.dtype
         np.testing.assert_array_equal(weight, expected.astype(np.float16) if weight.dtype == np.float32 else expected)
@@ -198,10 +200,10 @@ def spec_as_folder(folder: Path) -> None:
         (replace_spec(b"1" * 5000), "not valid JSON"),
         (replace_spec(b"null"), "model must be an object"),
         (replace_spec(b" " * (5 << 20)), "model.json has 5242880 bytes, more than"),
-        (lambda folder: edit_spec(folder, format_version=2), "newer than 1, .*update DeepSegment"),
+        (lambda folder: edit_spec(folder, format_version=3), "newer than 2, .*update DeepSegment"),
         (lambda folder: edit_spec(folder, format_version="1"), "format_version must be a whole number"),
         (lambda folder: edit_spec(folder, surprise=1), "model.json: model: unknown key 'surprise'"),
-        (lambda folder: edit_spec(folder, spacing_mm=[1, 1, float("nan")]), "NaN is no number in JSON"),
+        (lambda folder: edit_stage(folder, spacing_mm=[1, 1, float("nan")]), "NaN is no number in JSON"),
     ],
 )
 def test_a_damaged_spec_is_refused(folder: Path, damage: Callable[[Path], object], message: str) -> None:
@@ -293,7 +295,7 @@ def test_any_changed_byte_is_noticed(
 
 
 def test_missing_weights_and_missing_checksums_are_refused(folder: Path) -> None:
-    edit_spec(folder, weights_sha256="")
+    edit_stage(folder, weights=[{"file": WEIGHTS_FILE}])
     with pytest.raises(ModelError, match="has no checksum"):
         load_model(folder, "cpu")
     (folder / WEIGHTS_FILE).unlink()
@@ -306,155 +308,9 @@ def test_a_missing_device_is_a_resource_error(saved: Path) -> None:
         load_model(saved, "cuda:99")
 
 
-# Unpacking: only a model comes out ---------------------------------------------------------------------------------
-
-
-def zipped(archive: Path, members: dict[str, bytes]) -> Path:
-    with ZipFile(archive, "w", ZIP_DEFLATED) as target:
-        for name, content in members.items():
-            info = ZipInfo(name)
-            # The constructor tidies names up; attackers do not.
-            info.filename = name
-            target.writestr(info, content)
-    return archive
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-@pytest.mark.parametrize("prefix", ["", "tiny-brain/", "a b é/"])
-@pytest.mark.parametrize("extra", [{}, {"__MACOSX/._model.json": b"x", ".DS_Store": b"x"}])
-def test_zip_and_unpack_is_identity(saved: Path, tmp_path: Path, prefix: str, extra: dict[str, bytes]) -> None:
-    members = {prefix + name: content for name, content in contents(saved).items()}
-    archive = zipped(tmp_path / "m.zip", {prefix + "LICENSE": b"CC0", **members, **extra})
-    unpack_model(archive, tmp_path / "out")
-    assert contents(tmp_path / "out") == contents(saved) | {"LICENSE": b"CC0"}
-    assert verify_model(tmp_path / "out") == read_spec(saved)
-    assert all(stat.S_ISREG(path.lstat().st_mode) for path in (tmp_path / "out").iterdir())
-
-
-BOTH = {SPEC_FILE: b"{}", WEIGHTS_FILE: b"w"}
-
-
-@pytest.mark.parametrize(
-    ("members", "message"),
-    [
-        ({"../model.json": b"x"}, "points outside"),
-        ({"a/../../model.json": b"x"}, "points outside"),
-        ({"/model.json": b"x"}, "points outside"),
-        ({"C:/model.json": b"x"}, "points outside"),
-        ({"..\\model.json": b"x"}, "points outside|not part of a model"),
-        ({"code.py": b"x"}, "'code.py' is not part of a model; zip only model.json"),
-        ({"a/b/model.json": b"x"}, "not part of a model"),
-        ({"MODEL.JSON": b"x"}, "not part of a model"),
-        ({"other/model.json": b"x"}, "more than one folder"),
-    ],
-)
-def test_foreign_members_are_refused(tmp_path: Path, members: dict[str, bytes], message: str) -> None:
-    place = tmp_path / "a" / "b"
-    place.mkdir(parents=True)
-    archive = zipped(tmp_path / "m.zip", BOTH | members)
-    with pytest.raises(ModelError, match=message) as caught:
-        unpack_model(archive, place / "out")
-    assert str(archive) in str(caught.value)
-    assert {path.name for path in tmp_path.rglob("*")} == {"a", "b", "m.zip"}
-
-
-@pytest.mark.parametrize("members", [{}, {SPEC_FILE: b"{}"}, {WEIGHTS_FILE: b"w"}])
-def test_half_a_model_is_refused(tmp_path: Path, members: dict[str, bytes]) -> None:
-    with pytest.raises(ModelError, match=r"must hold model\.json and weights.safetensors once each"):
-        unpack_model(zipped(tmp_path / "m.zip", members), tmp_path / "out")
-
-
-def test_a_member_that_comes_twice_is_refused(tmp_path: Path) -> None:
-    archive = zipped(tmp_path / "m.zip", BOTH | {"LICENSX": b"1", "LICENSY": b"2"})
-    archive.write_bytes(archive.read_bytes().replace(b"LICENSX", b"LICENSE").replace(b"LICENSY", b"LICENSE"))
-    with pytest.raises(ModelError, match="once each"):
-        unpack_model(archive, tmp_path / "out")
-
-
-def test_a_link_is_refused(tmp_path: Path) -> None:
-    archive = tmp_path / "m.zip"
-    with ZipFile(archive, "w") as target:
-        link = ZipInfo(SPEC_FILE)
-        link.external_attr = (stat.S_IFLNK | 0o777) << 16
-        target.writestr(link, "/etc/passwd")
-    with pytest.raises(ModelError, match=r"'model\.json' is a link"):
-        unpack_model(archive, tmp_path / "out")
-
-
-def test_only_deflate_is_unpacked(tmp_path: Path) -> None:
-    with ZipFile(tmp_path / "m.zip", "w", ZIP_LZMA) as target:
-        target.writestr(SPEC_FILE, b"{}")
-    with pytest.raises(ModelError, match=r"'model\.json' is compressed in an unusual way"):
-        unpack_model(tmp_path / "m.zip", tmp_path / "out")
-
-
-def patched(archive: Path, offset: int, value: bytes) -> Path:
-    """The archive with bytes at an offset into each entry of its central directory replaced (APPNOTE 4.3.12)."""
-    content = bytearray(archive.read_bytes())
-    place = content.find(b"PK\x01\x02")
-    while place >= 0:
-        content[place + offset : place + offset + len(value)] = value
-        place = content.find(b"PK\x01\x02", place + 4)
-    archive.write_bytes(content)
-    return archive
-
-
-def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
-    archive = patched(zipped(tmp_path / "m.zip", BOTH), 8, b"\x01\x00")
-    with pytest.raises(ModelError, match="is encrypted; zip it without a password"):
-        unpack_model(archive, tmp_path / "out")
-
-
-def test_an_archive_that_would_fill_the_disk_is_refused(tmp_path: Path) -> None:
-    archive = patched(zipped(tmp_path / "m.zip", BOTH), 24, (3 << 30).to_bytes(4, "little"))
-    with pytest.raises(ModelError, match="unpacks to 6442450944 bytes"):
-        unpack_model(archive, tmp_path / "out")
-
-
-@given(st.data())
-def test_a_damaged_archive_never_leaves_a_trace(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    root = tmp_path_factory.mktemp("z")
-    content = bytearray(zipped(root / "m.zip", BOTH | {CARD_FILE: b"card " * 20}).read_bytes())
-    for _ in range(data.draw(st.integers(1, 4))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    kept = data.draw(st.just(len(content)) | st.integers(0, len(content)))
-    (root / "m.zip").write_bytes(content[:kept])
-    try:
-        unpack_model(root / "m.zip", root / "out")
-    except ModelError:
-        assert [path.name for path in root.iterdir()] == ["m.zip"]
-    else:
-        assert set(contents(root / "out")) <= set(MODEL_FILES)
-
-
-@pytest.mark.parametrize(("offset", "value"), [(28, b"\x00\x00"), (46, b"\xff"), (10, b"\x63\x00"), (16, b"\x00" * 4)])
-def test_damaged_entries_are_refused(tmp_path: Path, offset: int, value: bytes) -> None:
-    archive = patched(
-        zipped(tmp_path / "m.zip", {"é/" + name: content for name, content in BOTH.items()}), offset, value
-    )
-    with pytest.raises(ModelError, match=r"m\.zip"):
-        unpack_model(archive, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_what_is_no_archive_is_named(tmp_path: Path) -> None:
-    (tmp_path / "m.zip").write_bytes(b"not a zip file")
-    for name in ("m.zip", "missing.zip"):
-        with pytest.raises(ModelError, match=rf"{name} cannot be unpacked .*intact zip"):
-            unpack_model(tmp_path / name, tmp_path / "out")
-
-
-def test_unpacking_does_not_overwrite(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="exists"):
-        unpack_model(zipped(tmp_path / "m.zip", BOTH), folder)
-
-
 def test_two_channels_keep_their_order(tmp_path: Path) -> None:
     network = replace(TINY_UNET, in_channels=2)
     first = model_spec().channels[0]
-    spec = model_spec(network=network, channels=(first, Channel("T2w", "MR", first.normalization)))
+    spec = model_spec(network=network, channels=(first, Channel("T2w", "MR")))
     save_model(tmp_path / "m", spec, UNet(network), card="")
     assert [channel.name for channel in read_spec(tmp_path / "m").channels] == ["T1w", "T2w"]

@@ -24,7 +24,7 @@ from DeepSegmentLib.files.models import save_model
 from DeepSegmentLib.files.segmentations.labelmaps import write_segmentation
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.hosts.command.main import build_parser, main
-from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.architectures.unet import UNet
 
 several_files = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 

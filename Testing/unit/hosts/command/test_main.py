@@ -14,7 +14,7 @@ from DeepSegmentLib.files.models import save_model
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, read_provenance
 from DeepSegmentLib.files.volumes import read_volume, write_volume
 from DeepSegmentLib.hosts.command.main import main
-from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.architectures.unet import UNet
 
 
 @pytest.fixture

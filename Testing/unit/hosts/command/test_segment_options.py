@@ -17,9 +17,8 @@ from DeepSegmentLib.files.volumes import read_volume
 from DeepSegmentLib.hosts.command import segment as command
 from DeepSegmentLib.hosts.command.main import main
 from DeepSegmentLib.hosts.command.terminal import TABLE_SUFFIXES
-from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.model_spec import Channel
-from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.service.batch.plan_cases import FORMATS
 from DeepSegmentLib.service.maps_and_statistics import STATISTICS_SUFFIXES
 
@@ -33,7 +32,7 @@ def model(tmp_path_factory):
 def two_channels(tmp_path_factory):
     """A model of two channels."""
     torch.manual_seed(0)
-    channels = tuple(Channel(name, "MR", Normalization("zscore")) for name in ("T1", "T2"))
+    channels = tuple(Channel(name, "MR") for name in ("T1", "T2"))
     network = TINY_UNET.__class__(**{**vars(TINY_UNET), "in_channels": 2})
     spec = model_spec(name="two", channels=channels, network=network)
     folder = tmp_path_factory.mktemp("models") / "two"

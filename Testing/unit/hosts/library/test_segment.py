@@ -25,7 +25,7 @@ from DeepSegmentLib import (
     write_volume,
 )
 from DeepSegmentLib.files.models import save_model
-from DeepSegmentLib.networks.unet import UNet
+from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.service import catalogue
 from DeepSegmentLib.service.segment import segment_volume
 
@@ -141,12 +141,12 @@ def test_a_warm_model_is_not_read_again_and_gives_the_same(models, head, tmp_pat
     shutil.copytree(models / "tiny", tmp_path / "mine")
     warm = load_model(tmp_path / "mine", device="cpu")
     assert repr(warm) == "WarmModel(tiny 1.0 on cpu, segments: 2)"
-    network = warm.load(warm.folder, "cpu").network
+    networks = warm.load(warm.folder, "cpu").networks
     first = segment(head, warm)
     assert np.array_equal(first.labels, segment(head, tmp_path / "mine").labels)
     (tmp_path / "mine" / "weights.safetensors").write_bytes(b"no weights any more")
     assert np.array_equal(segment(head, warm).labels, first.labels)
-    assert warm.load(warm.folder, "cpu").network is network
+    assert warm.load(warm.folder, "cpu").networks is networks
     with pytest.raises(ModelError):
         segment(head, tmp_path / "mine")
     with pytest.raises(InvalidInputError, match="was loaded for the device 'cpu', not 'cuda'"):

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from model_examples import TINY_UNET, model_spec
+
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.files.models import read_spec
 from DeepSegmentLib.files.volumes import read_volume
@@ -100,7 +102,7 @@ def test_a_model_for_ct_doubts_what_has_no_hounsfield_units():
 
 def test_each_channel_is_looked_at():
     channels = (SPEC.channels[0], replace(SPEC.channels[0], name="FLAIR"))
-    spec = replace(SPEC, channels=channels, network=replace(SPEC.network, in_channels=2), expectations=None)
+    spec = model_spec(channels=channels, network=replace(TINY_UNET, in_channels=2))
     both = Volume(np.stack([HEAD, WHITE]), Geometry.from_spacing(SHAPE, (3, 3, 3)))
     assert doubts_of_volume(both, spec) == (
         "Channel 'FLAIR' looks like noise: neighbours differ about as much as voxels far apart.",

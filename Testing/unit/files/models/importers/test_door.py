@@ -1,5 +1,6 @@
 """Who reads what the user added; in what words it is refused where nobody does."""
 
+import os
 import subprocess
 import sys
 
@@ -31,6 +32,30 @@ def test_an_empty_folder_and_odd_names(tmp_path):
         importer_of([tmp_path])
     (tmp_path / "\x1b[31m").touch()
     with pytest.raises(ModelError, match=r"There lie: \\x1b\[31m$"):
+        importer_of([tmp_path])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links are those of POSIX")
+@pytest.mark.parametrize("target", ["/etc/passwd", "../secret", "loop", "/etc"])
+def test_a_link_out_of_the_folder_is_refused(tmp_path, target):
+    (tmp_path / "secret").touch()
+    (tmp_path / "m" / "a").mkdir(parents=True)
+    (tmp_path / "m" / "a" / "loop").symlink_to("../../secret" if target == "../secret" else target)
+    with pytest.raises(ModelError, match=r"m/a/loop is a link out of the folder .* or in a circle; copy the data"):
+        importer_of([tmp_path / "m"])
+
+
+def test_a_link_inside_the_folder_is_none_of_its_business(tmp_path):
+    (tmp_path / "model.json").touch()
+    (tmp_path / "same.json").symlink_to("model.json")
+    assert importer_of([tmp_path]).kind == "DeepSegment model"
+
+
+def test_a_folder_of_everything_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("DeepSegmentLib.files.models.importers.door._MOST_FILES", 3)
+    for n in range(4):
+        (tmp_path / str(n)).touch()
+    with pytest.raises(ModelError, match="more than 3 files; add the folder of one model only"):
         importer_of([tmp_path])
 
 

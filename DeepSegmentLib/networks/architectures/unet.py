@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from .unet_spec import Size, UNetSpec
+    from DeepSegmentLib.networks.unet_spec import Size, UNetSpec
 
 _CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 _UP_CONV = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -27,10 +27,14 @@ _BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 def _norm(spec: UNetSpec, channels: int) -> nn.Module:
     if spec.norm == "instance":
-        return _INSTANCE_NORM[spec.dimensions](channels, affine=True)
+        return _INSTANCE_NORM[spec.dimensions](channels, spec.norm_epsilon, affine=True)
     if spec.norm == "batch":
-        return _BATCH_NORM[spec.dimensions](channels)
-    return nn.GroupNorm(8 if channels % 8 == 0 else channels, channels)
+        return _BATCH_NORM[spec.dimensions](channels, spec.norm_epsilon)
+    return nn.GroupNorm(8 if channels % 8 == 0 else channels, channels, spec.norm_epsilon)
+
+
+def _relu(spec: UNetSpec) -> nn.Module:
+    return nn.LeakyReLU(spec.leak, inplace=True)
 
 
 class ConvBlock(nn.Sequential):
@@ -41,7 +45,7 @@ class ConvBlock(nn.Sequential):
     ) -> None:
         padding = tuple(edge // 2 for edge in kernel)
         conv = _CONV[spec.dimensions](n_in, n_out, kernel, stride, padding)  # type: ignore[arg-type]
-        super().__init__(conv, _norm(spec, n_out), *([nn.LeakyReLU(0.01, inplace=True)] if relu else []))
+        super().__init__(conv, _norm(spec, n_out), *([_relu(spec)] if relu else []))
 
 
 class Projection(nn.Sequential):
@@ -64,11 +68,29 @@ class ResidualBlock(nn.Module):
         self.conv1 = ConvBlock(spec, n_in, n_out, kernel=kernel, stride=stride)
         self.conv2 = ConvBlock(spec, n_out, n_out, kernel=kernel, relu=False)
         self.skip = Projection(spec, n_in, n_out, stride)
-        self.relu = nn.LeakyReLU(0.01, inplace=True)
+        self.relu = _relu(spec)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, n_in, ...) to (batch, n_out, ...), smaller by the stride."""
         out: Tensor = self.relu(self.conv2(self.conv1(x)) + self.skip(x))
+        return out
+
+
+class BottleneckBlock(nn.Module):
+    """As a residual block, but the wide kernel sees fewer channels, between two 1x1 convolutions (He et al. 2019)."""
+
+    def __init__(self, spec: UNetSpec, n_in: int, n_out: int, *, within: int, kernel: Size, stride: Size) -> None:
+        super().__init__()
+        point = (1,) * spec.dimensions
+        self.conv1 = ConvBlock(spec, n_in, within, kernel=point)
+        self.conv2 = ConvBlock(spec, within, within, kernel=kernel, stride=stride)
+        self.conv3 = ConvBlock(spec, within, n_out, kernel=point, relu=False)
+        self.skip = Projection(spec, n_in, n_out, stride)
+        self.relu = _relu(spec)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, n_in, ...) to (batch, n_out, ...), smaller by the stride."""
+        out: Tensor = self.relu(self.conv3(self.conv2(self.conv1(x))) + self.skip(x))
         return out
 
 
@@ -96,13 +118,17 @@ def _plain_stage(spec: UNetSpec, n_in: int, stage: int) -> nn.Sequential:
 
 
 def _residual_stage(spec: UNetSpec, n_in: int, stage: int) -> nn.Sequential:
-    n_out, kernel = spec.features[stage], spec.kernel_sizes[stage]
-    same = (1,) * spec.dimensions
-    blocks = [ResidualBlock(spec, n_in, n_out, kernel=kernel, stride=spec.strides[stage])]
-    blocks += [
-        ResidualBlock(spec, n_out, n_out, kernel=kernel, stride=same) for _ in range(spec.encoder_blocks[stage] - 1)
-    ]
+    n_out, same = spec.features[stage], (1,) * spec.dimensions
+    blocks = [_residual_block(spec, n_in, stage, spec.strides[stage])]
+    blocks += [_residual_block(spec, n_out, stage, same) for _ in range(spec.encoder_blocks[stage] - 1)]
     return nn.Sequential(*blocks)
+
+
+def _residual_block(spec: UNetSpec, n_in: int, stage: int, stride: Size) -> nn.Module:
+    n_out, kernel = spec.features[stage], spec.kernel_sizes[stage]
+    if not spec.bottleneck_features:
+        return ResidualBlock(spec, n_in, n_out, kernel=kernel, stride=stride)
+    return BottleneckBlock(spec, n_in, n_out, within=spec.bottleneck_features[stage], kernel=kernel, stride=stride)
 
 
 class Encoder(nn.Module):
@@ -111,10 +137,11 @@ class Encoder(nn.Module):
     def __init__(self, spec: UNetSpec) -> None:
         super().__init__()
         residual = spec.encoder == "residual"
-        first = spec.features[0] if residual else spec.in_channels
         make_stage = _residual_stage if residual else _plain_stage
-        self.stem = ConvBlock(spec, spec.in_channels, first, kernel=spec.kernel_sizes[0]) if residual else nn.Identity()
-        inputs = (first, *spec.features[:-1])
+        self.stem: nn.Module = nn.Identity()
+        if residual:
+            self.stem = ConvBlock(spec, spec.in_channels, spec.stem, kernel=spec.kernel_sizes[0])
+        inputs = (spec.stem, *spec.features[:-1])
         self.stages = nn.ModuleList(make_stage(spec, n_in, stage) for stage, n_in in enumerate(inputs))
 
     def forward(self, x: Tensor) -> list[Tensor]:

@@ -1,0 +1,1 @@
+"""TotalSegmentator's models: its tasks as data, and their networks, which are nnU-Net's, as one model each."""

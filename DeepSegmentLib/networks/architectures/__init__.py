@@ -1,0 +1,1 @@
+"""Networks in torch, a file each that reads from top to bottom."""

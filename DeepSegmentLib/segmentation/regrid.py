@@ -1,0 +1,187 @@
+"""From a volume's grid to that of a network, and the network's logits back, plane by plane.
+
+References:
+    Isensee et al., nnU-Net, Nat Methods 2021, "resampling": splines in all axes, but where slices are thick, splines
+    within the slices and another order, mostly the nearest slice, across them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from DeepSegmentLib.data.progress import unwatched
+from DeepSegmentLib.imaging.probabilities import LargestOf
+from DeepSegmentLib.imaging.resampling import AxisPlan, along_axes, along_axis, plan_axis, plan_same_extent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from DeepSegmentLib.data import Geometry, Volume
+    from DeepSegmentLib.networks.stage_spec import StageSpec
+
+_DIGITS = 12
+"""Spacings that are the same in a header differ in later digits once they are lengths of an affine matrix's columns."""
+
+Spacing = tuple[float, float, float]
+
+
+def network_geometry(part: Geometry, stage: StageSpec) -> Geometry:
+    """The grid that a network gets for an oriented part of a volume.
+
+    Raises:
+        InvalidInputError: It would have too many voxels to count.
+    """
+    own = _rounded(part.spacing_mm)
+    wanted = stage.spacing_of(own)
+    if not stage.resampling.keep_extent:
+        return part.resampled(stage.spacing_of(part.spacing_mm))
+    shape = [max(1, round(a / b * n)) for a, b, n in zip(own, wanted, part.shape, strict=True)]
+    return part.with_shape(shape)
+
+
+def thick_axis(first_mm: Spacing, second_mm: Spacing, limit: float | None) -> int | None:
+    """The axis across thick slices: of the first spacing if that has any, or else of the second; None without.
+
+    Args:
+        first_mm: Spacing (k, j, i) of the grid that there is.
+        second_mm: That of the other.
+        limit: How many times the smallest spacing the largest must be more than; None for never.
+    """
+    for spacing in (_rounded(first_mm), _rounded(second_mm)):
+        if limit is not None and max(spacing) / min(spacing) > limit:
+            thick = [axis for axis in range(3) if spacing[axis] == max(spacing)]
+            return thick[0] if len(thick) == 1 else None
+    return None
+
+
+def _rounded(spacing_mm: Spacing) -> Spacing:
+    k, j, i = (round(step, _DIGITS) for step in spacing_mm)
+    return k, j, i
+
+
+def to_network(volume: Volume, geometry: Geometry, stage: StageSpec, on_step: Callable[[], None] = unwatched) -> Volume:
+    """An oriented volume on the network's grid, see `network_geometry`.
+
+    Returns:
+        A float32 volume; no channel leaves the range that it had, nor does a plane where these are by themselves.
+    """
+    rules, source = stage.resampling, volume.geometry
+    thick = thick_axis(source.spacing_mm, stage.spacing_of(source.spacing_mm), rules.thick_axis_from)
+    orders = [rules.thick_volume_order if axis == thick else rules.volume_order for axis in range(3)]
+    plans = _plans(source, geometry, orders, keep_extent=rules.keep_extent, antialias=rules.antialias)
+    across = {} if thick is None else {thick: plans.pop(thick)}
+    voxels = along_axes(volume.voxels, plans, on_step)
+    if rules.volume_order > 1 and voxels is not volume.voxels:
+        _clip(voxels, volume.voxels, thick)
+    voxels = along_axes(voxels, across, on_step)
+    return replace(volume, voxels=np.asarray(voxels, dtype=np.float32), geometry=geometry)
+
+
+def _plans(
+    source: Geometry, target: Geometry, orders: list[int], *, keep_extent: bool, antialias: bool
+) -> dict[int, AxisPlan]:
+    if keep_extent:
+        shapes = zip(source.shape, target.shape, orders, strict=True)
+        return {axis: plan_same_extent(n, m, order=order) for axis, (n, m, order) in enumerate(shapes)}
+    return {
+        axis: plan_axis(source, target, axis, order=order, antialias=antialias and order == 1)
+        for axis, order in enumerate(orders)
+    }
+
+
+def _clip(voxels: NDArray[np.float32], before: NDArray[Any], thick: int | None) -> None:
+    """Bring each channel, or each of its planes across the thick axis, back into the range that it had."""
+    for new, old in zip(voxels, before, strict=True):
+        pairs = [(new, old)] if thick is None else zip(np.moveaxis(new, thick, 0), np.moveaxis(old, thick, 0), strict=True)
+        for plane, was in pairs:
+            np.clip(plane, was.min(), was.max(), out=plane)
+
+
+def labels_to_network(
+    labels: NDArray[Any], source: Geometry, target: Geometry, stage: StageSpec, on_step: Callable[[], None] = unwatched
+) -> NDArray[Any]:
+    """Labels (k, j, i) of an oriented volume on the network's grid.
+
+    Each label's mask is interpolated linearly, and the largest wins; of several, the label of the nearest voxel. Across
+    thick slices that of the nearest slice is taken.
+    """
+    rules = stage.resampling
+    thick = thick_axis(source.spacing_mm, stage.spacing_of(source.spacing_mm), rules.thick_axis_from)
+    orders = [0 if axis == thick else 1 for axis in range(3)]
+    plans = _plans(source, target, orders, keep_extent=rules.keep_extent, antialias=False)
+    across = {} if thick is None else {thick: plans.pop(thick)}
+    nearest = along_axes(labels[None], {axis: replace(plan, order=0) for axis, plan in plans.items()}, on_step)[0]
+    largest = LargestOf(np.rint(nearest).astype(labels.dtype))
+    for label in np.unique(labels):
+        largest.add(label, along_axes((labels == label).astype(np.float32)[None], plans, on_step)[0])
+    winners = along_axes(largest.winners[None], across, on_step)[0]
+    return np.rint(winners).astype(labels.dtype)
+
+
+def planes_back(
+    planes: Iterable[tuple[int, NDArray[np.float32]]], source: Geometry, target: Geometry, stage: StageSpec
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Logits on the network's grid brought to the volume's, holding no more planes than one of the result comes from.
+
+    Args:
+        planes: Index k and logits (class, j, i) on the network's grid, first to last.
+        source: The network's grid.
+        target: The oriented part of the volume that it covers.
+        stage: What says how.
+
+    Yields:
+        Index k and logits (class, j, i), first to last.
+    """
+    depth, rows, columns = back_plans(source, target, stage).values()
+    needed = list(depth.rows())
+    keep_from = np.minimum.accumulate([first for first, _ in needed][::-1])[::-1]
+    in_plane = rows.matrix(), columns.matrix()
+    held: dict[int, NDArray[np.float32]] = {}
+    k = 0
+    for last, logits in planes:
+        held[last] = logits
+        while k < len(needed) and needed[k][0] + len(needed[k][1]) - 1 <= last:
+            yield k, _one_plane(held, *needed[k], in_plane, clip=stage.resampling.logits_order > 1)
+            k += 1
+        held = {n: plane for n, plane in held.items() if k < len(needed) and n >= keep_from[k]}
+
+
+def back_plans(source: Geometry, target: Geometry, stage: StageSpec) -> Mapping[int, AxisPlan]:
+    """How each axis of the logits gets back; arguments as for `planes_back`."""
+    rules = stage.resampling
+    thick = thick_axis(stage.spacing_of(target.spacing_mm), target.spacing_mm, rules.thick_axis_from)
+    orders = [rules.thick_logits_order if axis == thick else rules.logits_order for axis in range(3)]
+    return _plans(source, target, orders, keep_extent=rules.keep_extent, antialias=False)
+
+
+def _one_plane(
+    held: Mapping[int, NDArray[np.float32]],
+    first: int,
+    weights: NDArray[np.float32],
+    in_plane: tuple[NDArray[np.float32], NDArray[np.float32]],
+    *,
+    clip: bool,
+) -> NDArray[np.float32]:
+    """A plane (class, j, i) of the result; with `clip`, in the range of those that it comes from."""
+    plane = held[first] if len(weights) == 1 else _weighted(held, first, weights)
+    result = along_axis(along_axis(plane, in_plane[0], 1), in_plane[1], 2)
+    if clip:
+        used = [held[n] for n in range(first, first + len(weights))]
+        low = np.min([each.min(axis=(1, 2)) for each in used], axis=0)[:, None, None]
+        high = np.max([each.max(axis=(1, 2)) for each in used], axis=0)[:, None, None]
+        np.clip(result, low, high, out=result)
+    return result
+
+
+def _weighted(
+    held: Mapping[int, NDArray[np.float32]], first: int, weights: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    total = weights[0] * held[first]
+    for n, weight in enumerate(weights[1:], start=first + 1):
+        total += weight * held[n]
+    return total

@@ -1,0 +1,1 @@
+"""Bringing models here and taking them elsewhere: known ones from the web, packs for machines without network."""

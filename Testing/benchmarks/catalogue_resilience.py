@@ -1,0 +1,107 @@
+"""SIGKILLs at random moments of adding, getting and removing a model: what the catalogue holds afterwards.
+
+    python Testing/benchmarks/catalogue_resilience.py --json Testing/benchmarks/results/catalogue_resilience.json
+
+A small nnU-Net model of two folds, zipped, is added and removed by the command, each time in a process that gets
+SIGKILL at one of its file operations (drawn evenly; half of them up to 20 ms later, in the middle of what it does
+then). After each kill the list of models must open and hold no half model; the next command must do its work and leave
+nothing of the one before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from catalogue_kills import Action, faults, is_there, leftovers, operations, run, was_killed
+from conformance.nnunet_sources import RESIDUAL, Nets, trained_model
+
+NAME = "killed"
+
+
+def main() -> None:
+    """Run everything and print the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=30, help="kills of each action")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        results = measure(Path(folder), options.repeats, np.random.default_rng(options.seed))
+    machine = f"{platform.system()}, {os.cpu_count()} processors, Python {platform.python_version()}"
+    print(json.dumps({"machine": machine} | results, indent=2))
+    if options.json:
+        options.json.write_text(json.dumps({"machine": machine} | results, indent=2) + "\n")
+
+
+def measure(folder: Path, repeats: int, rng: np.random.Generator) -> dict[str, object]:
+    """Kills of each action, and what was found after them."""
+    os.environ["DEEPSEGMENT_MODELS"] = str(folder / "models")
+    (folder / "models").mkdir()
+    add = Action(("models", "add", str(zipped_source(folder)), "--name", NAME), before=False, after=True)
+    remove = Action(("models", "remove", NAME), before=True, after=False)
+    return {
+        "add": disturb(add, remove, folder / "models", repeats, rng),
+        "remove": disturb(remove, add, folder / "models", repeats, rng),
+    }
+
+
+def zipped_source(folder: Path) -> Path:
+    """A zipped nnU-Net model of two folds."""
+    model = trained_model(folder / "source", Nets(network=RESIDUAL, folds=(0, 1), features=(16, 32)))
+    archive = folder / "small.zip"
+    with ZipFile(archive, "w") as written:
+        for path in sorted(model.rglob("*")):
+            written.write(path, path.relative_to(model.parent))
+    return archive
+
+
+def disturb(action: Action, back: Action, catalogue: Path, repeats: int, rng: np.random.Generator) -> dict[str, object]:
+    """Kill an action again and again."""
+    _reach(action.before, action, back, catalogue)
+    total = operations(action, catalogue)
+    counts: Counter[str] = Counter()
+    for n in range(repeats):
+        _reach(action.before, action, back, catalogue)
+        delay_s = rng.uniform(0, 0.02) if n % 2 else 0.0
+        done = run(action, catalogue, kill_at=int(rng.integers(1, total + 1)), delay_s=delay_s)
+        counts["killed"] += was_killed(done)
+        counts["done before the kill"] += is_there(NAME) == action.after
+        counts += faults(catalogue, NAME)
+        counts["times that something was left hidden"] += bool(leftovers(catalogue))
+        counts["next commands that failed"] += not _reach(not is_there(NAME), action, back, catalogue)
+        counts["files left after the next command"] += len(leftovers(catalogue))
+        print(dict(counts), file=sys.stderr, flush=True)
+    return {"file operations": total} | {key: counts[key] for key in COUNTED}
+
+
+COUNTED = (
+    "killed",
+    "done before the kill",
+    "times that something was left hidden",
+    "half models in the list",
+    "next commands that failed",
+    "files left after the next command",
+)
+
+
+def _reach(wanted: bool, action: Action, back: Action, catalogue: Path) -> bool:
+    """Bring the catalogue to where the model is there, or is not; whether that worked."""
+    if is_there(NAME) == wanted:
+        return True
+    change = action if action.after == wanted else back
+    return run(change, catalogue).returncode == 0 and is_there(NAME) == wanted
+
+
+if __name__ == "__main__":
+    main()
