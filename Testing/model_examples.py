@@ -80,6 +80,19 @@ def changed_stages(spec: ModelSpec, **changes: Any) -> ModelSpec:
     return replace(spec, parts=tuple(parts))
 
 
+def changed_stage(document: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """A spec as JSON with keys of its first stage changed."""
+    first, *others = document["parts"]
+    stage, *later = first["stages"]
+    return {**document, "parts": [{**first, "stages": [{**stage, **changes}, *later]}, *others]}
+
+
+def stage_of(document: dict[str, Any]) -> dict[str, Any]:
+    """The first stage of a spec as JSON."""
+    stage: dict[str, Any] = document["parts"][0]["stages"][0]
+    return stage
+
+
 @st.composite
 def unet_specs(draw: st.DrawFn, *, dimensions: int | None = None, **fixed: Any) -> UNetSpec:
     """U-Nets of all kinds, small enough to run in milliseconds; `fixed` fields are as given."""

@@ -171,7 +171,8 @@ class StageSpec:
 
     def _check_grid(self) -> None:
         lengths = [step for step in self.spacing_mm or () if step is not None]
-        if not all(_FINEST_MM <= step <= _COARSEST_MM for step in lengths):
+        right_count = self.spacing_mm is None or len(self.spacing_mm) == 3
+        if not right_count or not all(_FINEST_MM <= step <= _COARSEST_MM for step in lengths):
             raise InvalidInputError(
                 f"spacing_mm must be three lengths from {_FINEST_MM} to {_COARSEST_MM:g} mm, or none; "
                 f"got {self.spacing_mm}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from DeepSegmentLib import __version__
 
 if TYPE_CHECKING:
+    from DeepSegmentLib.networks.model_spec import ModelSpec
     from DeepSegmentLib.networks.runtime import Model
     from DeepSegmentLib.segmentation.outputs import Prediction, PredictSettings
 
@@ -48,18 +49,25 @@ def provenance(run: Run, settings: PredictSettings) -> dict[str, str]:
         "model": spec.name,
         "model_version": spec.version,
         "model_sha256": spec.weights_sha256,
-        "parameters": json.dumps(parameters(settings, run.subset)),
+        "parameters": json.dumps(parameters(settings, spec, run.subset)),
         "device": run.device,
         "library": f"DeepSegment {__version__}",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def parameters(settings: PredictSettings, subset: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """What of the settings changes the labels, as JSON; the subset where there is one."""
+def parameters(
+    settings: PredictSettings, spec: ModelSpec, subset: tuple[str, ...] | None = None
+) -> dict[str, Any]:
+    """What of the settings changes the labels, as JSON; the subset where there is one.
+
+    An overlap that was not asked for is that of the model; where its stages differ, null.
+    """
+    own = {stage.tiling.overlap for stage in spec.stages}
+    overlap = next(iter(own)) if settings.overlap is None and len(own) == 1 else settings.overlap
     region = None if settings.region_ras is None else settings.region_ras.tolist()
     return {
-        "overlap": settings.overlap,
+        "overlap": overlap,
         "mirror": settings.mirror,
         "clean_up": settings.clean_up,
         "any_spacing": settings.any_spacing,

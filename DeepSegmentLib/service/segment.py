@@ -327,5 +327,5 @@ def _report(request: SegmentRequest, run: Run, volume: Volume) -> dict[str, Any]
             "orientation": geometry.orientation,
         },
         "model": {"name": spec.name, "version": spec.version, "sha256": spec.weights_sha256, "license": spec.license},
-        "parameters": parameters(request.settings, request.subset),
+        "parameters": parameters(request.settings, spec, request.subset),
     } | run_report(run)

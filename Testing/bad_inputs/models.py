@@ -12,6 +12,7 @@ from fuzz.cases import Case, Link, Pipe, Sparse
 from fuzz.door import NINE_GB
 from fuzz.doors.documents import text
 from fuzz.doors.models import signed, sound_model, zip_bomb, zipped
+from model_examples import changed_stage, stage_of
 
 
 def spec(**changes):
@@ -21,7 +22,7 @@ def spec(**changes):
 
 def network(**changes):
     """A spec whose network is changed."""
-    return spec(network={**spec()["network"], **changes})
+    return changed_stage(spec(), network={**stage_of(spec())["network"], **changes})
 
 
 def folder_of(folder, **changes):
@@ -95,11 +96,11 @@ MODELS = {
     "a name of half a character": (lambda d: folder_of(d, spec=text(spec(name="\ud800"))), "name (must be|holds)"),
     "a name of a device": (lambda d: folder_of(d, spec=text(spec(name="con"))), "device name"),
     "an unknown key": (lambda d: folder_of(d, spec=text(spec(more=1))), "unknown key 'more'"),
-    "a spacing of 0": (lambda d: folder_of(d, spec=text(spec(spacing_mm=[0, 1, 1]))), "spacing_mm"),
-    "a spacing of 10^400": (lambda d: folder_of(d, spec=text(spec(spacing_mm=[10**400, 1, 1]))), "spacing_mm"),
-    "a patch of 10^30": (lambda d: folder_of(d, spec=text(spec(patch_shape=[10**30] * 3))), "patch_shape"),
-    "a patch of 100,000": (lambda d: folder_of(d, spec=text(spec(patch_shape=[100_000] * 3))), "patch_shape"),
-    "an orientation of nothing": (lambda d: folder_of(d, spec=text(spec(orientation="RRR"))), "orientation"),
+    "a spacing of 0": (lambda d: folder_of(d, spec=text(changed_stage(spec(), spacing_mm=[0, 1, 1]))), "spacing_mm"),
+    "a spacing of 10^400": (lambda d: folder_of(d, spec=text(changed_stage(spec(), spacing_mm=[10**400, 1, 1]))), "spacing_mm"),
+    "a patch of 10^30": (lambda d: folder_of(d, spec=text(changed_stage(spec(), patch_shape=[10**30] * 3))), "patch_shape"),
+    "a patch of 100,000": (lambda d: folder_of(d, spec=text(changed_stage(spec(), patch_shape=[100_000] * 3))), "patch_shape"),
+    "an orientation of nothing": (lambda d: folder_of(d, spec=text(changed_stage(spec(), orientation="RRR"))), "orientation"),
     "no segments": (lambda d: folder_of(d, spec=text(spec(segments=[]))), "segments"),
     "2^31 features": (lambda d: folder_of(d, spec=text(network(features=[2**31, 2**31]))), "model.json"),
     "10^30 blocks": (lambda d: folder_of(d, spec=text(network(encoder_blocks=[10**30, 1]))), "model.json"),
@@ -116,8 +117,11 @@ MODELS = {
         lambda d: folder_of(d, weights=sound_model()["weights.safetensors"][:-9]),
         "SHA-256.*get the model again",
     ),
-    "no checksum": (lambda d: folder_of(d, spec=text(spec(weights_sha256=""))), "no checksum"),
-    "a checksum of words": (lambda d: folder_of(d, spec=text(spec(weights_sha256="x"))), "weights_sha256"),
+    "no checksum": (lambda d: folder_of(d, spec=text(changed_stage(spec(), weights=[{"file": "weights.safetensors", "sha256": ""}]))), "no checksum"),
+    "a checksum of words": (
+        lambda d: folder_of(d, spec=text(changed_stage(spec(), weights=[{"file": "w.safetensors", "sha256": "x"}]))),
+        "sha256 must be 64",
+    ),
     "a pickle as weights": (
         lambda d: signed_folder(d, spec(), b"\x80\x04cposix\nsystem\n."),
         "no intact safetensors file",

@@ -69,7 +69,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         help="further channel of a model that needs several, in its order; may be repeated",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
-    parser.add_argument("--overlap", type=float, default=0.5, help="shared part of neighbouring tiles (default: 0.5)")
+    parser.add_argument("--overlap", type=float, help="shared part of neighbouring tiles (default: the model's own)")
     parser.add_argument("--tta", action="store_true", help="average over mirror images: slower, often smoother")
     parser.add_argument("--raw", action="store_true", help="without the model's post-processing")
     parser.add_argument(

@@ -42,7 +42,7 @@ def segment(
     subset: str | Collection[str] | None = None,
     series: str | None = None,
     progress: bool | ProgressCallback | None = None,
-    overlap: float = 0.5,
+    overlap: float | None = None,
     mirror: bool = False,
     region_ras: ArrayLike | None = None,
     probabilities: str | Collection[str] = (),
@@ -59,7 +59,8 @@ def segment(
         subset: Names of the segments that are wanted, in letters of any case; all if None.
         series: Which DICOM series, where a folder holds several: its UID, number or description.
         progress: True for a bar; or a function that receives `Progress`, and may raise `Cancelled` to stop.
-        overlap: Least shared fraction of neighbouring tiles, 0 to 0.95: more is slower, and smoother.
+        overlap: Least shared fraction of neighbouring tiles, 0 to 0.95: more is slower, and smoother. None for what
+            the model says.
         mirror: Average over mirror images: slower, and often smoother.
         region_ras: Two opposite corners (2, 3) in RAS mm; only voxels between them get labels.
         probabilities: Names of the segments whose probability maps are wanted, too; "all" for every segment.

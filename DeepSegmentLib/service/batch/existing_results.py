@@ -149,7 +149,7 @@ def _difference(request: SegmentRequest, words: dict[str, str]) -> str:
         made = f"{words['model']} {words.get('model_version', '')}"
         asked = f"{spec.name} {spec.version}"
         return f"its result is of the model {made}" + (", with other weights" if made == asked else f", not {asked}")
-    if _parsed(words["parameters"]) != json.loads(json.dumps(parameters(request.settings, request.subset))):
+    if _parsed(words["parameters"]) != json.loads(json.dumps(parameters(request.settings, spec, request.subset))):
         return "its result was made with other parameters"
     if words.get("input") != input_stamp((request.source, *request.channels), request.series):
         return "its input has changed since"

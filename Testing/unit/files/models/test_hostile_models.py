@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from model_examples import TINY_UNET, model_spec
+from model_examples import TINY_UNET, model_spec, stage_of
 from safetensors.numpy import save as to_safetensors
 
 from DeepSegmentLib.errors import ModelError, ResourceError
@@ -99,7 +99,8 @@ def test_any_value_anywhere_is_taken_or_refused_at_once_and_in_few_words(saved, 
 def test_what_no_network_is_is_named(folder, changes, message):
     document = json.loads((folder / SPEC_FILE).read_text())
     for key, value in changes.items():
-        (document if key in document else document["network"])[key] = value
+        stage = stage_of(document)
+        next(place for place in (document, stage, stage["network"]) if key in place)[key] = value
     (folder / SPEC_FILE).write_text(json.dumps(document))
     with pytest.raises(ModelError, match=message):
         read_spec(folder)
@@ -142,7 +143,7 @@ def test_a_linked_folder_is_a_model(folder, tmp_path):
 def set_weights(folder, content):
     (folder / WEIGHTS_FILE).write_bytes(content)
     document = json.loads((folder / SPEC_FILE).read_text())
-    document["weights_sha256"] = hashlib.sha256(content).hexdigest()
+    stage_of(document)["weights"][0]["sha256"] = hashlib.sha256(content).hexdigest()
     (folder / SPEC_FILE).write_text(json.dumps(document))
 
 
@@ -198,7 +199,7 @@ def test_weights_that_do_not_fit_into_memory_are_not_read(folder, monkeypatch):
 def test_a_network_larger_than_its_weights_is_never_built(folder):
     """Thousands of features would take gigabytes; the file has kilobytes."""
     document = json.loads((folder / SPEC_FILE).read_text())
-    document["network"]["features"] = [65536, 65536]
+    stage_of(document)["network"]["features"] = [65536, 65536]
     (folder / SPEC_FILE).write_text(json.dumps(document))
     tracemalloc.start()
     try:
