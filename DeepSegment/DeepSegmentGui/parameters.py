@@ -7,7 +7,7 @@ import slicer
 from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
-USER_SETTINGS = ("model", "device", "overlap", "mirror", "cleanUp", "uncertainty", "show3D", "fast")
+USER_SETTINGS = ("model", "device", "modelOverlap", "overlap", "mirror", "cleanUp", "uncertainty", "show3D", "fast")
 """Parameters whose last value is the default in the user's next scene."""
 
 
@@ -25,6 +25,7 @@ class Parameters:
     segmentation: vtkMRMLSegmentationNode
     policy: str = "update"
     device: str = "auto"
+    modelOverlap: bool = True
     overlap: Annotated[float, WithinRange(0.0, 0.9)] = 0.5
     mirror: bool = False
     cleanUp: bool = True

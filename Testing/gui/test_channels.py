@@ -20,6 +20,6 @@ pytest.importorskip("slicer", reason="needs slicer-core")
 )
 def test_names_decide(running_host, channels, names, expected):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "DeepSegment"))
-    from DeepSegmentGui.sections.channels import assignChannels
+    from DeepSegmentGui.models.channels import assignChannels
 
     assert assignChannels(channels, names) == expected

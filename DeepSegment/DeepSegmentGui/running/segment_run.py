@@ -40,7 +40,7 @@ def settingsOf(parameters, roi, subset=None):
     from DeepSegmentLib.segmentation.outputs import PredictSettings
 
     return PredictSettings(
-        overlap=parameters.overlap,
+        overlap=None if parameters.modelOverlap else parameters.overlap,
         mirror=parameters.mirror,
         region_ras=None if roi is None else region_of(roi, parameters.volume),
         uncertainty=parameters.uncertainty,

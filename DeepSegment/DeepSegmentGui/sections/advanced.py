@@ -22,6 +22,7 @@ class AdvancedSection:
         self._ui, self._parent, self._panel = ui, parent, panel
         self.dialog = None
         ui.deviceComboBox.connect("currentTextChanged(QString)", self._deviceChosen)
+        ui.modelOverlapCheckBox.connect("toggled(bool)", panel.refresh)
         ui.releaseButton.connect("clicked()", self.releaseMemory)
         ui.diagnoseButton.connect("clicked()", self.diagnose)
 
@@ -30,6 +31,8 @@ class AdvancedSection:
         device = self._panel.parameters.device
         if self._ui.deviceComboBox.currentText != device:
             self._ui.deviceComboBox.setEditText(device)
+        for widget in (self._ui.overlapSlider, self._ui.overlapSliderLabel):
+            widget.enabled = not self._panel.parameters.modelOverlap
 
     def _deviceChosen(self, device):
         if not self._panel.refreshing:
