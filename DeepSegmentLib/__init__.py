@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .errors import (
         Cancelled,
         DeepSegmentError,
+        DownloadError,
         InvalidInputError,
         MissingPackageError,
         ModelError,
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
     from .hosts.library.correct import correct, write_prompts
     from .hosts.library.evaluate import evaluate, measure
     from .hosts.library.export import export
-    from .hosts.library.models import WarmModel, load_model
+    from .hosts.library.models import WarmModel, add_model, available_models, get_model, load_model
     from .hosts.library.segment import segment
     from .hosts.library.segmentations import Segmentation, read_segmentation, write_segmentation
     from .hosts.library.volumes import read_volume, to_nibabel, to_sitk, write_volume
-    from .service.catalogue import list_models
+    from .service.catalogue import list_models, remove_model
 
 __version__ = "0.1.0"
 
@@ -40,6 +41,7 @@ __all__ = [
     "CorrectionSession",
     "CorrectionSettings",
     "DeepSegmentError",
+    "DownloadError",
     "Geometry",
     "InvalidInputError",
     "LabelMap",
@@ -55,14 +57,18 @@ __all__ = [
     "Volume",
     "VolumeFileError",
     "WarmModel",
+    "add_model",
+    "available_models",
     "correct",
     "evaluate",
     "export",
+    "get_model",
     "list_models",
     "load_model",
     "measure",
     "read_segmentation",
     "read_volume",
+    "remove_model",
     "segment",
     "to_nibabel",
     "to_sitk",
@@ -75,16 +81,16 @@ _NAMES = {
     "correction.session": "CorrectionSession",
     "correction.settings": "CorrectionSettings",
     "data": "BoxPrompt Geometry LabelMap Lasso Point Progress Scribble Segment Volume",
-    "errors": "Cancelled DeepSegmentError InvalidInputError MissingPackageError ModelError ResourceError "
-    "VolumeFileError",
+    "errors": "Cancelled DeepSegmentError DownloadError InvalidInputError MissingPackageError ModelError "
+    "ResourceError VolumeFileError",
     "hosts.library.correct": "correct write_prompts",
     "hosts.library.evaluate": "evaluate measure",
     "hosts.library.export": "export",
     "hosts.library.volumes": "read_volume to_nibabel to_sitk write_volume",
-    "hosts.library.models": "WarmModel load_model",
+    "hosts.library.models": "WarmModel add_model available_models get_model load_model",
     "hosts.library.segmentations": "Segmentation read_segmentation write_segmentation",
     "hosts.library.segment": "segment",
-    "service.catalogue": "list_models",
+    "service.catalogue": "list_models remove_model",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

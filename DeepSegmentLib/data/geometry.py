@@ -277,6 +277,21 @@ class Geometry:
         affine[:3, 3] = centre - affine[:3, :3] @ ((shape - 1) / 2)
         return Geometry(as_index(shape), affine)
 
+    def resampled_from_first(self, spacing_mm: Sequence[float]) -> Geometry:
+        """A grid of another spacing whose first voxel lies where this one's does, and its last about so.
+
+        Raises:
+            InvalidInputError: It would have more than 2^40 voxels along an axis.
+
+        References:
+            MONAI, `compute_shape_offset`.
+        """
+        scale = np.asarray(self.resampled(spacing_mm).spacing_mm) / np.asarray(self.spacing_mm)
+        shape = np.round((np.asarray(self.shape) - 1) / scale + 1)
+        affine = self.affine.copy()
+        affine[:3, :3] = self.affine[:3, :3] * scale
+        return Geometry(as_index(shape), affine)
+
     def with_shape(self, shape: Sequence[int]) -> Geometry:
         """A grid of another shape over exactly the same field of view.
 

@@ -166,10 +166,11 @@ def _whole(escape: re.Match[str]) -> str:
 
 
 def _distinct_keys(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
-    twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
-    if twice:
-        raise ValueError(f"the key {twice[0]!r} appears twice")
-    return dict(pairs)
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {twice!r} appears twice")
+    return entries
 
 
 def _no_number(text: str) -> Any:

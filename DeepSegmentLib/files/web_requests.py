@@ -11,17 +11,17 @@ import os
 import socket
 import ssl
 import sys
-from http.client import HTTPException
+from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import (
+    AbstractHTTPHandler,
     HTTPDefaultErrorHandler,
     HTTPErrorProcessor,
     HTTPHandler,
     HTTPRedirectHandler,
-    HTTPSHandler,
     OpenerDirector,
     ProxyHandler,
     Request,
@@ -83,8 +83,6 @@ def request(address: str, headers: Mapping[str, str]) -> HTTPResponse:
     try:
         answer: HTTPResponse = _opener().open(Request(address, headers={**_HEADERS, **headers}), timeout=SILENCE_S)  # noqa: S310
     except HTTPError as error:
-        if error.code == 416:
-            return error  # type: ignore[return-value]
         with error:
             raise DownloadError(_refusal(address, error)) from error
     except (OSError, HTTPException, ValueError) as error:
@@ -163,13 +161,34 @@ class _Redirects(HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+class _Errors(HTTPErrorProcessor):
+    """Makes an error of every answer but the good ones, and that a part is not there, which is no misfortune."""
+
+    def http_response(self, request: Request, response: HTTPResponse) -> HTTPResponse:
+        """The answer."""
+        if response.status == 416:
+            return response
+        good: HTTPResponse = super().http_response(request, response)
+        return good
+
+    https_response = http_response
+
+
+class _Https(AbstractHTTPHandler):
+    """Opens https addresses; certificates are read when the first one is."""
+
+    https_request = AbstractHTTPHandler.do_request_
+
+    def https_open(self, req: Request) -> HTTPResponse:
+        """The answer."""
+        return self.do_open(HTTPSConnection, req, context=_trust())
+
+
 def _opener() -> OpenerDirector:
     """What opens addresses; unlike urllib's own, neither files nor FTP."""
     opener = OpenerDirector()
-    handlers = (ProxyHandler(), HTTPHandler(), HTTPDefaultErrorHandler(), _Redirects(), HTTPErrorProcessor())
-    for handler in handlers:
-        opener.add_handler(handler)
-    opener.add_handler(HTTPSHandler(context=_trust()))
+    for kind in (ProxyHandler, HTTPHandler, _Https, HTTPDefaultErrorHandler, _Redirects, _Errors):
+        opener.add_handler(kind())
     return opener
 
 

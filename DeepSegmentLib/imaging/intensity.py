@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-from scipy import ndimage
 
 from DeepSegmentLib.errors import InvalidInputError
 
@@ -164,6 +163,8 @@ def filled_nonzero(channels: NDArray[Any]) -> NDArray[np.bool_]:
     mask = np.zeros(channels.shape[1:], dtype=bool)
     for channel in channels:
         mask |= channel != 0
+    from scipy import ndimage  # a model's spec names rules of this module, and a list of models needs no scipy
+
     return np.asarray(ndimage.binary_fill_holes(mask))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .monai_specs import MonaiSpec
 from .unet_spec import UNetSpec
 
-NetworkSpec = UNetSpec
+NetworkSpec = UNetSpec | MonaiSpec
 """Each has `in_channels`, `out_channels`, `dimensions` (2 or 3), `divisor` (what each axis must be a multiple of), and,
 but for `UNetSpec`, `costs`, a `MeasuredCosts`; `fixed_shape` where only one extent works."""

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from DeepSegmentLib.errors import InvalidInputError, ModelError, ResourceError
 
+from .architectures import MONAI_NETWORKS
 from .architectures.unet import UNet
 from .unet_spec import UNetSpec
 
@@ -238,7 +239,7 @@ def weights_of(module: nn.Module) -> dict[str, NDArray[Any]]:
     return {name: tensor.detach().cpu().numpy().copy() for name, tensor in module.state_dict().items()}
 
 
-_BUILDERS: dict[type, Callable[[Any], nn.Module]] = {UNetSpec: UNet}
+_BUILDERS: dict[type, Callable[[Any], nn.Module]] = {UNetSpec: UNet, **MONAI_NETWORKS}
 """What builds the network of a spec, by the spec's type."""
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 from DeepSegmentLib.data import Index
 from DeepSegmentLib.data.geometry import as_index
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.imaging.intensity import Normalization
+from DeepSegmentLib.imaging.intensity import LARGEST_INTENSITY, Normalization
 
 from .network_spec import NetworkSpec
 
@@ -22,6 +22,9 @@ _LARGEST_PATCH = 1 << 30
 _HIGHEST_ORDER = 5
 _MOST_OVERLAP = 0.95
 _AXIS_OF_LETTER = str.maketrans("LPI", "RAS")
+_SAME_MM = 1e-3
+"""By which MONAI's tolerance is larger (AFFINE_TOL)."""
+_WIDEST_MARGIN = 1 << 16
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _WEIGHTS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,98}\.(safetensors|ts|onnx)", re.ASCII)
 NO_AXIS_CHANGE = (0, 1, 2)
@@ -66,6 +69,8 @@ class Resampling:
         antialias: Whether shrinking averages (triangle filter; only with `volume_order` 1) instead of sampling.
         keep_extent: Whether the network's grid covers exactly what the volume covers, so that its voxels differ from
             the spacing asked for by a fraction of one voxel over the whole axis; otherwise they have just that spacing.
+        keep_first: Whether the first voxel of the network's grid lies where the volume's does (MONAI's Spacing);
+            otherwise the grid is centred on the volume.
         thick_axis_from: Where the largest spacing of a volume, or else of the network's grid, is more than so many
             times the smallest, planes are resampled by themselves and that axis with the orders below; None for never.
         thick_volume_order: Order along the thick axis for volumes.
@@ -79,6 +84,7 @@ class Resampling:
     logits_order: int = 1
     antialias: bool = True
     keep_extent: bool = False
+    keep_first: bool = False
     thick_axis_from: float | None = None
     thick_volume_order: int = 0
     thick_logits_order: int = 0
@@ -89,6 +95,8 @@ class Resampling:
             raise InvalidInputError(f"orders of resampling must be from 0 to {_HIGHEST_ORDER}, got {orders}")
         if self.antialias and self.volume_order != 1:
             raise InvalidInputError(f"antialias needs volume_order 1, got {self.volume_order}")
+        if self.keep_extent and self.keep_first:
+            raise InvalidInputError("a grid keeps the extent of the volume or its first voxel, not both")
         if self.thick_axis_from is not None and not self.thick_axis_from >= 1:
             raise InvalidInputError(f"thick_axis_from must be 1 or more, got {self.thick_axis_from}")
 
@@ -128,10 +136,13 @@ class StageSpec:
         weights: A file for each member (fold) of the ensemble.
         spacing_mm: Voxel size (k, j, i) of the network's input; an axis that is None keeps the volume's own spacing,
             and None for all keeps it along all.
+        spacing_tolerance: By what fraction of `spacing_mm` an axis may differ from it and keep its own spacing.
         orientation: Where the axes (i, j, k) point, such as "RAS"; None for the volume as it is stored.
         axes: Axis n of the network is axis `axes[n]` of (k, j, i).
         crop: What is left out at the borders: "content": planes that hold nothing but the value of the corners;
-            "nonzero": planes of nothing but zeros; "none".
+            "nonzero": planes of nothing but zeros; "above": planes where nothing is above `crop_above`; "none".
+        crop_above: Intensity of the volume, for "above".
+        crop_margin: Voxels of the volume that "above" leaves round the rest.
         normalize: "before" or "after" resampling.
         resampling: How volumes get to the network's grid.
         tiling: Where tiles lie.
@@ -143,9 +154,12 @@ class StageSpec:
     normalizations: tuple[Normalization, ...]
     weights: tuple[WeightsFile, ...] = (WeightsFile("weights.safetensors"),)
     spacing_mm: Spacing | None = None
+    spacing_tolerance: float = 0.0
     orientation: str | None = "RAS"
     axes: tuple[int, int, int] = NO_AXIS_CHANGE
-    crop: Literal["content", "nonzero", "none"] = "content"
+    crop: Literal["content", "nonzero", "above", "none"] = "content"
+    crop_above: float = 0.0
+    crop_margin: int = 0
     normalize: Literal["before", "after"] = "before"
     resampling: Resampling = field(default_factory=Resampling)
     tiling: Tiling = field(default_factory=Tiling)
@@ -177,6 +191,13 @@ class StageSpec:
                 f"spacing_mm must be three lengths from {_FINEST_MM} to {_COARSEST_MM:g} mm, or none; "
                 f"got {self.spacing_mm}"
             )
+        if not (0 <= self.spacing_tolerance < 1 and 0 <= self.crop_margin <= _WIDEST_MARGIN):
+            raise InvalidInputError(
+                f"spacing_tolerance must be in 0..1 and crop_margin from 0 to {_WIDEST_MARGIN}, got "
+                f"{self.spacing_tolerance} and {self.crop_margin}"
+            )
+        if not abs(self.crop_above) <= LARGEST_INTENSITY:
+            raise InvalidInputError(f"crop_above must be an intensity, got {self.crop_above}")
         shape = self.patch_shape
         if min(shape) < 1 or (self.network.dimensions == 2 and shape[0] != 1):
             raise InvalidInputError(
@@ -198,8 +219,9 @@ class StageSpec:
 
     def spacing_of(self, spacing_mm: tuple[float, float, float]) -> tuple[float, float, float]:
         """The network's spacing (k, j, i) for an oriented volume of this one."""
+        kept = self.spacing_tolerance > 0
         k, j, i = (
-            own if wanted is None else wanted
+            own if wanted is None or abs(own - wanted) <= self.spacing_tolerance * wanted + _SAME_MM * kept else wanted
             for own, wanted in zip(spacing_mm, self.spacing_mm or (None,) * 3, strict=True)
         )
         return k, j, i

@@ -136,6 +136,8 @@ def _content(oriented: Volume, stage: StageSpec) -> Box:
     """What is left of a volume when the stage's crop has been made; never nothing."""
     if stage.crop == "none":
         return Box.of_shape(oriented.geometry.shape)
+    if stage.crop == "above":
+        return box_above(oriented, stage.crop_above, stage.crop_margin)
     return content_box(oriented) if stage.crop == "content" else nonzero_box(oriented)
 
 
@@ -160,6 +162,17 @@ def nonzero_box(volume: Volume) -> Box:
         Isensee et al., nnU-Net, Nat Methods 2021 (cropping to the region of nonzero values).
     """
     return _box_of((volume.voxels != 0).any(axis=0))
+
+
+def box_above(volume: Volume, least: float, margin: int) -> Box:
+    """The box of all that is above an intensity in any channel, and some voxels round it; never nothing.
+
+    References:
+        MONAI, `CropForeground`.
+    """
+    box, whole = _box_of((volume.voxels > least).any(axis=0)), Box.of_shape(volume.geometry.shape)
+    wider = Box(as_index([n - margin for n in box.start]), as_index([n + margin for n in box.stop]))
+    return wider.intersect(whole)
 
 
 def _box_of(mask: NDArray[np.bool_]) -> Box:

@@ -38,6 +38,8 @@ def network_geometry(part: Geometry, stage: StageSpec) -> Geometry:
     """
     own = _rounded(part.spacing_mm)
     wanted = stage.spacing_of(own)
+    if stage.resampling.keep_first:
+        return part.resampled_from_first(stage.spacing_of(part.spacing_mm))
     if not stage.resampling.keep_extent:
         return part.resampled(stage.spacing_of(part.spacing_mm))
     shape = [max(1, round(a / b * n)) for a, b, n in zip(own, wanted, part.shape, strict=True)]

@@ -17,16 +17,19 @@ from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.files.leftovers import hidden_folder, sweep
 from DeepSegmentLib.files.models import problem_with_weights, read_spec, unpacked, verify_model, write_spec
 from DeepSegmentLib.files.models.importers.door import Words, importer_of
-from DeepSegmentLib.files.models.licences import Licence, check_licence, nobody_agrees
+from DeepSegmentLib.files.models.index import SummaryIndex, summary_of
+from DeepSegmentLib.files.models.licences import check_terms, nobody_agrees, terms_of
 from DeepSegmentLib.files.models.origin import bytes_of, checksum_of
 from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.output_checks import check_new_folder, check_no_inputs, check_room, inputs_of
 from DeepSegmentLib.networks.model_spec import check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from DeepSegmentLib.data import ProgressCallback
+    from DeepSegmentLib.files.models.importers.door import Importer
+    from DeepSegmentLib.files.models.index import Summary
     from DeepSegmentLib.files.models.licences import Agrees
     from DeepSegmentLib.networks.model_spec import ModelSpec
 
@@ -140,8 +143,14 @@ def list_models() -> tuple[ModelEntry, ...]:
         >>> list_models()[0].name
         'brain-mr'
     """
-    roots = ((bundled_models_folder(), True), (user_models_folder(), False))
-    return tuple(_entry(folder, bundled=bundled) for root, bundled in roots for folder in _model_folders(root))
+    bundled = [_entry(folder, bundled=True) for folder in _model_folders(bundled_models_folder())]
+    added = _model_folders(user_models_folder())
+    if not added:
+        return tuple(bundled)
+    index = SummaryIndex(user_models_folder() / ".index.json")
+    entries = [_entry(folder, bundled=False, summary_of=index.summary) for folder in added]
+    index.keep()
+    return (*bundled, *entries)
 
 
 def find_model(name_or_path: str | Path) -> ModelEntry:
@@ -200,30 +209,43 @@ def add_model(
         check_free(words.name)
     with hidden_folder(root / "arrival") as arrival:
         check_new_folder(arrival, inputs)
-        spec = _convert(sources, arrival, words, on_progress, origin or [source.name for source in sources])
+        with _opened(sources, root, on_progress) as opened:
+            importer = importer_of(opened)
+            spec = _convert(importer, opened, arrival, words, on_progress, agrees)
         check_free(spec.name)
-        check_licence(spec.name, Licence(spec.license), agrees, agreed_licences())
+        if importer.kind != OWN_KIND:  # which tells already where it came from, and stays as it is
+            told = _origin(importer, origin or [source.name for source in sources], sources, on_progress)
+            write_spec(arrival, replace(spec, provenance={**spec.provenance, **told}))
         _try_out(arrival, on_progress)
         _move(arrival, root / spec.name)
     return _entry(root / spec.name, bundled=False)
 
 
 def _convert(
-    sources: Sequence[Path], arrival: Path, words: Words, on_progress: ProgressCallback, origin: Sequence[str]
+    importer: Importer,
+    opened: Sequence[Path],
+    arrival: Path,
+    words: Words,
+    on_progress: ProgressCallback,
+    agrees: Agrees,
 ) -> ModelSpec:
-    """Unpack what is packed, find out what it is, and make a model folder of it that tells where it came from."""
-    with _opened(sources, arrival.parent, on_progress) as opened:
-        importer = importer_of(opened)
-        on_progress(Progress(f"convert {importer.kind}", 0.2))
-        check_room({arrival / "weights": sum(map(bytes_of, opened))})
-        spec = importer.convert(opened, arrival, words)
-        if importer.kind == OWN_KIND:
-            return spec  # it says already where it came from, and stays as it is
-        told = {"kind": importer.kind, "origin": ", ".join(origin)}
-        told["origin_sha256"] = ", ".join(checksum_of(source, on_progress) for source in sources)
-        spec = replace(spec, provenance={**spec.provenance, **told})
-        write_spec(arrival, spec)
+    """Make a model folder; what has to be agreed with is asked as soon as it is known."""
+    tell = getattr(importer, "terms", None)  # some know it before
+    terms: str = tell(opened, words) if tell else ""
+    check_terms(f"{importer.kind} {words.name or opened[0].name}", terms, agrees, agreed_licences())
+    check_room({arrival / "weights": sum(map(bytes_of, opened))})
+    on_progress(Progress(f"convert {importer.kind}", 0.2))
+    spec = importer.convert(opened, arrival, words)
+    check_terms(spec.name, "" if terms else terms_of(spec.license), agrees, agreed_licences())
     return spec
+
+
+def _origin(
+    importer: Importer, names: Sequence[str], sources: Sequence[Path], on_progress: ProgressCallback
+) -> dict[str, str]:
+    """What a model says of where it came from, beside what its importer knows."""
+    digests = [checksum_of(source, on_progress) for source in sources]
+    return {"kind": importer.kind, "origin": ", ".join(names), "origin_sha256": ", ".join(digests)}
 
 
 @contextmanager
@@ -278,7 +300,7 @@ def remove_model(name: str) -> Removed:
 
 def _deleted(folder: Path) -> int:
     """Delete a folder, out of the list in one step and then file by file; the bytes that it had."""
-    size = bytes_of(folder)
+    size = 0 if folder.is_symlink() else bytes_of(folder)
     with hidden_folder(folder) as doomed:
         _move(folder, doomed)
     return size
@@ -331,15 +353,14 @@ def _model_folders(root: Path) -> list[Path]:
     return [path for path in found if not path.name.startswith(".") and is_folder(path)]
 
 
-def _entry(folder: Path, *, bundled: bool) -> ModelEntry:
+def _entry(folder: Path, *, bundled: bool, summary_of: Callable[[Path], Summary] = summary_of) -> ModelEntry:
     try:
-        spec = read_spec(folder)
+        summary = summary_of(folder)
     except ModelError as error:
         return ModelEntry(folder.name, "", folder, bundled, damage=str(error))
-    kind = spec.provenance.get("kind", OWN_KIND)
-    damage = problem_with_weights(folder, spec)
-    told = (spec.description, spec.license, damage, kind, bytes_of(folder))
-    return ModelEntry(spec.name, spec.version, folder, bundled, *told)
+    damage = problem_with_weights(folder, summary.weights)
+    told = (summary.description, summary.license, damage, summary.kind or OWN_KIND, bytes_of(folder))
+    return ModelEntry(summary.name, summary.version, folder, bundled, *told)
 
 
 def _entry_at(folder: Path, entries: tuple[ModelEntry, ...]) -> ModelEntry:

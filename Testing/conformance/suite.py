@@ -140,15 +140,17 @@ class ModelSuite:
         raise NotImplementedError
 
     @pytest.fixture(scope="class")
-    def sources(self, tmp_path_factory) -> tuple[Path, ...]:
-        return tuple(self.make(tmp_path_factory.mktemp("source")))
+    @classmethod
+    def sources(cls, tmp_path_factory) -> tuple[Path, ...]:
+        return tuple(cls.make(tmp_path_factory.mktemp("source")))
 
     @pytest.fixture(scope="class")
-    def added(self, sources, tmp_path_factory) -> Added:
+    @classmethod
+    def added(cls, sources, tmp_path_factory) -> Added:
         catalogue = tmp_path_factory.mktemp("catalogue")
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DEEPSEGMENT_MODELS", str(catalogue))
-            entry = add_model(sources, self.words)
+            entry = add_model(sources, cls.words)
         return Added(sources, catalogue, entry.name)
 
     @pytest.fixture
@@ -252,16 +254,17 @@ class ModelSuite:
 
     # Damage ---------------------------------------------------------------------------------------------------------
 
-    def test_damage_is_refused_and_nothing_stays(self, sources, empty, tmp_path):
-        assert len(self.damages) >= 3
-        for name, damage in self.damages.items():
-            copies = tuple(_copy(source, tmp_path / name / source.name) for source in sources)
-            damage.spoil(copies)
-            with pytest.raises(DeepSegmentError, match=damage.message) as caught:
-                add_model(copies, self.words)
-            assert len(str(caught.value)) < 1500
-            assert tree(empty) == {}, name
+    def test_damage_is_refused_and_nothing_stays(self, damage, copies, empty):
+        """Parametrized by `damages`, see conftest.py."""
+        self.damages[damage].spoil(copies)
+        with pytest.raises(DeepSegmentError, match=self.damages[damage].message) as caught:
+            add_model(copies, self.words)
+        assert len(str(caught.value)) < 1500
+        assert tree(empty) == {}
         assert [entry for entry in list_models() if not entry.bundled] == []
+
+    def test_enough_damages_are_tried(self):
+        assert len(self.damages) >= 3
 
     def test_damage_afterwards_is_noticed(self, model, empty):
         folder = shutil.copytree(model.folder, empty / model.name)

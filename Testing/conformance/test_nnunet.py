@@ -1,6 +1,7 @@
 """nnU-Net v2 models of all shapes."""
 
 import json
+from typing import ClassVar
 
 from conformance.nnunet_sources import CHECKPOINT, RESIDUAL, Nets, nnunet_results, trained_model
 from conformance.suite import Damage, ModelSuite, cut, file_of, lost
@@ -33,7 +34,7 @@ def _unknown_network(plans):
 
 class NnUNetSuite(ModelSuite):
     kind = "nnU-Net v2 model"
-    damages = {
+    damages: ClassVar = {
         "a checkpoint cut": cut(CHECKPOINT, "checkpoint_final.pth.*get the checkpoint again"),
         "no checkpoint": lost(CHECKPOINT, r"checkpoint_final\.pth|fold"),
         "plans cut": cut("plans.json"),
@@ -51,7 +52,7 @@ class TestPlain(NnUNetSuite):
 
 
 class TestPlanes(NnUNetSuite):
-    damages = {name: damage for name, damage in NnUNetSuite.damages.items() if "network" not in name}
+    damages: ClassVar = {name: damage for name, damage in NnUNetSuite.damages.items() if "network" not in name}
 
     @staticmethod
     def make(folder):
@@ -65,12 +66,23 @@ class TestRegions(NnUNetSuite):
 
 
 class TestCascade(NnUNetSuite):
+    damages: ClassVar = NnUNetSuite.damages | {
+        "no checkpoint": lost(f"*3d_lowres/fold_0/{CHECKPOINT}", "first stage is missing|checkpoint_final"),
+    }
+
     @staticmethod
     def make(folder):
         return [nnunet_results(folder, CASCADE)]
 
 
 class TestFolds(NnUNetSuite):
+    # Like nnU-Net's own predictor, the door takes the folds that have a checkpoint.
+    damages: ClassVar = {name: damage for name, damage in NnUNetSuite.damages.items() if name != "no checkpoint"} | {
+        "the second checkpoint cut": cut(
+            f"fold_1/{CHECKPOINT}", "fold_1/checkpoint_final.pth.*get the checkpoint again"
+        ),
+    }
+
     @staticmethod
     def make(folder):
         return [trained_model(folder, FOLDS)]

@@ -1,5 +1,7 @@
 """Our own model folders."""
 
+from typing import ClassVar
+
 import torch
 from model_examples import model_spec
 
@@ -10,7 +12,7 @@ from DeepSegmentLib.networks.architectures.unet import UNet
 
 class TestOwn(ModelSuite):
     kind = "DeepSegment model"
-    damages = {
+    damages: ClassVar = {
         "weights cut": cut("weights.safetensors", r"weights\.safetensors has SHA-256"),
         "no weights": lost("weights.safetensors", r"weights\.safetensors is missing"),
         "no spec": lost("model.json", "is no model of a known kind"),

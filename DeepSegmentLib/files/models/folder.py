@@ -26,7 +26,7 @@ from DeepSegmentLib.networks.stage_spec import is_weights_name
 from .weights import SAFETENSORS, check_digest, digest_of, read_weights, safetensors_package
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from types import ModuleType
 
@@ -101,11 +101,11 @@ def copy_model(source: Path, folder: Path) -> None:
                     shutil.copyfileobj(file, copy, 1 << 20)
 
 
-def problem_with_weights(folder: Path, spec: ModelSpec) -> str:
-    """Why the weights cannot be opened; empty where they can. They are not read."""
-    for weights in spec.weights:
+def problem_with_weights(folder: Path, files: Iterable[str]) -> str:
+    """Why weights files cannot be opened; empty where they can. They are not read."""
+    for file in files:
         try:
-            open_member(folder, weights.file).close()
+            open_member(folder, file).close()
         except ModelError as error:
             return str(error)
     return ""

@@ -7,6 +7,7 @@ The data are facts read from the publishers' own files (`Resources/Catalogue`, e
 # ruff: noqa: TC001 - the JSON reader resolves the annotations at run time.
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -141,7 +142,12 @@ def known_models() -> tuple[KnownModel, ...]:
 
 
 def catalogue_folder() -> Path:
-    """Where the lists are: a wheel has them inside the package, a checkout and a Slicer extension beside it."""
+    """Where the lists are: a wheel has them inside the package, a checkout and a Slicer extension beside it.
+
+    `DEEPSEGMENT_CATALOGUE` names another folder, for places that keep the models on a server of their own.
+    """
+    if chosen := os.environ.get("DEEPSEGMENT_CATALOGUE"):
+        return Path(chosen)
     package = Path(DeepSegmentLib.__file__).resolve().parent
     inside = package / "resources" / "Catalogue"
     return inside if inside.is_dir() else package.parent / "Resources" / "Catalogue"

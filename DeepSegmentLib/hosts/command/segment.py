@@ -60,6 +60,7 @@ def add_segment_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="brain-mr", metavar="NAME", help="model name or folder (default: brain-mr)")
+    parser.add_argument("--fast", action="store_true", help="use the coarser, faster model that the model names")
     parser.add_argument(
         "--channel",
         type=Path,
@@ -157,6 +158,7 @@ def _request(options: argparse.Namespace) -> SegmentRequest:
     import numpy as np
 
     from DeepSegmentLib.segmentation.outputs import PredictSettings
+    from DeepSegmentLib.service.catalogue import faster_model
     from DeepSegmentLib.service.segment import SegmentRequest
 
     settings = PredictSettings(
@@ -171,7 +173,7 @@ def _request(options: argparse.Namespace) -> SegmentRequest:
     return SegmentRequest(
         source=options.input,
         target=options.output,
-        model=options.model,
+        model=faster_model(options.model).name if options.fast else options.model,
         device=options.device,
         settings=settings,
         channels=tuple(options.channel),

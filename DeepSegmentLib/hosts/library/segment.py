@@ -11,6 +11,7 @@ from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.input_stamp import input_stamp
 from DeepSegmentLib.files.models import load_model as load_folder
 from DeepSegmentLib.segmentation.outputs import PredictSettings
+from DeepSegmentLib.service.catalogue import faster_model
 from DeepSegmentLib.service.run_report import provenance
 from DeepSegmentLib.service.segment import segment_volume
 
@@ -49,6 +50,7 @@ def segment(
     uncertainty: bool = False,
     clean_up: bool = True,
     any_spacing: bool = False,
+    fast: bool = False,
 ) -> Segmentation:
     """Find the structures that a model knows.
 
@@ -67,6 +69,7 @@ def segment(
         uncertainty: Whether the entropy map is wanted, too.
         clean_up: Whether the model's post-processing is applied.
         any_spacing: Whether the spacing is right although hardly any scan has it.
+        fast: Whether the coarser, faster model that the model names is taken in its place.
 
     Returns:
         Named segments on the volume's grid. `notes` says where the volume does not suit the model.
@@ -74,7 +77,7 @@ def segment(
     Raises:
         InvalidInputError: The volume does not fit the model, or an argument is out of range.
         VolumeFileError: A file cannot be read.
-        ModelError: The model is not there, or damaged.
+        ModelError: The model, or with `fast` the one that it names, is not there, or damaged.
         ResourceError: The device is not there, or there is too little memory.
         Cancelled: Raised by `progress`.
 
@@ -94,7 +97,7 @@ def segment(
         clean_up=clean_up,
         any_spacing=any_spacing,
     )
-    folder, device, load = _chosen(model, str(device))
+    folder, device, load = _chosen(model, str(device), fast=fast)
     files = volume_files(volume)
     stamp = {"input": input_stamp(files, series)} if files else {}
     read = read_volume(volume, series=series)
@@ -119,10 +122,15 @@ def segment(
     )
 
 
-def _chosen(model: str | PathLike[str] | WarmModel, device: str) -> tuple[Path, str, Callable[[Path, str], Model]]:
+def _chosen(
+    model: str | PathLike[str] | WarmModel, device: str, *, fast: bool
+) -> tuple[Path, str, Callable[[Path, str], Model]]:
     """The folder of a model, the device and what loads it."""
     if not isinstance(model, WarmModel):
-        return model_folder(model), device, load_folder
+        folder = model_folder(model)
+        return (faster_model(folder).path if fast else folder), device, load_folder
+    if fast:
+        raise InvalidInputError("fast=True is for models by name; load the faster model by load_model, and give that")
     if device not in ("auto", model.device):
         raise InvalidInputError(
             f"the model was loaded for the device {model.device!r}, not {device!r}; load it for that"

@@ -17,7 +17,7 @@ from DeepSegmentLib.files.download import RemoteFile, download
 from DeepSegmentLib.files.lock import exclusive
 from DeepSegmentLib.files.models.importers.door import Words
 from DeepSegmentLib.files.models.known_models import known_models
-from DeepSegmentLib.files.models.licences import Licence, check_licence, licence_question, nobody_agrees
+from DeepSegmentLib.files.models.licences import check_terms, is_agreed, nobody_agrees, terms_of
 from DeepSegmentLib.files.models.origin import bytes_of
 from DeepSegmentLib.files.output_checks import check_room
 from DeepSegmentLib.files.remembered import remember, remembered
@@ -103,7 +103,8 @@ def download_question(name: str) -> str:
     Raises:
         ModelError: There is no such model.
     """
-    return licence_question(_licence(find_known(name)), agreed_licences())
+    terms = _terms(find_known(name))
+    return "" if is_agreed(terms, agreed_licences()) else terms
 
 
 def get_model(
@@ -134,7 +135,7 @@ def get_model(
     check_free(known.name)
     if not known.files:
         raise ModelError(f"{known.name} can only be got by hand: {known.description}. Then: deepsegment models add FILE")
-    check_licence(known.name, _licence(known), agrees, agreed_licences())
+    check_terms(known.name, _terms(known), agrees, agreed_licences())
     folder = downloads_folder(known.name)
     folder.mkdir(parents=True, exist_ok=True)
     check_room({folder / "model": _ROOM_FACTOR * sum(file.bytes or 0 for file in known.files) - bytes_of(folder)})
@@ -155,7 +156,7 @@ def _fetch_and_add(
     except ModelError as error:
         if not isinstance(error, LicenceError):
             for file in files:
-                file.unlink(missing_ok=True)
+                file.unlink()
         raise
 
 
@@ -165,7 +166,8 @@ def _fetch(known: KnownModel, folder: Path, on_progress: ProgressCallback, *, ac
     targets = []
     for n, file in enumerate(known.files):
         stage = f"download {known.name}" if len(known.files) == 1 else f"download {n + 1} of {len(known.files)}"
-        target = folder / _file_name(n, file.url)
+        target = folder / str(n + 1) / _file_name(file.url)
+        target.parent.mkdir(exist_ok=True)
         tell = partial(_within, on_progress, n * share, (n + 1) * share)
         sha256 = download(_remote(file), target, tell, stage)
         if not _remote(file).checksum:
@@ -197,14 +199,14 @@ def _remote(file: Download) -> RemoteFile:
     return RemoteFile(file.url, f"{kind}:{digest}" if digest else "", file.bytes)
 
 
-def _file_name(n: int, url: str) -> str:
-    """A harmless name with the suffix of the address."""
+def _file_name(url: str) -> str:
+    """The file's name in its address, made harmless."""
     name = _NOT_IN_FILE_NAMES.sub("-", unquote(PurePosixPath(urlsplit(url).path).name)).strip(".-")
-    return f"{n + 1}-{name[-80:] or 'model'}"
+    return name[-80:] or "model"
 
 
-def _licence(known: KnownModel) -> Licence:
-    return Licence(
+def _terms(known: KnownModel) -> str:
+    return terms_of(
         known.licence, known.licence_url, non_commercial=known.non_commercial, needs_key=known.needs_key
     )
 

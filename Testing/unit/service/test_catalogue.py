@@ -20,6 +20,7 @@ from DeepSegmentLib.service import catalogue
 from DeepSegmentLib.service.catalogue import (
     add_model,
     bundled_models_folder,
+    faster_model,
     find_model,
     list_models,
     remove_model,
@@ -54,6 +55,11 @@ def bundled(tmp_path: Path, user: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def saved(folder: Path, name: str, **changes: Any) -> Path:
     save_model(folder, model_spec(name=name, **changes), UNet(TINY_UNET), card="")
     return folder
+
+
+def left_in(user: Path) -> list[str]:
+    """What lies among the user's models, but for their index."""
+    return sorted(path.name for path in user.iterdir() if path.name != ".index.json")
 
 
 def names() -> list[tuple[str, bool]]:
@@ -125,7 +131,8 @@ def test_a_folder_is_nearer_than_a_name_in_another_case(
 
 def test_an_added_model_is_removed_whatever_the_case(user: Path) -> None:
     saved(user / "liver", "liver")
-    assert remove_model("LIVER") == "liver"
+    gone = remove_model("LIVER")
+    assert (gone.name, gone.bytes > 1000) == ("liver", True)
     with pytest.raises(ModelError, match="model 'brain' came with DeepSegment"):
         remove_model("Brain")
 
@@ -153,13 +160,13 @@ def test_two_models_of_one_name_need_a_path(user: Path) -> None:
 @pytest.mark.parametrize("packed", [False, True])
 def test_adding_finding_and_removing(user: Path, outside: Path, tmp_path: Path, packed: bool) -> None:
     source = Path(shutil.make_archive(str(tmp_path / "liver"), "zip", outside)) if packed else outside
-    entry = add_model(source)
+    entry = add_model([source])
     assert entry == find_model("liver") == verify("liver")
     assert (entry.path, entry.bundled) == (user / "liver", False)
-    assert {path.name for path in user.iterdir()} == {"liver"}
+    assert left_in(user) == ["liver"]
     remove_model("liver")
     assert names() == [("brain", True)]
-    assert list(user.iterdir()) == []
+    assert left_in(user) == []
     assert (outside / WEIGHTS_FILE).is_file()
 
 
@@ -167,7 +174,7 @@ def test_only_the_files_of_a_model_are_copied(outside: Path, tmp_path: Path) -> 
     source = shutil.copytree(outside, tmp_path / "source")
     (source / "LICENSE").write_text("CC0")
     (source / "private.nii").write_text("a patient")
-    assert {path.name for path in add_model(source).path.iterdir()} == {
+    assert {path.name for path in add_model([source]).path.iterdir()} == {
         SPEC_FILE,
         WEIGHTS_FILE,
         "MODEL_CARD.md",
@@ -176,11 +183,11 @@ def test_only_the_files_of_a_model_are_copied(outside: Path, tmp_path: Path) -> 
 
 
 def test_a_taken_name_is_refused(outside: Path, tmp_path: Path) -> None:
-    add_model(outside)
+    add_model([outside])
     with pytest.raises(ModelError, match=r"already a model 'liver' at .*remove that one first"):
-        add_model(outside)
-    with pytest.raises(ModelError, match=r"already a model 'Brain' at .*rename the new one"):
-        add_model(saved(tmp_path / "b", "Brain"))
+        add_model([outside])
+    with pytest.raises(ModelError, match=r"already a model 'Brain' at .*another name \(--name\)$"):
+        add_model([saved(tmp_path / "b", "Brain")])
     assert names() == [("brain", True), ("liver", False)]
 
 
@@ -197,8 +204,8 @@ def mis_shaped(folder: Path) -> None:
         (flip_a_weight, "SHA-256"),
         (mis_shaped, "must have shape"),
         (lambda folder: (folder / WEIGHTS_FILE).unlink(), "is missing"),
-        (lambda folder: (folder / SPEC_FILE).unlink(), "is missing"),
-        (shutil.rmtree, "neither a model folder .* nor a zip file"),
+        (lambda folder: (folder / SPEC_FILE).unlink(), "is no model of a known kind"),
+        (shutil.rmtree, "does not exist"),
     ],
 )
 @pytest.mark.parametrize("packed", [False, True])
@@ -208,12 +215,11 @@ def test_a_bad_model_never_appears(
     source = shutil.copytree(outside, tmp_path / "source")
     damage(source)
     if packed and source.exists():
-        message += "|must hold model.json"
         source = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", source))
     with pytest.raises((ModelError, InvalidInputError), match=message):
-        add_model(source)
+        add_model([source])
     assert names() == [("brain", True)]
-    assert not user.exists() or list(user.iterdir()) == []
+    assert not user.exists() or left_in(user) == []
 
 
 def test_a_bundled_model_stays(bundled: Path) -> None:
@@ -234,7 +240,7 @@ def test_only_listed_names_are_removed(user: Path, bundled: Path, name: str) -> 
 def test_a_damaged_model_can_be_removed(user: Path) -> None:
     (user / "empty").mkdir(parents=True)
     remove_model("empty")
-    assert list(user.iterdir()) == []
+    assert left_in(user) == []
 
 
 def test_two_models_of_one_name_are_left_to_the_user(user: Path) -> None:
@@ -299,13 +305,13 @@ def test_a_packed_model_with_a_folder_inside_can_be_added(outside: Path, tmp_pat
     with ZipFile(tmp_path / "liver.zip", "w") as archive:
         for path in outside.iterdir():
             archive.write(path, f"liver-1.0/{path.name}")
-    assert add_model(tmp_path / "liver.zip").name == "liver"
+    assert add_model([tmp_path / "liver.zip"]).name == "liver"
 
 
 def test_a_user_folder_that_cannot_be_made_is_named(user: Path, outside: Path) -> None:
     user.write_text("a file")
     with pytest.raises(DeepSegmentError, match="cannot be written"):
-        add_model(outside)
+        add_model([outside])
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes and links are those of POSIX")
@@ -342,7 +348,7 @@ def test_a_linked_model_is_removed_by_its_link(user: Path, outside: Path) -> Non
     user.mkdir()
     (user / "linked").symlink_to(outside)
     remove_model("liver")
-    assert list(user.iterdir()) == []
+    assert left_in(user) == []
     assert verify(outside).name == "liver"
 
 
@@ -351,6 +357,80 @@ def test_a_folder_with_links_out_is_not_added(user: Path, tmp_path: Path) -> Non
     source = saved(tmp_path / "download", "liver")
     (tmp_path / "secret").write_text("secret")
     (source / "LICENSE").symlink_to(tmp_path / "secret")
-    with pytest.raises(ModelError, match=r"LICENSE cannot be read: .* is a link out of the folder"):
-        add_model(source)
-    assert not user.exists() or list(user.iterdir()) == []
+    with pytest.raises(ModelError, match=r"LICENSE is a link out of the folder"):
+        add_model([source])
+    assert not user.exists() or left_in(user) == []
+
+
+def many(user: Path, count: int = 3) -> None:
+    for n in range(count):
+        saved(user / f"model-{n}", f"model-{n}")
+        for file in (user / f"model-{n}").iterdir():
+            os.utime(file, ns=(0, 0))
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that were written just now count as old."""
+    monkeypatch.setattr("DeepSegmentLib.files.models.index._SETTLED_NS", -1 << 60)
+
+
+def test_the_index_changes_nothing_but_the_time(user: Path, settled: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    many(user)
+    first = list_models()
+    assert (user / ".index.json").is_file()
+    monkeypatch.setattr("DeepSegmentLib.files.models.index.read_spec", None)
+    assert list_models() == first
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"models": 3}', b"\xff", b'{"version": "0.1.0", "models": {"model-0": {}}}'])
+def test_a_damaged_index_is_made_anew(user: Path, settled: None, content: bytes) -> None:
+    many(user)
+    first = list_models()
+    (user / ".index.json").write_bytes(content)
+    assert list_models() == first
+    assert len(json.loads((user / ".index.json").read_text())["models"]) == 3
+
+
+def test_entries_of_the_index_are_checked(user: Path, settled: None) -> None:
+    many(user)
+    first = list_models()
+    index = json.loads((user / ".index.json").read_text())
+    index["models"]["model-0"]["summary"]["name"] = 3
+    index["models"]["model-1"]["summary"]["weights"] = None
+    del index["models"]["model-2"]["stamp"]
+    (user / ".index.json").write_text(json.dumps(index))
+    assert list_models() == first
+
+
+def test_a_spec_that_changes_is_read_again(user: Path, settled: None) -> None:
+    many(user)
+    list_models()
+    spec = user / "model-0" / SPEC_FILE
+    spec.write_text(spec.read_text().replace("Two structures.", "Too strictures."))
+    os.utime(spec, ns=(0, 0))
+    assert list_models()[1].description == "Too strictures."
+    spec.write_text("{}")
+    assert "model.json" in list_models()[1].damage
+    (user / "model-1" / WEIGHTS_FILE).unlink()
+    assert "is missing" in list_models()[2].damage
+
+
+def test_a_folder_that_cannot_be_written_is_listed(user: Path, settled: None) -> None:
+    many(user)
+    (user / ".index.json").mkdir()
+    assert len(list_models()) == 4
+
+
+def with_faster(folder: Path, name: str, faster: str) -> Path:
+    return saved(folder / name, name, coarse_model=faster)
+
+
+def test_the_faster_model_is_the_one_a_model_names(user: Path) -> None:
+    with_faster(user, "whole", "coarse")
+    with pytest.raises(ModelError, match=r"faster variant of 'whole' is 'coarse', .*: deepsegment models get coarse"):
+        faster_model("whole")
+    saved(user / "coarse", "coarse")
+    assert faster_model("WHOLE").name == "coarse"
+    with pytest.raises(InvalidInputError, match="'coarse' has no faster variant"):
+        faster_model("coarse")

@@ -1,0 +1,179 @@
+"""From the inferer and the transforms after a network to tiles, kinds of output and clean-ups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from DeepSegmentLib.errors import ModelError
+from DeepSegmentLib.networks.stage_spec import Tiling
+
+from .preprocessing import known_transform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from .configuration import Component
+
+_SIGMA_SCALE = 0.125
+_THRESHOLD = 0.5
+_IMPORTANCE = {"constant": "uniform", "gaussian": "gaussian"}
+
+_BRATS = "$lambda x: torch.where(x[[2]] > 0, 4, torch.where(x[[0]] > 0, 1, torch.where(x[[1]] > 0, 2, 0)))"
+"""How the zoo's BraTS bundle flattens its regions; known by heart, not run."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How the network is moved over the volume.
+
+    Attributes:
+        shape: Of a patch, along the axes that the network sees; empty for the whole volume at once.
+        plane_axis: The axis (0 to 2: i, j, k) whose planes a 2D network sees; None for 3D.
+        tiling: Where patches lie.
+    """
+
+    shape: tuple[int, ...]
+    plane_axis: int | None
+    tiling: Tiling
+
+
+def windows_of(inferer: Component) -> Windows:
+    """What an inferer does.
+
+    Raises:
+        ModelError: It is not supported, or in a way that is not; the message names it.
+    """
+    if inferer.name == "SimpleInferer":
+        return Windows((), None, Tiling(0.5, "at_border", "gaussian"))
+    if inferer.name not in ("SlidingWindowInferer", "SlidingWindowInfererAdapt", "SliceInferer"):
+        raise ModelError(f"{inferer.configuration.where}: the inferer {inferer.target[:120]!r} is not supported")
+    inferer.refuse_others(
+        "roi_size", "sw_batch_size", "overlap", "mode", "sigma_scale", "padding_mode", "cval", "sw_device", "device",
+        "progress", "cache_roi_weight_map", "cpu_thresh", "buffer_steps", "buffer_dim", "with_coord", "spatial_dim",
+    )  # fmt: skip
+    for argument, default in (("sigma_scale", _SIGMA_SCALE), ("cval", 0.0), ("with_coord", False)):
+        if inferer.get(argument, default=default) != default:
+            raise inferer.refused(argument)
+    plane_axis = inferer.get("spatial_dim", default=0) if inferer.name == "SliceInferer" else None
+    if plane_axis not in (None, 0, 1, 2):
+        raise inferer.refused("spatial_dim")
+    return Windows(_roi(inferer), plane_axis, _tiling(inferer))
+
+
+def _roi(inferer: Component) -> tuple[int, ...]:
+    value = inferer.get("roi_size")
+    edges = tuple(value) if isinstance(value, (list, tuple)) else (value,) * 3
+    if any(type(edge) is not int or edge < 1 for edge in edges):
+        raise inferer.refused("roi_size")
+    return edges
+
+
+def _tiling(inferer: Component) -> Tiling:
+    overlap = inferer.get("overlap", default=0.25)
+    overlaps = {*overlap} if isinstance(overlap, (list, tuple)) else {overlap}
+    importance = _IMPORTANCE.get(str(inferer.get("mode", default="constant")).lower())
+    if len(overlaps) != 1 or not isinstance(next(iter(overlaps)), (int, float)):
+        raise inferer.refused("overlap")
+    if importance is None:
+        raise inferer.refused("mode")
+    return Tiling(float(overlaps.pop()), "at_border", importance)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What becomes of the logits.
+
+    Attributes:
+        regions: Whether each channel is a region by itself, found by the sigmoid.
+        logits_order: Of the interpolation on the way back to the volume's grid.
+        discrete: Whether labels are there already.
+        largest: Labels of which only the largest piece is kept; () for none, (0,) for all.
+        filled: Likewise those whose holes are filled.
+        order: The channels of regions, those that win last; their label values below.
+        values: Likewise; empty where they are numbered.
+    """
+
+    regions: bool = False
+    logits_order: int = 0
+    discrete: bool = False
+    largest: tuple[int, ...] = ()
+    filled: tuple[int, ...] = ()
+    order: tuple[int, ...] = ()
+    values: tuple[int, ...] = ()
+
+
+def finish_of(transforms: Iterable[Component]) -> Finish:
+    """What the transforms after a network do.
+
+    Raises:
+        ModelError: One of them is not supported; the message names it.
+    """
+    done = Finish()
+    for transform in transforms:
+        done = TRANSFORMS[known_transform(transform, TRANSFORMS)](done, transform)
+    return done
+
+
+def _activate(done: Finish, at: Component) -> Finish:
+    if at.get("other") is not None or (at.get("sigmoid", default=False) and at.get("softmax", default=False)):
+        raise at.refused("other")
+    return replace(done, regions=bool(at.get("sigmoid", default=done.regions)))
+
+
+def _discretize(done: Finish, at: Component) -> Finish:
+    threshold = at.get("threshold")
+    if at.get("rounding") is not None or threshold not in (None, False, True, _THRESHOLD):
+        raise at.refused("rounding" if at.get("rounding") is not None else "threshold")
+    if bool(at.get("argmax", default=False)) == done.regions:
+        raise at.refused("argmax")
+    return replace(done, discrete=True)
+
+
+def _invert(done: Finish, at: Component) -> Finish:
+    nearest = at.get("nearest_interp", default=True)
+    return replace(done, logits_order=0 if done.discrete or nearest else 1)
+
+
+def _keep_largest(done: Finish, at: Component) -> Finish:
+    for argument, usual in (("independent", True), ("num_components", 1)):
+        if at.get(argument, default=usual) != usual:
+            raise at.refused(argument)
+    return replace(done, largest=_labels(at))
+
+
+def _fill(done: Finish, at: Component) -> Finish:
+    return replace(done, filled=_labels(at))
+
+
+def _labels(at: Component) -> tuple[int, ...]:
+    value = at.get("applied_labels")
+    labels = [0] if value is None else value if isinstance(value, list) else [value]
+    if any(type(label) is not int for label in labels):
+        raise at.refused("applied_labels")
+    return tuple(labels)
+
+
+def _flatten(done: Finish, at: Component) -> Finish:
+    if at.written.get("func") != _BRATS:
+        raise at.refused("func")
+    return replace(done, order=(1, 0, 2), values=(2, 1, 4))
+
+
+def _nothing(done: Finish, _: Any) -> Finish:
+    return done
+
+
+TRANSFORMS: dict[str, Callable[[Finish, Component], Finish]] = {
+    "Activations": _activate,
+    "AsDiscrete": _discretize,
+    "Invert": _invert,
+    "KeepLargestConnectedComponent": _keep_largest,
+    "FillHoles": _fill,
+    "Lambda": _flatten,
+    **dict.fromkeys(
+        ("EnsureType", "SaveImage", "CastToType", "ToTensor", "ToDevice", "Identity", "SelectItems", "DeleteItems"),
+        _nothing,
+    ),
+}
+"""By the names that MONAI has for them, without the ending of transforms of dictionaries."""

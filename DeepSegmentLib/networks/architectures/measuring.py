@@ -1,0 +1,70 @@
+"""What a network costs, found by a forward pass on torch's meta device: nothing is computed, no memory is taken."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from DeepSegmentLib.networks.measured_costs import MeasuredCosts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+_OPERATIONS_OF_A_MULTIPLICATION = 2
+"""torch counts the addition that follows, too."""
+
+
+def measure_costs(module: nn.Module, in_channels: int, extent: Sequence[int]) -> MeasuredCosts:
+    """Let a module run on one patch without numbers.
+
+    Args:
+        module: On the meta device; its `forward` takes (batch, in_channels, ...).
+        in_channels: Of the patch.
+        extent: Of the patch along the axes that the module sees.
+    """
+    patch = torch.empty(1, in_channels, *extent, device="meta")
+    features = _LiveFeatures()
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter, features:
+        module.eval()(patch)
+    voxels = math.prod(extent)
+    return MeasuredCosts(
+        weights=sum(weight.numel() for weight in module.parameters()),
+        operations_per_voxel=counter.get_total_flops() / _OPERATIONS_OF_A_MULTIPLICATION / voxels,
+        features_per_voxel=features.most / voxels,
+    )
+
+
+class _LiveFeatures(TorchDispatchMode):
+    """Follows which results of a module's layers are still held while it runs.
+
+    A convolution holds a copy of its input laid out anew, so that counts while it runs.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = 0
+        self._live: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], _: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self._live = {key: entry for key, entry in self._live.items() if not entry[0].expired()}
+        for tensor in _tensors(result):
+            storage = tensor.untyped_storage()
+            self._live[storage._cdata] = (StorageWeakRef(storage), storage.nbytes() // tensor.element_size())
+        laid_out = args[0].numel() if func is torch.ops.aten.convolution.default else 0
+        self.most = max(self.most, laid_out + sum(count for _, count in self._live.values()))
+        return result
+
+
+def _tensors(result: Any) -> Iterator[Tensor]:
+    for each in result if isinstance(result, (tuple, list)) else (result,):
+        if isinstance(each, Tensor):
+            yield each
