@@ -47,6 +47,9 @@ sys.exit(code)
 """
 
 
+STAYS = (".lock", ".json")
+
+
 @dataclass(frozen=True)
 class Action:
     """A change of the catalogue.
@@ -98,8 +101,8 @@ def faults(catalogue: Path, name: str) -> Counter[str]:
 
 
 def leftovers(catalogue: Path) -> list[str]:
-    """Hidden files and folders, but for the lock, which stays by design."""
-    return [path.name for path in catalogue.iterdir() if path.name.startswith(".") and not path.name.endswith(".lock")]
+    """Hidden files and folders, but for lock and index, which stay by design."""
+    return [path.name for path in catalogue.iterdir() if path.name.startswith(".") and path.suffix not in STAYS]
 
 
 def is_there(name: str) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+
 class Asked(BaseHTTPRequestHandler):
     """One request; answers are functions of it."""
 

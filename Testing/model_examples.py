@@ -111,10 +111,17 @@ def unet_specs(draw: st.DrawFn, *, dimensions: int | None = None, **fixed: Any) 
         "decoder_blocks": draw(st.tuples(*[few] * (stages - 1))),
         "encoder": draw(st.sampled_from(["plain", "residual"])),
         "norm": draw(st.sampled_from(["instance", "batch", "group"])),
+        "norm_epsilon": draw(st.sampled_from([1e-5, 1e-3])),
+        "leak": draw(st.sampled_from([0.01, 0.0, 0.2])),
         "attention": draw(st.booleans()),
         "deep_supervision": draw(st.booleans()),
     }
-    return UNetSpec(**(fields | fixed))
+    fields |= fixed
+    if fields["encoder"] == "residual":
+        bottleneck = st.tuples(*[few] * stages)
+        own = {"stem_features": draw(st.integers(0, 3)), "bottleneck_features": draw(st.just(()) | bottleneck)}
+        fields = own | fields
+    return UNetSpec(**fields)
 
 
 def normalizations() -> st.SearchStrategy[Normalization]:

@@ -149,6 +149,11 @@ def plan_same_extent(n: int, m: int, *, order: int) -> AxisPlan:
     return AxisPlan(n / m * (np.arange(m) + 0.5) - 0.5, n, order)
 
 
+def plan_same_corners(n: int, m: int, *, order: int) -> AxisPlan:
+    """The way from `n` to `m` samples, the first and last of which are the same: SciPy's zoom."""
+    return AxisPlan(np.arange(m) * ((n - 1) / max(1, m - 1)), n, order)
+
+
 def along_axis(array: NDArray[Any], weights: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
     """The array with one axis replaced by weighted sums along it."""
     return np.moveaxis(np.tensordot(weights, array, axes=(1, axis)), 0, axis)

@@ -69,6 +69,8 @@ class Resampling:
         antialias: Whether shrinking averages (triangle filter; only with `volume_order` 1) instead of sampling.
         keep_extent: Whether the network's grid covers exactly what the volume covers, so that its voxels differ from
             the spacing asked for by a fraction of one voxel over the whole axis; otherwise they have just that spacing.
+        keep_corners: With `keep_extent`: whether the first and last voxels of both grids lie at the same places, as in
+            SciPy's zoom, instead of the borders of these voxels.
         keep_first: Whether the first voxel of the network's grid lies where the volume's does (MONAI's Spacing);
             otherwise the grid is centred on the volume.
         thick_axis_from: Where the largest spacing of a volume, or else of the network's grid, is more than so many
@@ -84,6 +86,7 @@ class Resampling:
     logits_order: int = 1
     antialias: bool = True
     keep_extent: bool = False
+    keep_corners: bool = False
     keep_first: bool = False
     thick_axis_from: float | None = None
     thick_volume_order: int = 0
@@ -95,6 +98,8 @@ class Resampling:
             raise InvalidInputError(f"orders of resampling must be from 0 to {_HIGHEST_ORDER}, got {orders}")
         if self.antialias and self.volume_order != 1:
             raise InvalidInputError(f"antialias needs volume_order 1, got {self.volume_order}")
+        if self.keep_corners and not self.keep_extent:
+            raise InvalidInputError("keep_corners needs keep_extent")
         if self.keep_extent and self.keep_first:
             raise InvalidInputError("a grid keeps the extent of the volume or its first voxel, not both")
         if self.thick_axis_from is not None and not self.thick_axis_from >= 1:

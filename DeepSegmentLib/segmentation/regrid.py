@@ -14,7 +14,7 @@ import numpy as np
 
 from DeepSegmentLib.data.progress import unwatched
 from DeepSegmentLib.imaging.probabilities import LargestOf
-from DeepSegmentLib.imaging.resampling import AxisPlan, along_axes, along_axis, plan_axis, plan_same_extent
+from DeepSegmentLib.imaging.resampling import AxisPlan, along_axes, along_axis, plan_axis, plan_same_corners, plan_same_extent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from DeepSegmentLib.data import Geometry, Volume
-    from DeepSegmentLib.networks.stage_spec import StageSpec
+    from DeepSegmentLib.networks.stage_spec import Resampling, StageSpec
 
 _DIGITS = 12
 """Spacings that are the same in a header differ in later digits once they are lengths of an affine matrix's columns."""
@@ -75,7 +75,7 @@ def to_network(volume: Volume, geometry: Geometry, stage: StageSpec, on_step: Ca
     rules, source = stage.resampling, volume.geometry
     thick = thick_axis(source.spacing_mm, stage.spacing_of(source.spacing_mm), rules.thick_axis_from)
     orders = [rules.thick_volume_order if axis == thick else rules.volume_order for axis in range(3)]
-    plans = _plans(source, geometry, orders, keep_extent=rules.keep_extent, antialias=rules.antialias)
+    plans = _plans(source, geometry, orders, rules, antialias=rules.antialias)
     across = {} if thick is None else {thick: plans.pop(thick)}
     voxels = along_axes(volume.voxels, plans, on_step)
     if rules.volume_order > 1 and voxels is not volume.voxels:
@@ -85,11 +85,12 @@ def to_network(volume: Volume, geometry: Geometry, stage: StageSpec, on_step: Ca
 
 
 def _plans(
-    source: Geometry, target: Geometry, orders: list[int], *, keep_extent: bool, antialias: bool
+    source: Geometry, target: Geometry, orders: list[int], rules: Resampling, *, antialias: bool
 ) -> dict[int, AxisPlan]:
-    if keep_extent:
+    if rules.keep_extent:
+        plan = plan_same_corners if rules.keep_corners else plan_same_extent
         shapes = zip(source.shape, target.shape, orders, strict=True)
-        return {axis: plan_same_extent(n, m, order=order) for axis, (n, m, order) in enumerate(shapes)}
+        return {axis: plan(n, m, order=order) for axis, (n, m, order) in enumerate(shapes)}
     return {
         axis: plan_axis(source, target, axis, order=order, antialias=antialias and order == 1)
         for axis, order in enumerate(orders)
@@ -115,7 +116,7 @@ def labels_to_network(
     rules = stage.resampling
     thick = thick_axis(source.spacing_mm, stage.spacing_of(source.spacing_mm), rules.thick_axis_from)
     orders = [0 if axis == thick else 1 for axis in range(3)]
-    plans = _plans(source, target, orders, keep_extent=rules.keep_extent, antialias=False)
+    plans = _plans(source, target, orders, rules, antialias=False)
     across = {} if thick is None else {thick: plans.pop(thick)}
     nearest = along_axes(labels[None], {axis: replace(plan, order=0) for axis, plan in plans.items()}, on_step)[0]
     largest = LargestOf(np.rint(nearest).astype(labels.dtype))
@@ -158,7 +159,7 @@ def back_plans(source: Geometry, target: Geometry, stage: StageSpec) -> Mapping[
     rules = stage.resampling
     thick = thick_axis(stage.spacing_of(target.spacing_mm), target.spacing_mm, rules.thick_axis_from)
     orders = [rules.thick_logits_order if axis == thick else rules.logits_order for axis in range(3)]
-    return _plans(source, target, orders, keep_extent=rules.keep_extent, antialias=False)
+    return _plans(source, target, orders, rules, antialias=False)
 
 
 def _one_plane(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import checkpoints, commands, corrections, datasets, dicom, exports, labelmaps, models, volumes
+from . import checkpoints, commands, corrections, datasets, dicom, exports, foreign, labelmaps, models, volumes
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ DOORS = (
     Door("Models", models.MODELS, models.use),
     Door("Zipped models", models.ARCHIVES, models.unpack),
     Door("Checkpoints", checkpoints.CHECKPOINTS, checkpoints.use),
+    Door("Models of nnU-Net", foreign.NNUNET, foreign.add),
     Door("Prompts", corrections.PROMPT_FILES, corrections.use_prompts),
     Door("Journals", corrections.JOURNALS, corrections.use_journal),
     Door("nnU-Net datasets", datasets.DATASETS, datasets.use),

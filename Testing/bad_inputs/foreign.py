@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from conformance.nnunet_sources import Nets, trained_model
 from fuzz.cases import Case, Link, Pipe, Sparse
+from nnunet_examples import write_trained
 
 from .pickles import CALLS, attack, old_format, zip_format
 
@@ -103,7 +103,7 @@ CHECKPOINT = "fold_0/checkpoint_final.pth"
 @cache
 def nnunet() -> dict[str, bytes]:
     """A sound nnU-Net model."""
-    return files_of(lambda folder: trained_model(folder, Nets()))
+    return files_of(write_trained)
 
 
 def _plans(place: str, value: Any) -> Callable[[Path], Path]:
@@ -128,9 +128,9 @@ NNUNET = {
         _plans(f"{_FULL}/architecture/network_class_name", "subprocess.Popen"),
         r"plans\.json.*subprocess\.Popen",
     ),
-    "an activation that runs a program": (_plans(f"{_ARGUMENTS}/nonlin", "os.system"), r"plans\.json.*os\.system"),
-    "a norm that runs a program": (_plans(f"{_ARGUMENTS}/norm_op", "os.system"), r"plans\.json.*os\.system"),
-    "a convolution that runs a program": (_plans(f"{_ARGUMENTS}/conv_op", "os.system"), r"plans\.json.*os\.system"),
+    "an activation that runs a program": (_plans(f"{_ARGUMENTS}/nonlin", "os.system"), r"plans\.json.*nonlin.*system"),
+    "a norm that runs a program": (_plans(f"{_ARGUMENTS}/norm_op", "os.system"), r"plans\.json.*norm_op.*system"),
+    "a convolution that runs a program": (_plans(f"{_ARGUMENTS}/conv_op", "os.system"), "plans.json.*conv_op.*system"),
     "a normalization that runs a program": (
         _plans(f"{_FULL}/normalization_schemes", ["os.system"]),
         r"plans\.json.*os\.system",
@@ -139,17 +139,17 @@ NNUNET = {
         _plans(f"{_FULL}/resampling_fn_data", "os.system"),
         r"plans\.json.*os\.system",
     ),
-    "a million features": (_plans(f"{_ARGUMENTS}/features_per_stage", [10**6, 10**6]), r"plans\.json|features"),
+    "a million features": (_plans(f"{_ARGUMENTS}/features_per_stage", [10**6] * 3), r"plans\.json|features"),
     "10^30 stages": (_plans(f"{_ARGUMENTS}/n_stages", 10**30), r"plans\.json.*n_stages"),
-    "kernels of 9,999": (_plans(f"{_ARGUMENTS}/kernel_sizes", [[9999] * 3] * 2), "kernel"),
+    "kernels of 9,999": (_plans(f"{_ARGUMENTS}/kernel_sizes", [[9999] * 3] * 3), "kernel"),
     "a patch of 10^9": (_plans(f"{_FULL}/patch_size", [10**9] * 3), "patch"),
     "a spacing of 0": (_plans(f"{_FULL}/spacing", [0.0, 1.0, 1.0]), "spacing"),
-    "a configuration that inherits itself": (_plans(f"{_FULL}/inherits_from", "3d_fullres"), "inherits_from.*circle"),
+    "a configuration that inherits itself": (_plans(f"{_FULL}/inherits_from", "3d_fullres"), "in a circle"),
     "transposing to nowhere": (_plans("transpose_forward", [0, 0, 9]), "transpose_forward"),
     "no labels": (_dataset("labels", {}), r"dataset\.json.*labels"),
     "labels of expressions": (_dataset("labels", {"background": 0, "a": "$__import__()"}), r"dataset\.json.*labels"),
-    "a million channels": (
-        _dataset("channel_names", {str(n): str(n) for n in range(1_000_000)}),
+    "100,000 channels": (
+        _dataset("channel_names", {str(n): str(n) for n in range(100_000)}),
         r"dataset\.json|channels",
     ),
 }  # fmt: skip

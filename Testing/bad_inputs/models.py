@@ -101,7 +101,7 @@ MODELS = {
     "a patch of 10^30": (lambda d: folder_of(d, spec=text(changed_stage(spec(), patch_shape=[10**30] * 3))), "patch_shape"),
     "a patch of 100,000": (lambda d: folder_of(d, spec=text(changed_stage(spec(), patch_shape=[100_000] * 3))), "patch_shape"),
     "an orientation of nothing": (lambda d: folder_of(d, spec=text(changed_stage(spec(), orientation="RRR"))), "orientation"),
-    "no segments": (lambda d: folder_of(d, spec=text(spec(segments=[]))), "segments"),
+    "no segments": (lambda d: folder_of(d, spec=text(spec(segments=[]))), "at least one segment"),
     "2^31 features": (lambda d: folder_of(d, spec=text(network(features=[2**31, 2**31]))), "model.json"),
     "10^30 blocks": (lambda d: folder_of(d, spec=text(network(encoder_blocks=[10**30, 1]))), "model.json"),
     "strides of 0": (lambda d: folder_of(d, spec=text(network(strides=[[1, 1, 1], [0, 0, 0]]))), "strides"),

@@ -24,7 +24,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from catalogue_kills import Action, faults, is_there, leftovers, operations, run, was_killed
-from conformance.nnunet_sources import RESIDUAL, Nets, trained_model
+from nnunet_examples import architecture, configuration, plans_of, write_trained
 
 NAME = "killed"
 
@@ -58,7 +58,8 @@ def measure(folder: Path, repeats: int, rng: np.random.Generator) -> dict[str, o
 
 def zipped_source(folder: Path) -> Path:
     """A zipped nnU-Net model of two folds."""
-    model = trained_model(folder / "source", Nets(network=RESIDUAL, folds=(0, 1), features=(16, 32)))
+    plans = plans_of({"3d_fullres": configuration(architecture=architecture(features_per_stage=[16, 32, 64]))})
+    model = write_trained(folder / "source", plans=plans, folds=("0", "1"))
     archive = folder / "small.zip"
     with ZipFile(archive, "w") as written:
         for path in sorted(model.rglob("*")):

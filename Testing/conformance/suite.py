@@ -11,8 +11,9 @@ import shutil
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 from zipfile import ZipFile
 
 import numpy as np
@@ -25,6 +26,7 @@ from DeepSegmentLib.files.models.importers import Words, importer_of
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.hosts.command.main import main
 from DeepSegmentLib.networks.model_json import spec_from_json, spec_to_json
+from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.segmentation.predict import predict
 from DeepSegmentLib.service.catalogue import add_model, list_models, remove_model
 from DeepSegmentLib.service.segment import segment_volume
@@ -82,6 +84,23 @@ def lost(pattern: str, message: str = "") -> Damage:
     return Damage(lambda sources: file_of(sources, pattern).unlink(), message or pattern.rpartition("/")[2])
 
 
+def edited(name: str, change: Callable[[dict[str, Any]], object]) -> Callable[[Sequence[Path]], None]:
+    """What changes a JSON file of the source."""
+
+    def spoil(sources: Sequence[Path]) -> None:
+        path = file_of(sources, name)
+        document = json.loads(path.read_text())
+        change(document)
+        path.write_text(json.dumps(document))
+
+    return spoil
+
+
+def without(name: str, key: str) -> Callable[[Sequence[Path]], None]:
+    """What takes a key out of a JSON file of the source."""
+    return edited(name, lambda document: document.pop(key))
+
+
 def file_of(sources: Sequence[Path], pattern: str) -> Path:
     """The first file of the sources, or below them, that has this pattern."""
     found = [source for source in sources if source.is_file() and source.match(pattern)]
@@ -96,12 +115,17 @@ def noise(geometry: Geometry, channels: int, seed: int = 0) -> Volume:
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """What is in a folder and below it, with digests; the lock of the catalogue stays by design."""
+    """What is in a folder and below it, with digests; lock and index of the catalogue stay by design."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         for path in sorted(folder.rglob("*"))
-        if not path.name.endswith(".lock")
+        if not is_of_the_catalogue(path)
     }
+
+
+def is_of_the_catalogue(path: Path) -> bool:
+    """Whether a file is the catalogue's own, and no model's."""
+    return path.name.endswith(".lock") or path.name == ".index.json"
 
 
 @dataclass(frozen=True)
@@ -190,7 +214,7 @@ class ModelSuite:
         files = {path.name for path in model.folder.iterdir()}
         assert {SPEC_FILE, *(each.file for each in spec.weights)} <= files
         assert files <= {SPEC_FILE, "MODEL_CARD.md", "LICENSE", *(each.file for each in spec.weights)}
-        assert [path.name for path in model.catalogue.iterdir() if not path.name.endswith(".lock")] == [model.name]
+        assert [path.name for path in model.catalogue.iterdir() if not is_of_the_catalogue(path)] == [model.name]
 
     def test_its_spec_survives_json(self, model):
         spec = read_spec(model.folder)
@@ -205,7 +229,7 @@ class ModelSuite:
                 written.write(path, path.relative_to(sources[0].parent))
         entry = add_model([archive], self.words)
         assert _weights(entry.path) == _weights(model.folder)
-        assert [path.name for path in empty.iterdir() if not path.name.endswith(".lock")] == [entry.name]
+        assert [path.name for path in empty.iterdir() if not is_of_the_catalogue(path)] == [entry.name]
 
     # Runs -----------------------------------------------------------------------------------------------------------
 
@@ -245,10 +269,9 @@ class ModelSuite:
         spec = read_spec(model.folder)
         classes, channels = max(stage.network.out_channels for stage in spec.stages), len(spec.channels)
         networks = [_of_constants(stage.network.out_channels) for stage in spec.stages]
-        shapes = [(24, 64, 64), (72, 64, 64)]
-        peaks = [
-            _peak(lambda s=shape: predict(noise(_grid(s, (1, 1, 1)), channels), spec, networks)) for shape in shapes
-        ]
+        shapes, settings = [(24, 48, 48), (72, 48, 48)], PredictSettings(overlap=0)
+        volumes = [noise(_grid(shape, (1, 1, 1)), channels) for shape in shapes]
+        peaks = [_peak(partial(predict, volume, spec, networks, settings=settings)) for volume in volumes]
         more = (peaks[1] - peaks[0]) / (np.prod(shapes[1]) - np.prod(shapes[0]))
         assert more < 40 * channels + 24 + 0.25 * 4 * classes
 

@@ -1,31 +1,31 @@
 """nnU-Net v2 models of all shapes."""
 
-import json
 from typing import ClassVar
 
-from conformance.nnunet_sources import CHECKPOINT, RESIDUAL, Nets, nnunet_results, trained_model
-from conformance.suite import Damage, ModelSuite, cut, file_of, lost
+from nnunet_examples import architecture, configuration, dataset_of, plans_of, write_trained
 
-REGIONS = Nets(labels={"whole": [1, 2], "core": 2}, regions=(1, 2), channels=("T1", "T2"), dataset="Dataset902_Regions")
-CASCADE = Nets(configurations=("3d_lowres", "3d_cascade_fullres"), dataset="Dataset903_Cascade")
-FOLDS = Nets(network=RESIDUAL, folds=(0, 1), channels=("MR",), dataset="Dataset904_Folds")
-MANY = Nets(labels={f"structure {n}": n for n in range(1, 40)}, dataset="Dataset905_Many")
+from conformance.suite import Damage, ModelSuite, cut, edited, lost
 
-
-def changed(name, change):
-    """A JSON file of the source with a change."""
-
-    def spoil(sources):
-        path = file_of(sources, name)
-        document = json.loads(path.read_text())
-        change(document)
-        path.write_text(json.dumps(document))
-
-    return spoil
+CHECKPOINT = "checkpoint_final.pth"
+MANY = dataset_of(labels={"background": 0} | {f"structure {n}": n for n in range(1, 40)})
+REGIONS = dataset_of(
+    labels={"background": 0, "whole": [1, 2], "core": [2, 1]},
+    regions_class_order=[1, 2],
+    channel_names={"0": "T1", "1": "T2"},
+)
+CASCADE = plans_of(
+    {
+        "3d_fullres": configuration(),
+        "3d_lowres": configuration(spacing=[3.5, 1.5, 1.5], next_stage="3d_cascade_fullres"),
+        "3d_cascade_fullres": {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"},
+    }
+)
+PLANES = plans_of({"2d": configuration(2)})
+RESIDUAL = plans_of({"3d_fullres": configuration(architecture=architecture(residual=True))})
 
 
 def _other_features(plans):
-    plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]["features_per_stage"] = [4, 7]
+    plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]["features_per_stage"] = [4, 7, 8]
 
 
 def _unknown_network(plans):
@@ -40,15 +40,15 @@ class NnUNetSuite(ModelSuite):
         "plans cut": cut("plans.json"),
         "no plans": lost("plans.json"),
         "no dataset": lost("dataset.json"),
-        "weights of another network": Damage(changed("plans.json", _other_features), "weight"),
-        "a network that nobody knows": Damage(changed("plans.json", _unknown_network), r"my\.own\.Network"),
+        "weights of another network": Damage(edited("plans.json", _other_features), "weight"),
+        "a network that nobody knows": Damage(edited("plans.json", _unknown_network), r"my\.own\.Network"),
     }
 
 
 class TestPlain(NnUNetSuite):
     @staticmethod
     def make(folder):
-        return [trained_model(folder, MANY)]
+        return [write_trained(folder, dataset=MANY)]
 
 
 class TestPlanes(NnUNetSuite):
@@ -56,13 +56,13 @@ class TestPlanes(NnUNetSuite):
 
     @staticmethod
     def make(folder):
-        return [trained_model(folder, Nets(configurations=("2d",)))]
+        return [write_trained(folder, "2d", plans=PLANES, inference_allowed_mirroring_axes=(0, 1))]
 
 
 class TestRegions(NnUNetSuite):
     @staticmethod
     def make(folder):
-        return [trained_model(folder, REGIONS)]
+        return [write_trained(folder, plans=plans_of({"3d_fullres": configuration(channels=2)}), dataset=REGIONS)]
 
 
 class TestCascade(NnUNetSuite):
@@ -72,7 +72,8 @@ class TestCascade(NnUNetSuite):
 
     @staticmethod
     def make(folder):
-        return [nnunet_results(folder, CASCADE)]
+        write_trained(folder, "3d_lowres", plans=CASCADE)
+        return [write_trained(folder, "3d_cascade_fullres", plans=CASCADE).parent]
 
 
 class TestFolds(NnUNetSuite):
@@ -85,4 +86,4 @@ class TestFolds(NnUNetSuite):
 
     @staticmethod
     def make(folder):
-        return [trained_model(folder, FOLDS)]
+        return [write_trained(folder, plans=RESIDUAL, folds=("0", "1"))]

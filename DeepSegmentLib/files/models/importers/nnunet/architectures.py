@@ -122,6 +122,8 @@ class _Arguments:
         """Our U-Net of these arguments."""
         dimensions, stages = self._dimensions(), self._stages()
         norm, epsilon, affine = self._norm(dimensions)
+        if batch_norm and norm != "batch":
+            norm, epsilon, affine = "batch", 1e-5, True
         try:
             spec = UNetSpec(
                 in_channels=in_channels,
@@ -132,15 +134,15 @@ class _Arguments:
                 encoder_blocks=self._counts(_BLOCKS_KEY[self.name], stages),
                 decoder_blocks=self._counts("n_conv_per_stage_decoder", stages - 1),
                 encoder="plain" if self.name == "PlainConvUNet" else "residual",
-                norm="batch" if batch_norm else norm,
-                norm_epsilon=1e-5 if batch_norm else epsilon,
+                norm=norm,
+                norm_epsilon=epsilon,
                 leak=self._leak(),
                 stem_features=self.kwargs.whole("stem_channels", 0),
                 bottleneck_features=self._bottleneck(stages),
             )
         except InvalidInputError as error:
             self.kwargs.refuse("n_stages", f"and its other arguments make no U-Net that can be built here: {error}")
-        return Architecture(spec, self.kwargs.flag("conv_bias", default=False), batch_norm or affine)
+        return Architecture(spec, self.kwargs.flag("conv_bias", default=False), affine)
 
     def _stages(self) -> int:
         stages = self.kwargs.whole("n_stages")

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from DeepSegmentLib.networks.model_spec import Channel
     from DeepSegmentLib.networks.stage_spec import StageSpec
 
+    from .model_card import About
     from .weights import Training
 
 
@@ -213,8 +214,9 @@ def _names_of_weights() -> Iterator[str]:
         n += 1
 
 
-def _about(trained: TrainedConfiguration, words: Words) -> Any:
-    about = about_of(trained.dataset, trained.plans.text("dataset_name", ""), trained.name)
+def _about(trained: TrainedConfiguration, words: Words) -> About:
+    plans = trained.plans
+    about = about_of(trained.dataset, plans.text("dataset_name", ""), plans.text("plans_name", ""), trained.name)
     said = {key: value for key in ("name", "version", "license") if (value := getattr(words, key))}
     return replace(about, **said)
 

@@ -42,9 +42,12 @@ class About:
     citation: str
 
 
-def about_of(dataset: Entries, dataset_name: str, configuration: str) -> About:
+def about_of(dataset: Entries, dataset_name: str, plans_name: str, configuration: str) -> About:
     """Texts about a model from the free entries of its `dataset.json`."""
     subject = re.sub(r"^Dataset\d+_", "", dataset_name) or "nnU-Net"
+    variant = re.sub(r"^nnUNet|Plans$", "", plans_name)
+    if variant:
+        configuration = f"{variant}-{configuration}"[: _LONGEST_NAME // 2]
     said = _text(dataset, "description")
     return About(
         name=as_name(f"{subject[: _LONGEST_NAME - 1 - len(configuration)]}-{configuration}"),

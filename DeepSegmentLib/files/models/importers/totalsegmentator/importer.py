@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING
 from DeepSegmentLib.data import Segment
 from DeepSegmentLib.errors import ModelError
 from DeepSegmentLib.files.models.importers.foreign_json import read_entries
-from DeepSegmentLib.files.models.importers.nnunet.importer import TrainedConfiguration, read_trained
-from DeepSegmentLib.files.models.importers.nnunet.trained_folders import (
-    PLANS_FILE,
-    TrainedFolder,
-    choose,
-    trained_folders,
-)
+from DeepSegmentLib.files.models.importers.nnunet import TrainedFolder, read_trained, trained_folders
+from DeepSegmentLib.files.models.importers.nnunet.trained_folders import PLANS_FILE, choose
 from DeepSegmentLib.files.models.importers.palette import color_of
 from DeepSegmentLib.networks.model_spec import Channel, ModelSpec, Part
 
@@ -28,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from DeepSegmentLib.files.models.importers.door import Words
+    from DeepSegmentLib.files.models.importers.nnunet import TrainedConfiguration
 
 _DATASET = re.compile(r"Dataset(\d{3,})_.*", re.ASCII)
 
@@ -110,6 +106,7 @@ def _names_of(folder: TrainedFolder) -> Iterator[str]:
 
 
 def _by_number(sources: Sequence[Path]) -> dict[int, list[TrainedFolder]]:
+    """The networks in the sources by the number of their data set, of each perhaps in several configurations."""
     found: dict[int, list[TrainedFolder]] = {}
     for folder in trained_folders(sources):
         dataset = _dataset_of(folder)
@@ -218,12 +215,12 @@ def _segment(name: str, value: int) -> Segment:
 
 
 def _channels(task: Task, trained: Mapping[int, TrainedConfiguration]) -> tuple[Channel, ...]:
-    """The channels, which all networks of a task share; what the names do not tell, the task does."""
+    """The channels, which all networks of a task share; of which modality they are, the task says."""
     first, *others = trained.values()
     for other in others:
         if len(other.channels) != len(first.channels):
             raise ModelError(f"{first.folder.path} and {other.folder.path} take other channels; get the weights again")
-    return tuple(replace(channel, modality=channel.modality or task.modality) for channel in first.channels)
+    return tuple(replace(channel, modality=task.modality) for channel in first.channels)
 
 
 def _version(chosen: Chosen) -> str:

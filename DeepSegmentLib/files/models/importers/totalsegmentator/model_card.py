@@ -57,11 +57,7 @@ def _cropping(task: Task) -> str:
 def _resampling(task: Task) -> str:
     if task.spacing_mm is None:
         return ""
-    return (
-        "Its resampled grids have their first and last voxels where the volume has its own; here they cover the "
-        "volume's extent, which moves samples by less than half a voxel. It cuts off the fractions of resampled "
-        "intensities; here they stay. Borders may differ by a voxel."
-    )
+    return "It cuts off the fractions of resampled intensities; here they stay, and borders may differ by a voxel."
 
 
 def _auxiliary(task: Task) -> str:

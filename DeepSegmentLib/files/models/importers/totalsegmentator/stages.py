@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from .tasks import Task
 
-OWN_RESAMPLING = Resampling(volume_order=1, logits_order=0, antialias=False, keep_extent=True)
-"""Of its network grids: as many voxels as fit, over the extent of the volume."""
+OWN_RESAMPLING = Resampling(volume_order=1, logits_order=0, antialias=False, keep_extent=True, keep_corners=True)
 
 
 def stage_of(nnunet: StageSpec, task: Task) -> StageSpec:
