@@ -166,7 +166,9 @@ class Panel:
 
     def loadModels(self, name):
         """Read the catalogue anew and choose the model of this name."""
-        self.models.load(name)
+        problem = self.models.load(name)
+        if problem:
+            self.say(problem, self.ui.modelMessageLabel)
         self.several.fillModels(self.models.names())
 
     def packagesAreThere(self, label=None):

@@ -30,7 +30,7 @@ class BringModels:
         self._ui, self._parent, self._panel = ui, parent, panel
         self.jobs, self.question = JobRunner(), None
         self._messages = JobMessages(ui.modelMessageLabel, ui.modelProgressBar, self.jobs, self._ended, self.refresh)
-        self._getting = ""
+        self._getting = ""  # what is being downloaded, until the library has said what became of it
         self._menu = qt.QMenu(ui.addModelButton)
         for text, action in ((_("Folder..."), self.addFolder), (_("Files..."), self.addFiles)):
             self._menu.addAction(text).connect("triggered()", action)
@@ -97,9 +97,9 @@ class BringModels:
         from DeepSegmentLib.errors import ChangedError
 
         if isinstance(error, ChangedError):
-            self.question = ChangeQuestion(
-                self._parent, str(error), lambda: self._download(name, agreed=agreed, changed=True)
-            )
+            go = lambda: self._download(name, agreed=agreed, changed=True)  # noqa: E731 - a slot of one line
+            self.question = ChangeQuestion(self._parent, str(error), go)
+        self._getting = ""
         return str(error)
 
     # Add model
@@ -146,15 +146,17 @@ class BringModels:
         self._panel.loadModels(result.entry.name)
         return broughtText(self._panel.models.line)
 
-    def _ended(self, _text):
+    def _ended(self, text):
         """Free the memory of the process, and show what is here now."""
         self.jobs.close()
-        if self._getting:
-            self._panel.loadModels(self._panel.models.line.name)
-            line, self._getting = self._panel.models.find(self._getting), ""
-            if line is not None and line.begun:
-                text = _("{text} {size} are here: Get goes on from there.")
-                self._messages.say(text.format(text=self._ui.modelMessageLabel.text, size=sizeText(line.begun)))
+        begun, self._getting = self._getting, ""
+        if self._panel.parameters is None:
+            return
+        self._panel.loadModels(self._panel.models.line.name)
+        line = self._panel.models.find(begun)
+        if line is not None and line.begun:
+            kept = _("{text} {size} are here already: Get goes on from there.")
+            self._messages.say(kept.format(text=text, size=sizeText(line.begun)))
         self.refresh()
 
     def _getTip(self, line):

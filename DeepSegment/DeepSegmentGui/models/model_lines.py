@@ -49,8 +49,9 @@ class ModelLine:
         if not self.known.files:
             return _("by hand")
         if self.begun:
-            return _("get, {size} here").format(size=sizeText(self.begun))
-        return _("get, {size}").format(size=sizeText(self.size)) if self.size else _("get")
+            return _("begun, {size} here").format(size=sizeText(self.begun))
+        size = sizeText(self.size)
+        return _("can be had, {size}").format(size=size) if self.size else _("can be had")
 
     @property
     def canBeGot(self):
@@ -72,21 +73,40 @@ def searchWords(text):
     return [_singular(word) for word in _WORD.findall(text.casefold())]
 
 
-def readLines():
-    """All models, those that are here first, then those that can be got, then those that can be got by hand."""
-    from DeepSegmentLib.files.models import read_spec
-    from DeepSegmentLib.service.catalogue import list_models
+def offeredModels():
+    """`AvailableModel` of all models that publishers offer; the network is not asked.
+
+    Raises:
+        ModelError: The list that came with DeepSegment is damaged.
+    """
     from DeepSegmentLib.service.models.get_model import available_models
 
-    offered = {model.known.name: model for model in available_models()}
+    return available_models()
+
+
+def linesOf(offers):
+    """The lines of models that are here, then of those that can be got, then of those that can be got by hand.
+
+    Args:
+        offers: `AvailableModel` of those that publishers offer, the ones that are here among them.
+    """
+    from DeepSegmentLib.files.models import read_spec
+    from DeepSegmentLib.service.catalogue import list_models
+
+    offered = {offer.known.name: offer for offer in offers}
     here = []
     for entry in list_models():
-        known = offered.pop(entry.name, None)
+        offer = offered.pop(entry.name, None)
         spec = None if entry.damage else read_spec(entry.path)
-        here.append(ModelLine(entry.name, entry, spec, known and known.known, sizeOf(entry.path)))
-    others = [ModelLine(name, known=m.known, size=_downloadSize(m.known), begun=m.begun_bytes)
-              for name, m in offered.items()]  # fmt: skip
+        here.append(ModelLine(entry.name, entry, spec, offer and offer.known, sizeOf(entry.path)))
+    others = [_lineOf(offer) for offer in offered.values()]
     return here + sorted(others, key=lambda line: (not line.canBeGot, line.title.casefold()))
+
+
+def _lineOf(offer):
+    sizes = [file.bytes for file in offer.known.files]
+    size = sum(sizes) if sizes and None not in sizes else 0
+    return ModelLine(offer.known.name, known=offer.known, size=size, begun=offer.begun_bytes)
 
 
 def sizeOf(folder):
@@ -100,11 +120,6 @@ def sizeText(size):
         if size >= amount:
             return f"{size / amount:.3g} {unit}" if size < 1000 * amount else f"{size / amount:.0f} {unit}"
     return f"{size / 1e3:.0f} kB"
-
-
-def _downloadSize(known):
-    sizes = [file.bytes for file in known.files]
-    return sum(sizes) if sizes and None not in sizes else 0
 
 
 def _wordsOf(line):

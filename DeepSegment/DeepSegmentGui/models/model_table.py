@@ -3,7 +3,7 @@
 import qt
 
 from DeepSegmentGui.models.model_card import describe
-from DeepSegmentGui.models.model_lines import readLines, searchWords
+from DeepSegmentGui.models.model_lines import linesOf, offeredModels, searchWords
 
 _NAME, _STATE = range(2)
 _ROW_FRAME = 6  # pixels around the text of a row
@@ -43,12 +43,23 @@ class ModelTable:
         return None if self.line is None else self.line.spec
 
     def load(self, name):
-        """Read the catalogue anew and choose the model of this name, or the first one."""
-        self._lines = readLines()
+        """Read the catalogue anew and choose the model of this name, or the first one.
+
+        Returns:
+            What is wrong with the list of offers, or an empty text; the models that are here are shown anyway.
+        """
+        from DeepSegmentLib.errors import DeepSegmentError
+
+        try:
+            offers, problem = offeredModels(), ""
+        except DeepSegmentError as error:
+            offers, problem = (), str(error)
+        self._lines = linesOf(offers)
         self._fill()
         self.choose(name)
         if self._table.currentRow() < 0 and self._lines:
             self._table.setCurrentCell(0, _NAME)
+        return problem
 
     def choose(self, name):
         """Choose the model of this name, if it is there; a search that hides it ends."""
