@@ -101,10 +101,8 @@ def installed():
 
 
 def hidden(folder):
-    """Remains in the folder of the user's models, but for the index and locks, which stay by design."""
-    if not folder.is_dir():
-        return []
-    return [path.name for path in folder.iterdir() if path.name.startswith(".") and path.is_dir()]
+    """Remains in the folder of the user's models, but for what stays by design: index, locks, an empty folder."""
+    return [path for path in folder.glob(".*/**/*") if path.is_file() and path.suffix != ".lock"]
 
 
 def answer(host, question, agreed):
