@@ -144,8 +144,17 @@ def resamplings(draw: st.DrawFn) -> Resampling:
     order = st.integers(0, 5)
     volume, logits, thick, thick_logits = (draw(order) for _ in range(4))
     antialias = volume == 1 and draw(st.booleans())
-    limit = draw(st.none() | st.floats(1, 5))
-    return Resampling(volume, logits, antialias, draw(st.booleans()), limit, thick, thick_logits)
+    extent = draw(st.booleans())
+    return Resampling(
+        volume_order=volume,
+        logits_order=logits,
+        antialias=antialias,
+        keep_extent=extent,
+        keep_corners=extent and draw(st.booleans()),
+        thick_axis_from=draw(st.none() | st.floats(1, 5)),
+        thick_volume_order=thick,
+        thick_logits_order=thick_logits,
+    )
 
 
 def terminologies() -> st.SearchStrategy[Terminology]:

@@ -11,12 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
-
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "scripts")]
 
 from catalogue.auto3dseg import read_auto3dseg
 from catalogue.monai_zoo import read_monai_zoo
@@ -25,6 +21,7 @@ from catalogue.totalsegmentator import read_totalsegmentator
 from DeepSegmentLib.data.dataclass_json import to_json
 from DeepSegmentLib.files.atomic import write_text
 
+REPOSITORY = Path(__file__).resolve().parents[1]
 _LISTS = REPOSITORY / "Resources" / "Catalogue"
 _TASKS = REPOSITORY / "DeepSegmentLib" / "files" / "models" / "importers" / "totalsegmentator" / "tasks.json"
 

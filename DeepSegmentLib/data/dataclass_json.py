@@ -44,8 +44,8 @@ def from_json(kind: Any, value: Any, where: str) -> Any:
     """The inverse of `to_json`.
 
     Args:
-        kind: The annotation to satisfy: a dataclass, bool, int, float, str, Literal, a tuple, an option with None, a union of
-            dataclasses with the key `TAG`, or Mapping[str, str].
+        kind: The annotation to satisfy: a dataclass, bool, int, float, str, Literal, a tuple, an option with None, a
+            union of dataclasses with the key `TAG`, or Mapping[str, str].
         value: What `json.load` gave.
         where: Dotted name of the value, for messages.
 

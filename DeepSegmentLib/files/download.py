@@ -314,7 +314,8 @@ def _number(text: Any) -> int | None:
 def _read_note(path: Path) -> _Note:
     with suppress(VolumeFileError, TypeError):
         note = _Note(**read_json(path, largest=_LARGEST_NOTE))
-        if isinstance(note.mark, str) and (note.length is None or type(note.length) is int):
+        kinds = [type(value) for value in asdict(note).values()]
+        if kinds in ([str, str, int], [str, str, type(None)]):
             return note
     return _Note()
 

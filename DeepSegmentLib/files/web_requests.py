@@ -1,8 +1,8 @@
 """One request of a file in the web: who is asked, whom we trust, where it may lead, and what went wrong in plain words.
 
-Proxies are those of the environment (`HTTPS_PROXY`, `NO_PROXY`, on Windows and macOS those of the system); trusted are the
-certificates of the operating system and those in `SSL_CERT_FILE` and `REQUESTS_CA_BUNDLE`. What is sent tells nothing of
-the user: see `docs/decisions/0028-downloads.md`.
+Proxies are those of the environment (`HTTPS_PROXY`, `NO_PROXY`, on Windows and macOS those of the system); trusted are
+the certificates of the operating system and those in `SSL_CERT_FILE` and `REQUESTS_CA_BUNDLE`. What is sent tells
+nothing of the user: see `docs/decisions/0028-downloads.md`.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def request(address: str, headers: Mapping[str, str]) -> HTTPResponse:
     """
     _check_address(address)
     try:
-        answer: HTTPResponse = _opener().open(Request(address, headers={**_HEADERS, **headers}), timeout=SILENCE_S)  # noqa: S310
+        answer: HTTPResponse = _opener().open(Request(address, headers={**_HEADERS, **headers}), timeout=SILENCE_S)
     except HTTPError as error:
         with error:
             raise DownloadError(_refusal(address, error)) from error
@@ -103,8 +103,8 @@ def _unreachable(address: str, error: Exception) -> str:
         return _untrusted(host, cause)
     if isinstance(cause, socket.gaierror):
         return (
-            f"{host} cannot be found; is this computer in the network? Where only a proxy leads out, set HTTPS_PROXY to "
-            "its address: http://proxy:port"
+            f"{host} cannot be found; is this computer in the network? Where only a proxy leads out, set HTTPS_PROXY "
+            "to its address: http://proxy:port"
         )
     if isinstance(cause, TimeoutError):
         return f"{host} did not answer for {SILENCE_S:g} s; try again, or set HTTPS_PROXY where a proxy leads out"
@@ -126,8 +126,8 @@ def _refusal(address: str, error: HTTPError) -> str:
     if 300 <= error.code < 400:
         place = str(error.headers.get("Location", "nowhere"))[:200]
         return (
-            f"{host} leads from {address} to {place}, where DeepSegment does not follow: only to https, or from http to "
-            f"http, and {_MOST_REDIRECTS} times at most; get the file with your browser, and add it from your disk"
+            f"{host} leads from {address} to {place}, where DeepSegment does not follow: only to https, or from http "
+            f"to http, and {_MOST_REDIRECTS} times at most; get the file with your browser, and add it from your disk"
         )
     told = _ANSWERS.get(error.code, f"answers {error.code} ({str(error.reason)[:100]}); try again later")
     return f"{host}: {address} cannot be got, the server {told}"
@@ -139,7 +139,9 @@ def _check_address(address: str) -> None:
         raise DownloadError(f"{address!r:.300} is no address of the web; https://... is one")
     proxy = getproxies().get(parts.scheme, "")
     if proxy.lower().startswith("socks"):
-        raise DownloadError(f"the proxy {proxy} speaks SOCKS, which DeepSegment does not; set HTTPS_PROXY to one of http")
+        raise DownloadError(
+            f"the proxy {proxy} speaks SOCKS, which DeepSegment does not; set HTTPS_PROXY to one of http"
+        )
 
 
 class _Redirects(HTTPRedirectHandler):
@@ -148,7 +150,7 @@ class _Redirects(HTTPRedirectHandler):
     max_redirections = _MOST_REDIRECTS
     max_repeats = 2
 
-    def redirect_request(
+    def redirect_request(  # noqa: PLR0917 - as in urllib
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> Request | None:
         """The request of the next step, with the same headers.

@@ -43,7 +43,7 @@ def importance_map(shape: Index, kind: Importance = "gaussian") -> NDArray[np.fl
         return np.asarray(np.maximum(weights, _LEAST_IMPORTANCE), dtype=np.float32)
     half = (10 * weights / weights.max()).astype(np.float16)
     half[half == 0] = half[half > 0].min()
-    return half.astype(np.float32)
+    return np.asarray(half, dtype=np.float32)
 
 
 def _gaussian(n: int) -> NDArray[np.float64]:

@@ -146,12 +146,12 @@ def plan_axis(source: Geometry, target: Geometry, axis: int, *, order: int = 1, 
 
 def plan_same_extent(n: int, m: int, *, order: int) -> AxisPlan:
     """The way from `n` to `m` samples over the same extent."""
-    return AxisPlan(n / m * (np.arange(m) + 0.5) - 0.5, n, order)
+    return AxisPlan(np.asarray(n / m * (np.arange(m) + 0.5) - 0.5, dtype=np.float64), n, order)
 
 
 def plan_same_corners(n: int, m: int, *, order: int) -> AxisPlan:
     """The way from `n` to `m` samples, the first and last of which are the same: SciPy's zoom."""
-    return AxisPlan(np.arange(m) * ((n - 1) / max(1, m - 1)), n, order)
+    return AxisPlan(np.asarray(np.arange(m) * ((n - 1) / max(1, m - 1)), dtype=np.float64), n, order)
 
 
 def along_axis(array: NDArray[Any], weights: NDArray[np.float32], axis: int) -> NDArray[np.float32]:

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 _ROUNDING = 1e-9
 """1 - 0.7 is a little more than 0.3."""
 
+Overlaps = tuple[float, float, float]
 LastTile = Literal["spread", "at_border"]
 
 
-def plan_tiles(shape: Index, patch_shape: Index, *, overlap: float, last_tile: LastTile = "spread") -> Iterator[Box]:
+def plan_tiles(
+    shape: Index, patch_shape: Index, *, overlap: float | Overlaps, last_tile: LastTile = "spread"
+) -> Iterator[Box]:
     """Place tiles so that every voxel lies in at least one of them.
 
     An axis shorter than the patch gets one tile of its own length; the predictor pads it. Tiles are made one by one:
@@ -28,7 +31,8 @@ def plan_tiles(shape: Index, patch_shape: Index, *, overlap: float, last_tile: L
     Args:
         shape: Volume extent (k, j, i), in voxels.
         patch_shape: Network input extent (k, j, i), in voxels.
-        overlap: Shared fraction of neighbouring tiles, in [0, 1); at least that, but for rounding to whole voxels.
+        overlap: Shared fraction of neighbouring tiles, in [0, 1), or that of each axis; at least that, but for rounding
+            to whole voxels.
         last_tile: "spread": tiles are spread evenly, as nnU-Net does; "at_border": all steps are the same, rounded
             down, and the last tile is moved back to the border, as MONAI does.
 
@@ -48,7 +52,9 @@ def plan_tiles(shape: Index, patch_shape: Index, *, overlap: float, last_tile: L
         Isensee et al., nnU-Net, Nat Methods 2021 (even spacing of the sliding window); MONAI, `dense_patch_slices`.
     """
     tile = tile_shape(shape, patch_shape)
-    axes = [_Axis(n, size, step) for n, size, step in zip(shape, tile, _steps(shape, tile, overlap, last_tile), strict=True)]
+    axes = [
+        _Axis(n, size, step) for n, size, step in zip(shape, tile, _steps(shape, tile, overlap, last_tile), strict=True)
+    ]
     place = _spread if last_tile == "spread" else _at_border
 
     def starts(axis: int) -> Iterator[int]:
@@ -58,7 +64,7 @@ def plan_tiles(shape: Index, patch_shape: Index, *, overlap: float, last_tile: L
     return (Box(corner, (corner[0] + tile[0], corner[1] + tile[1], corner[2] + tile[2])) for corner in corners)
 
 
-def count_tiles(shape: Index, patch_shape: Index, *, overlap: float, last_tile: LastTile = "spread") -> int:
+def count_tiles(shape: Index, patch_shape: Index, *, overlap: float | Overlaps, last_tile: LastTile = "spread") -> int:
     """How many tiles `plan_tiles` places, by arithmetic alone; arguments and errors are its own.
 
     Example:
@@ -103,11 +109,12 @@ def _at_border(axis: _Axis, step: int) -> int:
     return min(step * int(axis.step), axis.last)
 
 
-def _steps(shape: Index, tile: Index, overlap: float, last_tile: LastTile) -> list[float]:
+def _steps(shape: Index, tile: Index, overlap: float | Overlaps, last_tile: LastTile) -> list[float]:
     """The longest step from tile to tile, for each axis; never less than a voxel."""
-    if not 0 <= overlap < 1:
+    overlaps = overlap if isinstance(overlap, tuple) else (overlap,) * 3
+    if not all(0 <= each < 1 for each in overlaps):
         raise InvalidInputError(f"overlap must be in [0, 1), got {overlap}")
     if min(*shape, *tile) < 1:
         raise InvalidInputError(f"shape and patch must be at least 1 along each axis, got {shape} and {tile}")
-    steps = [size * (1 - overlap) for size in tile]
+    steps = [size * (1 - each) for size, each in zip(tile, overlaps, strict=True)]
     return [max(1.0, float(int(step)) if last_tile == "at_border" else step) for step in steps]

@@ -284,7 +284,7 @@ def _checked_module(
 
 def _empty_module(network: NetworkSpec, weights: int) -> nn.Module:
     """The network without memory behind its weights, so that a hostile spec costs nothing."""
-    if isinstance(network, UNetSpec) and sum((*network.encoder_blocks, *network.decoder_blocks)) > weights:
+    if sum((*getattr(network, "encoder_blocks", ()), *getattr(network, "decoder_blocks", ()))) > weights:
         raise ModelError(f"the network has more blocks than the {weights} weights that there are")
     try:
         with torch.device("meta"):

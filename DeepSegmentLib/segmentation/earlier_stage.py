@@ -43,6 +43,7 @@ def with_earlier_labels(
     volume: Volume,
     stage: StageSpec,
     labels: NDArray[Any],
+    *,
     count: int,
     on_step: Callable[[], None] = unwatched,
 ) -> Prepared:

@@ -11,19 +11,18 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from DeepSegmentLib.data import Box
 from DeepSegmentLib.imaging.resampling import SLAB_VOXELS
 from DeepSegmentLib.imaging.tiling import tile_shape
 from DeepSegmentLib.networks.costs import count_operations, count_weights, peak_features
 
 from .prepare import context_mm, oriented_for, region_box
-from .regrid import back_plans, network_geometry
+from .regrid import back_orders, network_geometry
 from .tiles import TileSettings, count_passes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from DeepSegmentLib.data import Geometry, Index
+    from DeepSegmentLib.data import Box, Geometry, Index
     from DeepSegmentLib.networks.model_spec import ModelSpec, Part
     from DeepSegmentLib.networks.stage_spec import StageSpec
 
@@ -98,7 +97,7 @@ def needs_of(spec: ModelSpec, geometry: Geometry, settings: PredictSettings, box
     Raises:
         InvalidInputError: A network's grid would have too many voxels to count, or the region is outside the volume.
     """
-    works = [_Work(spec, part, n, geometry, settings, box) for part, n in _needed_stages(spec, settings)]
+    works = [_Work(spec, part, n, geometry, settings, box=box) for part, n in _needed_stages(spec, settings)]
     kept = _outputs(spec, geometry, settings)
     # What is written into takes no memory before the first plane comes.
     arrays = [work.bytes(kept, kept if n else 0) for n, work in enumerate(works)]
@@ -123,11 +122,20 @@ class _Work:
     """One stage on its part of the volume."""
 
     def __init__(
-        self, spec: ModelSpec, part: Part, number: int, geometry: Geometry, settings: PredictSettings, box: Box | None
+        self,
+        spec: ModelSpec,
+        part: Part,
+        number: int,
+        geometry: Geometry,
+        settings: PredictSettings,
+        *,
+        box: Box | None,
     ) -> None:
         self.stage = part.stages[number]
         self.seen = _seen(geometry, self.stage, settings, box)
         self.grid = network_geometry(self.seen, self.stage)
+        # What the network gets at once.
+        self._patch = TileSettings.of(self.stage, settings.overlap, mirror=False).extent(self.grid.shape)
         self._own, self._whole = len(spec.channels), math.prod(geometry.shape)
         # Labels of the stage before, and those that this one makes for the next.
         self._label_bytes = 2 * self._whole * ((number > 0) + (number < len(part.stages) - 1))
@@ -163,34 +171,34 @@ class _Work:
     def _predicting(self) -> int:
         """The slab, a tile and its logits, planes on their way back, the matrices they are brought back by."""
         network, grid, part = self.stage.network, self.grid.shape, self.seen.shape
-        classes, (depth, *_) = network.out_channels, tile_shape(grid, self.stage.patch_shape)
+        classes, (depth, *_) = network.out_channels, tile_shape(grid, self._patch)
         slab = (classes + 1) * depth * grid[1] * grid[2]
-        tile = 4 * network.in_channels * math.prod(self.stage.patch_shape)
-        held = _PLANES_HELD[back_plans(self.grid, self.seen, self.stage)[0].order]
+        tile = 4 * network.in_channels * math.prod(self._patch)
+        held = _PLANES_HELD[back_orders(self.seen, self.stage)[0]]
         planes = classes * ((2 + held) * grid[1] * grid[2] + 4 * part[1] * part[2])
         matrices = part[1] * grid[1] + part[2] * grid[2]
         return _FLOAT * (slab + tile + planes + matrices) + self._logits()
 
     def _logits(self) -> int:
         """A tile's logits at the patch's extent: sum and mean of mirror images and members; once more at its own."""
-        patch = math.prod(self.stage.patch_shape)
+        patch = math.prod(self._patch)
         copies = 3 if len(self.stage.weights) > 1 else 2
-        tile = copies * patch + math.prod(tile_shape(self.grid.shape, self.stage.patch_shape))
+        tile = copies * patch + math.prod(tile_shape(self.grid.shape, self._patch))
         return _FLOAT * self.stage.network.out_channels * tile
 
     def feature_bytes(self) -> int:
         """Feature maps at their most, deep in the network or at its head, beyond a tile's logits later."""
-        return max(0, _FLOAT * peak_features(self.stage.network, _padded_patch(self.stage)) - self._logits())
+        return max(0, _FLOAT * peak_features(self.stage.network, _padded(self._patch, self.stage)) - self._logits())
 
     def operations(self) -> int:
         """Multiplications of one pass of all members."""
-        return count_operations(self.stage.network, _padded_patch(self.stage)) * len(self.stage.weights)
+        return count_operations(self.stage.network, _padded(self._patch, self.stage)) * len(self.stage.weights)
 
 
-def _padded_patch(stage: StageSpec) -> int:
+def _padded(patch: Index, stage: StageSpec) -> int:
     """Voxels of a patch as the network sees it: multiples of what it is down-sampled by, see `networks.runtime`."""
     divisor = (1, *stage.network.divisor)[-3:]
-    padded = [-(-n // step) * step for n, step in zip(stage.patch_shape, divisor, strict=True)]
+    padded = [-(-n // step) * step for n, step in zip(patch, divisor, strict=True)]
     return math.prod(padded) * (2 if padded == list(divisor) else 1)
 
 

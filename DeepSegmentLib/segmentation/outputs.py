@@ -154,9 +154,7 @@ class Outputs:
             plane = place(self._entropy)
             plane[...] = np.maximum(plane, entropy(probabilities, exclusive=not regions))
 
-    def finish(
-        self, name: str, tiles: int, passes: int, on_step: Callable[[], None] = unwatched
-    ) -> Prediction:
+    def finish(self, name: str, tiles: int, passes: int, on_step: Callable[[], None] = unwatched) -> Prediction:
         """Apply the region of interest and the model's post-processing; `on_step` is called in between."""
         if self._settings.region_ras is not None:
             inside = region_box(self._geometry, self._settings.region_ras)

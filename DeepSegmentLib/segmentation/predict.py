@@ -116,7 +116,7 @@ class _Run:
         prepared = prepare(self._volume, stage, region=region, on_step=step)
         if earlier is None:
             return prepared
-        return with_earlier_labels(prepared, self._volume, stage, earlier, len(part.segments), step)
+        return with_earlier_labels(prepared, self._volume, stage, earlier, count=len(part.segments), on_step=step)
 
     def _stage(
         self,

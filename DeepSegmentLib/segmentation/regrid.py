@@ -14,7 +14,14 @@ import numpy as np
 
 from DeepSegmentLib.data.progress import unwatched
 from DeepSegmentLib.imaging.probabilities import LargestOf
-from DeepSegmentLib.imaging.resampling import AxisPlan, along_axes, along_axis, plan_axis, plan_same_corners, plan_same_extent
+from DeepSegmentLib.imaging.resampling import (
+    AxisPlan,
+    along_axes,
+    along_axis,
+    plan_axis,
+    plan_same_corners,
+    plan_same_extent,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -100,7 +107,9 @@ def _plans(
 def _clip(voxels: NDArray[np.float32], before: NDArray[Any], thick: int | None) -> None:
     """Bring each channel, or each of its planes across the thick axis, back into the range that it had."""
     for new, old in zip(voxels, before, strict=True):
-        pairs = [(new, old)] if thick is None else zip(np.moveaxis(new, thick, 0), np.moveaxis(old, thick, 0), strict=True)
+        pairs = (
+            [(new, old)] if thick is None else zip(np.moveaxis(new, thick, 0), np.moveaxis(old, thick, 0), strict=True)
+        )
         for plane, was in pairs:
             np.clip(plane, was.min(), was.max(), out=plane)
 
@@ -123,7 +132,7 @@ def labels_to_network(
     for label in np.unique(labels):
         largest.add(label, along_axes((labels == label).astype(np.float32)[None], plans, on_step)[0])
     winners = along_axes(largest.winners[None], across, on_step)[0]
-    return np.rint(winners).astype(labels.dtype)
+    return np.asarray(np.rint(winners), dtype=labels.dtype)
 
 
 def planes_back(
@@ -140,7 +149,8 @@ def planes_back(
     Yields:
         Index k and logits (class, j, i), first to last.
     """
-    depth, rows, columns = back_plans(source, target, stage).values()
+    plans = _plans(source, target, back_orders(target, stage), stage.resampling, antialias=False)
+    depth, rows, columns = plans.values()
     needed = list(depth.rows())
     keep_from = np.minimum.accumulate([first for first, _ in needed][::-1])[::-1]
     in_plane = rows.matrix(), columns.matrix()
@@ -154,12 +164,11 @@ def planes_back(
         held = {n: plane for n, plane in held.items() if k < len(needed) and n >= keep_from[k]}
 
 
-def back_plans(source: Geometry, target: Geometry, stage: StageSpec) -> Mapping[int, AxisPlan]:
-    """How each axis of the logits gets back; arguments as for `planes_back`."""
+def back_orders(target: Geometry, stage: StageSpec) -> list[int]:
+    """Order of the spline along each axis (k, j, i) for logits on their way back; `target` as for `planes_back`."""
     rules = stage.resampling
     thick = thick_axis(stage.spacing_of(target.spacing_mm), target.spacing_mm, rules.thick_axis_from)
-    orders = [rules.thick_logits_order if axis == thick else rules.logits_order for axis in range(3)]
-    return _plans(source, target, orders, rules, antialias=False)
+    return [rules.thick_logits_order if axis == thick else rules.logits_order for axis in range(3)]
 
 
 def _one_plane(
@@ -181,10 +190,8 @@ def _one_plane(
     return result
 
 
-def _weighted(
-    held: Mapping[int, NDArray[np.float32]], first: int, weights: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    total = weights[0] * held[first]
+def _weighted(held: Mapping[int, NDArray[np.float32]], first: int, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    total = np.asarray(weights[0] * held[first])
     for n, weight in enumerate(weights[1:], start=first + 1):
         total += weight * held[n]
     return total

@@ -24,17 +24,23 @@ if TYPE_CHECKING:
     from DeepSegmentLib.networks.stage_spec import StageSpec
 
 
+_VOXELS_AT_ONCE = 1 << 18
+"""Planes that a 2D network gets at once; more are hardly faster."""
+
+
 @dataclass(frozen=True)
 class TileSettings:
     """How tiles are run.
 
     Attributes:
         patch_shape: Network input extent (k, j, i), in voxels.
+        planes: Of a 2D network, whose patches have one plane, how many are run at once.
         tiling: Where tiles lie and how they are blended.
         mirror_axes: Array axes (0 to 2: k, j, i) to mirror for test-time augmentation; empty for none.
     """
 
     patch_shape: Index
+    planes: int = 1
     tiling: Tiling = field(default_factory=Tiling)
     mirror_axes: tuple[int, ...] = ()
 
@@ -46,7 +52,32 @@ class TileSettings:
     def of(cls, stage: StageSpec, overlap: float | None, *, mirror: bool) -> TileSettings:
         """Those of a stage, with another overlap where one is given."""
         tiling = stage.tiling if overlap is None else replace(stage.tiling, overlap=overlap)
-        return cls(stage.patch_shape, tiling, stage.mirror_axes if mirror else ())
+        _, rows, columns = stage.patch_shape
+        planes = max(1, _VOXELS_AT_ONCE // (rows * columns)) if stage.network.dimensions == 2 else 1
+        return cls(stage.patch_shape, planes, tiling, stage.mirror_axes if mirror else ())
+
+    def tiles_of(self, shape: Index) -> Iterator[Box]:
+        """The tiles of an array (k, j, i)."""
+        return plan_tiles(shape, self.extent(shape), overlap=self._overlaps, last_tile=self.tiling.last_tile)
+
+    def count(self, shape: Index) -> int:
+        """How many tiles that are."""
+        return count_tiles(shape, self.extent(shape), overlap=self._overlaps, last_tile=self.tiling.last_tile)
+
+    def extent(self, shape: Index) -> Index:
+        """What the network gets at once of an array (k, j, i): a patch, or some planes of it."""
+        patch = self.patch_shape
+        return patch if self.planes == 1 else (min(self.planes, shape[0]), *patch[1:])
+
+    @property
+    def _overlaps(self) -> tuple[float, float, float]:
+        overlap = self.tiling.overlap
+        return (0.0 if self.planes > 1 else overlap), overlap, overlap
+
+    def importance(self, shape: Index) -> NDArray[np.float32]:
+        """Weights of the voxels of each tile; of planes, one for all of them."""
+        inner = _inner(tile_shape(shape, self.patch_shape), self.patch_shape)
+        return importance_map(self.patch_shape, self.tiling.importance)[inner]
 
     @property
     def passes_a_tile(self) -> int:
@@ -72,19 +103,15 @@ def blended_planes(
         Index of the plane, and logits (class, j, i); every plane once, first to last.
     """
     shape = voxels.shape[1:]
-    place = {"overlap": settings.tiling.overlap, "last_tile": settings.tiling.last_tile}
-    tiles = plan_tiles(shape, settings.patch_shape, **place)
-    total = count_tiles(shape, settings.patch_shape, **place)
-    weights = importance_map(settings.patch_shape, settings.tiling.importance)
-    weights = weights[_inner(tile_shape(shape, settings.patch_shape), settings.patch_shape)]
+    patch_shape, weights, total = settings.extent(shape), settings.importance(shape), settings.count(shape)
     mirrors = _subsets(settings.mirror_axes)
     blender: SlabBlender | None = None
     done = 0
-    for first, row in groupby(tiles, key=lambda tile: tile.start[0]):
+    for first, row in groupby(settings.tiles_of(shape), key=lambda tile: tile.start[0]):
         if blender is not None and first > 0:
             yield from blender.release(first)
         for tile in row:
-            logits = _tile_logits(voxels, tile, network, settings.patch_shape, mirrors)
+            logits = _tile_logits(voxels, tile, network, patch_shape, mirrors)
             blender = blender or SlabBlender(len(logits), shape, tile.shape[0])
             blender.add(tile, logits, weights)
             done += 1
@@ -95,9 +122,7 @@ def blended_planes(
 
 def count_passes(shape: Index, settings: TileSettings) -> int:
     """Forward passes that `blended_planes` will make for an array (k, j, i), mirrored ones included."""
-    tiling = settings.tiling
-    tiles = count_tiles(shape, settings.patch_shape, overlap=tiling.overlap, last_tile=tiling.last_tile)
-    return tiles * settings.passes_a_tile
+    return settings.count(shape) * settings.passes_a_tile
 
 
 def _subsets(axes: Sequence[int]) -> list[tuple[int, ...]]:

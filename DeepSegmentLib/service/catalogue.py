@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import DeepSegmentLib
 from DeepSegmentLib.data import Progress
 from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import InvalidInputError, ModelError
@@ -20,12 +18,18 @@ from DeepSegmentLib.files.models.importers.door import Words, importer_of
 from DeepSegmentLib.files.models.index import SummaryIndex, summary_of
 from DeepSegmentLib.files.models.licences import check_terms, nobody_agrees, terms_of
 from DeepSegmentLib.files.models.origin import bytes_of, checksum_of
+from DeepSegmentLib.files.models.places import (
+    agreed_licences,
+    bundled_models_folder,
+    downloads_folder,
+    user_models_folder,
+)
 from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.output_checks import check_new_folder, check_no_inputs, check_room, inputs_of
 from DeepSegmentLib.networks.model_spec import check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from DeepSegmentLib.data import ProgressCallback
     from DeepSegmentLib.files.models.importers.door import Importer
@@ -36,11 +40,13 @@ if TYPE_CHECKING:
 _LONGEST_SHOWN = 100
 """Letters of a wrong name that a message repeats."""
 
+_NOTHING_SAID = Words()
+
 OWN_KIND = "DeepSegment model"
 """Of models that say nothing of another origin."""
 
 # Files that are models, and not archives that hold some, although some of them are zip files inside.
-_MODEL_SUFFIXES = (".pt", ".pth", ".ts", ".onnx")
+_MODEL_SUFFIXES = (".pt", ".pth", ".ts", ".onnx", ".pt2")
 
 
 @dataclass(frozen=True)
@@ -81,56 +87,6 @@ class Removed:
 
     name: str
     bytes: int
-
-
-def bundled_models_folder() -> Path:
-    """Where the models that come with DeepSegment are.
-
-    A wheel has them inside the package; a source checkout and an installed Slicer extension have them beside it.
-    """
-    package = Path(DeepSegmentLib.__file__).resolve().parent
-    inside = package / "resources" / "Models"
-    return inside if inside.is_dir() else package.parent / "Resources" / "Models"
-
-
-def user_models_folder(environment: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
-    """Where added models go: `DEEPSEGMENT_MODELS`, or else the user's data folder of the platform.
-
-    Args:
-        environment: Environment variables; None for those of the process.
-        platform: As `sys.platform` names it.
-
-    References:
-        XDG Base Directory Specification (Linux); Apple, File System Programming Guide; Microsoft, KNOWNFOLDERID.
-    """
-    variables = os.environ if environment is None else environment
-    chosen = variables.get("DEEPSEGMENT_MODELS")
-    return Path(chosen) if chosen else user_folder(variables, platform) / "Models"
-
-
-def user_folder(environment: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
-    """Where what belongs to the user is kept; arguments as in `user_models_folder`."""
-    return _data_folder(os.environ if environment is None else environment, platform) / "DeepSegment"
-
-
-def downloads_folder(name: str) -> Path:
-    """Where the parts of a model lie that is being downloaded: hidden among the user's models, on their disk."""
-    return user_models_folder() / ".downloads" / name
-
-
-def agreed_licences() -> Path:
-    """The file of the licences that the user agreed to."""
-    return user_folder() / "agreed-licences.json"
-
-
-def _data_folder(variables: Mapping[str, str], platform: str) -> Path:
-    if platform == "darwin":
-        return Path.home() / "Library" / "Application Support"
-    if platform == "win32":
-        return Path(variables.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    data_home = variables.get("XDG_DATA_HOME", "")
-    # The specification says to ignore a relative path.
-    return Path(data_home) if data_home.startswith("/") else Path.home() / ".local" / "share"
 
 
 def list_models() -> tuple[ModelEntry, ...]:
@@ -176,7 +132,7 @@ def find_model(name_or_path: str | Path) -> ModelEntry:
 
 def add_model(
     sources: Sequence[Path],
-    words: Words = Words(),
+    words: Words = _NOTHING_SAID,
     on_progress: ProgressCallback = silent,
     *,
     agrees: Agrees = nobody_agrees,
@@ -211,7 +167,7 @@ def add_model(
         check_new_folder(arrival, inputs)
         with _opened(sources, root, on_progress) as opened:
             importer = importer_of(opened)
-            spec = _convert(importer, opened, arrival, words, on_progress, agrees)
+            spec = _convert(importer, opened, arrival, words, on_progress=on_progress, agrees=agrees)
         check_free(spec.name)
         if importer.kind != OWN_KIND:  # which tells already where it came from, and stays as it is
             told = _origin(importer, origin or [source.name for source in sources], sources, on_progress)
@@ -226,6 +182,7 @@ def _convert(
     opened: Sequence[Path],
     arrival: Path,
     words: Words,
+    *,
     on_progress: ProgressCallback,
     agrees: Agrees,
 ) -> ModelSpec:
@@ -278,8 +235,19 @@ def _named(name: str, entries: Iterable[ModelEntry]) -> list[ModelEntry]:
 def remove_model(name: str) -> Removed:
     """Delete one of the user's models, a damaged one too, with what was downloaded of it.
 
+    Args:
+        name: Of the model, in letters of any case.
+
+    Returns:
+        Its name, and the bytes that the disk has again.
+
     Raises:
         ModelError: There is none of this name, there are several, it is a bundled one, or it cannot be deleted.
+
+    Example:
+        >>> remove_model("brain-mr")
+        Traceback (most recent call last):
+        DeepSegmentLib.errors.ModelError: model 'brain-mr' came with DeepSegment and stays
     """
     entries = list_models()
     sweep(user_models_folder())
@@ -309,7 +277,9 @@ def _deleted(folder: Path) -> int:
 def _begun_download(name: str) -> Path | None:
     """The folder of what was downloaded of a model that is not there yet."""
     folders = downloads_folder("x").parent
-    found = [each for each in folders.iterdir() if each.name.casefold() == name.casefold()] if is_folder(folders) else []
+    found = (
+        [each for each in folders.iterdir() if each.name.casefold() == name.casefold()] if is_folder(folders) else []
+    )
     return found[0] if found else None
 
 

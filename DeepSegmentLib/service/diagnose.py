@@ -242,7 +242,9 @@ def _size(size: int | None) -> str:
 
 def _models() -> _Part:
     try:
-        from .catalogue import list_models, user_models_folder
+        from DeepSegmentLib.files.models.places import user_models_folder
+
+        from .catalogue import list_models
 
         folder, entries = user_models_folder(), list_models()
     except Exception as error:  # a package that _software misses, a folder that may not be read

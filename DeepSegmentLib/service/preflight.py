@@ -84,9 +84,7 @@ def _estimate(spec: ModelSpec, needs: Needs, geometry: Geometry, device: str) ->
     speed = known_speed(spec, device)
     seconds = None if speed is None else speed * needs.passes
     memory = _process_bytes(spec, needs, geometry)
-    return Estimate(
-        needs.passes, memory, seconds, needs.network_bytes, needs.operations, needs.operations_in_all
-    )
+    return Estimate(needs.passes, memory, seconds, needs.network_bytes, needs.operations, needs.operations_in_all)
 
 
 def _process_bytes(spec: ModelSpec, needs: Needs, geometry: Geometry) -> int:

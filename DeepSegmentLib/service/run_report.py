@@ -56,9 +56,7 @@ def provenance(run: Run, settings: PredictSettings) -> dict[str, str]:
     }
 
 
-def parameters(
-    settings: PredictSettings, spec: ModelSpec, subset: tuple[str, ...] | None = None
-) -> dict[str, Any]:
+def parameters(settings: PredictSettings, spec: ModelSpec, subset: tuple[str, ...] | None = None) -> dict[str, Any]:
     """What of the settings changes the labels, as JSON; the subset where there is one.
 
     An overlap that was not asked for is that of the model; where its stages differ, null.

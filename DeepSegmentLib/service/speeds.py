@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.errors import VolumeFileError
 from DeepSegmentLib.files.atomic import write_text
+from DeepSegmentLib.files.models.places import user_folder
 from DeepSegmentLib.files.opening import read_bytes
-
-from .catalogue import user_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -97,11 +97,23 @@ MODELS = {
     "a name of a device": (lambda d: folder_of(d, spec=text(spec(name="con"))), "device name"),
     "an unknown key": (lambda d: folder_of(d, spec=text(spec(more=1))), "unknown key 'more'"),
     "a spacing of 0": (lambda d: folder_of(d, spec=text(changed_stage(spec(), spacing_mm=[0, 1, 1]))), "spacing_mm"),
-    "a spacing of 10^400": (lambda d: folder_of(d, spec=text(changed_stage(spec(), spacing_mm=[10**400, 1, 1]))), "spacing_mm"),
-    "a patch of 10^30": (lambda d: folder_of(d, spec=text(changed_stage(spec(), patch_shape=[10**30] * 3))), "patch_shape"),
-    "a patch of 100,000": (lambda d: folder_of(d, spec=text(changed_stage(spec(), patch_shape=[100_000] * 3))), "patch_shape"),
-    "an orientation of nothing": (lambda d: folder_of(d, spec=text(changed_stage(spec(), orientation="RRR"))), "orientation"),
-    "no segments": (lambda d: folder_of(d, spec=text(spec(segments=[]))), "at least one segment"),
+    "a spacing of 10^400": (
+        lambda d: folder_of(d, spec=text(changed_stage(spec(), spacing_mm=[10**400, 1, 1]))),
+        "spacing_mm",
+    ),
+    "a patch of 10^30": (
+        lambda d: folder_of(d, spec=text(changed_stage(spec(), patch_shape=[10**30] * 3))),
+        "patch_shape",
+    ),
+    "a patch of 100,000": (
+        lambda d: folder_of(d, spec=text(changed_stage(spec(), patch_shape=[100_000] * 3))),
+        "patch_shape",
+    ),
+    "an orientation of nothing": (
+        lambda d: folder_of(d, spec=text(changed_stage(spec(), orientation="RRR"))),
+        "orientation",
+    ),
+    "no segments": (lambda d: folder_of(d, spec=text(spec(segments=[]))), "segments"),
     "2^31 features": (lambda d: folder_of(d, spec=text(network(features=[2**31, 2**31]))), "model.json"),
     "10^30 blocks": (lambda d: folder_of(d, spec=text(network(encoder_blocks=[10**30, 1]))), "model.json"),
     "strides of 0": (lambda d: folder_of(d, spec=text(network(strides=[[1, 1, 1], [0, 0, 0]]))), "strides"),
@@ -117,7 +129,12 @@ MODELS = {
         lambda d: folder_of(d, weights=sound_model()["weights.safetensors"][:-9]),
         "SHA-256.*get the model again",
     ),
-    "no checksum": (lambda d: folder_of(d, spec=text(changed_stage(spec(), weights=[{"file": "weights.safetensors", "sha256": ""}]))), "no checksum"),
+    "no checksum": (
+        lambda d: folder_of(
+            d, spec=text(changed_stage(spec(), weights=[{"file": "weights.safetensors", "sha256": ""}]))
+        ),
+        "no checksum",
+    ),
     "a checksum of words": (
         lambda d: folder_of(d, spec=text(changed_stage(spec(), weights=[{"file": "w.safetensors", "sha256": "x"}]))),
         "sha256 must be 64",

@@ -30,9 +30,9 @@ def measure(
     from DeepSegmentLib.files.models import load_model, save_model
     from DeepSegmentLib.imaging.intensity import Normalization
     from DeepSegmentLib.imaging.memory import peak_memory_bytes
+    from DeepSegmentLib.networks.architectures.unet import UNet
     from DeepSegmentLib.networks.model_spec import Channel, ModelSpec, Part
     from DeepSegmentLib.networks.stage_spec import StageSpec
-    from DeepSegmentLib.networks.architectures.unet import UNet
     from DeepSegmentLib.networks.unet_spec import UNetSpec
     from DeepSegmentLib.segmentation.outputs import PredictSettings
     from DeepSegmentLib.segmentation.predict import predict

@@ -102,10 +102,9 @@ def without(name: str, key: str) -> Callable[[Sequence[Path]], None]:
 
 
 def file_of(sources: Sequence[Path], pattern: str) -> Path:
-    """The first file of the sources, or below them, that has this pattern."""
-    found = [source for source in sources if source.is_file() and source.match(pattern)]
-    found += [path for source in sources if source.is_dir() for path in sorted(source.rglob(pattern))]
-    return found[0]
+    """The first file in the sources, or beside them, that has this pattern."""
+    folders = [source if source.is_dir() else source.parent for source in sources]
+    return next(path for folder in folders for path in sorted(folder.rglob(pattern)))
 
 
 def noise(geometry: Geometry, channels: int, seed: int = 0) -> Volume:
@@ -337,8 +336,10 @@ class ModelSuite:
 
 
 def _copy(source: Path, target: Path) -> Path:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return shutil.copytree(source, target) if source.is_dir() else Path(shutil.copy2(source, target))
+    """A copy of a source; of a file with what lies beside it."""
+    if source.is_dir():
+        return Path(shutil.copytree(source, target))
+    return Path(shutil.copytree(source.parent, target.parent)) / source.name
 
 
 def _weights(folder: Path) -> list[str]:

@@ -249,9 +249,9 @@ def test_scene_and_file_give_everything_back(scene, volume, target, tmp_path):
 def test_the_words_of_the_provenance_are_known():
     pytest.importorskip("torch")
     from DeepSegmentLib.files.models import read_spec
+    from DeepSegmentLib.files.models.places import bundled_models_folder
     from DeepSegmentLib.networks.runtime import Model
     from DeepSegmentLib.segmentation.outputs import Prediction, PredictSettings
-    from DeepSegmentLib.service.catalogue import bundled_models_folder
     from DeepSegmentLib.service.run_report import Run, provenance
 
     run = Run(Prediction(_label_map(0)), Model(read_spec(bundled_models_folder() / "brain-mr"), None), "cpu")

@@ -178,7 +178,7 @@ def _task(tables: _Tables, task: str, name: str, settings: dict[str, Any], coars
         coarse_model=coarser,
         crop=tuple(settings["crop"] or ()),
         crop_by=_crop_by(settings, modality),
-        crop_margin_mm=tuple(map(float, settings["crop_addon"] if settings["crop_model"] else (20, 20, 20))),
+        crop_margin_mm=_margin(settings),
         cleanups=_CLEANUPS.get(task, ()),
         not_done=_AFTERWARDS.get(task, ""),
     )
@@ -215,6 +215,12 @@ def _dataset(tables: _Tables, number: int) -> Dataset:
     weights = _weights(tables, number)
     release = weights.get("version", "").removeprefix("v").removesuffix("-weights")
     return Dataset(number, weights["foldername"], release, _classes_of(tables, number))
+
+
+def _margin(settings: dict[str, Any]) -> tuple[float, float, float]:
+    """Of axes (k, j, i). Round what its own models find, it leaves 20 mm, whatever the task says."""
+    i, j, k = map(float, settings["crop_addon"] if settings["crop_model"] else (20, 20, 20))
+    return k, j, i
 
 
 def _weights(tables: _Tables, number: int) -> dict[str, str]:

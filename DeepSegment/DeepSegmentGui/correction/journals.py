@@ -173,7 +173,7 @@ class Journals:
 
 def journalsFolder():
     """Where the journals are."""
-    from DeepSegmentLib.service.catalogue import user_folder
+    from DeepSegmentLib.files.models.places import user_folder
 
     return user_folder() / "Journals"
 

@@ -19,10 +19,12 @@ import numpy as np
 from DeepSegmentLib.errors import InvalidInputError, MissingPackageError, ModelError, VolumeFileError
 from DeepSegmentLib.files.leftovers import hidden_folder
 from DeepSegmentLib.files.opening import inside, open_file, parse_json
+from DeepSegmentLib.networks.graph_spec import GraphSpec
 from DeepSegmentLib.networks.model_json import spec_from_json, spec_to_json
 from DeepSegmentLib.networks.model_spec import with_weights
 from DeepSegmentLib.networks.stage_spec import is_weights_name
 
+from .graphs.reading import read_raw_graph
 from .weights import SAFETENSORS, check_digest, digest_of, read_weights, safetensors_package
 
 if TYPE_CHECKING:
@@ -168,6 +170,8 @@ def _network_of(folder: Path, stage: StageSpec, place: torch.device) -> Network:
 
 
 def _member(folder: Path, stage: StageSpec, weights: WeightsFile, place: torch.device) -> Network:
+    if isinstance(stage.network, GraphSpec):
+        return _graph(folder, stage.network, weights, place)
     if not weights.file.endswith(SAFETENSORS):
         raise ModelError(f"{folder / weights.file} is no {SAFETENSORS} file, which {stage.network.architecture} needs")
     runtime = _runtime()
@@ -177,6 +181,19 @@ def _member(folder: Path, stage: StageSpec, weights: WeightsFile, place: torch.d
     except ModelError as error:
         raise ModelError(f"{folder / weights.file}: {error}; get the model again from its source") from error
     network: Network = runtime.TorchNetwork(module, stage.network, place)
+    return network
+
+
+def _graph(folder: Path, spec: GraphSpec, weights: WeightsFile, place: torch.device) -> Network:
+    if weights.file.endswith(SAFETENSORS):
+        raise ModelError(f"{folder / weights.file} holds weights only, and this network is a graph (.ts or .onnx)")
+    runtime = _runtime()
+    with _opened_weights(folder, weights) as file:
+        check_digest(folder / weights.file, file, weights.sha256)
+    from DeepSegmentLib.networks.graphs import Graph
+
+    module = Graph(read_raw_graph(folder / weights.file, place), spec)
+    network: Network = runtime.TorchNetwork(module, spec, place)
     return network
 
 
@@ -230,12 +247,8 @@ def write_model(
             finite (in float16, if so asked).
         ModelError: Weights do not fit the network, or the folder cannot be written.
     """
-    stages = [stage for stage in spec.stages for _ in stage.weights]
     with new_folder(folder) as fresh:
-        digests = []
-        for stage, file, content in zip(stages, spec.weights, weights, strict=True):
-            digests.append(_write_weights(fresh / file.file, stage, content, half=half))
-        written = with_weights(spec, iter(digests))
+        written = with_weights(spec, iter(_write_all(fresh, spec, weights, half=half)))
         (fresh / CARD_FILE).write_text(card, encoding="utf-8", newline="\n")
         if license_text:
             (fresh / LICENSE_FILE).write_text(license_text, encoding="utf-8", newline="\n")
@@ -249,6 +262,24 @@ def write_spec(folder: Path, spec: ModelSpec) -> None:
     (folder / SPEC_FILE).write_text(document + "\n", encoding="utf-8", newline="\n")
 
 
+def _write_all(
+    fresh: Path, spec: ModelSpec, weights: Iterator[Mapping[str, NDArray[Any]] | Path], *, half: bool
+) -> list[str]:
+    """Write all weights files; their SHA-256."""
+    stages, names = [stage for stage in spec.stages for _ in stage.weights], [file.file for file in spec.weights]
+    if len({*names}) < len(names):
+        raise InvalidInputError(f"each member needs a weights file of its own, got {names}")
+    digests = []
+    for stage, file in zip(stages, spec.weights, strict=True):
+        content = next(weights, None)
+        if content is not None:
+            digests.append(_write_weights(fresh / file.file, stage, content, half=half))
+        del content  # before the next one is made
+    if len(digests) < len(stages) or next(weights, None) is not None:
+        raise InvalidInputError(f"{spec.name} has {len(stages)} weights files; there are fewer or more weights")
+    return digests
+
+
 def _write_weights(target: Path, stage: StageSpec, content: Mapping[str, NDArray[Any]] | Path, *, half: bool) -> str:
     """Write one weights file; its SHA-256."""
     if isinstance(content, Mapping):
@@ -257,6 +288,9 @@ def _write_weights(target: Path, stage: StageSpec, content: Mapping[str, NDArray
         safetensors_package().numpy.save_file(stored, target, metadata={"format": "pt"})
     else:
         shutil.copyfile(content, target)
+    size = target.stat().st_size
+    if size > _LARGEST_WEIGHTS:
+        raise ModelError(f"{target.name} would have {size} bytes, more than the {_LARGEST_WEIGHTS} that it may have")
     with target.open("rb") as file:
         return digest_of(file)
 

@@ -4,7 +4,6 @@ The data are facts read from the publishers' own files (`Resources/Catalogue`, e
 `scripts/make_catalogue.py` makes it anew. Nothing here opens a connection.
 """
 
-# ruff: noqa: TC001 - the JSON reader resolves the annotations at run time.
 from __future__ import annotations
 
 import os

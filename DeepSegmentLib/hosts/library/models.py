@@ -121,6 +121,11 @@ def add_model(
         InvalidInputError: A source is not there, or a word does not suit it.
         ResourceError: The disk has too little room.
         Cancelled: Raised by `progress`.
+
+    Example:
+        >>> add_model("no-such-folder", name="liver")
+        Traceback (most recent call last):
+        DeepSegmentLib.errors.InvalidInputError: no-such-folder does not exist; give the folder or the file of a model
     """
     words = Words(name, "", license, tuple(map(str, folds)), configuration, details or {})
     paths = [file_path(source) for source in sources]
@@ -135,6 +140,12 @@ def available_models(*words: str) -> tuple[AvailableModel, ...]:
 
     Args:
         words: An organ, "CT" or "MR", part of a name.
+
+    Returns:
+        What their publishers say, and what of each is here.
+
+    Raises:
+        ModelError: The list that came with DeepSegment is damaged.
 
     Example:
         >>> {model.known.modality for model in available_models("liver", "MR")}
@@ -167,6 +178,11 @@ def get_model(
         DownloadError: It cannot be downloaded.
         ResourceError: The disk has too little room.
         Cancelled: Raised by `progress`.
+
+    Example:
+        >>> get_model("totalseg-face")  # doctest: +IGNORE_EXCEPTION_DETAIL
+        Traceback (most recent call last):
+        DeepSegmentLib.errors.ModelError: totalseg-face can only be got by hand
     """
     with shown(progress) as tell:
         return known.get_model(name, tell, agrees=lambda _: accept_licence, accept_change=accept_change)

@@ -1,16 +1,16 @@
 """The jobs that bring models into the catalogue as messages: add what is on the disk, get what is known.
 
-The panel runs them as all others, so that nothing waits in its process: `Progressed` tells stage, fraction and seconds to
-go, `cancel` stops within a second and leaves nothing half-added; what was downloaded stays, and the next `GetModelJob` of
-the same model goes on there.
+The panel runs them as all others, so that nothing waits in its process: `Progressed` tells stage, fraction and seconds
+to go, `cancel` stops within a second and leaves nothing half-added; what was downloaded stays, and the next
+`GetModelJob` of the same model goes on there.
 
-What the user has to agree with comes as `Failed`, with an error of a class of its own; the owner asks, and sends the job
-again with the answer:
+What the user has to agree with comes as `Failed`, with an error of a class of its own; the owner asks, and sends the
+job again with the answer:
 
-- `LicenceError`: the licence is not for every use, or asks for a key; again with `accept_licence=True`. It is asked once
-  for each licence. Before a download, `service.models.get_model.download_question` asks the same without a job.
-- `ChangedError`: a file is not the one that was downloaded earlier; again with `accept_change=True`. The new file is kept
-  until then.
+- `LicenceError`: the licence is not for every use, or asks for a key; again with `accept_licence=True`. It is asked
+  once for each licence. Before a download, `service.models.get_model.download_question` asks the same without a job.
+- `ChangedError`: a file is not the one that was downloaded earlier; again with `accept_change=True`. The new file is
+  kept until then.
 """
 
 from __future__ import annotations

@@ -19,16 +19,19 @@ if TYPE_CHECKING:
 _OPERATIONS_OF_A_MULTIPLICATION = 2
 """torch counts the addition that follows, too."""
 
+_CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten._convolution.default)
 
-def measure_costs(module: nn.Module, in_channels: int, extent: Sequence[int]) -> MeasuredCosts:
+
+def measure_costs(module: nn.Module, in_channels: int, extent: Sequence[int], *, device: str = "meta") -> MeasuredCosts:
     """Let a module run on one patch without numbers.
 
     Args:
-        module: On the meta device; its `forward` takes (batch, in_channels, ...).
+        module: On this device; its `forward` takes (batch, in_channels, ...).
         in_channels: Of the patch.
         extent: Of the patch along the axes that the module sees.
+        device: "meta", unless the module insists on another.
     """
-    patch = torch.empty(1, in_channels, *extent, device="meta")
+    patch = torch.empty(1, in_channels, *extent, device=device)
     features = _LiveFeatures()
     with torch.inference_mode(), FlopCounterMode(display=False) as counter, features:
         module.eval()(patch)
@@ -59,7 +62,7 @@ class _LiveFeatures(TorchDispatchMode):
         for tensor in _tensors(result):
             storage = tensor.untyped_storage()
             self._live[storage._cdata] = (StorageWeakRef(storage), storage.nbytes() // tensor.element_size())
-        laid_out = args[0].numel() if func is torch.ops.aten.convolution.default else 0
+        laid_out = args[0].numel() if func in _CONVOLUTIONS else 0
         self.most = max(self.most, laid_out + sum(count for _, count in self._live.values()))
         return result
 

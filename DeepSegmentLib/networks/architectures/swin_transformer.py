@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from DeepSegmentLib.networks.monai_specs.layers import LEAKY_RELU, Norm
+from DeepSegmentLib.networks.monai_specs.layers import INSTANCE, LEAKY_RELU
 
 from .layers import CONV, ResidualBlock, edges
 
@@ -168,7 +168,7 @@ class Merging(nn.Module):
 
 def _convolutions(features: int, dimensions: int) -> ResidualBlock:
     three, one = edges(3, dimensions), edges(1, dimensions)
-    return ResidualBlock(features, features, kernel=three, stride=one, norms=Norm("instance"), act=LEAKY_RELU)
+    return ResidualBlock(features, features, kernel=three, stride=one, norms=INSTANCE, act=LEAKY_RELU)
 
 
 class Stage(nn.Module):

@@ -76,6 +76,11 @@ NOT_MEASURED = MeasuredCosts(0, 0.0, 0.0)
 PRELU = Activation("prelu")
 RELU = Activation("relu")
 LEAKY_RELU = Activation("leaky_relu")
+LEAKY_RELU_OF_BASIC = Activation("leaky_relu", 0.1)
+INSTANCE = Norm("instance")
+AFFINE_INSTANCE = Norm("instance", affine=True)
+BATCH = Norm("batch", affine=True)
+GROUP_OF_8 = Norm("group", affine=True, groups=8)
 
 
 def check_ranges(*ranges: tuple[str, Iterable[float], float, float]) -> None:

@@ -10,6 +10,8 @@ from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.networks.measured_costs import MeasuredCosts
 
 from .layers import (
+    BATCH,
+    GROUP_OF_8,
     MOST_BLOCKS,
     MOST_CHANNELS,
     MOST_STAGES,
@@ -67,7 +69,7 @@ class SegResNetSpec:
     blocks_down: tuple[int, ...] = (1, 2, 2, 4)
     blocks_up: tuple[int, ...] = (1, 1, 1)
     activation: Activation = RELU
-    norm: Norm = Norm("group", affine=True, groups=8)
+    norm: Norm = GROUP_OF_8
     upsample: Literal["deconv", "linear"] = "linear"
     costs: MeasuredCosts = NOT_MEASURED
     architecture: Literal["monai_segresnet"] = "monai_segresnet"
@@ -112,7 +114,7 @@ class SegResNetDSSpec:
     blocks_down: tuple[int, ...] = (1, 2, 2, 4)
     blocks_up: tuple[int, ...] = (1, 1, 1)
     activation: Activation = RELU
-    norm: Norm = Norm("batch", affine=True)
+    norm: Norm = BATCH
     upsample: Literal["deconv", "linear"] = "deconv"
     costs: MeasuredCosts = NOT_MEASURED
     architecture: Literal["monai_segresnet_ds"] = "monai_segresnet_ds"

@@ -10,7 +10,17 @@ from typing import Literal
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.networks.measured_costs import MeasuredCosts
 
-from .layers import MOST_BLOCKS, MOST_CHANNELS, NOT_MEASURED, Norm, Size, check_channels, check_length, check_ranges
+from .layers import (
+    INSTANCE,
+    MOST_BLOCKS,
+    MOST_CHANNELS,
+    NOT_MEASURED,
+    Norm,
+    Size,
+    check_channels,
+    check_length,
+    check_ranges,
+)
 
 _STAGES = 4
 _MOST_TOKENS = 2048
@@ -56,7 +66,7 @@ class SwinUNETRSpec:
     window: Size = (7, 7, 7)
     mlp_ratio: float = 4.0
     qkv_bias: bool = True
-    norm: Norm = Norm("instance")
+    norm: Norm = INSTANCE
     normalize: bool = True
     patch_norm: bool = False
     merging: Literal["published", "all", "v2"] = "all"
@@ -120,7 +130,7 @@ class UNETRSpec:
     mlp: int = 3072
     heads: int = 12
     tokens: Literal["convolution", "perceptron"] = "convolution"
-    norm: Norm = Norm("instance")
+    norm: Norm = INSTANCE
     convolve: bool = True
     residual: bool = True
     qkv_bias: bool = False

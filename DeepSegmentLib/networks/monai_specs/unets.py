@@ -10,7 +10,10 @@ from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.networks.measured_costs import MeasuredCosts
 
 from .layers import (
+    AFFINE_INSTANCE,
+    INSTANCE,
     LEAKY_RELU,
+    LEAKY_RELU_OF_BASIC,
     MOST_BLOCKS,
     MOST_CHANNELS,
     MOST_STAGES,
@@ -68,7 +71,7 @@ class MonaiUNetSpec:
     up_kernel_size: Size
     residual_units: int = 0
     activation: Activation = PRELU
-    norm: Norm = Norm("instance")
+    norm: Norm = INSTANCE
     bias: bool = True
     activate_first: bool = False
     costs: MeasuredCosts = NOT_MEASURED
@@ -121,8 +124,8 @@ class BasicUNetSpec:
     out_channels: int
     dimensions: int = 3
     features: tuple[int, ...] = (32, 32, 64, 128, 256, 32)
-    activation: Activation = Activation("leaky_relu", 0.1)
-    norm: Norm = Norm("instance", affine=True)
+    activation: Activation = LEAKY_RELU_OF_BASIC
+    norm: Norm = AFFINE_INSTANCE
     bias: bool = True
     upsample: Literal["deconv", "linear"] = "deconv"
     costs: MeasuredCosts = NOT_MEASURED
@@ -174,7 +177,7 @@ class DynUNetSpec:
     strides: tuple[Size, ...]
     residual: bool = False
     activation: Activation = LEAKY_RELU
-    norm: Norm = Norm("instance", affine=True)
+    norm: Norm = AFFINE_INSTANCE
     up_bias: bool = False
     costs: MeasuredCosts = NOT_MEASURED
     architecture: Literal["monai_dynunet"] = "monai_dynunet"

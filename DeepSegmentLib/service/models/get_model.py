@@ -19,17 +19,10 @@ from DeepSegmentLib.files.models.importers.door import Words
 from DeepSegmentLib.files.models.known_models import known_models
 from DeepSegmentLib.files.models.licences import check_terms, is_agreed, nobody_agrees, terms_of
 from DeepSegmentLib.files.models.origin import bytes_of
+from DeepSegmentLib.files.models.places import agreed_licences, downloads_folder, user_folder
 from DeepSegmentLib.files.output_checks import check_room
 from DeepSegmentLib.files.remembered import remember, remembered
-from DeepSegmentLib.service.catalogue import (
-    add_model,
-    agreed_licences,
-    check_free,
-    downloads_folder,
-    list_models,
-    unknown_name,
-    user_folder,
-)
+from DeepSegmentLib.service.catalogue import add_model, check_free, list_models, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,8 +62,8 @@ def available_models(words: Sequence[str] = ()) -> tuple[AvailableModel, ...]:
     """Known models that all these words tell of; all for no words. The network is not asked.
 
     Args:
-        words: Such as "liver", "MR" or part of a name: each must begin a word of the model's name, title, modality, region
-            of the body, structures, publisher or description; in any case, singular or plural.
+        words: Such as "liver", "MR" or part of a name: each must begin a word of the model's name, title, modality,
+            region of the body, structures, publisher or description; in any case, singular or plural.
 
     Raises:
         ModelError: The list that came with DeepSegment is damaged.
@@ -134,7 +127,9 @@ def get_model(
     known = find_known(name)
     check_free(known.name)
     if not known.files:
-        raise ModelError(f"{known.name} can only be got by hand: {known.description}. Then: deepsegment models add FILE")
+        raise ModelError(
+            f"{known.name} can only be got by hand: {known.description}. Then: deepsegment models add FILE"
+        )
     check_terms(known.name, _terms(known), agrees, agreed_licences())
     folder = downloads_folder(known.name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -206,9 +201,7 @@ def _file_name(url: str) -> str:
 
 
 def _terms(known: KnownModel) -> str:
-    return terms_of(
-        known.licence, known.licence_url, non_commercial=known.non_commercial, needs_key=known.needs_key
-    )
+    return terms_of(known.licence, known.licence_url, non_commercial=known.non_commercial, needs_key=known.needs_key)
 
 
 def _tells_of(known: KnownModel, wanted: Sequence[str]) -> bool:

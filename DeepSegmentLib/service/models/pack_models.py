@@ -21,9 +21,10 @@ from DeepSegmentLib.files.models import read_spec, unpacked, verify_model
 from DeepSegmentLib.files.models.importers.door import Words
 from DeepSegmentLib.files.models.licences import nobody_agrees
 from DeepSegmentLib.files.models.origin import bytes_of, checksum_of
+from DeepSegmentLib.files.models.places import user_models_folder
 from DeepSegmentLib.files.opening import inside, is_folder, read_json
 from DeepSegmentLib.files.output_checks import Output, check_outputs, check_room, inputs_of
-from DeepSegmentLib.service.catalogue import add_model, check_free, find_model, list_models, user_models_folder
+from DeepSegmentLib.service.catalogue import add_model, check_free, find_model, list_models
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,8 +96,8 @@ def pack_models(
         names: Of models in the catalogue.
         target: Ends in .zip.
         on_progress: Told how far it is; may raise `Cancelled`.
-        wheels: A folder of wheels to pack, too; or `DOWNLOAD`: pip downloads those of all that DeepSegment needs, for this
-            kind of machine and this Python, which with torch is between 0.2 and 3 GB.
+        wheels: A folder of wheels to pack, too; or `DOWNLOAD`: pip downloads those of all that DeepSegment needs, for
+            this kind of machine and this Python; with torch for CUDA these are some gigabytes.
         replace: A file that exists may be replaced.
 
     Raises:
@@ -105,7 +106,7 @@ def pack_models(
         ResourceError: The disk has too little room.
         MissingPackageError: pip cannot download the wheels.
     """
-    entries = [find_model(name) for name in dict.fromkeys(names)]
+    entries = [*{entry.name: entry for entry in map(find_model, names)}.values()]
     folder = Path(wheels) if wheels not in ("", DOWNLOAD) else None
     inputs = inputs_of([], [*(entry.path for entry in entries), folder])
     check_outputs([Output(target, (".zip",))], inputs, replace=replace)
@@ -120,9 +121,7 @@ def pack_models(
     return Packed(tuple(entry.name for entry in entries), tuple(file.name for file in files), target.stat().st_size)
 
 
-def unpack_models(
-    pack: Path, on_progress: ProgressCallback = silent, *, agrees: Agrees = nobody_agrees
-) -> Unpacked:
+def unpack_models(pack: Path, on_progress: ProgressCallback = silent, *, agrees: Agrees = nobody_agrees) -> Unpacked:
     """Add the models of a pack, each through the same door as any other; those that are here already stay.
 
     Args:
@@ -155,14 +154,15 @@ def _write(fresh: Path, entries: Sequence[ModelEntry], wheels: Sequence[Path], o
         verify_model(entry.path)
         files = sorted(path for path in entry.path.iterdir() if path.is_file() and not path.name.startswith("."))
         members += [(f"{_MODELS}/{entry.name}/{path.name}", path) for path in files]
-    manifest = {"format": _FORMAT, "models": [entry.name for entry in entries], "files": {}}
+    digests: dict[str, str] = {}
     with ZipFile(fresh, "w", ZIP_STORED) as pack:
         for n, (name, path) in enumerate(members):
             on_progress(Progress("pack", 0.5 + 0.5 * n / len(members)))
-            manifest["files"][name] = checksum_of(path, silent)
+            digests[name] = checksum_of(path, silent)
             pack.write(path, name)
         python = ".".join(map(str, sys.version_info[:2]))
         pack.writestr(_README, _TEXT.format(platform=sys.platform, python=python))
+        manifest = {"format": _FORMAT, "models": [entry.name for entry in entries], "files": digests}
         pack.writestr(_MANIFEST, json.dumps(manifest, indent=1))
 
 
@@ -232,7 +232,9 @@ def _check_files(folder: Path, manifest: dict[str, Any], pack: Path, on_progress
     odd = sorted(there ^ set(map(str, manifest["files"])))
     unknown = [str(name) for name in manifest["models"] if f"{_MODELS}/{name}/model.json" not in there]
     if odd or unknown:
-        raise ModelError(f"{pack}: {(odd or unknown)[0][:200]!r} is not both in the pack and its manifest; pack it again")
+        raise ModelError(
+            f"{pack}: {(odd or unknown)[0][:200]!r} is not both in the pack and its manifest; pack it again"
+        )
     for n, (name, digest) in enumerate(manifest["files"].items()):
         on_progress(Progress("check the pack", n / len(manifest["files"])))
         if checksum_of(inside(folder, name), silent) != digest:

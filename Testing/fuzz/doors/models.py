@@ -14,12 +14,13 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
+from model_examples import TINY_UNET, changed_stage, model_spec, stage_of
+
 from ..cases import Case, Link, Pipe, Repeated, Sparse
 from ..door import NINE_GB, Door, by_name, changed, odd_cases, zero_blocks
 from ..json_mutators import change, mutate_json
 from ..mutators import BYTES, mutated
 from .documents import text
-from model_examples import TINY_UNET, changed_stage, model_spec, stage_of
 
 SPEC, WEIGHTS = "models/m/model.json", "models/m/weights.safetensors"
 
@@ -28,6 +29,7 @@ SPEC, WEIGHTS = "models/m/model.json", "models/m/weights.safetensors"
 def sound_model() -> dict[str, bytes]:
     """The files of a model of a few thousand weights."""
     import torch
+
     from DeepSegmentLib.files.models import save_model
     from DeepSegmentLib.networks.architectures.unet import UNet
 
@@ -148,7 +150,9 @@ def _tensors(table: dict, data: bytes = b"") -> bytes:
 def weights_hostile() -> list[Case]:
     """Networks and tables beyond measure."""
     weights, spec = sound_model()["weights.safetensors"], _spec()
-    networks = [Case(signed(each, weights), note=json.dumps(stage_of(each)["network"])[:99]) for each in _huge_networks()]
+    networks = [
+        Case(signed(each, weights), note=json.dumps(stage_of(each)["network"])[:99]) for each in _huge_networks()
+    ]
     patches = [Case(signed(each, weights), note="a spec beyond measure") for each in _huge_specs()]
     files = {
         "a table of 2^63 bytes": struct.pack("<Q", 1 << 63) + b"{}",

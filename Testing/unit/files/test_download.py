@@ -70,7 +70,7 @@ def test_a_file_comes_whole_and_leaves_nothing_beside(web: LocalWeb, tmp_path: P
 
 def test_what_is_sent_names_the_product_only(web: LocalWeb, tmp_path: Path) -> None:
     got(web.serve("/m.zip", whole(CONTENT)), tmp_path / "m.zip")
-    (_, headers), = web.asked
+    ((_, headers),) = web.asked
     assert headers.pop("Host") == web.address.removeprefix("http://")
     assert headers == {
         "User-Agent": "DeepSegment", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close",
@@ -116,7 +116,7 @@ def test_a_later_call_goes_on_where_an_earlier_one_was_stopped(web: LocalWeb, tm
     address = begun(web, tmp_path / "m.zip")
     web.serve("/m.zip", whole(CONTENT))
     assert got(address, tmp_path / "m.zip") == DIGEST
-    (_, headers), = web.asked
+    ((_, headers),) = web.asked
     assert (headers["Range"], headers["If-Range"]) == ("bytes=300000-", '"1"')
 
 
@@ -252,7 +252,9 @@ def test_cancel_answers_within_a_second_whatever_the_server_does(web: LocalWeb, 
     assert not (tmp_path / "m.zip").exists()
 
 
-def test_progress_grows_and_tells_the_time_to_go(web: LocalWeb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_grows_and_tells_the_time_to_go(
+    web: LocalWeb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "_LOOK_EVERY_S", 0.0)
     address = web.serve("/m.zip", breaks_off(CONTENT, 500_000), whole(CONTENT))
     events: list[Progress] = []
@@ -261,7 +263,7 @@ def test_progress_grows_and_tells_the_time_to_go(web: LocalWeb, tmp_path: Path, 
         "download it", "download it: waiting for the line", "download it: check"
     }  # fmt: skip
     fractions = [event.fraction for event in events if event.stage == "download it"]
-    assert 0 <= min(fractions)
+    assert min(fractions) >= 0
     assert max(fractions) > 0.4
     assert events[-1].fraction == 1
 
@@ -291,7 +293,7 @@ def test_redirects_are_followed_with_the_part_that_is_missing(web: LocalWeb, tmp
 )
 def test_redirects_out_of_the_web_and_in_circles_are_not_followed(web: LocalWeb, tmp_path: Path, place: str) -> None:
     address = web.serve("/m.zip", leads_to(place))
-    with pytest.raises(DownloadError, match="where DeepSegment does not follow|cannot be got"):
+    with pytest.raises(DownloadError, match=r"where DeepSegment does not follow|cannot be got"):
         got(address, tmp_path / "m.zip")
     assert len(web.asked) <= 6
     assert left_in(tmp_path) == []

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy import ndimage
 
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.intensity import Normalization, normalize
@@ -13,7 +14,8 @@ NONE = Normalization("none")
 ZSCORE = Normalization("zscore")
 WINDOW = Normalization("window", low=-100, high=300, mean=50, std=80)
 PERCENTILE = Normalization("percentile", low=1, high=99)
-ALL = (NONE, ZSCORE, WINDOW, PERCENTILE)
+SIGMOID = Normalization("sigmoid", mean=40, std=200)
+ALL = (NONE, ZSCORE, WINDOW, PERCENTILE, SIGMOID)
 
 channels = st.one_of(
     arrays.arrays(np.int16, arrays.array_shapes(min_dims=3, max_dims=3, max_side=5)),
@@ -83,6 +85,71 @@ class TestEachRule:
         assert (result[:11] == 0).all()
         assert (result[90:] == 1).all()
         assert result[50] == pytest.approx(0.5)
+
+
+class TestOfOtherTools:
+    """The rules of nnU-Net and MONAI, written down once more from their sources."""
+
+    @given(channels)
+    def test_nnunet_zscore_within_the_mask(self, channel):
+        mask = ndimage.binary_fill_holes(channel != 0)
+        result = normalize(channel, Normalization("zscore", over="filled_nonzero"))
+        assert (result[~mask] == 0).all()
+        image = channel.astype(np.float64)
+        if mask.any() and image[mask].std() > 1e-3 * (1 + np.abs(image).max()):
+            expected = (image[mask] - image[mask].mean()) / max(image[mask].std(), 1e-8)
+            np.testing.assert_allclose(result[mask], expected, atol=1e-2)
+
+    @given(channels)
+    def test_monai_normalize_intensity_nonzero(self, channel):
+        mask = channel != 0
+        result = normalize(channel, Normalization("zscore", over="nonzero"))
+        assert (result[~mask] == 0).all()
+        if mask.any():
+            assert result[mask].astype(float).mean() == pytest.approx(0, abs=0.05)
+
+    @given(channels)
+    def test_nnunet_rescale_to_0_1(self, channel):
+        image = channel.astype(np.float64) - channel.astype(np.float64).min()
+        expected = image / max(image.max(), 1e-8)
+        np.testing.assert_allclose(normalize(channel, Normalization("percentile", 0, 100)), expected, atol=1e-5)
+
+    @given(channels, st.booleans())
+    def test_monai_scale_intensity_range(self, channel, clip):
+        low, high, b_min, b_max = -175.0, 250.0, -1.0, 1.0
+        std = (high - low) / (b_max - b_min)
+        rule = Normalization("window", low, high, mean=low - b_min * std, std=std, clip=clip)
+        expected = (channel.astype(np.float64) - low) / (high - low) * (b_max - b_min) + b_min
+        expected = np.clip(expected, b_min, b_max) if clip else expected
+        np.testing.assert_allclose(normalize(channel, rule), expected, rtol=1e-5, atol=1e-5)
+
+    @given(channels, st.booleans())
+    def test_monai_scale_intensity_range_percentiles(self, channel, clip):
+        b_min, b_max = -1.0, 1.0
+        std = 1 / (b_max - b_min)
+        rule = Normalization("percentile", 5, 95, mean=-b_min * std, std=std, clip=clip)
+        low, high = np.percentile(channel.astype(np.float64), (5, 95))
+        if high - low > 1e-3 * (1 + np.abs(channel.astype(float)).max()):
+            expected = (channel - low) / (high - low) * (b_max - b_min) + b_min
+            expected = np.clip(expected, b_min, b_max) if clip else expected
+            np.testing.assert_allclose(normalize(channel, rule), expected, rtol=1e-2, atol=1e-2)
+
+    @given(channels)
+    def test_auto3dseg_sigmoid(self, channel):
+        expected = 1 / (1 + np.exp(-np.clip((channel.astype(float) - 40) / 200, -700, 700)))
+        np.testing.assert_allclose(normalize(channel, SIGMOID), expected, atol=1e-5)
+
+    def test_a_channel_of_zeros_stays_so(self):
+        for kind in ("zscore", "percentile"):
+            for over in ("nonzero", "filled_nonzero"):
+                assert not normalize(np.zeros((2, 3, 4)), Normalization(kind, over=over)).any()
+
+    def test_holes_count_where_they_are_filled(self):
+        channel = np.pad(np.full((3, 3, 3), 2.0), 1)
+        channel[2, 2, 2] = 0
+        filled = normalize(channel, Normalization("zscore", over="filled_nonzero"))
+        assert filled[2, 2, 2] < -1
+        assert normalize(channel, Normalization("zscore", over="nonzero"))[2, 2, 2] == 0
 
 
 class TestRefusals:

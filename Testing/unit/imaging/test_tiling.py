@@ -64,6 +64,32 @@ def test_tile_count_agrees_with_the_published_rule():
     assert count_tiles((330, 330, 280), patch, overlap=0.2) == 3 * 3 * 3
 
 
+@given(n=st.integers(1, 300), patch=st.integers(1, 100), overlap=st.sampled_from([0, 0.25, 0.5, 0.625, 0.7, 0.9]))
+def test_tiles_at_the_border_lie_where_monai_has_them(n, patch, overlap):
+    """`dense_patch_slices` with the interval int(roi * (1 - overlap))."""
+    tiles = plan_tiles((1, 1, n), (1, 1, patch), overlap=overlap, last_tile="at_border")
+    size, step = min(patch, n), max(1, int(min(patch, n) * (1 - overlap)))
+    expected = [min(start, n - size) for start in range(0, n, step)]
+    last = next(count for count, start in enumerate(expected) if start + size >= n)
+    assert [tile.start[2] for tile in tiles] == expected[: last + 1]
+    assert count_tiles((1, 1, n), (1, 1, patch), overlap=overlap, last_tile="at_border") == last + 1
+
+
+@given(n=st.integers(1, 300), patch=st.integers(2, 100), overlap=st.sampled_from([0, 0.25, 0.5]))
+def test_spread_tiles_lie_where_nnunet_has_them(n, patch, overlap):
+    """`compute_steps_for_sliding_window`, for volumes that are no smaller than the patch, as it pads them before."""
+    size = min(n, patch)
+    count = int(np.ceil((n - size) / (size * (1 - overlap)))) + 1
+    step = (n - size) / (count - 1) if count > 1 else 0.0
+    expected = [int(np.round(step * k)) for k in range(count)]
+    assert [tile.start[2] for tile in plan_tiles((1, 1, n), (1, 1, patch), overlap=overlap)] == expected
+
+
+def test_each_axis_may_have_its_own_overlap():
+    starts = {tile.start for tile in plan_tiles((8, 8, 8), (4, 4, 4), overlap=(0.0, 0.5, 0.75))}
+    assert [len({start[axis] for start in starts}) for axis in range(3)] == [2, 3, 5]
+
+
 @pytest.mark.parametrize("overlap", [-0.1, 1.0, 2.0, float("nan")])
 def test_an_impossible_overlap_is_refused(overlap):
     with pytest.raises(InvalidInputError, match="overlap"):

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from model_examples import TINY_UNET, unet_specs
 from torch import nn
 
-from DeepSegmentLib.networks.costs import count_operations, count_weights, peak_features
 from DeepSegmentLib.networks.architectures.unet import UNet
+from DeepSegmentLib.networks.costs import count_operations, count_weights, peak_features
 
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 

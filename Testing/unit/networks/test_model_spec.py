@@ -19,7 +19,7 @@ from DeepSegmentLib.data import dataclass_json as strict_json
 from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.model_json import spec_from_json, spec_to_json
-from DeepSegmentLib.networks.model_spec import Channel, Cleanup, ModelSpec, Part
+from DeepSegmentLib.networks.model_spec import Channel, Cleanup, ModelSpec
 from DeepSegmentLib.networks.stage_spec import Resampling, StageSpec, Tiling, WeightsFile
 from DeepSegmentLib.networks.unet_spec import UNetSpec
 
@@ -68,7 +68,18 @@ def at(value: Any, path: tuple[Any, ...]) -> Any:
 ALL_KEYS = [path for path in keys_of(document()) if path[0] != "provenance"]
 OPTIONAL_KEYS = {
     field.name
-    for kind in (ModelSpec, StageSpec, WeightsFile, Resampling, Tiling, UNetSpec, Normalization, Segment, Terminology, Cleanup)
+    for kind in (
+        ModelSpec,
+        StageSpec,
+        WeightsFile,
+        Resampling,
+        Tiling,
+        UNetSpec,
+        Normalization,
+        Segment,
+        Terminology,
+        Cleanup,
+    )
     for field in fields(kind)
     if field.default is not MISSING or field.default_factory is not MISSING
 } - {"format_version"}
@@ -158,7 +169,7 @@ def test_the_document_is_not_changed() -> None:
         ({"name": "COM1.x"}, "name must be"),
         ({"name": "brain\n"}, "name must be"),
         ({"version": "1 0"}, "version must be"),
-                ({"orientation": "RAX"}, "orientation must name one of"),
+        ({"orientation": "RAX"}, "orientation must name one of"),
         ({"orientation": "RLS"}, "orientation must name one of"),
         ({"orientation": "RASS"}, "orientation must name one of"),
         ({"spacing_mm": (1, 1, 0)}, "spacing_mm must be"),

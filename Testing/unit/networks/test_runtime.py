@@ -13,16 +13,16 @@ from strategies import shapes
 
 from DeepSegmentLib.data import Index
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, ModelError, ResourceError
+from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.runtime import (
     TorchNetwork,
     available_devices,
     choose_device,
     is_out_of_memory,
-    padded_extent,
     module_from_weights,
+    padded_extent,
     weights_of,
 )
-from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.unet_spec import UNetSpec
 
 CPU = torch.device("cpu")
@@ -211,7 +211,9 @@ def test_unknown_devices_are_refused(name: str) -> None:
 def test_cuda_agrees_with_the_cpu() -> None:
     patches = random_patches(2, 1, 6, 7, 8)
     expected = network()(patches)
-    np.testing.assert_allclose(TorchNetwork(network().module, TINY_UNET, choose_device("cuda"))(patches), expected, atol=0.05)
+    np.testing.assert_allclose(
+        TorchNetwork(network().module, TINY_UNET, choose_device("cuda"))(patches), expected, atol=0.05
+    )
 
 
 @given(unet_specs())

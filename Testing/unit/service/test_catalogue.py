@@ -14,7 +14,7 @@ from model_examples import TINY_UNET, model_spec, stage_of
 
 import DeepSegmentLib
 from DeepSegmentLib.errors import ChecksumError, DeepSegmentError, InvalidInputError, ModelError
-from DeepSegmentLib.files.models import SPEC_FILE, WEIGHTS_FILE, save_model
+from DeepSegmentLib.files.models import SPEC_FILE, WEIGHTS_FILE, read_spec, save_model
 from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.service import catalogue
 from DeepSegmentLib.service.catalogue import (
@@ -379,11 +379,20 @@ def test_the_index_changes_nothing_but_the_time(user: Path, settled: None, monke
     many(user)
     first = list_models()
     assert (user / ".index.json").is_file()
-    monkeypatch.setattr("DeepSegmentLib.files.models.index.read_spec", None)
+    asked: list[str] = []
+
+    def read(folder: Path) -> Any:
+        asked.append(folder.name)
+        return read_spec(folder)
+
+    monkeypatch.setattr("DeepSegmentLib.files.models.index.read_spec", read)
     assert list_models() == first
+    assert asked == ["brain"]
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"models": 3}', b"\xff", b'{"version": "0.1.0", "models": {"model-0": {}}}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b'{"models": 3}', b"\xff", b'{"version": "0.1.0", "models": {"model-0": {}}}']
+)
 def test_a_damaged_index_is_made_anew(user: Path, settled: None, content: bytes) -> None:
     many(user)
     first = list_models()

@@ -16,8 +16,8 @@ from model_examples import TINY_UNET, model_spec, model_specs
 from DeepSegmentLib.data import Box, Geometry, Volume
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, ResourceError
 from DeepSegmentLib.files.models import save_model
-from DeepSegmentLib.networks.model_json import spec_to_json
 from DeepSegmentLib.networks.architectures.unet import UNet
+from DeepSegmentLib.networks.model_json import spec_to_json
 from DeepSegmentLib.segmentation.needs import needs_of
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.service import preflight

@@ -15,9 +15,9 @@ from DeepSegmentLib.errors import Cancelled, InvalidInputError, ResourceError, V
 from DeepSegmentLib.files.models import load_model, save_model
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
 from DeepSegmentLib.files.volumes import write_volume
+from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.model_spec import Channel
 from DeepSegmentLib.networks.runtime import Model
-from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.service.preflight import estimate
 from DeepSegmentLib.service.segment import SegmentRequest, segment_file, segment_volume

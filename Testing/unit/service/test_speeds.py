@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from model_examples import model_spec
 
 from DeepSegmentLib.networks.stage_spec import WeightsFile
-
 from DeepSegmentLib.service import speeds
 from DeepSegmentLib.service.speeds import known_speed, record_speed, speeds_file
 

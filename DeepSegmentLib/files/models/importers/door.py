@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from DeepSegmentLib.networks.model_spec import ModelSpec
 
-IMPORTERS = ("deepsegment", "totalsegmentator", "nnunet", "monai_bundle", "auto3dseg")
+IMPORTERS = ("deepsegment", "totalsegmentator", "nnunet", "monai_bundle", "auto3dseg", "graph")
 """Modules beside this one, in the order they are asked; each has an `IMPORTER`, and imports torch in `convert` only."""
 
 _MOST_SHOWN = 8

@@ -96,7 +96,7 @@ class _MonaiBundle:
         if bundle.order:
             weights = in_order(weights, bundle.order)
         stage = bundle.spec.stages[0]
-        patch = [edge for edge in stage.patch_shape][-bundle.network.dimensions :]
+        patch = stage.patch_shape[-bundle.network.dimensions :]
         network = measured(bundle.network, patch)
         part = replace(bundle.spec.parts[0], stages=(replace(stage, network=network),))
         spec = replace(bundle.spec, parts=(part,))
@@ -209,7 +209,7 @@ def _weights(configuration: Configuration, folder: Path) -> tuple[Path, str]:
     loaded = loader.written.get("load_dict") if loader else None
     key = next(iter(loaded), "") if isinstance(loaded, dict) else ""
     path = inside_bundle(folder, name)
-    if path.suffix != ".pt" and path.suffix != ".pth":
+    if path.suffix not in (".pt", ".pth"):
         raise ModelError(f"{path} is no checkpoint of weights (.pt or .pth); a TorchScript graph is added by itself")
     return path, key
 
@@ -275,7 +275,8 @@ def _cleanups(finish: Finish, names: Sequence[str]) -> tuple[Cleanup, ...]:
 def _card(spec: ModelSpec) -> str:
     facts = "".join(f"- {key}: {value}\n" for key, value in spec.provenance.items())
     return (
-        f"# {spec.name}\n\n{spec.description}\n\nA MONAI bundle, converted when it was added; it runs without MONAI.\n\n"
+        f"# {spec.name}\n\n{spec.description}\n\nA MONAI bundle, converted when it was added; it runs without "
+        "MONAI.\n\n"
         f"## Where it came from\n\n{facts}\nLicence of the weights: {spec.license}.\n\n"
         f"## Segments\n\n{', '.join(segment.name for segment in spec.segments)}\n\n"
         f"## Please cite\n\n{spec.citation or 'the authors above'}\n"

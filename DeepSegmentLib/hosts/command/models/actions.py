@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from DeepSegmentLib.hosts.command.shared_options import add_json, add_verbosity, told_in_full
 from DeepSegmentLib.hosts.command.terminal import say, say_json
 
-from . import bring_models, known_models, look_at_models, pack_models
+from . import bring_models, known_models, look_at_models, pack_models, wrap_and_export
 
 if TYPE_CHECKING:
     import argparse
@@ -21,6 +21,7 @@ _ACTIONS: tuple[Action, ...] = (
     *bring_models.ACTIONS,
     *known_models.ACTIONS,
     *pack_models.ACTIONS,
+    *wrap_and_export.ACTIONS,
 )
 """Name, help, what adds its options, and what runs it and gives the result for programs and for people."""
 

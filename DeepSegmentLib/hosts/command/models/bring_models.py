@@ -59,10 +59,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help=f"folder, .zip, .pt, .pth, .ts or .onnx: {_KINDS}; several where they make one model",
     )
     parser.add_argument("--name", default="", help="of the model here (default: what the source says)")
-    parser.add_argument("--licence", default="", metavar="NAME", help="of the weights, where the source does not say it")
+    parser.add_argument(
+        "--licence", default="", metavar="NAME", help="of the weights, where the source does not say it"
+    )
     parser.add_argument("--folds", default="", metavar="LIST", help="nnU-Net: these only, such as 0,2,4 (default: all)")
     parser.add_argument(
-        "--configuration", default="", metavar="NAME", help="nnU-Net: which, such as 3d_fullres, where there are several"
+        "--configuration",
+        default="",
+        metavar="NAME",
+        help="nnU-Net: which, such as 3d_fullres, where there are several",
     )
     add_agreement(parser)
 

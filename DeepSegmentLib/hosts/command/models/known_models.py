@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 def _available_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "words", nargs="*", metavar="WORD", help="what to look for: an organ, CT or MR, part of a name; all must be there"
+        "words",
+        nargs="*",
+        metavar="WORD",
+        help="what to look for: an organ, CT or MR, part of a name; all must be there",
     )
 
 
@@ -90,6 +93,11 @@ def _get(options: argparse.Namespace) -> tuple[Any, str]:
 
 
 ACTIONS = (
-    ("available", "known models that can be downloaded, all or those that words tell of", _available_options, _available),
+    (
+        "available",
+        "known models that can be downloaded, all or those that words tell of",
+        _available_options,
+        _available,
+    ),
     ("get", "download a known model and add it; goes on where it was stopped", _get_options, _get),
 )

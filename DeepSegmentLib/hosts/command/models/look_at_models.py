@@ -88,11 +88,7 @@ def _card(entry: ModelEntry, spec: ModelSpec) -> str:
 
 def _parts(spec: ModelSpec) -> list[str]:
     """The networks: each stage of each part in a line."""
-    return [
-        f"{_place(spec.parts, n)}{_stage(stage)}"
-        for n, part in enumerate(spec.parts)
-        for stage in part.stages
-    ]
+    return [f"{_place(spec.parts, n)}{_stage(stage)}" for n, part in enumerate(spec.parts) for stage in part.stages]
 
 
 def _place(parts: Sequence[Part], n: int) -> str:
@@ -124,7 +120,10 @@ def _remove(options: argparse.Namespace) -> tuple[Any, str]:
     from DeepSegmentLib.service.catalogue import remove_model
 
     gone = remove_model(options.model)
-    return {"removed": gone.name, "bytes": gone.bytes}, f"removed {gone.name}, {size_on_disk(gone.bytes)} are free again"
+    return {
+        "removed": gone.name,
+        "bytes": gone.bytes,
+    }, f"removed {gone.name}, {size_on_disk(gone.bytes)} are free again"
 
 
 def _no_options(_: argparse.ArgumentParser) -> None:

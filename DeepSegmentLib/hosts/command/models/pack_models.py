@@ -23,7 +23,7 @@ def _pack_options(parser: argparse.ArgumentParser) -> None:
         "--wheels",
         default="",
         metavar="FOLDER|download",
-        help="pack the wheels in this folder, too; or have pip download all that DeepSegment needs on a machine like this",
+        help="pack the wheels in this folder, too; or have pip download what DeepSegment needs on a machine like this",
     )
     parser.add_argument("--replace", action="store_true", help="an existing file may be replaced")
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from model_examples import TINY_UNET, model_spec, random_patches, unet_specs
+from model_examples import TINY_UNET, model_spec, random_patches, stage_spec, unet_specs
 from safetensors.numpy import save as to_safetensors
 
 from DeepSegmentLib.data import Segment
@@ -25,14 +25,19 @@ from DeepSegmentLib.files.models import (
     CARD_FILE,
     SPEC_FILE,
     WEIGHTS_FILE,
+    copy_model,
     load_model,
+    problem_with_weights,
     read_spec,
     save_model,
     verify_model,
+    write_model,
 )
 from DeepSegmentLib.networks.architectures.unet import UNet
-from DeepSegmentLib.networks.model_spec import Channel, with_weights
-from DeepSegmentLib.networks.runtime import TorchNetwork, weights_of
+from DeepSegmentLib.networks.model_json import spec_from_json, spec_to_json
+from DeepSegmentLib.networks.model_spec import Channel, ModelSpec, Part, with_weights
+from DeepSegmentLib.networks.runtime import TorchNetwork, module_from_weights, weights_of
+from DeepSegmentLib.networks.stage_spec import WeightsFile
 from DeepSegmentLib.networks.unet_spec import UNetSpec
 
 
@@ -48,6 +53,10 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(saved: Path, tmp_path: Path) -> Path:
     """A good model folder to damage."""
     return shutil.copytree(saved, tmp_path / "tiny-brain")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def set_weights(folder: Path, content: bytes) -> None:
@@ -172,6 +181,87 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ModelError, match=r"file.m cannot be written: "):
         save_model(tmp_path / "file" / "m", model_spec(), UNet(TINY_UNET), card="")
+
+
+# Several weights files: members, stages, parts ----------------------------------------------------------------------
+
+
+def two_parts() -> ModelSpec:
+    """Two parts of one segment, the second of two members."""
+    networks = replace(TINY_UNET, out_channels=2)
+    first, second = (
+        stage_spec(network=networks, weights=tuple(WeightsFile(f"{name}.safetensors") for name in names))
+        for names in (("weights",), ("weights-2", "weights-3"))
+    )
+    return replace(model_spec(), parts=(Part(("left",), (first,)), Part(("right",), (second,))))
+
+
+def members(count: int) -> list[dict[str, Any]]:
+    torch.manual_seed(0)
+    return [weights_of(UNet(replace(TINY_UNET, out_channels=2))) for _ in range(count)]
+
+
+def test_members_and_parts_are_written_one_by_one_and_read_again(tmp_path: Path) -> None:
+    arrays = members(3)
+    written = write_model(tmp_path / "m", two_parts(), iter(arrays), card="# Two\n", license_text="CC0")
+    assert verify_model(tmp_path / "m") == written
+    assert (tmp_path / "m" / "LICENSE").read_text() == "CC0"
+    assert len({file.sha256 for file in written.weights}) == 3
+    one, two = load_model(tmp_path / "m", "cpu").networks
+    patches = random_patches(1, 1, 4, 4, 4)
+    alone = [
+        TorchNetwork(module_from_weights(two_parts().stages[0].network, each), TINY_UNET, torch.device("cpu"))(patches)
+        for each in arrays
+    ]
+    np.testing.assert_array_equal(one(patches), alone[0])
+    np.testing.assert_allclose(two(patches), (alone[1] + alone[2]) / 2, atol=1e-6)
+    copy_model(tmp_path / "m", tmp_path / "copy")
+    assert contents(tmp_path / "copy") == contents(tmp_path / "m")
+
+
+def test_a_part_is_read_when_it_runs_and_its_damage_is_told_then(tmp_path: Path) -> None:
+    write_model(tmp_path / "m", two_parts(), iter(members(3)), card="")
+    (tmp_path / "m" / "weights-3.safetensors").write_bytes(b"other")
+    one, two = load_model(tmp_path / "m", "cpu").networks
+    assert one(random_patches(1, 1, 4, 4, 4)).shape == (1, 2, 4, 4, 4)
+    for read in (lambda: two(random_patches(1, 1, 4, 4, 4)), lambda: verify_model(tmp_path / "m")):
+        with pytest.raises(ChecksumError, match="weights-3"):
+            read()
+    (tmp_path / "m" / "weights-2.safetensors").unlink()
+    assert "weights-2.safetensors is missing" in problem_with_weights(tmp_path / "m", read_spec(tmp_path / "m"))
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (lambda: members(2), "3 weights files"),
+        (lambda: members(4), "3 weights files"),
+        (lambda: [*members(2), {}], "more blocks than the 0 weights"),
+        (lambda: [*members(2), weights_of(UNet(TINY_UNET))], "must have shape"),
+    ],
+)
+def test_weights_that_do_not_fit_the_spec_leave_nothing(
+    tmp_path: Path, weights: Callable[[], list[Any]], message: str
+) -> None:
+    with pytest.raises((InvalidInputError, ModelError), match=message):
+        write_model(tmp_path / "m", two_parts(), iter(weights()), card="")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_float_types_become_float32_and_truth_whole_numbers(tmp_path: Path) -> None:
+    arrays = {name: weight.astype(np.float64) for name, weight in weights_of(UNet(TINY_UNET)).items()}
+    write_model(tmp_path / "m", model_spec(), iter([arrays]), card="")
+    network = load_model(tmp_path / "m", "cpu").networks[0]
+    assert isinstance(network, TorchNetwork)
+    assert {weight.dtype for weight in weights_of(network.module).values()} == {np.dtype(np.float32)}
+
+
+def test_a_model_of_format_1_still_opens() -> None:
+    bundled = Path(__file__).parents[4] / "Resources" / "Models" / "brain-mr"
+    assert json.loads((bundled / SPEC_FILE).read_text("utf-8"))["format_version"] == 1
+    spec = read_spec(bundled)
+    assert [len(part.stages) for part in spec.parts] == [1]
+    assert spec_from_json(spec_to_json(spec)) == spec
 
 
 # Loading: every damage has its words -------------------------------------------------------------------------------

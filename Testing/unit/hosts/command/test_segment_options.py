@@ -17,8 +17,8 @@ from DeepSegmentLib.files.volumes import read_volume
 from DeepSegmentLib.hosts.command import segment as command
 from DeepSegmentLib.hosts.command.main import main
 from DeepSegmentLib.hosts.command.terminal import TABLE_SUFFIXES
-from DeepSegmentLib.networks.model_spec import Channel
 from DeepSegmentLib.networks.architectures.unet import UNet
+from DeepSegmentLib.networks.model_spec import Channel
 from DeepSegmentLib.service.batch.plan_cases import FORMATS
 from DeepSegmentLib.service.maps_and_statistics import STATISTICS_SUFFIXES
 

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import ndimage
-
 from model_examples import TINY_UNET, model_spec
+from scipy import ndimage
 
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.files.models import read_spec
+from DeepSegmentLib.files.models.places import bundled_models_folder
 from DeepSegmentLib.files.volumes import read_volume
 from DeepSegmentLib.segmentation.doubts.of_volume import doubts_of_volume
-from DeepSegmentLib.service.catalogue import bundled_models_folder
 
 SPEC = read_spec(bundled_models_folder() / "brain-mr")
 SHAPE = (60, 70, 60)

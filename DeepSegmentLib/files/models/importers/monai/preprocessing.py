@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _ORDERS = {"bilinear": 1, "nearest": 0}
 _COMPARISON = re.compile(r"\$\s*lambda (\w+): (\w+) > (-?\d{1,9}(?:\.\d{1,9})?)\s*")
 
+_UNCHANGED = Normalization("none")
+
 # What says where or how to compute, and does not change the result.
 _WITHOUT_MEANING = (
     "keys",
@@ -58,7 +60,7 @@ class Preparation:
     keep_extent: bool = False
     crop_above: float | None = None
     crop_margin: int = 0
-    intensity: Normalization = Normalization("none")
+    intensity: Normalization = _UNCHANGED
     resampled_first: bool = False
     pad_to: tuple[int, ...] = ()
 
@@ -88,8 +90,8 @@ def known_transform(transform: Component, table: Iterable[str]) -> str:
     base = re.sub(r"(Dict|[dD])$", "", transform.name)
     if base not in table:
         raise ModelError(
-            f"{transform.configuration.where}: the transform {transform.target[:120]!r} is not supported; it may change "
-            "the result"
+            f"{transform.configuration.where}: the transform {transform.target[:120]!r} is not supported; it may "
+            "change the result"
         )
     return base
 

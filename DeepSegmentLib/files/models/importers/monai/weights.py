@@ -47,10 +47,7 @@ def renamed(spec: MonaiSpec, weights: Mapping[str, Any]) -> dict[str, Any]:
 def _name(name: str, spec: MonaiSpec, rules: tuple[tuple[str, str | _Renaming], ...]) -> str:
     """The name after all rules that fit, in their order; empty where the weight is dropped."""
     for pattern, new in rules:
-        if callable(new):
-            name = re.sub(pattern, _bound(new, spec), name)
-        else:
-            name = re.sub(pattern, new, name)
+        name = re.sub(pattern, _bound(new, spec) if callable(new) else new, name)
     return name
 
 

@@ -72,11 +72,12 @@ class Choice:
 def trained_folders(sources: Sequence[Path]) -> tuple[TrainedFolder, ...]:
     """The folders of trained configurations in some folders; weights are not read.
 
-    A checkpoint, or the folder of a fold, stands for the trained folder with that fold only.
+    A checkpoint, or the folder of a fold, stands for the trained folder with that fold only. Configurations without a
+    checkpoint are left out where another one of the same data set has one: not all are trained.
     """
     found = {folder.path: folder for source in sources for folder in _found_in(source)}
-    with_folds = tuple(folder for folder in found.values() if folder.checkpoints)
-    return with_folds or tuple(found.values())
+    trained = {folder.path.parent for folder in found.values() if folder.checkpoints}
+    return tuple(folder for folder in found.values() if folder.checkpoints or folder.path.parent not in trained)
 
 
 def _found_in(source: Path) -> Iterator[TrainedFolder]:

@@ -73,7 +73,7 @@ class Task:
         coarse_model: Name of the next coarser one of the same task; may be empty.
         crop: Structures round which it cuts the volume first; all of it where there are none.
         crop_by: Name of our model that finds them.
-        crop_margin_mm: How much is left round them.
+        crop_margin_mm: How much is left round them, (k, j, i).
         cleanups: What it does to its labels afterwards.
         not_done: What else it does to them, and we do not; may be empty.
     """

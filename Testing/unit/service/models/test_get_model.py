@@ -15,8 +15,9 @@ from DeepSegmentLib.data.progress import Progress
 from DeepSegmentLib.errors import Cancelled, ChangedError, ChecksumError, DownloadError, LicenceError, ModelError
 from DeepSegmentLib.files.models import read_spec, save_model
 from DeepSegmentLib.files.models.known_models import Download, KnownModel, known_models, read_known_models
+from DeepSegmentLib.files.models.places import downloads_folder
 from DeepSegmentLib.networks.architectures.unet import UNet
-from DeepSegmentLib.service.catalogue import downloads_folder, list_models, remove_model
+from DeepSegmentLib.service.catalogue import list_models, remove_model
 from DeepSegmentLib.service.models.get_model import available_models, download_question, find_known, get_model
 
 
@@ -165,7 +166,7 @@ def test_terms_are_asked_before_anything_comes_and_once(
     web.serve("/m.zip", whole(zipped))
     assert download_question("one") == "licence CC-BY-NC-4.0: not for commercial use"
     asked: list[str] = []
-    with pytest.raises(LicenceError, match="one: licence CC-BY-NC-4.0: not for commercial use.*--accept-licence"):
+    with pytest.raises(LicenceError, match=r"one: licence CC-BY-NC-4.0: not for commercial use.*--accept-licence"):
         get_model("one", agrees=lambda terms: bool(asked.append(terms)))
     assert web.asked == []
     assert asked == ["one: licence CC-BY-NC-4.0: not for commercial use"]
@@ -228,9 +229,7 @@ def test_names_nearly_right_are_told(publish: Callable[..., KnownModel]) -> None
         get_model("lever")
 
 
-def test_where_it_came_from_is_told(
-    web: LocalWeb, publish: Callable[..., KnownModel], zipped: bytes
-) -> None:
+def test_where_it_came_from_is_told(web: LocalWeb, publish: Callable[..., KnownModel], zipped: bytes) -> None:
     publish()
     web.serve("/m.zip", whole(zipped))
     entry = get_model("liver")
