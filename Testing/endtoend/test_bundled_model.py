@@ -46,9 +46,9 @@ def test_the_recipe_makes_the_model_that_is_bundled():
         read_spec(bundled_models_folder() / "brain-mr"),
         read_recipe(REPOSITORY / "Resources" / "Recipes" / "brain-mr.json"),
     )
-    assert recipe.model.network == spec.network
+    assert recipe.network == spec.stages[0].network
     assert recipe.model.segments == spec.segments
-    assert recipe.model.patch_shape == recipe.synthesis.patch_shape
+    assert recipe.model.stages[0].patch_shape == recipe.synthesis.patch_shape
 
 
 def test_the_commands_of_the_readme_are_commands():

@@ -10,7 +10,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from DeepSegmentLib.data.dataclass_json import stored_fields
+from DeepSegmentLib.data.dataclass_json import stored_fields, to_json
 
 _WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", NoneType: "null"}
 _LONGEST_EXAMPLE = 30
@@ -101,9 +101,9 @@ def anchor(kind: type) -> str:
 
 def _default(field: Field[Any]) -> str:
     if field.default is not MISSING:
-        return f"`{json.dumps(field.default)}`"
+        return f"`{json.dumps(to_json(field.default))}`"
     if field.default_factory is not MISSING:
-        return f"`{json.dumps(field.default_factory())}`"
+        return f"`{json.dumps(to_json(field.default_factory()))}`"
     return "refused"
 
 

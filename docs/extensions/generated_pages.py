@@ -22,6 +22,8 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 
 import DeepSegmentLib
+from DeepSegmentLib.networks.model_json import upgraded
+from DeepSegmentLib.networks.model_spec import ModelSpec
 
 if TYPE_CHECKING:
     from docutils import nodes
@@ -73,7 +75,7 @@ class JsonFields(_Written):
         elsewhere = {
             kind for path in self.options.get("without", "").split() for kind in field_tables.reachable(_named(path))
         }
-        document = self._example()
+        document = upgraded(self._example()) if root is ModelSpec else self._example()
         return "\n\n".join(
             _fields(kind, root, document) for kind in field_tables.reachable(root) if kind not in elsewhere
         )
