@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_SMALLEST = 1e-30
+"""Probability; its logarithm is a number in float32."""
+
+
 def largest_channel(values: NDArray[np.float32]) -> NDArray[np.intp]:
     """Index of the largest of the channels (channel, ...); the first where several are largest.
 
@@ -48,6 +52,19 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Probability of each region by itself."""
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -60, 60))), dtype=np.float32)
+
+
+def logits_of(probabilities: NDArray[np.float32], *, exclusive: bool) -> NDArray[np.float32]:
+    """Logits that give these probabilities; of many such those of `exclusive` channels are their logarithms.
+
+    Args:
+        probabilities: Array (channel, ...) in [0, 1].
+        exclusive: Whether they are those of `softmax`; otherwise those of `sigmoid`.
+    """
+    p = np.clip(probabilities, _SMALLEST, 1)
+    if exclusive:
+        return np.asarray(np.log(p), dtype=np.float32)
+    return np.asarray(np.log(p) - np.log(np.clip(1 - probabilities, _SMALLEST, 1)), dtype=np.float32)
 
 
 def entropy(probabilities: NDArray[np.float32], *, exclusive: bool) -> NDArray[np.float32]:

@@ -66,6 +66,7 @@ class Resampling:
     Attributes:
         volume_order: Order of the spline for volumes, 0 (nearest) to 5; values never leave the range of the volume.
         logits_order: Likewise for logits on their way back.
+        back: Whether "logits" are brought back (nnU-Net), or "probabilities" (MONAI).
         antialias: Whether shrinking averages (triangle filter; only with `volume_order` 1) instead of sampling.
         keep_extent: Whether the network's grid covers exactly what the volume covers, so that its voxels differ from
             the spacing asked for by a fraction of one voxel over the whole axis; otherwise they have just that spacing.
@@ -84,6 +85,7 @@ class Resampling:
 
     volume_order: int = 1
     logits_order: int = 1
+    back: Literal["logits", "probabilities"] = "logits"
     antialias: bool = True
     keep_extent: bool = False
     keep_corners: bool = False
@@ -96,6 +98,8 @@ class Resampling:
         orders = (self.volume_order, self.logits_order, self.thick_volume_order, self.thick_logits_order)
         if not all(0 <= order <= _HIGHEST_ORDER for order in orders):
             raise InvalidInputError(f"orders of resampling must be from 0 to {_HIGHEST_ORDER}, got {orders}")
+        if self.back not in ("logits", "probabilities"):
+            raise InvalidInputError(f"back must be logits or probabilities, got {self.back!r}")
         if self.antialias and self.volume_order != 1:
             raise InvalidInputError(f"antialias needs volume_order 1, got {self.volume_order}")
         if self.keep_corners and not self.keep_extent:

@@ -15,13 +15,13 @@ import numpy as np
 from DeepSegmentLib.data import Progress
 from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.imaging.memory import peak_memory_bytes
-from DeepSegmentLib.imaging.probabilities import largest_channel
+from DeepSegmentLib.imaging.probabilities import largest_channel, logits_of
 
 from .earlier_stage import flattened_regions, with_earlier_labels
 from .needs import is_needed, passes_of
 from .outputs import Outputs, Prediction, PredictSettings, check_logits, plane_of
 from .prepare import Prepared, check_volume, prepare, regions
-from .regrid import planes_back
+from .regrid import as_probabilities, planes_back
 from .tiles import TileSettings, blended_planes
 
 if TYPE_CHECKING:
@@ -128,7 +128,13 @@ class _Run:
         tiles = TileSettings.of(stage, self._settings.overlap, mirror=self._settings.mirror)
         planes = blended_planes(prepared.volume.voxels, network, tiles, self._clock)
         target = prepared.oriented.crop(prepared.box)
-        for k, logits in planes_back(planes, prepared.volume.geometry, target, stage):
+        exclusive, grid = self._spec.output == "labels", prepared.volume.geometry
+        if stage.resampling.back == "probabilities":
+            of_planes = planes_back(as_probabilities(planes, exclusive=exclusive), grid, target, stage)
+            back = ((k, logits_of(plane, exclusive=exclusive)) for k, plane in of_planes)
+        else:
+            back = planes_back(planes, grid, target, stage)
+        for k, logits in back:
             write(k, logits)
             self._clock.report()
         self._clock.end_stage(tiles.passes_a_tile)

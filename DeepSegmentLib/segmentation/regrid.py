@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from DeepSegmentLib.data.progress import unwatched
-from DeepSegmentLib.imaging.probabilities import LargestOf
+from DeepSegmentLib.imaging.probabilities import LargestOf, sigmoid, softmax
 from DeepSegmentLib.imaging.resampling import (
     AxisPlan,
     along_axes,
@@ -133,6 +133,14 @@ def labels_to_network(
         largest.add(label, along_axes((labels == label).astype(np.float32)[None], plans, on_step)[0])
     winners = along_axes(largest.winners[None], across, on_step)[0]
     return np.asarray(np.rint(winners), dtype=labels.dtype)
+
+
+def as_probabilities(
+    planes: Iterable[tuple[int, NDArray[np.float32]]], *, exclusive: bool
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Planes of logits (class, j, i), each after softmax, or after sigmoid where classes are not `exclusive`."""
+    for k, logits in planes:
+        yield k, softmax(logits) if exclusive else sigmoid(logits)
 
 
 def planes_back(

@@ -6,7 +6,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import checkpoints, commands, corrections, datasets, dicom, exports, foreign, labelmaps, models, volumes
+from . import (
+    checkpoints,
+    commands,
+    corrections,
+    datasets,
+    dicom,
+    exports,
+    foreign,
+    foreign_graphs,
+    foreign_monai,
+    labelmaps,
+    models,
+    volumes,
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,11 @@ DOORS = (
     Door("Zipped models", models.ARCHIVES, models.unpack),
     Door("Checkpoints", checkpoints.CHECKPOINTS, checkpoints.use),
     Door("Models of nnU-Net", foreign.NNUNET, foreign.add),
+    Door("Models of TotalSegmentator", foreign.TOTALSEGMENTATOR, foreign.add),
+    Door("MONAI bundles", foreign_monai.BUNDLES, foreign.add),
+    Door("Models of Auto3DSeg", foreign_monai.AUTO3DSEG, foreign.add),
+    Door("TorchScript graphs", foreign_graphs.SCRIPTS, foreign.add),
+    Door("ONNX graphs", foreign_graphs.ONNX_GRAPHS, foreign.add),
     Door("Prompts", corrections.PROMPT_FILES, corrections.use_prompts),
     Door("Journals", corrections.JOURNALS, corrections.use_journal),
     Door("nnU-Net datasets", datasets.DATASETS, datasets.use),

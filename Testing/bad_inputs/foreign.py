@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fuzz.cases import Case, Link, Pipe, Sparse
 from nnunet_examples import write_trained
+from totalsegmentator_examples import task_named, write_weights
+
+from DeepSegmentLib.files.models.importers.totalsegmentator.tasks import totalsegmentator_tasks
 
 from .pickles import CALLS, attack, old_format, zip_format
 
@@ -45,7 +48,7 @@ def edited(content: bytes, place: str, value: Any) -> bytes:
     inner = document
     for key in way:
         inner = inner[int(key) if isinstance(inner, list) else key]
-    inner[last] = value
+    inner[int(last) if isinstance(inner, list) else last] = value
     return json.dumps(document).encode()
 
 
@@ -85,15 +88,20 @@ def odd_json(sound: Callable[[], Mapping[str, Any]], name: str) -> dict[str, Any
     }
 
 
-def attacks(sound: Callable[[], Mapping[str, Any]], name: str) -> dict[str, Any]:
+_FORMATS = {"": zip_format, ", old format": old_format}
+
+
+def attacks(
+    sound: Callable[[], Mapping[str, Any]], name: str, formats: Sequence[str] = tuple(_FORMATS)
+) -> dict[str, Any]:
     """All pickles that run something, in place of a checkpoint."""
     return {
         f"{name} with {call}{where}": (
-            lambda d, c=call, f=form: with_files(d, sound(), {name: f(attack(c, d))}),
+            lambda d, c=call, w=where: with_files(d, sound(), {name: _FORMATS[w](attack(c, d))}),
             f"{Path(name).name}.*wants to call.*{message}",
         )
         for call, (_, message) in CALLS.items()
-        for where, form in (("", zip_format), (", old format", old_format))
+        for where in formats
     }
 
 
@@ -153,6 +161,24 @@ NNUNET = {
         r"dataset\.json|channels",
     ),
 }  # fmt: skip
+
+
+@cache
+def totalsegmentator() -> dict[str, bytes]:
+    """A sound network of TotalSegmentator, of which one is a model."""
+    task = task_named("totalseg-abdominal_muscles")
+    return {f"{_DATASET}/{name}": content for name, content in files_of(lambda d: write_weights(d, task, 952)).items()}
+
+
+_DATASET = totalsegmentator_tasks().by_number[952].folder
+_TRAINED = f"{_DATASET}/nnUNetTrainerNoMirroring__nnUNetPlans__3d_fullres"
+
+TOTALSEGMENTATOR = {
+    **attacks(totalsegmentator, f"{_TRAINED}/{CHECKPOINT}"),
+    **odd_files(totalsegmentator, f"{_TRAINED}/{CHECKPOINT}"),
+    **odd_json(totalsegmentator, f"{_TRAINED}/plans.json"),
+    **odd_json(totalsegmentator, f"{_TRAINED}/dataset.json"),
+}
 
 
 def add(source: Path, folder: Path) -> None:

@@ -114,9 +114,12 @@ CALLS = {
 
 
 def attack(name: str, folder: Path, keys: tuple[bytes, ...] = ()) -> bytes:
-    """A pickle that is a dictionary, so that it seems a checkpoint, with one of `CALLS` as a value."""
+    """A pickle that is a dictionary, so that it seems a checkpoint, with one of `CALLS` as a value.
+
+    Its key is one of Auto3DSeg's, by which such checkpoints are told from others.
+    """
     make, _ = CALLS[name]
-    return _PROTOCOL_2 + b"}" + text("epoch") + make(folder) + b"s" + b"".join(keys) + _STOP
+    return _PROTOCOL_2 + b"}" + text("normalize_mode") + make(folder) + b"s" + b"".join(keys) + _STOP
 
 
 def zip_format(content: bytes, **members: bytes) -> bytes:

@@ -3,8 +3,8 @@
     PYTHONPATH=.:Testing python Testing/benchmarks/nnunet_export.py --peer PYTHON
 
 PYTHON is that of an environment with `pip install nnunetv2`. Random weights, an oblique volume of thick slices,
-mirroring on. nnU-Net sums logits up in float16, which is all that differs. Writes
-Testing/benchmarks/results/nnunet_export.json.
+mirroring on. nnU-Net sums logits up in float16; here it is made to sum them in float32, so that nothing hides behind
+that. Writes Testing/benchmarks/results/nnunet_export.json.
 """
 
 from __future__ import annotations
@@ -38,9 +38,14 @@ NAMES = ("one", "two")
 
 PEER = """
 import sys, torch
+from functools import partial
+from nnunetv2.inference import predict_from_raw_data as module
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 trained, image, output, folds = sys.argv[1:]
 torch.set_num_threads(2)
+wide = partial(module.compute_gaussian, dtype=torch.float32)
+wide.cache_clear = module.compute_gaussian.cache_clear
+torch.half, module.compute_gaussian = torch.float32, wide
 predictor = nnUNetPredictor(device=torch.device("cpu"), perform_everything_on_device=False, allow_tqdm=False)
 predictor.initialize_from_trained_model_folder(trained, range(int(folds)))
 predictor.predict_from_files_sequential([[image]], [output], save_probabilities=True)
@@ -58,8 +63,8 @@ MODELS: dict[str, tuple[StageSpec, str]] = {
         replace(
             STAGE,
             network=replace(
-                PLAIN, encoder="residual", encoder_blocks=(1, 2, 2), decoder_blocks=(1, 1), norm_epsilon=1e-4, leak=0.05,
-                kernel_sizes=((1, 3, 3), (3, 3, 3), (3, 3, 3)), strides=((1, 1, 1), (1, 2, 2), (2, 2, 2)),
+                PLAIN, encoder="residual", encoder_blocks=(1, 2, 2), decoder_blocks=(1, 1), norm_epsilon=1e-4,
+                leak=0.05, kernel_sizes=((1, 3, 3), (3, 3, 3), (3, 3, 3)), strides=((1, 1, 1), (1, 2, 2), (2, 2, 2)),
                 stem_features=6, bottleneck_features=(4, 8, 8),
             ),
             axes=(1, 0, 2),
@@ -96,12 +101,13 @@ def main() -> None:
     """Export, predict, compare."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", required=True, help="Python of an environment with nnunetv2")
-    peer = parser.parse_args().peer
+    parser.add_argument("--only", default=tuple(MODELS), nargs="+", choices=MODELS)
+    peer, only = parser.parse_args().peer, parser.parse_args().only
     with tempfile.TemporaryDirectory() as work:
         image = Path(work) / "case_0000.nii.gz"
         write_volume(_volume(), image)
         rows = []
-        for n, name in enumerate(MODELS):
+        for n, name in enumerate(only):
             rows.append(_compare(Path(work) / str(n), name, image, peer))
             print(json.dumps(rows[-1]), flush=True)
     RESULTS.write_text(json.dumps(rows, indent=2) + "\n")

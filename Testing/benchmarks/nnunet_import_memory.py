@@ -43,7 +43,8 @@ def kilobytes(key):
     return next(int(line.split()[1]) for line in lines if line.startswith(key))
 
 before, start = kilobytes("VmRSS"), time.perf_counter()
-importer_of([Path(sys.argv[1])]).convert([Path(sys.argv[1])], Path(sys.argv[2]), Words(folds=tuple(sys.argv[3].split())))
+sources, words = [Path(sys.argv[1])], Words(folds=tuple(sys.argv[3].split()))
+importer_of(sources).convert(sources, Path(sys.argv[2]), words)
 print(json.dumps({"grown_mb": (kilobytes("VmHWM") - before) / 1024, "seconds": time.perf_counter() - start}))
 """
 

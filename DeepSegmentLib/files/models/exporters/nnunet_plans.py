@@ -150,11 +150,9 @@ def _spacing(stage: StageSpec) -> list[float]:
 
 
 def _resampling(stage: StageSpec) -> dict[str, Any]:
-    if stage.spacing_mm in (None, (None, None, None)):
-        functions, volume, logits = _NONE, {}, {}
-    else:
-        functions = _SPLINE
-        volume, logits = _spline_arguments(stage.resampling)
+    resamples = stage.spacing_mm not in (None, (None, None, None))
+    functions = _SPLINE if resamples else _NONE
+    volume, logits = _spline_arguments(stage.resampling) if resamples else ({}, {})
     return {
         "resampling_fn_data": functions,
         "resampling_fn_data_kwargs": volume,

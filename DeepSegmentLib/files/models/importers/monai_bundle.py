@@ -192,7 +192,7 @@ def _plan(configuration: Configuration, network: MonaiSpec) -> tuple[Plan, Finis
     too_large = [edge for edge, patch in zip(prepared.pad_to, windows.shape, strict=False) if edge > patch]
     if too_large:
         raise ModelError(f"{configuration.where}: SpatialPadd to more than the inferer's roi_size is not supported")
-    return Plan(prepared, windows, finish.logits_order, prepared.intensity), finish
+    return Plan(prepared, windows, finish.logits_order, finish.back), finish
 
 
 def _transforms(configuration: Configuration, name: str) -> Iterator[Component]:

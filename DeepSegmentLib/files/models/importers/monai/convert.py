@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.networks.stage_spec import Resampling, StageSpec
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from DeepSegmentLib.imaging.intensity import Normalization
     from DeepSegmentLib.networks.model_spec import ModelSpec
     from DeepSegmentLib.networks.monai_specs import MonaiSpec
 
@@ -38,13 +37,13 @@ class Plan:
         preparation: What is done before the network.
         windows: How the network is moved.
         logits_order: Of the interpolation back.
-        normalization: Of each channel.
+        back: What is interpolated: "logits" or "probabilities".
     """
 
     preparation: Preparation
     windows: Windows
     logits_order: int
-    normalization: Normalization
+    back: Literal["logits", "probabilities"]
 
 
 def stage_of(plan: Plan, network: MonaiSpec, patch: Sequence[int]) -> StageSpec:
@@ -70,7 +69,7 @@ def stage_of(plan: Plan, network: MonaiSpec, patch: Sequence[int]) -> StageSpec:
         return StageSpec(
             patch_shape=shape,  # type: ignore[arg-type]
             network=network,
-            normalizations=(plan.normalization,) * network.in_channels,
+            normalizations=(prepared.intensity,) * network.in_channels,
             spacing_mm=_in_order(prepared.spacing_mm, axes),
             spacing_tolerance=prepared.tolerance,
             orientation=prepared.orientation,
@@ -105,6 +104,7 @@ def _resampling(plan: Plan) -> Resampling:
     return Resampling(
         volume_order=prepared.order,
         logits_order=plan.logits_order if prepared.spacing_mm is not None else 1,
+        back=plan.back if plan.logits_order else "logits",
         antialias=False,
         keep_extent=prepared.keep_extent,
         keep_first=not prepared.keep_extent,

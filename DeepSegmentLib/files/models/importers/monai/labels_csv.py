@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LARGEST = 1 << 20
+_MOST_DIGITS = 9
 _CATEGORY = "SegmentedPropertyCategoryCodeSequence"
 _TYPE = "SegmentedPropertyTypeCodeSequence"
 _MODIFIER = "SegmentedPropertyTypeModifierCodeSequence"
@@ -46,13 +47,16 @@ def read_labels(path: Path) -> dict[int, Label]:
     """
     try:
         text = read_bytes(path, largest=_LARGEST).decode("utf-8-sig")
-        rows = list(csv.DictReader(text.splitlines()))
+        table = csv.DictReader(text.splitlines())
+        rows = list(table)
     except (VolumeFileError, UnicodeDecodeError, csv.Error) as error:
         raise ModelError(f"{path} is no table that can be read: {error}") from error
+    if not {"LabelValue", "Name"} <= {*(table.fieldnames or ())}:
+        raise ModelError(f"{path} has no columns LabelValue and Name; mend it, or leave it out")
     labels = {}
     for row in rows:
         value, name = row.get("LabelValue") or "", plain((row.get("Name") or "").strip())[:100]
-        if not value.strip().isdecimal() or not name:
+        if not value.strip().isdecimal() or len(value) > _MOST_DIGITS or not name:
             raise ModelError(f"{path}: each row needs a LabelValue and a Name, got {value[:40]!r} and {name!r}")
         labels[int(value)] = Label(name, _terminology(row))
     return labels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from DeepSegmentLib.errors import ModelError
 from DeepSegmentLib.networks.stage_spec import Tiling
@@ -87,6 +87,8 @@ class Finish:
     Attributes:
         regions: Whether each channel is a region by itself, found by the sigmoid.
         logits_order: Of the interpolation on the way back to the volume's grid.
+        back: What is interpolated: "logits" or "probabilities".
+        active: Whether there are probabilities already.
         discrete: Whether labels are there already.
         largest: Labels of which only the largest piece is kept; () for none, (0,) for all.
         filled: Likewise those whose holes are filled.
@@ -96,6 +98,8 @@ class Finish:
 
     regions: bool = False
     logits_order: int = 0
+    back: Literal["logits", "probabilities"] = "logits"
+    active: bool = False
     discrete: bool = False
     largest: tuple[int, ...] = ()
     filled: tuple[int, ...] = ()
@@ -118,7 +122,7 @@ def finish_of(transforms: Iterable[Component]) -> Finish:
 def _activate(done: Finish, at: Component) -> Finish:
     if at.get("other") is not None or (at.get("sigmoid", default=False) and at.get("softmax", default=False)):
         raise at.refused("other")
-    return replace(done, regions=bool(at.get("sigmoid", default=done.regions)))
+    return replace(done, regions=bool(at.get("sigmoid", default=done.regions)), active=True)
 
 
 def _discretize(done: Finish, at: Component) -> Finish:
@@ -132,7 +136,8 @@ def _discretize(done: Finish, at: Component) -> Finish:
 
 def _invert(done: Finish, at: Component) -> Finish:
     nearest = at.get("nearest_interp", default=True)
-    return replace(done, logits_order=0 if done.discrete or nearest else 1)
+    interpolates = not (done.discrete or nearest)
+    return replace(done, logits_order=int(interpolates), back="probabilities" if done.active else "logits")
 
 
 def _keep_largest(done: Finish, at: Component) -> Finish:

@@ -182,6 +182,8 @@ def _crop(done: Preparation, at: Component) -> Preparation:
     margin = {*_listed(at.get("margin", default=0))}
     for argument, wrong in (
         ("margin", len(margin) > 1 or type(next(iter(margin))) is not int),
+        # Without it, newer versions of MONAI fill up with zeros what the margin has beyond the volume.
+        ("allow_smaller", margin != {0} and not at.get("allow_smaller", default=False)),
         ("k_divisible", {*_listed(at.get("k_divisible", default=1))} != {1}),
         ("channel_indices", at.get("channel_indices") is not None),
         ("source_key", at.get("source_key") not in (done.joined, *done.keys)),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _LARGEST = 1 << 20
 """Bytes; those of the model zoo have less than 20,000."""
 
-_MOST_EVENTS = 100_000
+_MOST_EVENTS = 20_000
 _DEEPEST = 60
 _PLAIN_TAG = "tag:yaml.org,2002:"
 
