@@ -1,10 +1,10 @@
-"""A trunk made of balls and tubes in Hounsfield units, and a small network that finds its organs, in half a minute.
+"""A trunk made of balls and tubes in Hounsfield units, and a small network that finds its organs.
 
 For pictures: the real weights of TotalSegmentator cannot be had in tests. Each organ has an intensity of its own, which
 is all that the network learns; names, numbers and files are TotalSegmentator's.
 """
 
-import json
+from itertools import pairwise
 
 import nnunet_examples
 import numpy as np
@@ -30,15 +30,16 @@ _ORGANS = {
 }
 _TUBES = {"aorta": ((-0.08, -0.35), 0.07, 245), "vertebrae_L1": ((0.0, -0.65), 0.17, 268)}
 _BODY, _FAT, _AIR = 40, -100, -1000
-_ITERATIONS, _PATCH = 60, 32
+_LIFT, _LEAK = 10.0, 0.01  # the first makes all intensities positive, the second is that of the activations
+_SHARPNESS = 400.0  # probabilities change within some 5 HU
 
 
-def phantom(spacing_mm=_SPACING, seed=0):
+def phantom():
     """Voxels (k, j, i) in HU and labels of TotalSegmentator's total task, on a grid with axes R, A, S."""
     half = np.array([150.0, 105.0, 130.0])
-    shape = np.ceil(2 * (half + 10) / spacing_mm).astype(int)
+    shape = np.ceil(2 * (half + 10) / _SPACING).astype(int)
     k, j, i = np.indices(shape[::-1])
-    r, a, s = ((each - n / 2 + 0.5) * spacing_mm / size for each, n, size in zip((i, j, k), shape, half, strict=True))
+    r, a, s = ((each - n / 2 + 0.5) * _SPACING / size for each, n, size in zip((i, j, k), shape, half, strict=True))
     voxels = np.full(k.shape, float(_AIR))
     inside = r**2 + a**2
     voxels[inside < 1] = _FAT
@@ -51,75 +52,73 @@ def phantom(spacing_mm=_SPACING, seed=0):
     for name, ((right, front), radius, intensity) in _TUBES.items():
         there = (r - right) ** 2 + ((a - front) * half[1] / half[0]) ** 2 < radius**2
         voxels[there], labels[there] = intensity, numbers[name]
-    return voxels + np.random.default_rng(seed).normal(0, 3, voxels.shape), labels
+    return voxels + np.random.default_rng(0).normal(0, 3, voxels.shape), labels
 
 
 def write_phantom(path):
-    """The phantom as a file, 2.5 mm fine."""
-    voxels, _labels = phantom(2.5, seed=1)
-    geometry = Geometry.from_spacing(voxels.shape, (2.5, 2.5, 2.5))
+    """The phantom as a file, on the grid of the network."""
+    voxels, _labels = phantom()
+    geometry = Geometry.from_spacing(voxels.shape, (_SPACING,) * 3)
     write_volume(Volume(voxels[None].astype(np.int16), geometry, path.stem), path)
 
 
-def write_trained_weights(root):
-    """What the weight archive of the model unpacks to, trained on the phantom."""
-    folder = write_weights(root, task_named(MODEL), NUMBER, patch_size=[64, 64, 64])
-    plans = json.loads(next(folder.rglob("plans.json")).read_text(encoding="utf-8"))
-    described = plans["configurations"][task_named(MODEL).configuration]["architecture"]
-    file = next(folder.rglob("checkpoint_final.pth"))
-    network = _trained(described)
-    torch.save(
-        nnunet_examples.checkpoint_of(
-            network, "3d_fullres", trainer_name="nnUNetTrainerNoMirroring", inference_allowed_mirroring_axes=None
-        ),
-        file,
+def write_network(root):
+    """What the weight archive of the model unpacks to: a network that finds the phantom's organs."""
+    described = nnunet_examples.architecture(
+        norm_op="torch.nn.modules.batchnorm.BatchNorm3d"  # unlike instance norm it leaves intensities as they are
     )
+    folder = write_weights(root, task_named(MODEL), NUMBER, patch_size=[64, 64, 64], architecture=described)
+    network = nnunet_examples.foreign_network(described, 1, len(task_named(MODEL).classes) + 1)
+    with torch.no_grad():
+        _make_transparent(network)
+        _name_intensities(network)
+    changes = {"trainer_name": "nnUNetTrainerNoMirroring", "inference_allowed_mirroring_axes": None}
+    checkpoint = nnunet_examples.checkpoint_of(network, task_named(MODEL).configuration, **changes)
+    torch.save(checkpoint, next(folder.rglob("checkpoint_final.pth")))
 
 
-def _trained(described):
-    """The network of all classes, of which those of the phantom were trained."""
-    voxels, labels = phantom()
-    known = np.unique(labels)
-    values = torch.from_numpy((np.clip(voxels, -958, 270) - 70.5) / 137.9).float()
-    targets = torch.from_numpy(np.searchsorted(known, labels))
-    torch.manual_seed(0)
-    small = nnunet_examples.foreign_network(described, 1, len(known))
-    for module in small.modules():
-        if hasattr(module, "reset_parameters"):
+def _make_transparent(network):
+    """Let the first channel of each layer at full resolution be the normalised intensity + 10, and all else be 0."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv3d | torch.nn.ConvTranspose3d):
+            module.weight.zero_()
+            module.bias.zero_()
+        elif isinstance(module, torch.nn.BatchNorm3d):
             module.reset_parameters()
-    small.train()
-    optimizer = torch.optim.Adam(small.parameters(), 0.01)
-    chance = np.random.default_rng(0)
-    for n in range(_ITERATIONS):
-        for group in optimizer.param_groups:
-            group["lr"] = 0.01 * (1 - n / _ITERATIONS) ** 0.9
-        patches, wanted = zip(*(_patch(values, targets, chance) for _ in range(2)), strict=True)
-        loss = torch.nn.functional.cross_entropy(small(torch.stack(patches)), torch.stack(wanted))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return _with_all_classes(small, described, known)
+            module.running_var.sub_(module.eps)
+    first, *others = (each.conv for each in network.encoder.stages[0][0].convs)
+    first.weight[0, 0, 1, 1, 1], first.bias[0] = 1.0, _LIFT
+    for conv in others:
+        conv.weight[0, 0, 1, 1, 1] = 1.0
+    for n, each in enumerate(network.decoder.stages[-1].convs):
+        skipped = each.conv.in_channels // 2 if n == 0 else 0  # what comes from below is first
+        each.conv.weight[0, skipped, 1, 1, 1] = 1.0
 
 
-def _patch(values, targets, chance):
-    """A turned and mirrored cut of the phantom: the network shall not care for the order of the axes."""
-    begin = [chance.integers(0, n - _PATCH + 1) for n in values.shape]
-    cut = tuple(slice(n, n + _PATCH) for n in begin)
-    axes, mirrored = chance.permutation(3).tolist(), [n for n in range(3) if chance.random() < 0.5]
-    value, target = (each[cut].permute(axes).flip(mirrored) for each in (values, targets))
-    return value[None], target
+def _name_intensities(network):
+    """Let the class of the nearest intensity win: -(x - m)^2 is, but for x^2, the same for all, linear in x.
+
+    Background is the largest of three such functions; the bends are made by the last activation.
+    """
+    names = {name: n for n, name in enumerate(task_named(MODEL).classes, start=1)}
+    organs = {names[name]: lifted(hu) for name, (*_place, hu) in (_ORGANS | _TUBES).items()}
+    slopes = [lifted(hu) for hu in (_AIR, _FAT, _BODY)]
+    last, head = network.decoder.stages[-1].convs[-1].conv, network.decoder.seg_layers[-1]
+    head.bias.fill_(-1e6)
+    for number, middle in organs.items():
+        head.weight[number, 0], head.bias[number] = 2 * middle * _SHARPNESS, -(middle**2) * _SHARPNESS
+    head.weight[0, 0], head.bias[0] = 2 * slopes[0] * _SHARPNESS, -(slopes[0] ** 2) * _SHARPNESS
+    for channel, (low, high) in enumerate(pairwise(slopes), start=1):
+        bend, rise = (low + high) / 2, 2 * (high - low) * _SHARPNESS
+        last.weight[channel] = last.weight[0]
+        last.bias[channel] = -bend
+        # A leaky ReLU is 0.99 times a ReLU and a hundredth of its input.
+        head.weight[0, channel] = rise / (1 - _LEAK)
+        head.weight[0, 0] -= _LEAK * rise / (1 - _LEAK)
+        head.bias[0] += _LEAK * rise * bend / (1 - _LEAK)
 
 
-def _with_all_classes(small, described, known):
-    """The same network with an output for each class; those that it does not know are never the largest."""
-    classes = len(task_named(MODEL).classes) + 1
-    network = nnunet_examples.foreign_network(described, 1, classes)
-    state = network.state_dict()
-    for name, tensor in small.state_dict().items():
-        if state[name].shape == tensor.shape:
-            state[name] = tensor
-        else:
-            state[name] = torch.full_like(state[name], -30.0 if name.endswith("bias") else 0.0)
-            state[name][torch.from_numpy(known.astype(np.int64))] = tensor
-    network.load_state_dict(state)
-    return network.eval()
+def lifted(hounsfield):
+    """An intensity as the network has it inside."""
+    low, high, mean, std = (nnunet_examples.CT[key] for key in ("percentile_00_5", "percentile_99_5", "mean", "std"))
+    return (min(max(hounsfield, low), high) - mean) / std + _LIFT
