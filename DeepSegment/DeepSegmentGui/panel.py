@@ -237,5 +237,7 @@ class Panel:
 
     def _modelChosen(self):
         if self._parameters is not None:
+            if self._parameters.model != self.models.line.name:
+                self.bringing.forgetMessage()
             self._parameters.model = self.models.line.name
             self.refresh()

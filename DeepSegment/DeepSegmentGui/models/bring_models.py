@@ -54,6 +54,11 @@ class BringModels:
         self.jobs.close()
         self._getting = ""
 
+    def forgetMessage(self):
+        """What was said of another model is no longer of interest."""
+        if not self.jobs.busy:
+            self._messages.say("")
+
     # Get
 
     def getOrCancel(self):

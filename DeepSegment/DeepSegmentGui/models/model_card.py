@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 from DeepSegmentGui.models.model_lines import sizeText
 
 _ADDRESS = re.compile(r"https://[^\s<>()\"']*[^\s<>()\"'.,;]")
+_FIRST = 6
 _FROM = ("source", "kind", "training_data", "date")
 
 
@@ -25,17 +26,26 @@ def describe(line, needs=""):
 
 
 def countedStructures(names):
-    """How many there are, and all names."""
+    """How many there are, and the first of them."""
     from DeepSegmentGui.panel_words import countedSegments
 
-    shown = ", ".join(name.replace("_", " ") for name in names)
+    first = ", ".join(name.replace("_", " ") for name in names[:_FIRST])
+    more = len(names) - _FIRST
+    shown = _("{names} and {count} more").format(names=first, count=more) if more > 0 else first
     return shown if len(names) < 2 else f"{countedSegments(len(names))}: {shown}"
+
+
+def _allStructures(names):
+    """The row of all names, where the first row has not told them; last, as it is long."""
+    shown = ", ".join(name.replace("_", " ") for name in names) if len(names) > _FIRST else ""
+    return (_("All segments"), html.escape(shown))
 
 
 def _rowsOfSpec(line, needs):
     spec = line.spec
     inputs = ", ".join(
-        f"{channel.name} ({channel.modality})" if channel.modality else channel.name for channel in spec.channels
+        f"{channel.name} ({channel.modality})" if channel.modality not in ("", channel.name) else channel.name
+        for channel in spec.channels
     )
     return [
         (_("Input"), html.escape(inputs)),
@@ -48,6 +58,7 @@ def _rowsOfSpec(line, needs):
         (_("Cite"), linked(spec.citation)),
         *_rowsOfOrigin(line),
         (_("Folder"), html.escape(str(line.entry.path))),
+        _allStructures([segment.name for segment in spec.segments]),
     ]
 
 
@@ -61,6 +72,7 @@ def _rowsOfKnown(line):
         (_("Cite"), linked(known.citation)),
         *_rowsOfOrigin(line),
         (_("Name"), html.escape(known.name)),
+        _allStructures(known.structures),
     ]
 
 

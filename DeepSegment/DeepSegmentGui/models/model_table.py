@@ -68,7 +68,7 @@ class ModelTable:
             return
         if self._table.isRowHidden(row):
             self._searchBox.text = ""
-        self._table.setCurrentCell(row, _NAME)
+        self._show(row)
 
     def find(self, name):
         """The line of this name, or None."""
@@ -107,9 +107,19 @@ class ModelTable:
         self._hideOthers()
         row, shown = self._table.currentRow(), self.shownRows()
         if shown and row not in shown:
-            self._table.setCurrentCell(shown[0], _NAME)
+            self._show(shown[0])
         elif shown:
-            self._table.scrollToItem(self._table.item(row, _NAME))
+            self._show(row)
+
+    def _show(self, row):
+        """Choose a row and scroll there, once the table has laid out what a search hid or showed."""
+        self._table.setCurrentCell(row, _NAME)
+        qt.QTimer.singleShot(0, self._scroll)
+
+    def _scroll(self):
+        item = self._table.item(self._table.currentRow(), _NAME)
+        if item is not None:
+            self._table.scrollToItem(item)
 
     def shownRows(self):
         """Rows that the search leaves."""
