@@ -1,69 +1,87 @@
-"""Small TorchScript and ONNX graphs with what must be said of them beside them."""
+"""Small TorchScript and ONNX graphs for tests, good and hostile."""
 
 from __future__ import annotations
 
-import json
 import warnings
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import onnx
 import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
-DESCRIPTION: dict[str, Any] = {
-    "channels": [{"name": "T1", "modality": "MR"}],
-    "segments": [{"name": "grey", "value": 1}, {"name": "white", "value": 2}],
-    "patch_shape": [16, 16, 16],
-    "spacing_mm": [1.5, 1.5, 1.5],
-    "gives": "logits",
-    "provenance": {"made": "for a test"},
-}
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-class _Net(torch.nn.Module):
-    def __init__(self) -> None:
+class Small(nn.Module):
+    """A convolution and what follows it."""
+
+    def __init__(
+        self, end: nn.Module | None = None, *, channels: int = 1, classes: int = 2, dimensions: int = 3
+    ) -> None:
         super().__init__()
-        self.first = torch.nn.Conv3d(1, 4, 3, padding=1)
-        self.last = torch.nn.Conv3d(4, 3, 1)
+        torch.manual_seed(0)
+        kind = nn.Conv3d if dimensions == 3 else nn.Conv2d
+        self.body = kind(channels, classes, 3, padding=1)
+        self.end = end or nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.last(torch.relu(self.first(x)))
+        return self.end(self.body(x))
 
 
-def write_torchscript(folder: Path, **changes: Any) -> Path:
-    """A TorchScript graph and its description; changes are of the latter."""
-    torch.manual_seed(0)
-    graph = folder / "small.ts"
+class ArgMax(nn.Module):
+    """Labels in place of logits."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(x).scatter_(1, x.argmax(1, keepdim=True), 1.0)
+
+
+def details(**changes: Any) -> dict[str, Any]:
+    """What the user says of a small graph."""
+    told = {
+        "channels": [{"name": "T1w", "modality": "MR"}],
+        "segments": [{"name": "left", "value": 1}],
+        "patch_shape": [8, 8, 8],
+    }
+    return told | changes
+
+
+def save_torchscript(
+    path: Path, module: nn.Module, *, script: bool = False, extent: tuple[int, ...] = (8, 8, 8)
+) -> Path:
+    """A module as a .ts file, traced or scripted."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of torch: it will not be developed further
-        torch.jit.script(_Net().eval()).save(str(graph))
-    _describe(graph, changes)
-    return graph
+        warnings.simplefilter("ignore")
+        patch = torch.zeros(1, module.body.in_channels if isinstance(module, Small) else 1, *extent)
+        graph = torch.jit.script(module.eval()) if script else torch.jit.trace(module.eval(), patch)
+        torch.jit.save(graph, str(path))
+    return path
 
 
-def write_onnx(folder: Path, **changes: Any) -> Path:
-    """An ONNX graph and its description; changes are of the latter."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
+def save_onnx(path: Path, module: nn.Module, *, batch: bool = True, extent: tuple[int, ...] = (8, 8, 8)) -> Path:
+    """A module as an .onnx file of fixed extents, the batch free or 1."""
+    axes = {name: {0: "batch"} for name in ("x", "y")} if batch else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch = torch.zeros(1, module.body.in_channels if isinstance(module, Small) else 1, *extent)
+        torch.onnx.export(
+            module.eval(), (patch,), str(path), dynamo=False, input_names=["x"], output_names=["y"], dynamic_axes=axes
+        )
+    return path
 
-    rng = np.random.default_rng(0)
-    weight = numpy_helper.from_array(rng.normal(size=(3, 1, 3, 3, 3)).astype(np.float32), "weight")
-    shapes = [["n", channels, 16, 16, 16] for channels in (1, 3)]
-    ends = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-        for name, shape in zip(("x", "y"), shapes, strict=True)
-    ]
-    node = helper.make_node("Conv", ["x", "weight"], ["y"], pads=[1] * 6)
-    model = helper.make_model(
-        helper.make_graph([node], "small", ends[:1], ends[1:], [weight]),
-        opset_imports=[helper.make_opsetid("", 17)],
-        ir_version=8,
+
+def onnx_model(nodes: list[Any] | None = None, initializers: list[Any] | None = None, **more: Any) -> onnx.ModelProto:
+    """An ONNX model of one addition, or of these nodes."""
+    shape = ["batch", 2, 8, 8, 8]
+    weight = numpy_helper.from_array(__import__("numpy").ones((1, 2, 1, 1, 1), "float32"), "w")
+    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 1, 8, 8, 8])
+    found = helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)
+    graph = helper.make_graph(
+        nodes or [helper.make_node("Mul", ["x", "w"], ["y"], name="mul")],
+        "g",
+        [given],
+        [found],
+        [weight] if initializers is None else initializers,
     )
-    graph = folder / "small.onnx"
-    onnx.save(model, graph)
-    _describe(graph, changes)
-    return graph
-
-
-def _describe(graph: Path, changes: dict[str, Any]) -> None:
-    graph.with_suffix(".json").write_text(json.dumps(DESCRIPTION | changes))
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, **more)

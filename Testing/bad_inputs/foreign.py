@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fuzz.cases import Case, Link, Pipe, Sparse
 from nnunet_examples import write_trained
-from totalsegmentator_examples import task_named, write_weights
+from totalsegmentator_examples import TRAINER, task_named, write_weights
 
 from DeepSegmentLib.files.models.importers.totalsegmentator.tasks import totalsegmentator_tasks
 
@@ -88,20 +88,15 @@ def odd_json(sound: Callable[[], Mapping[str, Any]], name: str) -> dict[str, Any
     }
 
 
-_FORMATS = {"": zip_format, ", old format": old_format}
-
-
-def attacks(
-    sound: Callable[[], Mapping[str, Any]], name: str, formats: Sequence[str] = tuple(_FORMATS)
-) -> dict[str, Any]:
+def attacks(sound: Callable[[], Mapping[str, Any]], name: str) -> dict[str, Any]:
     """All pickles that run something, in place of a checkpoint."""
     return {
         f"{name} with {call}{where}": (
-            lambda d, c=call, w=where: with_files(d, sound(), {name: _FORMATS[w](attack(c, d))}),
+            lambda d, c=call, f=form: with_files(d, sound(), {name: f(attack(c, d))}),
             f"{Path(name).name}.*wants to call.*{message}",
         )
         for call, (_, message) in CALLS.items()
-        for where in formats
+        for where, form in (("", zip_format), (", old format", old_format))
     }
 
 
@@ -166,12 +161,13 @@ NNUNET = {
 @cache
 def totalsegmentator() -> dict[str, bytes]:
     """A sound network of TotalSegmentator, of which one is a model."""
-    task = task_named("totalseg-abdominal_muscles")
-    return {f"{_DATASET}/{name}": content for name, content in files_of(lambda d: write_weights(d, task, 952)).items()}
+    files = files_of(lambda folder: write_weights(folder, _TASK, 952))
+    return {f"{_DATASET}/{name}": content for name, content in files.items()}
 
 
+_TASK = task_named("totalseg-abdominal_muscles")
 _DATASET = totalsegmentator_tasks().by_number[952].folder
-_TRAINED = f"{_DATASET}/nnUNetTrainerNoMirroring__nnUNetPlans__3d_fullres"
+_TRAINED = f"{_DATASET}/{TRAINER}__nnUNetPlans__{_TASK.configuration}"
 
 TOTALSEGMENTATOR = {
     **attacks(totalsegmentator, f"{_TRAINED}/{CHECKPOINT}"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fuzz.cases import Link, Pipe, Sparse
-from graph_examples import write_onnx, write_torchscript
+from graph_sources import write_onnx, write_torchscript
 
 from .foreign import NINE_GB, edited, files_of, odd_json, with_files
 from .pickles import CALLS, CANARY, attack

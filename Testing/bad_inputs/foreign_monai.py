@@ -11,7 +11,7 @@ from typing import Any
 from bundle_examples import INFERENCE, write_auto3dseg, write_bundle
 
 from .foreign import attacks, edited, files_of, odd_files, odd_json, with_files
-from .pickles import CANARY
+from .pickles import CALLS, CANARY, attack, zip_format
 
 _INFERENCE, _METADATA, _WEIGHTS = "configs/inference.json", "configs/metadata.json", "models/model.pt"
 
@@ -60,7 +60,7 @@ BUNDLES = {
     **odd_files(bundle, _INFERENCE),
     **odd_files(bundle, _METADATA),
     **odd_json(bundle, _INFERENCE),
-    **odd_json(bundle, _METADATA),
+    **{name: entry for name, entry in odd_json(bundle, _METADATA).items() if "holds nothing" not in name},
     "a network that is subprocess.run": (_inference("network_def/_target_", "subprocess.run"), r"subprocess\.run"),
     "a transform that is os.system": (
         _inference("preprocessing/transforms/1", {"_target_": "os.system", "command": "true"}),
@@ -124,7 +124,13 @@ def _config(**changes: Any) -> Callable[[Path], Path]:
 
 
 AUTO3DSEG = {
-    **attacks(auto3dseg, "model.pt", [""]),
+    **{
+        f"model.pt with {call}": (
+            lambda d, c=call: with_files(d, auto3dseg(), {"model.pt": zip_format(attack(c, d, key="normalize_mode"))}),
+            f"model.pt wants to call.*{message}",
+        )
+        for call, (_, message) in CALLS.items()
+    },
     **{name: entry for name, entry in odd_files(auto3dseg, "labels.csv").items() if "pipe" not in name},
     "a network that is subprocess.run": (
         _config(network={"_target_": "subprocess.run", "args": "true"}),

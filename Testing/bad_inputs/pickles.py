@@ -113,13 +113,10 @@ CALLS = {
 }  # fmt: skip
 
 
-def attack(name: str, folder: Path, keys: tuple[bytes, ...] = ()) -> bytes:
-    """A pickle that is a dictionary, so that it seems a checkpoint, with one of `CALLS` as a value.
-
-    Its key is one of Auto3DSeg's, by which such checkpoints are told from others.
-    """
+def attack(name: str, folder: Path, *, key: str = "epoch") -> bytes:
+    """A pickle that is a dictionary, so that it seems a checkpoint, with one of `CALLS` as the value of a key."""
     make, _ = CALLS[name]
-    return _PROTOCOL_2 + b"}" + text("normalize_mode") + make(folder) + b"s" + b"".join(keys) + _STOP
+    return _PROTOCOL_2 + b"}" + text(key) + make(folder) + b"s" + _STOP
 
 
 def zip_format(content: bytes, **members: bytes) -> bytes:

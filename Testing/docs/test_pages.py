@@ -21,7 +21,7 @@ from DeepSegmentLib.files.journal.lines import Header
 from DeepSegmentLib.files.models import MODEL_FILES
 from DeepSegmentLib.files.prompts import StoredPrompt, read_prompts
 from DeepSegmentLib.hosts.command.main import build_parser
-from DeepSegmentLib.networks.model_json import spec_from_json
+from DeepSegmentLib.networks.model_json import spec_from_json, upgraded
 from DeepSegmentLib.networks.model_spec import ModelSpec
 from DeepSegmentLib.service.train import Recipe, read_recipe
 
@@ -74,6 +74,7 @@ def test_the_example_of_the_model_format_is_the_bundled_model():
 def test_the_example_of_the_recipe_names_every_key():
     path = REPOSITORY / "Resources/Recipes/brain-mr.json"
     document = json.loads(path.read_text())
+    document["model"] = upgraded(document["model"])
     for kind in field_tables.reachable(Recipe):
         example = field_tables.example_of(kind, document, Recipe)
         if example is not None:

@@ -50,7 +50,7 @@ def _known(entry: dict[str, Any], stems: Counter[str]) -> KnownModel:
         name=f"auto3dseg-{stem}{major}",
         title=f"{entry['title']} (Auto3DSeg)",
         source=f"SlicerMONAIAuto3DSeg, version {version}",
-        kind="MONAI Auto3DSeg",
+        kind="MONAI Auto3DSeg model",
         files=(Download(entry["versions"][0]["url"]),),
         licence=_LICENCES.get(entry.get("license", ""), entry.get("license", "")),
         licence_url=f"https://github.com/{_REPOSITORY}",

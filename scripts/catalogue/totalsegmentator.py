@@ -281,7 +281,7 @@ def _known(tables: _Tables, task: Task, version: str) -> KnownModel:
         name=task.name,
         title=f"{title}{speed} (TotalSegmentator)",
         source=f"TotalSegmentator {version}",
-        kind="TotalSegmentator",
+        kind="TotalSegmentator model",
         files=() if task.needs_key else tuple(_download(tables, number) for number in task.datasets),
         licence=task.licence,
         licence_url=_KEY if task.needs_key else _README,

@@ -23,7 +23,7 @@ import numpy as np
 REPOSITORY = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "Testing")]
 
-from totalsegmentator_examples import TRAINER, task_named, write_weights
+from foreign_models.totalsegmentator import TRAINER, task_named, write_weights
 
 from DeepSegmentLib.data import Geometry
 from DeepSegmentLib.files.models import load_model

@@ -49,6 +49,12 @@ def test_every_bundled_model_is_listed():
         assert sorted(files) == sorted(path.name for path in (root / model).iterdir())
 
 
+def test_every_list_of_models_is_listed():
+    text = (REPOSITORY / "DeepSegmentLib" / "CMakeLists.txt").read_text(encoding="utf-8")
+    lists = re.search(r"set\(MODEL_LISTS (.*?)\)", text)[1].split()
+    assert lists == sorted(path.name for path in (REPOSITORY / "Resources" / "Catalogue").iterdir())
+
+
 def test_the_index_entry_agrees_with_the_project():
     entry = json.loads((REPOSITORY / "DeepSegment.json").read_text(encoding="utf-8"))
     cmake = (REPOSITORY / "CMakeLists.txt").read_text(encoding="utf-8")

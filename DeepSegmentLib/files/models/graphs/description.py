@@ -3,6 +3,7 @@
 # ruff: noqa: TC001, TC003 - the JSON reader resolves the annotations at run time.
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from DeepSegmentLib.networks.model_spec import Channel, Cleanup
 from DeepSegmentLib.networks.stage_spec import NO_AXIS_CHANGE, Resampling, Spacing, Tiling
 
 _LARGEST = 4 << 20
+_LARGEST_PATCH = 1 << 30
+"""As of any stage, but known before the graph is tried."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class GraphDescription:
     def __post_init__(self) -> None:
         if self.dimensions not in (2, 3):
             raise InvalidInputError(f"dimensions must be 2 or 3, got {self.dimensions}")
+        if min(self.patch_shape) < 1 or math.prod(self.patch_shape) > _LARGEST_PATCH:
+            raise InvalidInputError(f"patch_shape must be 1 to {_LARGEST_PATCH} voxels in all, got {self.patch_shape}")
         if len(self.normalizations) == 1 < len(self.channels):
             object.__setattr__(self, "normalizations", self.normalizations * len(self.channels))
 

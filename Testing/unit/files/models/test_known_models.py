@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from DeepSegmentLib.data.dataclass_json import from_json, to_json
 from DeepSegmentLib.errors import InvalidInputError, ModelError
+from DeepSegmentLib.files.models.importers.door import IMPORTERS
 from DeepSegmentLib.files.models.known_models import (
     Download,
     KnownModel,
@@ -54,6 +56,11 @@ def test_all_three_publishers_are_there_and_every_list_says_where_it_was_read():
     assert kinds == {"totalseg": 57, "auto3dseg": 34, "monai": 6}
     for file in catalogue_folder().glob("*.json"):
         assert all(origin.repository and origin.path for origin in read_model_list(file).read_from)
+
+
+def test_every_kind_is_that_of_an_importer():
+    importers = [import_module(f"DeepSegmentLib.files.models.importers.{name}").IMPORTER for name in IMPORTERS]
+    assert {model.kind for model in MODELS} <= {importer.kind for importer in importers}
 
 
 def test_one_finds_a_liver():

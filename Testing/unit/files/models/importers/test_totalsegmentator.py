@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from totalsegmentator_examples import task_named, write_weights
+from foreign_models.totalsegmentator import task_named, write_weights
 
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.errors import ModelError
