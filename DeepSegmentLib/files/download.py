@@ -12,7 +12,6 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from http.client import HTTPException
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,15 +21,16 @@ from DeepSegmentLib.errors import ChecksumError, DownloadError, VolumeFileError
 from .atomic import write_text
 from .opening import open_file, read_json
 from .output_checks import check_room
-from .web_requests import BrokenLineError, broken_line, request
+from .web_requests import FAULTS, BrokenLineError, broken_line, request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from email.message import Message
-    from http.client import HTTPResponse
     from pathlib import Path
 
     from DeepSegmentLib.data import ProgressCallback
+
+    from .web_requests import Answer
 
 LARGEST_DOWNLOAD = 32 << 30
 """Bytes of one file; as much as an archive of a model may unpack to."""
@@ -146,7 +146,7 @@ class _Download:
             return True
         headers = {"Range": f"bytes={have}-", "If-Range": note.mark} if have else {}
         with _Line(self._remote.address, headers) as line:
-            answer: HTTPResponse = self._next(line)
+            answer: Answer = self._next(line)
             if answer.status == 200:
                 have, note = 0, self._new_note(answer.headers)
             elif not have:
@@ -166,7 +166,7 @@ class _Download:
         write_text(self._note, json.dumps(asdict(note)))
         return note
 
-    def _check_answer(self, answer: HTTPResponse, note: _Note) -> None:
+    def _check_answer(self, answer: Answer, note: _Note) -> None:
         if answer.headers.get_content_type() == "text/html":
             raise self._wrong("a web page")
         wanted = self._remote.size
@@ -270,7 +270,7 @@ class _Line:
                 while not self._left.is_set() and (block := answer.read1(_BLOCK)):
                     self._put(block)
                 self._put(b"")
-        except (OSError, HTTPException, ValueError) as error:  # ValueError: a length that is no number
+        except FAULTS as error:
             self._put(broken_line(address, error))
         except Exception as error:  # told where somebody can read it
             self._put(error)

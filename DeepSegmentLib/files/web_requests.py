@@ -11,7 +11,7 @@ import os
 import socket
 import ssl
 import sys
-from http.client import HTTPException, HTTPSConnection
+from http.client import HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
@@ -32,10 +32,16 @@ from DeepSegmentLib.errors import DownloadError, MissingPackageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from http.client import HTTPMessage, HTTPResponse
+    from http.client import HTTPMessage
+
+Answer = HTTPResponse
+"""What a server says: status, headers and bytes."""
 
 SILENCE_S = 30.0
 """How long a server may say nothing."""
+
+FAULTS = (OSError, HTTPException, ValueError)
+"""What an answer that breaks off, or is none, lets through; ValueError: a length that is no number."""
 
 _HEADERS = {"User-Agent": "DeepSegment", "Accept": "*/*", "Accept-Encoding": "identity"}
 _MOST_REDIRECTS = 5  # GitHub and Zenodo need one or two
@@ -85,7 +91,7 @@ def request(address: str, headers: Mapping[str, str]) -> HTTPResponse:
     except HTTPError as error:
         with error:
             raise DownloadError(_refusal(address, error)) from error
-    except (OSError, HTTPException, ValueError) as error:
+    except FAULTS as error:
         raise broken_line(address, error) from error
     return answer
 

@@ -80,7 +80,8 @@ class ModelTable:
 
     def showCard(self, needs=""):
         """Show the chosen model's card; `needs` says what a run will need here."""
-        text = describe(self.line, needs)
+        color = self._card.palette.color(qt.QPalette.Text).name()  # blue links cannot be read on a dark ground
+        text = describe(self.line, needs).replace("<a ", f'<a style="color: {color}" ')
         if text != self._shown:  # otherwise it would scroll back to its top
             self._shown = text
             self._card.setHtml(text)
@@ -119,6 +120,7 @@ class ModelTable:
     def _scroll(self):
         item = self._table.item(self._table.currentRow(), _NAME)
         if item is not None:
+            self._table.doItemsLayout()  # rows that a search showed again count from now on
             self._table.scrollToItem(item)
 
     def shownRows(self):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import ZIP_STORED, ZipFile
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from DeepSegmentLib.data import Progress
 from DeepSegmentLib.data.progress import silent
@@ -161,9 +161,9 @@ def _write(fresh: Path, entries: Sequence[ModelEntry], wheels: Sequence[Path], o
             digests[name] = checksum_of(path, silent)
             pack.write(path, name)
         python = ".".join(map(str, sys.version_info[:2]))
-        pack.writestr(_README, _TEXT.format(platform=sys.platform, python=python))
+        pack.writestr(ZipInfo(_README), _TEXT.format(platform=sys.platform, python=python))
         manifest = {"format": _FORMAT, "models": [entry.name for entry in entries], "files": digests}
-        pack.writestr(_MANIFEST, json.dumps(manifest, indent=1))
+        pack.writestr(ZipInfo(_MANIFEST), json.dumps(manifest, indent=1))
 
 
 def _wheels(folder: Path) -> list[Path]:
