@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import zipfile
 from dataclasses import asdict, replace
 from io import BytesIO
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from DeepSegmentLib.files.models.known_models import KnownModel
     from local_web import Asked, LocalWeb
+
+    from DeepSegmentLib.files.models.known_models import KnownModel
 
 
 class LocalCatalogue:
@@ -74,7 +76,6 @@ def zipped(folder: Path) -> bytes:
 
 def slowly(content: bytes, seconds: float, pieces: int = 50) -> Callable[[Asked], None]:
     """Gives all, in pieces over some time."""
-    import time
 
     def answer(asked: Asked) -> None:
         asked.head(200, len(content), ETag='"1"')

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from totalsegmentator_examples import task_named, write_weights
+from foreign_models.totalsegmentator import task_named, write_weights
 
 from conformance.suite import ModelSuite, cut, lost
 

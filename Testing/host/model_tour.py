@@ -14,9 +14,10 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "Testing")]
 
+from local_catalogue import LocalCatalogue, slowly, zipped
+
 from host.application import dark_palette, start
 from host.phantom import MODEL, write_network, write_phantom
-from local_catalogue import LocalCatalogue, slowly, zipped
 
 SECTIONS = ("outputSection", "resultsSection", "correctSection", "exportSection", "batchSection", "advancedSection")
 LIMITED = "totalseg-brain_aneurysm"

@@ -9,7 +9,7 @@ from itertools import pairwise
 import nnunet_examples
 import numpy as np
 import torch
-from totalsegmentator_examples import task_named, write_weights
+from foreign_models.totalsegmentator import task_named, write_weights
 
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.files.volumes import write_volume

@@ -4,7 +4,7 @@ import qt
 from slicer.i18n import tr as _
 
 from DeepSegmentGui.models.model_lines import searchWords
-from DeepSegmentGui.parameters import leftOut, leaveOut
+from DeepSegmentGui.parameters import leaveOut, leftOut
 
 _FEW = 3
 """Models of so few segments are not worth a choice."""
@@ -34,6 +34,10 @@ class SegmentChoice:
         names = self._allNames()
         out = leftOut(self._panel.parameters, self._panel.models.spec.name) if len(names) > _FEW else ()
         return tuple(name for name in names if name not in out) if out else None
+
+    def subsetOf(self, model):
+        """Names of the segments that a model makes, which may be the chosen one or another; None for all."""
+        return self.subset if model == self.line.name else None
 
     @property
     def line(self):

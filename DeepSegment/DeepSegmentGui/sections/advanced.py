@@ -1,6 +1,5 @@
 """The buttons of the section Advanced: memory, the Diagnose dialog."""
 
-import qt
 from slicer.i18n import tr as _
 
 from DeepSegmentGui.diagnosis_dialog import DiagnosisDialog

@@ -94,7 +94,7 @@ class BatchSection:
             self.batch.start(cases)
 
     def _models(self):
-        return [self._panel.parameters.model, *checkedTexts(self._ui.batchModelsComboBox)]
+        return [self._panel.choice.line.name, *checkedTexts(self._ui.batchModelsComboBox)]
 
     def _volumeCase(self, node, model):
         destination = Destination((node.GetID(),))
@@ -116,7 +116,7 @@ class BatchSection:
     def _frameCase(self, sequence, target, n):
         from DeepSegmentLib.hosts.mrml.sequences import frame_node, write_frame
 
-        model = self._panel.parameters.model
+        model = self._panel.choice.line.name
 
         def done(result):
             labels, words = result.label_map, result.provenance
@@ -150,8 +150,9 @@ class BatchSection:
         from DeepSegmentLib.service.batch.plan_cases import plan_cases
         from DeepSegmentLib.service.segment import SegmentRequest
 
-        parameters = self._panel.parameters
-        request = SegmentRequest(folder, target, model, parameters.device, settingsOf(parameters, None), report=target)
+        parameters, subset = self._panel.parameters, self._panel.choice.subsetOf(model)
+        settings = settingsOf(parameters, None, subset)
+        request = SegmentRequest(folder, target, model, parameters.device, settings, report=target, subset=subset)
         return [
             Case(planned.name, model, jobOf(planned), self._fileDone(planned.request))
             for planned in plan_cases(request, findings)
@@ -169,7 +170,8 @@ class BatchSection:
         from DeepSegmentLib.hosts.worker.jobs_and_events import SegmentJob
 
         parameters = self._panel.parameters
-        return SegmentJob(volume_from_nodes(nodes), model, parameters.device, settingsOf(parameters, None))
+        settings = settingsOf(parameters, None, self._panel.choice.subsetOf(model))
+        return SegmentJob(volume_from_nodes(nodes), model, parameters.device, settings)
 
 
 def checkedNodes(selector):

@@ -14,11 +14,11 @@ pytest.importorskip("dynamic_network_architectures", reason="makes weights of ot
 
 import slicer
 from conftest import REPOSITORY
+from foreign_models.totalsegmentator import task_named, write_weights
 from host.widgets.pythonqt import unwrap
 from local_catalogue import LocalCatalogue, slowly, zipped
 from local_web import breaks_off, refuses, whole
 from PySide6 import QtWidgets
-from totalsegmentator_examples import task_named, write_weights
 
 from DeepSegmentLib.service.catalogue import list_models
 
