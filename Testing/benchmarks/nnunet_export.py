@@ -3,8 +3,8 @@
     PYTHONPATH=.:Testing python Testing/benchmarks/nnunet_export.py --peer PYTHON
 
 PYTHON is that of an environment with `pip install nnunetv2`. Random weights, an oblique volume of thick slices,
-mirroring on. nnU-Net sums logits up in float16; here it is made to sum them in float32, so that nothing hides behind
-that. Writes Testing/benchmarks/results/nnunet_export.json.
+mirroring on. nnU-Net sums logits up in float16; here it is made to sum them in float32, with its own weights of tiles,
+so that nothing hides behind that. Writes Testing/benchmarks/results/nnunet_export.json.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ NAMES = ("one", "two")
 
 PEER = """
 import sys, torch
-from functools import partial
 from nnunetv2.inference import predict_from_raw_data as module
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 trained, image, output, folds = sys.argv[1:]
 torch.set_num_threads(2)
-wide = partial(module.compute_gaussian, dtype=torch.float32)
-wide.cache_clear = module.compute_gaussian.cache_clear
-torch.half, module.compute_gaussian = torch.float32, wide
+importance = module.compute_gaussian
+module.compute_gaussian = lambda *args, **options: importance(*args, **options).float()
+module.compute_gaussian.cache_clear = importance.cache_clear
+torch.half = torch.float32
 predictor = nnUNetPredictor(device=torch.device("cpu"), perform_everything_on_device=False, allow_tqdm=False)
 predictor.initialize_from_trained_model_folder(trained, range(int(folds)))
 predictor.predict_from_files_sequential([[image]], [output], save_probabilities=True)
@@ -141,7 +141,9 @@ def _compare(work: Path, name: str, image: Path, peer: str) -> dict[str, Any]:
     expected = read_volume(work / "theirs.out.nii.gz").voxels[0]
     got = _flattened(prediction.label_map, spec)
     probabilities = np.load(work / "theirs.out.npz")["probabilities"][-len(NAMES) :]
-    apart = [np.abs(prediction.probabilities[each].voxels[0] - probabilities[n]).max() for n, each in enumerate(NAMES)]
+    maps = [prediction.probabilities[each] for each in NAMES]
+    turned = [each.oriented(stage.orientation or each.geometry.orientation).voxels[0] for each in maps]
+    apart = [np.abs(ours - theirs).max() for ours, theirs in zip(turned, probabilities, strict=True)]
     return {
         "model": name,
         "voxels": int(expected.size),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from foreign_models.totalsegmentator import task_named, write_weights
 from hypothesis import given
 from hypothesis import strategies as st
-from foreign_models.totalsegmentator import task_named, write_weights
 
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.errors import ModelError
