@@ -68,13 +68,16 @@ def from_json(kind: Any, value: Any, where: str) -> Any:
 
 
 def _option(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
-    """A value of one of several kinds: nothing, or one of some dataclasses that a key of each tells apart."""
+    """A value of one of several kinds: nothing, or one of some dataclasses that a key of each tells apart.
+
+    Without the key it is the first of them: the only one that there was once.
+    """
     if value is None and NoneType in kinds:
         return None
     chosen = [kind for kind in kinds if kind is not NoneType]
     if len(chosen) > 1:
         names = {_tag(kind): kind for kind in chosen}
-        tag = _literal(tuple(names), _object(value, where).get(TAG), f"{where}.{TAG}")
+        tag = _literal(tuple(names), _object(value, where).get(TAG, next(iter(names))), f"{where}.{TAG}")
         return from_json(names[tag], value, where)
     return from_json(chosen[0], value, where)
 

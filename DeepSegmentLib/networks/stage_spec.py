@@ -66,18 +66,18 @@ class Resampling:
     Attributes:
         volume_order: Order of the spline for volumes, 0 (nearest) to 5; values never leave the range of the volume.
         logits_order: Likewise for logits on their way back.
-        back: Whether "logits" are brought back (nnU-Net), or "probabilities" (MONAI).
         antialias: Whether shrinking averages (triangle filter; only with `volume_order` 1) instead of sampling.
         keep_extent: Whether the network's grid covers exactly what the volume covers, so that its voxels differ from
             the spacing asked for by a fraction of one voxel over the whole axis; otherwise they have just that spacing.
         keep_corners: With `keep_extent`: whether the first and last voxels of both grids lie at the same places, as in
             SciPy's zoom, instead of the borders of these voxels.
-        keep_first: Whether the first voxel of the network's grid lies where the volume's does (MONAI's Spacing);
-            otherwise the grid is centred on the volume.
         thick_axis_from: Where the largest spacing of a volume, or else of the network's grid, is more than so many
             times the smallest, planes are resampled by themselves and that axis with the orders below; None for never.
         thick_volume_order: Order along the thick axis for volumes.
         thick_logits_order: Order along the thick axis for logits.
+        keep_first: Whether the first voxel of the network's grid lies where the volume's does (MONAI's Spacing);
+            otherwise the grid is centred on the volume.
+        back: Whether "logits" are brought back (nnU-Net), or "probabilities" (MONAI).
 
     References:
         Isensee et al., nnU-Net, Nat Methods 2021, "resampling" (separate treatment of the thick axis).
@@ -85,14 +85,14 @@ class Resampling:
 
     volume_order: int = 1
     logits_order: int = 1
-    back: Literal["logits", "probabilities"] = "logits"
     antialias: bool = True
     keep_extent: bool = False
     keep_corners: bool = False
-    keep_first: bool = False
     thick_axis_from: float | None = None
     thick_volume_order: int = 0
     thick_logits_order: int = 0
+    keep_first: bool = False
+    back: Literal["logits", "probabilities"] = "logits"
 
     def __post_init__(self) -> None:
         orders = (self.volume_order, self.logits_order, self.thick_volume_order, self.thick_logits_order)

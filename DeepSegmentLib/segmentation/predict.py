@@ -129,13 +129,10 @@ class _Run:
         planes = blended_planes(prepared.volume.voxels, network, tiles, self._clock)
         target = prepared.oriented.crop(prepared.box)
         exclusive, grid = self._spec.output == "labels", prepared.volume.geometry
-        if stage.resampling.back == "probabilities":
-            of_planes = planes_back(as_probabilities(planes, exclusive=exclusive), grid, target, stage)
-            back = ((k, logits_of(plane, exclusive=exclusive)) for k, plane in of_planes)
-        else:
-            back = planes_back(planes, grid, target, stage)
-        for k, logits in back:
-            write(k, logits)
+        as_logits = stage.resampling.back == "logits"
+        planes = planes if as_logits else as_probabilities(planes, exclusive=exclusive)
+        for k, plane in planes_back(planes, grid, target, stage):
+            write(k, plane if as_logits else logits_of(plane, exclusive=exclusive))
             self._clock.report()
         self._clock.end_stage(tiles.passes_a_tile)
 

@@ -170,7 +170,7 @@ def box_above(volume: Volume, least: float, margin: int) -> Box:
     References:
         MONAI, `CropForeground`.
     """
-    box, whole = _box_of((volume.voxels > least).any(axis=0)), Box.of_shape(volume.geometry.shape)
+    box, whole = _box_of(np.asarray((volume.voxels > least).any(axis=0))), Box.of_shape(volume.geometry.shape)
     wider = Box(as_index([n - margin for n in box.start]), as_index([n + margin for n in box.stop]))
     return wider.intersect(whole)
 

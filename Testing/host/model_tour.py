@@ -114,6 +114,8 @@ class ModelTour:
     def dark(self):
         before = self.host.qt.palette()
         self.host.qt.setPalette(dark_palette())
+        self.host.process_events(0.1)
+        self.panel.refresh()
         self.module.resize(400, 900)
         self.host.process_events(0.2)
         self.picture("dark")

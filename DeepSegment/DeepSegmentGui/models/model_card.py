@@ -9,7 +9,7 @@ from DeepSegmentGui.models.model_lines import sizeText
 
 _ADDRESS = re.compile(r"https://[^\s<>()\"']*[^\s<>()\"'.,;]")
 _FIRST = 6
-_FROM = ("source", "kind", "training_data", "date")
+_FROM = ("source", "kind", "origin", "training_data", "date")
 
 
 def describe(line, needs=""):

@@ -6,6 +6,7 @@ import qt
 from slicer.i18n import tr as _
 
 from DeepSegmentGui.models.model_card import linked
+from DeepSegmentGui.panel_words import panelWords
 
 
 class _Question:
@@ -54,7 +55,7 @@ class LicenceQuestion(_Question):
         super().__init__(
             parent,
             _("Licence of the model"),
-            text.format(title=html.escape(title), licence=linked(licence)),
+            text.format(title=html.escape(title), licence=linked(panelWords(licence))),
             _("I agree"),
             go,
         )
@@ -64,5 +65,5 @@ class ChangeQuestion(_Question):
     """Asks whether a file may be another than the one that was downloaded earlier; arguments as in `_Question`."""
 
     def __init__(self, parent, problem, go):
-        text = f"<p>{linked(problem)}</p>"
+        text = f"<p>{linked(panelWords(problem))}</p>"
         super().__init__(parent, _("The file has changed"), text, _("Take the new file"), go)

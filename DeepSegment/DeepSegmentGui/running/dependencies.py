@@ -13,6 +13,7 @@ _IMPORT_NAMES = {
     "pillow": "PIL",
     "pyjpegls": "jpeg_ls",
     "pylibjpeg-openjpeg": "openjpeg",
+    "pyyaml": "yaml",
     "zlib-ng": "zlib_ng",
 }
 # Files of torch 2.13 have paths longer than Windows allows by default (light-the-torch issue 176).

@@ -146,7 +146,8 @@ class PreactivatedBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, ...) of the same shape."""
         y = self.conv1(self.act1(self.norm1(x)))
-        return x + self.conv2(self.act2(self.norm2(y)))
+        out: Tensor = x + self.conv2(self.act2(self.norm2(y)))
+        return out
 
 
 def chain(sizes: Sequence[int]) -> list[tuple[int, int]]:

@@ -43,14 +43,14 @@ def measure_costs(module: nn.Module, in_channels: int, extent: Sequence[int], *,
     )
 
 
-class _LiveFeatures(TorchDispatchMode):
+class _LiveFeatures(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows which results of a module's layers are still held while it runs.
 
     A convolution holds a copy of its input laid out anew, so that counts while it runs.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.most = 0
         self._live: dict[int, tuple[StorageWeakRef, int]] = {}
 
@@ -58,13 +58,21 @@ class _LiveFeatures(TorchDispatchMode):
         self, func: Callable[..., Any], _: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        self._live = {key: entry for key, entry in self._live.items() if not entry[0].expired()}
+        self._live = {key: entry for key, entry in self._live.items() if not _is_gone(entry[0])}
         for tensor in _tensors(result):
             storage = tensor.untyped_storage()
-            self._live[storage._cdata] = (StorageWeakRef(storage), storage.nbytes() // tensor.element_size())
+            self._live[storage._cdata] = (_reference(storage), storage.nbytes() // tensor.element_size())
         laid_out = args[0].numel() if func in _CONVOLUTIONS else 0
         self.most = max(self.most, laid_out + sum(count for _, count in self._live.values()))
         return result
+
+
+def _reference(storage: Any) -> StorageWeakRef:
+    return StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+
+
+def _is_gone(reference: StorageWeakRef) -> bool:
+    return bool(reference.expired())  # type: ignore[no-untyped-call]
 
 
 def _tensors(result: Any) -> Iterator[Tensor]:

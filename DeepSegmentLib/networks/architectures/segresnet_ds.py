@@ -38,7 +38,7 @@ def _shrink(n_in: int, n_out: int, stride: Size) -> nn.Module:
 def _grow(spec: SegResNetDSSpec, channels: int, stride: Size) -> nn.Module:
     """Twice the resolution, and half the features, of which `channels` are left."""
     if spec.upsample == "linear":
-        up = nn.Upsample(scale_factor=stride, mode=LINEAR[spec.dimensions], align_corners=False)  # type: ignore[arg-type]
+        up = nn.Upsample(scale_factor=stride, mode=LINEAR[spec.dimensions], align_corners=False)
         return nn.Sequential(conv(2 * channels, channels, kernel=edges(1, spec.dimensions)), up)
     padding = tuple(edge // 2 for edge in _kernel(stride))
     more = tuple(step - 1 for step in stride)

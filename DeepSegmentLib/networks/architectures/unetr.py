@@ -96,7 +96,8 @@ class VisionTransformer(nn.Module):
             rows = to_windows(x.movedim(1, -1), self.patch).flatten(1)
             embedded: Tensor = self.embed(rows)
             return embedded.reshape(len(x), -1, embedded.shape[-1])
-        return self.embed(x).flatten(2).transpose(1, 2)
+        tokens: Tensor = self.embed(x).flatten(2).transpose(1, 2)
+        return tokens
 
 
 class TokensUp(nn.Module):

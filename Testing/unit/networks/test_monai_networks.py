@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from model_examples import TINY_UNET
+from monai_examples import Pair, pairs
 
 from DeepSegmentLib.errors import ModelError
 from DeepSegmentLib.files.models.importers.monai.convert import measured, weights_for
@@ -20,8 +22,6 @@ from DeepSegmentLib.networks.architectures.swin_transformer import (
 )
 from DeepSegmentLib.networks.costs import count_operations, count_weights, peak_features
 from DeepSegmentLib.networks.monai_specs import SegResNetSpec, SwinUNETRSpec
-from model_examples import TINY_UNET
-from monai_examples import Pair, pairs
 
 PAIRS = {pair.name: pair for pair in pairs()}
 

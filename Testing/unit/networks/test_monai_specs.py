@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from monai_examples import Pair, pairs
 
 from DeepSegmentLib.data.dataclass_json import from_json, to_json
 from DeepSegmentLib.errors import InvalidInputError, ModelError
@@ -21,7 +22,6 @@ from DeepSegmentLib.networks.monai_specs import (
     UNETRSpec,
 )
 from DeepSegmentLib.networks.network_spec import NetworkSpec
-from monai_examples import Pair, pairs
 
 CUBE = (3, 3, 3)
 UNET = MonaiUNetSpec(1, 2, 3, (4, 8), ((2, 2, 2),), CUBE, CUBE)

@@ -143,7 +143,8 @@ class Configuration:
             chosen = node.body if self._read(node.test, names, text, depth + 1) else node.orelse
             return self._read(chosen, names, text, depth + 1)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-            return self._sum(*(self._read(side, names, text, depth + 1) for side in (node.left, node.right)), text)
+            left, right = (self._read(side, names, text, depth + 1) for side in (node.left, node.right))
+            return self._sum(left, right, text)
         if isinstance(node, ast.Call) and _is_len(node):
             counted = self._read(node.args[0], names, text, depth + 1)
             if isinstance(counted, (str, list, dict)):
@@ -157,11 +158,10 @@ class Configuration:
         return list(constant) if isinstance(constant, tuple) else constant
 
     def _sum(self, left: Any, right: Any, text: str) -> Any:
-        for kinds in ((str,), (list,), (int, float)):
-            if isinstance(left, kinds) and isinstance(right, kinds):
-                if kinds != (int, float) and len(left) + len(right) > _LONGEST_RESULT:
-                    break
-                return left + right
+        numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))
+        rows = any(isinstance(left, kind) and isinstance(right, kind) for kind in (str, list))
+        if numbers or (rows and len(left) + len(right) <= _LONGEST_RESULT):
+            return left + right
         raise self._refused(text)
 
     def _count(self, depth: int) -> None:

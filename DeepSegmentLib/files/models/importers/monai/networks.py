@@ -74,8 +74,9 @@ def network_spec(component: Component, monai_version: tuple[int, ...] = _MERGED_
 
 
 def _as_published(spec: MonaiSpec) -> MonaiSpec:
-    merges = isinstance(spec, SwinUNETRSpec) and spec.merging == "all"
-    return replace(spec, merging="published") if merges else spec  # type: ignore[call-arg]
+    if isinstance(spec, SwinUNETRSpec) and spec.merging == "all":
+        return replace(spec, merging="published")
+    return spec
 
 
 def _unet(at: Component) -> MonaiUNetSpec:

@@ -67,4 +67,5 @@ def _yaml_package() -> ModuleType:
         import yaml
     except ModuleNotFoundError as error:
         raise MissingPackageError("this bundle is written in YAML; install its reader: pip install pyyaml") from error
-    return yaml
+    package: ModuleType = yaml
+    return package

@@ -21,7 +21,7 @@ CONFIG = {
         "_target_": "SegResNetDS", "init_filters": 8, "blocks_down": BLOCKS, "norm": "INSTANCE_NVFUSER",
         "in_channels": 1, "out_channels": 3, "dsdepth": 2,
     },
-    "sigmoid": False, "roi_size": [32, 32, 16], "normalize_mode": "ct", "intensity_bounds": [-250, 250],
+    "sigmoid": False, "roi_size": [32, 32, 32], "normalize_mode": "ct", "intensity_bounds": [-250, 250],
     "resample_resolution": [1.5, 1.5, 1.5], "orientation_ras": True, "crop_foreground": True, "modality": "CT",
     "class_names": ["liver", "spleen"], "bundle_root": "/data/abdomen",
 }  # fmt: skip
@@ -141,9 +141,7 @@ def test_the_labels_are_those_of_the_script(
 
 def test_names_version_and_codes(tmp_path: Path) -> None:
     pytest.importorskip("monai")
-    source = write_checkpoint(
-        tmp_path / "abdomen-v1.2.0", CONFIG, theirs(CONFIG).state_dict(), f"{LIVER}\n{KIDNEY}"
-    )
+    source = write_checkpoint(tmp_path / "abdomen-v1.2.0", CONFIG, theirs(CONFIG).state_dict(), f"{LIVER}\n{KIDNEY}")
     spec = convert(source, tmp_path / "m")
     assert (spec.name, spec.version) == ("abdomen", "1.2.0")
     liver, kidney = spec.segments
@@ -166,7 +164,7 @@ def test_regions_of_challenges_have_the_values_of_these(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"normalize_mode": "meanstdtanh"}, "normalize_mode=meanstdtanh"),
+        ({"normalize_mode": "meanstdtanh"}, "normalize_mode='meanstdtanh'"),
         ({"network": {"_target_": "subprocess.run", "args": "x"}}, r"subprocess\.run"),
         ({"network": CONFIG["network"] | {"out_channels": "$__import__('os').getpid()"}}, "would have to be run"),
         ({"network": None}, "_target_ is needed"),

@@ -4,12 +4,14 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from monai_examples import AFTER, BEFORE, IMAGE, METADATA, UNET, configuration, write_bundle
 
 from DeepSegmentLib.errors import ModelError
 from DeepSegmentLib.files.models.folder import load_model, read_spec
@@ -19,7 +21,6 @@ from DeepSegmentLib.files.volumes.reading import read_volume
 from DeepSegmentLib.networks.model_spec import Cleanup
 from DeepSegmentLib.networks.monai_specs import DynUNetSpec, SwinUNETRSpec
 from DeepSegmentLib.segmentation.predict import predict
-from monai_examples import AFTER, BEFORE, IMAGE, METADATA, UNET, configuration, write_bundle
 
 ALL = {"_target_": "Compose", "transforms": BEFORE}
 BRATS = "$lambda x: torch.where(x[[2]] > 0, 4, torch.where(x[[0]] > 0, 1, torch.where(x[[1]] > 0, 2, 0)))"
@@ -262,8 +263,8 @@ def test_yaml_that_is_more_than_data_is_refused(
 def test_a_network_twice_as_long_doubles_nothing(tmp_path: Path) -> None:
     """References that double at each step end, and soon."""
     names = [f"n{n}" for n in range(35)]
-    doubling = {name: f"$@{after} + @{after}" for name, after in zip(names, names[1:], strict=False)}
-    with pytest.raises(ModelError, match="circle, or are nested too deep|would have to be run"):
+    doubling = {name: f"$@{then} + @{then}" for name, then in pairwise(names)}
+    with pytest.raises(ModelError, match=r"circle, or are nested too deep|would have to be run"):
         read(tmp_path / "b", **doubling, n34=[1], network_def=UNET | {"channels": "@n0"})
 
 
