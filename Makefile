@@ -61,6 +61,7 @@ fuzz: $(VENV)/developer
 
 tour: $(VENV)/developer $(COLIN27)/ch2.nii.gz
 	$(BIN)/python Testing/host/tour.py $(COLIN27)/ch2.nii.gz Resources/Screenshots
+	$(BIN)/python Testing/host/model_tour.py Resources/Screenshots
 
 train: $(VENV)/library
 	$(BIN)/deepsegment train Resources/Recipes/brain-mr.json "$(LABEL_MAPS)" $(CACHE)/brain-mr --checkpoint $(CACHE)/brain-mr.pt

@@ -2,6 +2,9 @@
 
 import qt
 
+from DeepSegmentGui.models.bring_models import BringModels
+from DeepSegmentGui.models.model_table import ModelTable
+from DeepSegmentGui.models.segment_choice import SegmentChoice
 from DeepSegmentGui.panel_layout import arrange
 from DeepSegmentGui.parameters import applyUserSettings, connectedWidgets
 from DeepSegmentGui.running import dependencies
@@ -14,7 +17,6 @@ from DeepSegmentGui.sections.correct import CorrectSection
 from DeepSegmentGui.sections.export import ExportSection
 from DeepSegmentGui.sections.input import InputSection
 from DeepSegmentGui.sections.measure import MeasureSection
-from DeepSegmentGui.sections.models import ModelList
 from DeepSegmentGui.sections.output import OutputSection
 from DeepSegmentGui.sections.results import ResultsSection
 from DeepSegmentGui.sections.segment import SegmentSection
@@ -41,7 +43,9 @@ class Panel:
         self.measure = MeasureSection(ui, scene, self)
         self.messages = JobMessages(ui.statusLabel, ui.progressBar, self.jobs, self._ended, self.refresh)
         self.input = InputSection(ui, scene, self)
-        self.models = ModelList(ui.modelSearchBox, ui.modelList, ui.modelCard, self._modelChosen)
+        self.models = ModelTable(ui.modelSearchBox, ui.modelTable, ui.modelCard, self._modelChosen)
+        self.bringing = BringModels(ui, parent, self)
+        self.choice = SegmentChoice(ui, self)
         self.several = BatchSection(ui, scene, self)
         self.correct = CorrectSection(ui, scene, self)
         self.exporter = ExportSection(ui, scene, self)
@@ -104,6 +108,7 @@ class Panel:
         self.setParameters(None)
         self.results.forget()
         self.correct.forget()
+        self.segment.doubts.forget()
         self.writer.forget()
         self.exporter.forget()
         self.messages.showIdle("")
@@ -132,6 +137,7 @@ class Panel:
         self.results.forget()
         self.setParameters(None)
         self.jobs.close()
+        self.bringing.close()
 
     @property
     def parameters(self):
@@ -160,7 +166,9 @@ class Panel:
 
     def loadModels(self, name):
         """Read the catalogue anew and choose the model of this name."""
-        self.models.load(name)
+        problem = self.models.load(name)
+        if problem:
+            self.say(problem, self.ui.modelMessageLabel)
         self.several.fillModels(self.models.names())
 
     def packagesAreThere(self, label=None):
@@ -208,6 +216,8 @@ class Panel:
         self._refreshing = True
         try:
             self.input.refresh()
+            self.choice.refresh()
+            self.bringing.refresh()
             self.output.refresh()
             self.results.refresh()
             self.measure.refresh()
@@ -227,5 +237,7 @@ class Panel:
 
     def _modelChosen(self):
         if self._parameters is not None:
-            self._parameters.model = self.models.entry.name
+            if self._parameters.model != self.models.line.name:
+                self.bringing.forgetMessage()
+            self._parameters.model = self.models.line.name
             self.refresh()

@@ -22,9 +22,14 @@ _WORDS = (
     ("convert it with gdcmconv --raw", _("convert it to uncompressed DICOM")),
     ("run with --device cpu", _("choose the device cpu in Advanced")),
     ("give the folder of the series as the volume", _("load the volume from DICOM")),
+    (". It is added when you agree to that (--accept-licence)", ""),
+    (", and move it with `deepsegment models pack`", _(", and add its file here")),
+    (". `deepsegment models available` lists them", ""),
+    (" (--accept-change)", ""),
     ("what `deepsegment diagnose` says", _("what Diagnose says (in Advanced)")),
 )
 _TRACEBACK = re.compile(r" \(\w+=1 shows where it happened\)")
+_WRAP = re.compile(r", or add it by: deepsegment models wrap [^\n]+$", re.MULTILINE)
 _PIP = re.compile(r"(?:install it: )?pip install '?([^'\n]+)'?$", re.MULTILINE)
 _OURS = re.compile(r"(?:deepsegment|DeepSegmentLib)\[dicom\]")  # only what Slicer lacks of it
 _OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*)")
@@ -34,7 +39,7 @@ def panelWords(text):
     """A message of the library for the user of the panel."""
     for command, panel in _WORDS:
         text = text.replace(command, panel)
-    text = _PIP.sub(_pip, _TRACEBACK.sub("", text))
+    text = _PIP.sub(_pip, _WRAP.sub("", _TRACEBACK.sub("", text)))
     return _OPTION.sub(lambda found: found[1].replace("-", " "), text)
 
 

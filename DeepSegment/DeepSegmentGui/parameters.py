@@ -1,12 +1,13 @@
 """What the panel remembers: for each scene in a parameter node, for each user in the application's settings."""
 
+import json
 from typing import Annotated
 
 import slicer
 from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
-USER_SETTINGS = ("model", "device", "overlap", "mirror", "cleanUp", "uncertainty", "show3D")
+USER_SETTINGS = ("model", "device", "modelOverlap", "overlap", "mirror", "cleanUp", "uncertainty", "show3D", "fast")
 """Parameters whose last value is the default in the user's next scene."""
 
 
@@ -24,12 +25,14 @@ class Parameters:
     segmentation: vtkMRMLSegmentationNode
     policy: str = "update"
     device: str = "auto"
+    modelOverlap: bool = True
     overlap: Annotated[float, WithinRange(0.0, 0.9)] = 0.5
     mirror: bool = False
     cleanUp: bool = True
     uncertainty: bool = True
     show3D: bool = False
     anySpacing: bool = False
+    fast: bool = False
     correctRadius: Annotated[float, WithinRange(1.0, 100.0)] = 10.0
     correctAggressiveness: Annotated[float, WithinRange(0.0, 1.0)] = 0.5
     correctOverwrite: bool = False
@@ -38,6 +41,21 @@ class Parameters:
 def channelReference(index):
     """Role of the node reference to further channel `index` (from 1)."""
     return f"Channel{index}"
+
+
+def leftOut(parameters, model):
+    """Names of the segments of a model that the user does not want."""
+    text = parameters.parameterNode.GetParameter(_leftOutKey(model))
+    return tuple(json.loads(text)) if text else ()
+
+
+def leaveOut(parameters, model, names):
+    """Remember which segments of a model the user does not want."""
+    parameters.parameterNode.SetParameter(_leftOutKey(model), json.dumps(list(names)) if names else "")
+
+
+def _leftOutKey(model):
+    return f"LeftOut.{model}"
 
 
 def connectedWidgets(ui):

@@ -59,9 +59,8 @@ def write_weights(root: Path, task: Task, number: int, *, labels: int | None = N
 def _plans(dataset: Dataset, task: Task, changes: dict[str, Any]) -> dict[str, Any]:
     configuration = nnunet_examples.configuration(
         spacing=list(task.spacing_mm or (2.0, 1.5, 1.5)),
-        patch_size=PATCH,
         normalization_schemes=["CTNormalization" if task.modality == "CT" else "ZScoreNormalization"],
-        **changes,
+        **{"patch_size": PATCH} | changes,
     )
     return nnunet_examples.plans_of({task.configuration: configuration}, dataset_name=dataset.folder)
 

@@ -13,7 +13,9 @@ from conftest import REPOSITORY
 from DeepSegmentLib.hosts.plurals import counted
 
 LIBRARY = REPOSITORY / "DeepSegmentLib"
-OTHER_SHELLS = ("hosts/command/", "hosts/library/", "hosts/worker/server.py", "service/train.py")
+OTHER_SHELLS = (
+    "hosts/command/", "hosts/library/", "hosts/worker/server.py", "service/train.py", "service/models/pack_models.py"
+)  # fmt: skip
 COMMAND_LINE = re.compile(
     r"(?<![\w-])--[a-z]|`|(?<![._])pip install|gdcmconv|ask to|as the volume|\bcommand\b|\bterminal\b|DEEPSEGMENT_"
 )

@@ -6,12 +6,13 @@ from DeepSegmentGui.panel_words import panelWords
 from DeepSegmentGui.running.segment_run import settingsOf
 
 
-def runNeeds(parameters, entry):
+def runNeeds(parameters, entry, subset=None):
     """Memory and time of a run with these settings, or why it would be refused.
 
     Args:
         parameters: The settings; a volume is chosen.
         entry: `ModelEntry` of the model.
+        subset: Names of the segments to make; None for all.
     """
     from DeepSegmentLib.errors import DeepSegmentError
     from DeepSegmentLib.hosts.mrml.geometry import world_geometry
@@ -19,7 +20,7 @@ def runNeeds(parameters, entry):
     from DeepSegmentLib.service.preflight import check
 
     try:
-        settings = settingsOf(parameters, parameters.roi)
+        settings = settingsOf(parameters, parameters.roi, subset)
         needs = check(entry.path, world_geometry(parameters.volume), settings, parameters.device)
     except DeepSegmentError as error:
         return panelWords(str(error))

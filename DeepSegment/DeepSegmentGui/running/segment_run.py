@@ -28,26 +28,35 @@ class Destination:
         return node.GetID() in self.volumeIDs
 
 
-def settingsOf(parameters, roi):
-    """The parameters as `PredictSettings`; the region is the box around the ROI, in the space of the volume."""
+def settingsOf(parameters, roi, subset=None):
+    """The parameters as `PredictSettings`.
+
+    Args:
+        parameters: The settings.
+        roi: The region is the box around it, in the space of the volume; None for all of the volume.
+        subset: Names of the segments to make; None for all.
+    """
     from DeepSegmentLib.hosts.mrml.volumes import region_of
     from DeepSegmentLib.segmentation.outputs import PredictSettings
 
     return PredictSettings(
-        overlap=parameters.overlap,
+        overlap=None if parameters.modelOverlap else parameters.overlap,
         mirror=parameters.mirror,
         region_ras=None if roi is None else region_of(roi, parameters.volume),
         uncertainty=parameters.uncertainty,
         clean_up=parameters.cleanUp,
         any_spacing=parameters.anySpacing,
+        subset=subset,
     )
 
 
-def jobOf(parameters, channels, policy):
+def jobOf(parameters, model, subset, channels, policy):
     """The worker's job and where its result goes.
 
     Args:
         parameters: The settings.
+        model: Name of the model that runs.
+        subset: Names of the segments to make; None for all.
         channels: Volume nodes of the further channels.
         policy: What the user agreed to; "new" also where the settings name a segmentation.
 
@@ -68,9 +77,9 @@ def jobOf(parameters, channels, policy):
     )
     job = SegmentJob(
         volume=volume_from_nodes(nodes),
-        model=parameters.model,
+        model=model,
         device=parameters.device,
-        settings=settingsOf(parameters, parameters.roi),
+        settings=settingsOf(parameters, parameters.roi, subset),
     )
     return job, destination
 

@@ -1,9 +1,5 @@
-"""The buttons of the section Advanced: models of one's own, memory, the Diagnose dialog."""
+"""The buttons of the section Advanced: memory, the Diagnose dialog."""
 
-from pathlib import Path
-
-import qt
-import slicer
 from slicer.i18n import tr as _
 
 from DeepSegmentGui.diagnosis_dialog import DiagnosisDialog
@@ -15,7 +11,7 @@ class AdvancedSection:
     Args:
         ui: The widgets of the panel by name.
         parent: Widget that dialogs belong to.
-        panel: Gives the worker and the list of models.
+        panel: Gives the worker.
 
     Attributes:
         dialog: The last `DiagnosisDialog`, or None.
@@ -25,8 +21,8 @@ class AdvancedSection:
         self._ui, self._parent, self._panel = ui, parent, panel
         self.dialog = None
         ui.deviceComboBox.connect("currentTextChanged(QString)", self._deviceChosen)
+        ui.modelOverlapCheckBox.connect("toggled(bool)", panel.refresh)
         ui.releaseButton.connect("clicked()", self.releaseMemory)
-        ui.addModelButton.connect("clicked()", self.addModel)
         ui.diagnoseButton.connect("clicked()", self.diagnose)
 
     def refresh(self):
@@ -34,22 +30,12 @@ class AdvancedSection:
         device = self._panel.parameters.device
         if self._ui.deviceComboBox.currentText != device:
             self._ui.deviceComboBox.setEditText(device)
+        for widget in (self._ui.overlapSlider, self._ui.overlapSliderLabel):
+            widget.enabled = not self._panel.parameters.modelOverlap
 
     def _deviceChosen(self, device):
         if not self._panel.refreshing:
             self._panel.parameters.device = device.strip() or "auto"
-
-    def addModel(self):
-        """Copy a model folder or zip file to the user's models."""
-        from DeepSegmentLib.service.catalogue import add_model
-
-        path = qt.QFileDialog.getOpenFileName(self._parent, _("Add a model"), "", _("Models (model.json *.zip)"))
-        if not path:
-            return
-        source = Path(path)
-        with slicer.util.tryWithErrorDisplay(_("The model could not be added."), waitCursor=True):
-            entry = add_model(source.parent if source.name == "model.json" else source)
-            self._panel.loadModels(entry.name)
 
     def diagnose(self):
         """Open the Diagnose dialog."""

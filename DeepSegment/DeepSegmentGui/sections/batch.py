@@ -9,7 +9,6 @@ from DeepSegmentGui.panel_words import countedSegments
 from DeepSegmentGui.running.batch_queue import LEFT_OUT, BatchQueue, Case, Outcome
 from DeepSegmentGui.running.batch_results import BatchResults
 from DeepSegmentGui.running.segment_run import Destination, settingsOf
-from DeepSegmentGui.sections.models import checkedTexts
 
 
 class BatchSection:
@@ -95,7 +94,7 @@ class BatchSection:
             self.batch.start(cases)
 
     def _models(self):
-        return [self._panel.parameters.model, *checkedTexts(self._ui.batchModelsComboBox)]
+        return [self._panel.choice.line.name, *checkedTexts(self._ui.batchModelsComboBox)]
 
     def _volumeCase(self, node, model):
         destination = Destination((node.GetID(),))
@@ -117,7 +116,7 @@ class BatchSection:
     def _frameCase(self, sequence, target, n):
         from DeepSegmentLib.hosts.mrml.sequences import frame_node, write_frame
 
-        model = self._panel.parameters.model
+        model = self._panel.choice.line.name
 
         def done(result):
             labels, words = result.label_map, result.provenance
@@ -151,8 +150,9 @@ class BatchSection:
         from DeepSegmentLib.service.batch.plan_cases import plan_cases
         from DeepSegmentLib.service.segment import SegmentRequest
 
-        parameters = self._panel.parameters
-        request = SegmentRequest(folder, target, model, parameters.device, settingsOf(parameters, None), report=target)
+        parameters, subset = self._panel.parameters, self._panel.choice.subsetOf(model)
+        settings = settingsOf(parameters, None, subset)
+        request = SegmentRequest(folder, target, model, parameters.device, settings, report=target, subset=subset)
         return [
             Case(planned.name, model, jobOf(planned), self._fileDone(planned.request))
             for planned in plan_cases(request, findings)
@@ -170,7 +170,8 @@ class BatchSection:
         from DeepSegmentLib.hosts.worker.jobs_and_events import SegmentJob
 
         parameters = self._panel.parameters
-        return SegmentJob(volume_from_nodes(nodes), model, parameters.device, settingsOf(parameters, None))
+        settings = settingsOf(parameters, None, self._panel.choice.subsetOf(model))
+        return SegmentJob(volume_from_nodes(nodes), model, parameters.device, settings)
 
 
 def checkedNodes(selector):
@@ -198,3 +199,10 @@ def reportText(report):
         return report["reason"], LEFT_OUT
     found = sum(ml > 0 for ml in report["volumes_ml"].values())
     return "\n".join([countedSegments(found), *report["notes"]]), "done"
+
+
+def checkedTexts(box):
+    """Texts of the ticked items of a ctkCheckableComboBox."""
+    model = box.checkableModel()
+    rows = [row for row in range(box.count) if box.checkState(model.index(row, 0)) == qt.Qt.Checked]
+    return [box.itemText(row) for row in rows]

@@ -2,9 +2,10 @@
 
 import qt
 import slicer
+from slicer.i18n import tr as _
 
+from DeepSegmentGui.models.channels import ChannelSelectors, assignChannels, channelLabel
 from DeepSegmentGui.parameters import channelReference
-from DeepSegmentGui.sections.channels import ChannelSelectors, assignChannels
 
 
 class InputSection:
@@ -27,7 +28,10 @@ class InputSection:
     def refresh(self):
         """Bring the selectors in line with settings and scene."""
         self._assignChannels()
-        self.channels.show(self._panel.models.spec, self._panel.parameters, self._scene)
+        spec = self._panel.models.spec
+        several = spec is not None and len(spec.channels) > 1
+        self._ui.volumeSelectorLabel.text = channelLabel(spec.channels[0]) if several else _("Volume:")
+        self.channels.show(spec, self._panel.parameters, self._scene)
         self._hideMaps()
 
     def chooseFirst(self, among=None):

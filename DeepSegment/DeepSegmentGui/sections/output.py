@@ -50,14 +50,16 @@ class OutputSection:
         from DeepSegmentLib.hosts.mrml.segmentations.second_result import doubtful
         from DeepSegmentLib.hosts.mrml.segmentations.writing import check_target
 
-        parameters, spec = self._panel.parameters, self._panel.models.spec
+        parameters, choice = self._panel.parameters, self._panel.choice
+        spec, subset = choice.line.spec, choice.subset
         node = parameters.segmentation
         if node is not None:
             check_target(self._scene, node, parameters.volume)  # now, and not when the result has nowhere to go
         if node is None or parameters.policy != "update":
             go(parameters.policy)
             return
-        found = doubtful(node, parameters.volume, spec.name, [segment.name for segment in spec.segments])
+        names = [segment.name for segment in spec.segments if subset is None or segment.name in subset]
+        found = doubtful(node, parameters.volume, spec.name, names)
         if found:
             self.question = Question(self._panel.parent, questionText(node.GetName(), spec.name, found), go)
         else:

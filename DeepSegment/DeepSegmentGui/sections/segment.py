@@ -8,6 +8,7 @@ from DeepSegmentGui.panel_words import countedSegments, endText
 from DeepSegmentGui.parameters import storeUserSettings
 from DeepSegmentGui.running.run_needs import runNeeds
 from DeepSegmentGui.running.segment_run import jobOf, notesText
+from DeepSegmentGui.running.volume_doubts import VolumeDoubts
 
 
 class SegmentSection:
@@ -22,6 +23,7 @@ class SegmentSection:
     def __init__(self, ui, scene, panel):
         self._ui, self._scene, self._panel = ui, scene, panel
         self._destination = None
+        self.doubts = VolumeDoubts(panel.refresh)
         ui.segmentButton.connect("clicked()", self.segmentOrCancel)
         ui.undoButton.connect("clicked()", self.undo)
 
@@ -41,9 +43,11 @@ class SegmentSection:
         if parameters is None or parameters.volume is None:
             return _("Choose a volume to segment.")
         if self._panel.models.spec is None:
-            return _("Choose a model.")
+            return whyNoModel(self._panel.models.line)
         if None in self._panel.input.channels.nodes():
             return _("Choose a volume for each channel of the model.")
+        if self._panel.choice.subset == ():
+            return _("Tick a segment to make.")
         return ""
 
     def undo(self):
@@ -87,7 +91,8 @@ class SegmentSection:
             return
         try:
             nodes = self._panel.input.channels.nodes()
-            job, self._destination = jobOf(self._panel.parameters, nodes, policy)
+            choice = self._panel.choice
+            job, self._destination = jobOf(self._panel.parameters, choice.line.name, choice.subset, nodes, policy)
             self._panel.jobs.submit(job, self._onEvent)
         except DeepSegmentError as error:
             self._panel.messages.showIdle(str(error))
@@ -138,6 +143,17 @@ class SegmentSection:
         text = writtenText(written, result, "" if isChosen else volumeNode.GetName())
         self._panel.messages.showIdle(notesText(result.report["notes"]) + text)
 
+    def _needs(self):
+        choice = self._panel.choice
+        return runNeeds(self._panel.parameters, choice.line.entry, choice.subset)
+
+    def _doubts(self):
+        """What is doubted of the volumes before the run; nothing where they cannot be segmented anyway."""
+        if self.reasonNotToSegment():
+            return []
+        nodes = [self._panel.parameters.volume, *self._panel.input.channels.nodes()]
+        return doubtsText(self.doubts.of(nodes, self._panel.choice.line.spec))
+
     def refresh(self):
         """Bring button, the needs of a run and what waits for the run in line with what can be done."""
         running = self._panel.busy
@@ -146,13 +162,28 @@ class SegmentSection:
         button.text = _("Cancel") if running else _("Segment")
         button.enabled = not reason
         button.toolTip = reason or (_("Stop (Ctrl+Shift+D)") if running else _("Segment the volume (Ctrl+Shift+D)"))
-        needs = "" if reason or running else runNeeds(self._panel.parameters, self._panel.models.entry)
+        needs = "" if reason or running else self._needs()
         self._panel.models.showCard(needs)
-        self._panel.say(reason or needs, self._ui.preflightLabel)
+        self._panel.say(reason or "\n".join([*([] if running else self._doubts()), needs]), self._ui.preflightLabel)
         self._ui.undoButton.enabled = not running and self._panel.writer.canUndo
         self._ui.exportButton.enabled = self._ui.exportReplaceButton.enabled = not running
         for widget in (self._ui.batchSceneButton, self._ui.batchFolderRunButton, self._ui.batchSequenceButton):
             widget.enabled = not running
+
+
+def doubtsText(doubts):
+    """The first doubt, and how many more there are; in a list that is empty without one."""
+    more = [_("({count} more)").format(count=len(doubts) - 1)] if len(doubts) > 1 else []
+    return [" ".join([_("Look first:"), *doubts[:1], *more])] if doubts else []
+
+
+def whyNoModel(line):
+    """Why the chosen model cannot run."""
+    if line is None or line.entry is not None:
+        return _("Choose a model.")
+    if line.canBeGot:
+        return _("{model} is not on this computer yet: click Get.").format(model=line.title)
+    return _("{model} is not on this computer, and can only be got by hand; see its card.").format(model=line.title)
 
 
 def writtenText(written, result, otherVolume=""):

@@ -16,7 +16,7 @@ class DeepSegmentPanelTest(unittest.TestCase):
 
     def test_widgets_of_the_ui_file_are_there(self):
         """Every widget that the panel uses has come out of the .ui file as the class it names."""
-        for name in ("volumeSelector", "modelList", "segmentButton", "segmentsTable", "batchVolumesSelector"):
+        for name in ("volumeSelector", "modelTable", "segmentButton", "segmentsTable", "batchVolumesSelector"):
             self.assertTrue(hasattr(self.panel.ui, name), name)
 
     def test_button_says_why_it_is_disabled(self):

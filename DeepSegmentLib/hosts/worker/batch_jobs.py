@@ -126,6 +126,7 @@ def settings_from_json(document: dict[str, Any]) -> PredictSettings:
         "region_ras": None if region is None else np.array(region, float),
         "probabilities": tuple(document["probabilities"]),
         "maps_folder": document["maps_folder"] and Path(document["maps_folder"]),
+        "subset": None if document["subset"] is None else tuple(document["subset"]),
     }
     return PredictSettings(**document | changed)
 

@@ -53,7 +53,7 @@ class SegmentJob:
         volume: What to segment.
         model: Name in the catalogue, or a model folder.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
-        settings: What to predict and how thoroughly.
+        settings: What to predict and how thoroughly; only the segments of its subset come back.
     """
 
     volume: Volume

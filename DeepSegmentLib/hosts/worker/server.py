@@ -267,6 +267,7 @@ def _segment(job: SegmentJob, models: WarmModels, channel: _Channel) -> SegmentR
         job.model,
         device=job.device,
         settings=job.settings,
+        subset=job.settings.subset,
         on_progress=channel.on_progress,
         load=models.load,
     )

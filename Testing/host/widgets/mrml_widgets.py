@@ -102,6 +102,7 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
         node_id = node if isinstance(node, str) else node and node.GetID()
         index = self.findData(node_id) if node_id else -1
         self.setCurrentIndex(index if index >= 0 else (0 if self._settings["noneEnabled"] else -1))
+        self._chosen()  # in Slicer the box is inside this widget: blockSignals on it does not keep the choice back
 
     def _get_id(self):
         return self._last or ""

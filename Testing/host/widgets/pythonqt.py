@@ -109,12 +109,12 @@ class Class:
         raise TypeError(f"{self._raw_class.__name__} cannot be subclassed in the host; PythonQt crashes on some of it")
 
 
-_FILE_DIALOGS = {"getOpenFileName", "getSaveFileName"}
+_FILE_DIALOGS = {"getOpenFileName", "getOpenFileNames", "getSaveFileName"}
 
 
 def _first(answer):
-    """PythonQt gives the path alone, PySide6 the path and the chosen filter."""
-    return answer[0] if isinstance(answer, tuple) else answer
+    """PythonQt gives the paths alone, PySide6 the paths and the chosen filter."""
+    return wrap(answer[0] if isinstance(answer, tuple) else answer)
 
 
 def wrap(value):

@@ -20,7 +20,7 @@ class ChannelSelectors:
     def show(self, spec, parameters, scene):
         """Make the selectors of a model and fill those that the scene leaves open."""
         self._parameters = parameters
-        wanted = [] if spec is None else [channel.name for channel in spec.channels[1:]]
+        wanted = [] if spec is None else [channelLabel(channel) for channel in spec.channels[1:]]
         if [label for label, _selector in self._selectors] != wanted:
             self._rebuild(wanted, scene)
         self._frame.setVisible(bool(wanted))
@@ -47,13 +47,18 @@ class ChannelSelectors:
         for n, label in enumerate(labels, start=1):
             selector = _selector(scene)
             selector.connect("currentNodeChanged(vtkMRMLNode*)", lambda node, n=n: self._changed(n, node))
-            layout.addRow(_("{channel}:").format(channel=label), selector)
+            layout.addRow(label, selector)
             self._selectors.append((label, selector))
 
     def _changed(self, n, node):
         if self._parameters is not None:
             self._parameters.parameterNode.SetNodeReferenceID(channelReference(n), node.GetID() if node else None)
             self._onChanged()
+
+
+def channelLabel(channel):
+    """What stands before the selector of a channel."""
+    return _("{channel}:").format(channel=channel.name)
 
 
 def _selector(scene):

@@ -19,7 +19,7 @@ pytest.importorskip("slicer", reason="needs slicer-core")
     ],
 )
 def test_names_decide(running_host, channels, names, expected):
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "DeepSegment"))
-    from DeepSegmentGui.sections.channels import assignChannels
+    sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "DeepSegment"))
+    from DeepSegmentGui.models.channels import assignChannels
 
     assert assignChannels(channels, names) == expected
