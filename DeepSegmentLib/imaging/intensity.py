@@ -160,8 +160,6 @@ def mask_of(
 
 def filled_nonzero(channels: NDArray[Any]) -> NDArray[np.bool_]:
     """Where any channel of (channel, k, j, i) is not 0, and what that encloses in 3D."""
-    from scipy import ndimage  # rules are read without it
-
     mask = np.zeros(channels.shape[1:], dtype=bool)
     for channel in channels:
         mask |= channel != 0

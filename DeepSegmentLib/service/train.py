@@ -74,7 +74,7 @@ class Recipe:
     card: str
 
     def __post_init__(self) -> None:
-        if len(self.model.stages) != 1 or not isinstance(self.network, UNetSpec):
+        if len(self.model.stages) != 1:
             raise InvalidInputError("a recipe trains one U-Net, so its model must have one part of one stage")
         values = {segment.value for segment in self.model.segments}
         expected = set(range(1, self.network.out_channels))
@@ -89,7 +89,10 @@ class Recipe:
     @property
     def network(self) -> UNetSpec:
         """What is trained: the only network of the model."""
-        return self.model.stages[0].network
+        network = self.model.stages[0].network
+        if not isinstance(network, UNetSpec):
+            raise InvalidInputError(f"a recipe trains a U-Net, its model has the architecture {network.architecture!r}")
+        return network
 
     def _check_grid(self) -> None:
         """Refuse lengths that would make images without end, and patches that the network cannot halve."""

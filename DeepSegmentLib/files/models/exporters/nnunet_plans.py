@@ -6,7 +6,7 @@ References:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.networks.unet_spec import UNetSpec
@@ -31,7 +31,7 @@ def plans_of(stage: StageSpec, dataset_name: str) -> dict[str, Any]:
     Raises:
         InvalidInputError: nnU-Net does something of it otherwise; the message names it.
     """
-    _check(stage)
+    network = _checked_network(stage)
     schemes = [_scheme(each) for each in stage.normalizations]
     axes = list(stage.axes)
     spacing = _spacing(stage)
@@ -43,14 +43,17 @@ def plans_of(stage: StageSpec, dataset_name: str) -> dict[str, Any]:
         "image_reader_writer": _READERS[stage.orientation],
         "transpose_forward": axes,
         "transpose_backward": [axes.index(axis) for axis in range(3)],
-        "configurations": {configuration_name(stage): _configuration(stage, spacing, [name for name, _ in schemes])},
+        "configurations": {
+            configuration_name(stage): _configuration(stage, network, spacing, [name for name, _ in schemes])
+        },
         "experiment_planner_used": "ExperimentPlanner",
         "label_manager": "LabelManager",
         "foreground_intensity_properties_per_channel": {str(n): numbers for n, (_, numbers) in enumerate(schemes)},
     }
 
 
-def _check(stage: StageSpec) -> None:
+def _checked_network(stage: StageSpec) -> UNetSpec:
+    """The network, after everything that nnU-Net would do otherwise has been refused."""
     network = stage.network
     if not isinstance(network, UNetSpec):
         _refuse(f"its network is a {network.architecture}", "U-Nets")
@@ -64,14 +67,15 @@ def _check(stage: StageSpec) -> None:
         _refuse(f"it crops by {stage.crop!r}", "'nonzero'")
     if stage.normalize != "before":
         _refuse("it normalises after resampling", "normalising before")
+    return network
 
 
-def _refuse(what: str, known: str) -> None:
+def _refuse(what: str, known: str) -> NoReturn:
     raise InvalidInputError(f"this model cannot become an nnU-Net folder: {what}; nnU-Net knows {known}")
 
 
-def _configuration(stage: StageSpec, spacing: list[float], schemes: list[str]) -> dict[str, Any]:
-    patch = list(stage.patch_shape)[-stage.network.dimensions :]
+def _configuration(stage: StageSpec, network: UNetSpec, spacing: list[float], schemes: list[str]) -> dict[str, Any]:
+    patch = list(stage.patch_shape)[-network.dimensions :]
     return {
         "data_identifier": f"nnUNetPlans_{configuration_name(stage)}",
         "preprocessor_name": "DefaultPreprocessor",
@@ -82,7 +86,7 @@ def _configuration(stage: StageSpec, spacing: list[float], schemes: list[str]) -
         "normalization_schemes": schemes,
         "use_mask_for_norm": [each.over == "filled_nonzero" for each in stage.normalizations],
         **_resampling(stage),
-        "architecture": architecture_of_plans(stage.network),
+        "architecture": architecture_of_plans(network),
         "batch_dice": False,
     }
 

@@ -24,8 +24,7 @@ _LANGUAGE = frozenset(
 # Of tensors: all that torch offers to the public, but these, which read and write files, change how torch behaves, or
 # make a tensor look at memory that is not its own.
 _REFUSED = frozenset(
-    f"aten::{name}"
-    for name in ("from_file", "save", "manual_seed", "wait", "set_data", "set_", "set", "as_strided_")
+    f"aten::{name}" for name in ("from_file", "save", "manual_seed", "wait", "set_data", "set_", "set", "as_strided_")
 )
 
 # And these of those that begin with _, by which torch marks what is not for the public.

@@ -228,7 +228,9 @@ def test_a_part_is_read_when_it_runs_and_its_damage_is_told_then(tmp_path: Path)
         with pytest.raises(ChecksumError, match="weights-3"):
             read()
     (tmp_path / "m" / "weights-2.safetensors").unlink()
-    assert "weights-2.safetensors is missing" in problem_with_weights(tmp_path / "m", ["weights.safetensors", "weights-2.safetensors"])
+    assert "weights-2.safetensors is missing" in problem_with_weights(
+        tmp_path / "m", ["weights.safetensors", "weights-2.safetensors"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,15 @@ def test_it_counts_what_onnx_counts(tmp_path):
     ]
 
 
+def _problem_of(path):
+    """What reading it says; None where it can be read."""
+    try:
+        read_onnx(path)
+    except ModelError as error:
+        return str(error)
+    return None
+
+
 @given(st.binary(max_size=60), st.integers(0, 400), st.integers(0, 255))
 def test_any_bytes_are_read_or_refused(tmp_path_factory, start, place, byte):
     folder = tmp_path_factory.getbasetemp()
@@ -83,10 +92,8 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, start, place, byte):
     for tried in (start, bytes(content)):
         path = folder / "any.onnx"
         path.write_bytes(tried)
-        try:
-            read_onnx(path)
-        except ModelError as error:
-            assert "any.onnx" in str(error)
+        problem = _problem_of(path)
+        assert problem is None or "any.onnx" in problem
 
 
 @pytest.mark.parametrize("depth", [3, 20])

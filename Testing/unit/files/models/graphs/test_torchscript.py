@@ -154,7 +154,7 @@ def test_a_pickle_in_it_calls_nothing(member, good, tmp_path):
     root = root_of(good)
     content = pickle.dumps(_Calls(str(canary)), protocol=2)
     changed(good, lambda members: members.update({f"{root}/{member}": content}))
-    with pytest.raises(ModelError, match="io.open|__builtin__.open|_io.open"):
+    with pytest.raises(ModelError, match=r"io.open|__builtin__.open|_io.open"):
         read_raw_graph(good, "cpu")
     assert not canary.exists()
 
@@ -163,7 +163,7 @@ def test_classes_of_other_libraries_are_refused(good):
     root = root_of(good)
     hostile = pickle.dumps(0, protocol=2)[:-1] + b"c__torch__.torch.classes.dist_c10d\nStore\n."
     changed(good, lambda members: members.update({f"{root}/data.pkl": hostile}))
-    with pytest.raises(ModelError, match="torch.classes.dist_c10d"):
+    with pytest.raises(ModelError, match=r"torch.classes.dist_c10d"):
         check_torchscript(good)
 
 
@@ -187,7 +187,7 @@ def test_two_members_of_one_name_are_refused(good):
     root = root_of(good)
     with ZipFile(good, "a") as archive:
         archive.writestr(f"{root}/CONSTANTS.pkl".lower().replace("constants", "CONSTANTS"), b"")
-    with pytest.raises(ModelError, match="CONSTANTS.pkl|two members"):
+    with pytest.raises(ModelError, match=r"CONSTANTS.pkl|two members"):
         check_torchscript(good)
 
 
