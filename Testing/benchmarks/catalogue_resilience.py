@@ -4,8 +4,8 @@
 
 A small nnU-Net model of two folds, zipped, is added, got from a server of this machine and removed by the command, each
 time in a process that gets SIGKILL at one of its file operations (drawn evenly; half of them up to 20 ms later, in the
-middle of what it does then). After each kill the list of models must open and hold no half model; the next command must do its work and leave
-nothing of the one before.
+middle of what it does then). After each kill the list of models must open and hold no half model; the next command must
+do its work and leave nothing of the one before.
 """
 
 from __future__ import annotations

@@ -5,9 +5,8 @@
 PEER: Python of an environment with PyPI's TotalSegmentator 2.18.0. DATA: folder with ct (see CONTRIBUTING.md).
 
 Its real weights are not needed: networks of random weights stand in for them, with its real data set names, classes and
-spacings. Random networks answer by noise, in which the smallest difference of a sample turns a label: agreement of
-real ones is higher. nnU-Net sums up logits of tiles as float16; so that this does not hide the rest, it does not here
-unless `--half` is given.
+spacings. Random networks answer by noise, in which the smallest difference of a sample turns a label. nnU-Net sums up
+logits of tiles as float16; so that this does not hide the rest, it does not here unless `--half` is given.
 """
 
 import argparse
@@ -197,8 +196,7 @@ def compare_run(peer, name, volume_name, path, *, half):
         numbers = list(task.datasets)
         peer.do(
             "segment", weights=Path(folder) / "weights", volume=path, task=task.task, result=result, trainer=TRAINER,
-            half=half,
-            task_id=numbers if len(numbers) > 1 else numbers[0], model=task.configuration,
+            half=half, task_id=numbers if len(numbers) > 1 else numbers[0], model=task.configuration,
             folds=[int(fold) for fold in task.folds], resample=list(task.spacing_mm[::-1]) if task.spacing_mm else None,
         )  # fmt: skip
         model = load_model(Path(folder) / "model", "cpu")

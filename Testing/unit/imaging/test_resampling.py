@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy import ndimage
 from strategies import geometries, spacings, volumes
 
 from DeepSegmentLib.data import Geometry, LabelMap, Volume
 from DeepSegmentLib.imaging import resampling
-from DeepSegmentLib.imaging.resampling import axis_weights, resample, resample_labels
+from DeepSegmentLib.imaging.resampling import axis_weights, plan_same_corners, resample, resample_labels
 
 
 def _noise(geometry, seed=0):
@@ -113,3 +114,11 @@ def test_slabs_change_nothing(volume, spacing, voxels):
         in_slabs = resample(volume, geometry, lambda: steps.append(1)).voxels
     assert len(steps) >= 3
     assert np.allclose(in_slabs, straight, rtol=1e-6, atol=1e-5 * np.abs(straight).max())
+
+
+@given(st.integers(1, 30), st.integers(1, 40), st.sampled_from([0, 1, 3]))
+def test_keeping_the_corners_is_scipys_zoom(n, m, order):
+    samples = np.random.default_rng(n).normal(size=n).astype(np.float32)
+    expected = ndimage.zoom(samples, m / n, order=order, mode="nearest")
+    assume(len(expected) == m)
+    np.testing.assert_allclose(plan_same_corners(n, m, order=order).matrix() @ samples, expected, atol=2e-5)

@@ -111,7 +111,7 @@ def test_a_scripted_one_with_branches_opens(tmp_path):
 def test_files_are_not_touched(kind, tmp_path):
     canary = tmp_path / "canary"
     path = save_torchscript(tmp_path / "hostile.ts", kind(str(canary)), script=True)
-    with pytest.raises(ModelError, match="from_file|aten::save"):
+    with pytest.raises(ModelError, match=r"from_file|aten::save"):
         read_raw_graph(path, "cpu")
     assert not canary.exists()
     with warnings.catch_warnings():
@@ -124,7 +124,7 @@ def test_nothing_runs_while_it_is_opened(tmp_path):
     canary = tmp_path / "canary"
     path = save_torchscript(tmp_path / "hostile.ts", RunsWhenOpened(str(canary)), script=True)
     canary.unlink(missing_ok=True)
-    with pytest.raises(ModelError, match="__[gs]etstate__"):
+    with pytest.raises(ModelError, match=r"__[gs]etstate__"):
         read_raw_graph(path, "cpu")
     assert not canary.exists()
     with warnings.catch_warnings():
