@@ -7,19 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import (
-    checkpoints,
     commands,
     corrections,
     datasets,
     dicom,
     exports,
-    foreign,
-    foreign_graphs,
-    foreign_monai,
     labelmaps,
     models,
     volumes,
 )
+from .foreign import checkpoints, graphs, monai, sources
 
 
 @dataclass(frozen=True)
@@ -44,12 +41,12 @@ DOORS = (
     Door("Models", models.MODELS, models.use),
     Door("Zipped models", models.ARCHIVES, models.unpack),
     Door("Checkpoints", checkpoints.CHECKPOINTS, checkpoints.use),
-    Door("Models of nnU-Net", foreign.NNUNET, foreign.add),
-    Door("Models of TotalSegmentator", foreign.TOTALSEGMENTATOR, foreign.add),
-    Door("MONAI bundles", foreign_monai.BUNDLES, foreign.add),
-    Door("Models of Auto3DSeg", foreign_monai.AUTO3DSEG, foreign.add),
-    Door("TorchScript graphs", foreign_graphs.SCRIPTS, foreign.add),
-    Door("ONNX graphs", foreign_graphs.ONNX_GRAPHS, foreign.add),
+    Door("Models of nnU-Net", sources.NNUNET, sources.add),
+    Door("Models of TotalSegmentator", sources.TOTALSEGMENTATOR, sources.add),
+    Door("MONAI bundles", monai.BUNDLES, sources.add),
+    Door("Models of Auto3DSeg", monai.AUTO3DSEG, sources.add),
+    Door("TorchScript graphs", graphs.SCRIPTS, sources.add),
+    Door("ONNX graphs", graphs.ONNX_GRAPHS, sources.add),
     Door("Prompts", corrections.PROMPT_FILES, corrections.use_prompts),
     Door("Journals", corrections.JOURNALS, corrections.use_journal),
     Door("nnU-Net datasets", datasets.DATASETS, datasets.use),

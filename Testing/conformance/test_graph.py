@@ -3,7 +3,7 @@
 import json
 from typing import ClassVar
 
-from graph_examples import Small, details, save_onnx, save_torchscript
+from foreign_models.graphs import Small, details, save_onnx, save_torchscript
 
 from conformance.suite import Damage, ModelSuite, cut, file_of, lost
 from DeepSegmentLib.files.models.importers import Words

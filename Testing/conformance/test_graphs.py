@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 import pytest
-from graph_sources import write_onnx, write_torchscript
+from foreign_models.graph_sources import write_onnx, write_torchscript
 
 from conformance.suite import Damage, ModelSuite, cut, edited, lost, without
 

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from bundle_examples import write_auto3dseg, write_bundle
+from foreign_models.bundles import write_auto3dseg, write_bundle
 
 from conformance.suite import Damage, ModelSuite, cut, lost, without
 

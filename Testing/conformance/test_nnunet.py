@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from nnunet_examples import architecture, configuration, dataset_of, plans_of, write_trained
+from foreign_models.nnunet import architecture, configuration, dataset_of, plans_of, write_trained
 
 from conformance.suite import Damage, ModelSuite, cut, edited, lost
 

@@ -1,10 +1,10 @@
-"""SIGKILL while models are added and removed; thirty of each are in Testing/benchmarks/catalogue_resilience.py."""
+"""SIGKILL while models are added and removed; thirty each: Testing/benchmarks/models/catalogue_resilience.py."""
 
 import os
 
 import pytest
 from catalogue_kills import Action, faults, is_there, leftovers, run, was_killed
-from nnunet_examples import write_trained
+from foreign_models.nnunet import write_trained
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 

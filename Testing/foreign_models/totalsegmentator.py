@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import nnunet_examples
 import torch
+from foreign_models import nnunet
 
 from DeepSegmentLib.files.models.importers.totalsegmentator.tasks import Dataset, Task, totalsegmentator_tasks
 
@@ -44,29 +44,25 @@ def write_weights(root: Path, task: Task, number: int, *, labels: int | None = N
     (trained / "plans.json").write_text(json.dumps(plans))
     (trained / "dataset.json").write_text(json.dumps(described))
     for n, fold in enumerate(task.folds or ("0",)):
-        channels = nnunet_examples.channels_of(plans, described, name)
-        network = nnunet_examples.foreign_network(
-            plans["configurations"][name]["architecture"], *channels, seed=number + n
-        )
-        checkpoint = nnunet_examples.checkpoint_of(
-            network, name, trainer_name=TRAINER, inference_allowed_mirroring_axes=None
-        )
+        channels = nnunet.channels_of(plans, described, name)
+        network = nnunet.foreign_network(plans["configurations"][name]["architecture"], *channels, seed=number + n)
+        checkpoint = nnunet.checkpoint_of(network, name, trainer_name=TRAINER, inference_allowed_mirroring_axes=None)
         (trained / f"fold_{fold}").mkdir()
         torch.save(checkpoint, trained / f"fold_{fold}" / "checkpoint_final.pth")
     return root / dataset.folder
 
 
 def _plans(dataset: Dataset, task: Task, changes: dict[str, Any]) -> dict[str, Any]:
-    configuration = nnunet_examples.configuration(
+    configuration = nnunet.configuration(
         spacing=list(task.spacing_mm or (2.0, 1.5, 1.5)),
         normalization_schemes=["CTNormalization" if task.modality == "CT" else "ZScoreNormalization"],
         **{"patch_size": PATCH} | changes,
     )
-    return nnunet_examples.plans_of({task.configuration: configuration}, dataset_name=dataset.folder)
+    return nnunet.plans_of({task.configuration: configuration}, dataset_name=dataset.folder)
 
 
 def _described(dataset: Dataset, labels: int) -> dict[str, Any]:
     names = [*dataset.classes, *(f"extra_{n}" for n in range(labels))][:labels]
-    return nnunet_examples.dataset_of(
+    return nnunet.dataset_of(
         channel_names={"0": "CT"}, labels={"background": 0} | {name: n + 1 for n, name in enumerate(names)}
     )

@@ -6,9 +6,9 @@ is all that the network learns; names, numbers and files are TotalSegmentator's.
 
 from itertools import pairwise
 
-import nnunet_examples
 import numpy as np
 import torch
+from foreign_models import nnunet
 from foreign_models.totalsegmentator import task_named, write_weights
 
 from DeepSegmentLib.data import Geometry, Volume
@@ -64,16 +64,16 @@ def write_phantom(path):
 
 def write_network(root):
     """What the weight archive of the model unpacks to: a network that finds the phantom's organs."""
-    described = nnunet_examples.architecture(
+    described = nnunet.architecture(
         norm_op="torch.nn.modules.batchnorm.BatchNorm3d"  # unlike instance norm it leaves intensities as they are
     )
     folder = write_weights(root, task_named(MODEL), NUMBER, patch_size=[64, 64, 64], architecture=described)
-    network = nnunet_examples.foreign_network(described, 1, len(task_named(MODEL).classes) + 1)
+    network = nnunet.foreign_network(described, 1, len(task_named(MODEL).classes) + 1)
     with torch.no_grad():
         _make_transparent(network)
         _name_intensities(network)
     changes = {"trainer_name": "nnUNetTrainerNoMirroring", "inference_allowed_mirroring_axes": None}
-    checkpoint = nnunet_examples.checkpoint_of(network, task_named(MODEL).configuration, **changes)
+    checkpoint = nnunet.checkpoint_of(network, task_named(MODEL).configuration, **changes)
     torch.save(checkpoint, next(folder.rglob("checkpoint_final.pth")))
 
 
@@ -120,5 +120,5 @@ def _name_intensities(network):
 
 def lifted(hounsfield):
     """An intensity as the network has it inside."""
-    low, high, mean, std = (nnunet_examples.CT[key] for key in ("percentile_00_5", "percentile_99_5", "mean", "std"))
+    low, high, mean, std = (nnunet.CT[key] for key in ("percentile_00_5", "percentile_99_5", "mean", "std"))
     return (min(max(hounsfield, low), high) - mean) / std + _LIFT

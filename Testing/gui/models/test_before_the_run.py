@@ -62,7 +62,7 @@ def copy_of_the_bundled_model(folder, **changes):
 
 def several_channels(folder, *channels):
     """A small model of nnU-Net that takes these, added as a user would."""
-    nnunet = pytest.importorskip("nnunet_examples", reason="makes weights of others")
+    nnunet = pytest.importorskip("foreign_models.nnunet", reason="makes weights of others")
     plans = nnunet.plans_of({"3d_fullres": nnunet.configuration(channels=len(channels))})
     dataset = nnunet.dataset_of(channel_names={str(n): name for n, name in enumerate(channels)})
     add_model([nnunet.write_trained(folder, plans=plans, dataset=dataset)], Words(name="several"))

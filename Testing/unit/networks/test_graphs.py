@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from graph_examples import Small, save_onnx
+from foreign_models.graphs import Small, save_onnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_examples import random_patches, unet_specs

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from foreign_models.monai_networks import Pair, pairs
 from model_examples import TINY_UNET
-from monai_examples import Pair, pairs
 
 from DeepSegmentLib.errors import ModelError
 from DeepSegmentLib.files.models.importers.monai.convert import measured, weights_for

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from foreign_models.nnunet import foreign_network
 from hypothesis import given
 from hypothesis import strategies as st
 from model_examples import TINY_UNET, unet_specs
-from nnunet_examples import foreign_network
 from torch import Tensor, nn
 
 from DeepSegmentLib.files.models.exporters.nnunet_plans import architecture_of_plans

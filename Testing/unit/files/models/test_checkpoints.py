@@ -10,8 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bad_inputs.checkpoints import CHECKPOINTS, use
-from bad_inputs.pickles import CALLS, CANARY, attack, called, named, old_format, tensor, tensors, text, zip_format
+from bad_inputs.foreign.checkpoints import CHECKPOINTS, use
+from bad_inputs.foreign.pickles import (
+    CALLS,
+    CANARY,
+    attack,
+    called,
+    named,
+    old_format,
+    tensor,
+    tensors,
+    text,
+    zip_format,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from foreign_models.nnunet import foreign_network
 from hypothesis import given
 from hypothesis import strategies as st
 from model_examples import TINY_UNET, model_spec, unet_specs
-from nnunet_examples import foreign_network
 
 from DeepSegmentLib.data import Segment
 from DeepSegmentLib.errors import InvalidInputError

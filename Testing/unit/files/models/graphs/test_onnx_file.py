@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from graph_examples import onnx_model
+from foreign_models.graphs import onnx_model
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper

@@ -7,7 +7,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 import pytest
 import torch
-from graph_examples import Small, save_torchscript
+from foreign_models.graphs import Small, save_torchscript
 from torch import nn
 
 from DeepSegmentLib.errors import ModelError

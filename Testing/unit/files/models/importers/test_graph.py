@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from graph_examples import ArgMax, Small, details, save_onnx, save_torchscript
+from foreign_models.graphs import ArgMax, Small, details, save_onnx, save_torchscript
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_examples import model_spec, unet_specs

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monai_examples import AFTER, BEFORE, IMAGE, METADATA, UNET, configuration, write_bundle
+from foreign_models.monai_networks import AFTER, BEFORE, IMAGE, METADATA, UNET, configuration, write_bundle
 
 from DeepSegmentLib.errors import ModelError
 from DeepSegmentLib.files.models.folder import load_model, read_spec

@@ -7,9 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from nnunet_examples import (
+from foreign_models.nnunet import (
     CT,
     DATASET,
     architecture,
@@ -22,6 +20,8 @@ from nnunet_examples import (
     resolved,
     write_trained,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.files.models.folder import load_model, read_card, verify_model

@@ -6,10 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from foreign_models.nnunet import (
+    architecture,
+    as_compiled,
+    checkpoint_of,
+    configuration,
+    foreign_network,
+    refused_by_name,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from model_examples import unet_specs
-from nnunet_examples import architecture, as_compiled, checkpoint_of, configuration, foreign_network, refused_by_name
 from torch import nn
 
 from DeepSegmentLib.errors import ModelError

@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bundle_examples import INFERENCE, write_auto3dseg, write_bundle
+from foreign_models.bundles import INFERENCE, write_auto3dseg, write_bundle
 
-from .foreign import attacks, edited, files_of, odd_files, odd_json, with_files
 from .pickles import CALLS, CANARY, attack, zip_format
+from .sources import attacks, edited, files_of, odd_files, odd_json, with_files
 
 _INFERENCE, _METADATA, _WEIGHTS = "configs/inference.json", "configs/metadata.json", "models/model.pt"
 

@@ -1,6 +1,6 @@
 """The same models by nnU-Net's own predictor and by this library: how many voxels and probabilities agree.
 
-    python Testing/benchmarks/nnunet_parity/compare.py --peer PYTHON --work FOLDER --data FOLDER [--only NAME...]
+    python Testing/benchmarks/models/nnunet_parity/compare.py --peer PYTHON --work FOLDER --data FOLDER [--only NAME...]
 
 PYTHON is an environment's with `pip install nnunetv2`; DATA holds `hippocampus` and `headneck_ct` (see
 `peer_datasets.py` for what is read of them). Models that are not below WORK yet are trained there first, by nnU-Net
@@ -29,8 +29,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from peer_train import TRAININGS, Training, model_folder
 
 HERE = Path(__file__).parent
-RESULTS = HERE.parent / "results" / "nnunet_parity.json"
-PAGE = HERE.parents[2] / "docs" / "nnunet-parity.md"
+RESULTS = HERE.parents[1] / "results" / "nnunet_parity.json"
+PAGE = HERE.parents[3] / "docs" / "nnunet-parity.md"
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,8 @@ Models trained by nnU-Net for a few minutes each, predicted by its own predictor
 that overlap by half. nnU-Net sums up logits in float16 to save memory; "equal" and "differ" are against the same code
 with sums in float32, and beside it stands in how many voxels nnU-Net differs from itself by that.
 
-Made by `python Testing/benchmarks/nnunet_parity/compare.py --peer PYTHON --work FOLDER --data FOLDER`, which trains
-what is missing ({words}).
+Made by `python Testing/benchmarks/models/nnunet_parity/compare.py --peer PYTHON --work FOLDER --data FOLDER`, which
+trains what is missing ({words}).
 
 {chr(10).join(lines)}
 """

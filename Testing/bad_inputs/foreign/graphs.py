@@ -9,11 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from foreign_models.graph_sources import write_onnx, write_torchscript
 from fuzz.cases import Link, Pipe, Sparse
-from graph_sources import write_onnx, write_torchscript
 
-from .foreign import NINE_GB, edited, files_of, odd_json, with_files
 from .pickles import CALLS, CANARY, attack
+from .sources import NINE_GB, edited, files_of, odd_json, with_files
 
 _SCRIPT, _ONNX, _WORDS = "small.ts", "small.onnx", "small.json"
 

@@ -1,6 +1,6 @@
 """Train small model folders with nnU-Net's own trainer; what is there already is kept.
 
-    PEER_PYTHON Testing/benchmarks/nnunet_parity/peer_train.py --work FOLDER --data FOLDER [--only NAME...]
+    PEER_PYTHON Testing/benchmarks/models/nnunet_parity/peer_train.py --work FOLDER --data FOLDER [--only NAME...]
 
 Runs in the environment of nnU-Net. A model that trained for a minute is no good; it is a model as nnU-Net makes it.
 """

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import monai_examples
 import torch
+from foreign_models import monai_networks
 
-INFERENCE = monai_examples.configuration(
+INFERENCE = monai_networks.configuration(
     inferer={"_target_": "SlidingWindowInferer", "roi_size": [16, 16, 16], "sw_batch_size": 4, "overlap": 0.5}
 )
 _SEGRESNET = {
@@ -35,8 +35,8 @@ def write_bundle(folder: Path) -> Path:
     from monai.networks.nets import UNet
 
     torch.manual_seed(0)
-    network = UNet(**{key: value for key, value in monai_examples.UNET.items() if key != "_target_"})
-    return monai_examples.write_bundle(folder / "small_organs", INFERENCE, state=network.state_dict())
+    network = UNet(**{key: value for key, value in monai_networks.UNET.items() if key != "_target_"})
+    return monai_networks.write_bundle(folder / "small_organs", INFERENCE, state=network.state_dict())
 
 
 def write_auto3dseg(folder: Path, **changes: Any) -> Path:

@@ -2,7 +2,7 @@
 
 Run from the repository's root, where monai is installed (`requirements/peers.txt`); takes two minutes::
 
-    PYTHONPATH=Testing:. .venv/bin/python Testing/benchmarks/monai_parity.py
+    PYTHONPATH=Testing:. .venv/bin/python Testing/benchmarks/models/monai_parity.py
 
 The table goes to Testing/benchmarks/results/monai_parity.json and docs/monai-parity.md.
 """
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai_examples import AFTER, BEFORE, IMAGE, Pair, configuration, pairs, write_bundle
+from foreign_models.monai_networks import AFTER, BEFORE, IMAGE, Pair, configuration, pairs, write_bundle
 from scipy.ndimage import gaussian_filter
 
 from DeepSegmentLib.data import Geometry, Volume
@@ -29,8 +29,8 @@ from DeepSegmentLib.networks import runtime
 from DeepSegmentLib.segmentation.predict import predict
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results" / "monai_parity.json"
-PAGE = HERE.parents[1] / "docs" / "monai-parity.md"
+RESULTS = HERE.parent / "results" / "monai_parity.json"
+PAGE = HERE.parents[2] / "docs" / "monai-parity.md"
 SEED = 7
 
 
@@ -131,7 +131,7 @@ def page(results: dict[str, Any]) -> str:
     return (
         "# Agreement with MONAI\n\n"
         f"MONAI {results['monai']} and DeepSegment on the same random weights, torch {results['torch']} on the CPU, in "
-        "float32. Made by `PYTHONPATH=Testing:. .venv/bin/python Testing/benchmarks/monai_parity.py`.\n\n"
+        "float32. Made by `PYTHONPATH=Testing:. .venv/bin/python Testing/benchmarks/models/monai_parity.py`.\n\n"
         "## Networks\n\nLogits of one random patch.\n\n"
         "| network | weights | largest logit | largest difference | same label |\n|---|---|---|---|---|\n"
         f"{networks}\n"

@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from foreign_models.nnunet import write_trained
 from foreign_models.totalsegmentator import TRAINER, task_named, write_weights
 from fuzz.cases import Case, Link, Pipe, Sparse
-from nnunet_examples import write_trained
 
 from DeepSegmentLib.files.models.importers.totalsegmentator.tasks import totalsegmentator_tasks
 

@@ -1,6 +1,6 @@
 """Our models of TotalSegmentator beside its own code: tables, resampling, and whole runs with weights of our making.
 
-    python Testing/benchmarks/totalsegmentator_parity/compare.py PEER DATA [--half] [--json FILE]
+    python Testing/benchmarks/models/totalsegmentator_parity/compare.py PEER DATA [--half] [--json FILE]
 
 PEER: Python of an environment with PyPI's TotalSegmentator 2.18.0. DATA: folder with ct (see CONTRIBUTING.md).
 
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[4]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "Testing")]
 
 from foreign_models.totalsegmentator import TRAINER, task_named, write_weights

@@ -1,6 +1,6 @@
 """Our models as nnU-Net folders, run by nnU-Net's own predictor: the same labels and probabilities.
 
-    PYTHONPATH=.:Testing python Testing/benchmarks/nnunet_export.py --peer PYTHON
+    PYTHONPATH=.:Testing python Testing/benchmarks/models/nnunet_export.py --peer PYTHON
 
 PYTHON is that of an environment with `pip install nnunetv2`. Random weights, an oblique volume of thick slices,
 mirroring on. nnU-Net sums logits up in float16; here it is made to sum them in float32, with its own weights of tiles,
@@ -33,7 +33,7 @@ from DeepSegmentLib.networks.unet_spec import UNetSpec
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.segmentation.predict import predict
 
-RESULTS = Path(__file__).with_name("results") / "nnunet_export.json"
+RESULTS = Path(__file__).parents[1] / "results" / "nnunet_export.json"
 NAMES = ("one", "two")
 
 PEER = """

@@ -1,6 +1,6 @@
 """SIGKILLs at random moments of adding, getting and removing a model: what the catalogue holds afterwards.
 
-    python Testing/benchmarks/catalogue_resilience.py --json Testing/benchmarks/results/catalogue_resilience.json
+    python Testing/benchmarks/models/catalogue_resilience.py --json Testing/benchmarks/results/catalogue_resilience.json
 
 A small nnU-Net model of two folds, zipped, is added, got from a server of this machine and removed by the command, each
 time in a process that gets SIGKILL at one of its file operations (drawn evenly; half of them up to 20 ms later, in the
@@ -25,10 +25,10 @@ from zipfile import ZipFile
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from catalogue_kills import Action, faults, is_there, leftovers, operations, run, was_killed
+from foreign_models.nnunet import architecture, configuration, plans_of, write_trained
 from local_web import certificate, https_context, local_web, whole
-from nnunet_examples import architecture, configuration, plans_of, write_trained
 
 from DeepSegmentLib.files.models.known_models import Download, KnownModel
 
