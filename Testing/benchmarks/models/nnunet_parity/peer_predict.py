@@ -1,6 +1,6 @@
 """Predict with nnU-Net's own predictor: labels and probabilities of every test volume of a model folder.
 
-    PEER_PYTHON Testing/benchmarks/models/nnunet_parity/peer_predict.py --work FOLDER --data FOLDER --name NAME --output FOLDER
+    PEER_PYTHON .../peer_predict.py --work FOLDER --data FOLDER --name NAME --output FOLDER
 
 Runs in the environment of nnU-Net. Twice: as it is, where logits are summed up in float16, and with sums in float32.
 """
