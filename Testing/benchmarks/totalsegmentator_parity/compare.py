@@ -1,12 +1,12 @@
 """Our models of TotalSegmentator beside its own code: tables, resampling, and whole runs with weights of our making.
 
-    python Testing/benchmarks/totalsegmentator_parity/compare.py PEER DATA [--json FILE]
+    python Testing/benchmarks/totalsegmentator_parity/compare.py PEER DATA [--half] [--json FILE]
 
 PEER: Python of an environment with PyPI's TotalSegmentator 2.18.0. DATA: folder with ct (see CONTRIBUTING.md).
 
 Its real weights are not needed: networks of random weights stand in for them, with its real data set names, classes and
-spacings. Random networks answer by noise, in which the smallest difference of a sample turns a label: agreement of
-real ones is higher.
+spacings. Random networks answer by noise, in which the smallest difference of a sample turns a label. nnU-Net sums up
+logits of tiles as float16; so that this does not hide the rest, it does not here unless `--half` is given.
 """
 
 import argparse
@@ -51,6 +51,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("peer")
     parser.add_argument("data", type=Path)
+    parser.add_argument("--half", action="store_true")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +61,7 @@ def main():
             "TotalSegmentator": TASKS.read_from,
             "tables": compare_tables(peer),
             "resampling": [compare_resampling(peer, name, path) for name, path in volumes.items()],
-            "runs": [compare_run(peer, task, name, volumes[name]) for task, name in RUNS],
+            "runs": [compare_run(peer, task, name, volumes[name], half=options.half) for task, name in RUNS],
         }
     print(json.dumps(report, indent=1))
     if options.json:
@@ -185,7 +186,7 @@ def stage_at(spacing):
     return replace(stage, spacing_mm=spacing, resampling=OWN_RESAMPLING)
 
 
-def compare_run(peer, name, volume_name, path):
+def compare_run(peer, name, volume_name, path, *, half):
     """Which voxels get the same label by its whole way and by ours."""
     task = task_named(name)
     with tempfile.TemporaryDirectory() as folder:
@@ -195,7 +196,7 @@ def compare_run(peer, name, volume_name, path):
         numbers = list(task.datasets)
         peer.do(
             "segment", weights=Path(folder) / "weights", volume=path, task=task.task, result=result, trainer=TRAINER,
-            task_id=numbers if len(numbers) > 1 else numbers[0], model=task.configuration,
+            half=half, task_id=numbers if len(numbers) > 1 else numbers[0], model=task.configuration,
             folds=[int(fold) for fold in task.folds], resample=list(task.spacing_mm[::-1]) if task.spacing_mm else None,
         )  # fmt: skip
         model = load_model(Path(folder) / "model", "cpu")

@@ -66,7 +66,11 @@ def segment(job):
     for name in ("Primus", "PrimusV2S", "PrimusV2B", "PrimusV2M", "PrimusV2L"):
         setattr(unused, name, object)
     sys.modules["dynamic_network_architectures.architectures.primus"] = unused
+    import torch
     from totalsegmentator.nnunet import nnUNet_predict_image
+
+    if not job["half"]:
+        torch.half = torch.float32
 
     began = time.perf_counter()
     image, *_ = nnUNet_predict_image(
