@@ -14,7 +14,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "Testing")]
 
-from local_catalogue import LocalCatalogue, slowly, zipped
+from local_web.offers import LocalCatalogue, slowly, zipped
 
 from host.application import dark_palette, start
 from host.phantom import MODEL, write_network, write_phantom

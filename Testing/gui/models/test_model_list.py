@@ -16,8 +16,8 @@ import slicer
 from conftest import REPOSITORY
 from foreign_models.totalsegmentator import task_named, write_weights
 from host.widgets.pythonqt import unwrap
-from local_catalogue import LocalCatalogue, slowly, zipped
 from local_web import breaks_off, refuses, whole
+from local_web.offers import LocalCatalogue, slowly, zipped
 from PySide6 import QtWidgets
 
 from DeepSegmentLib.service.catalogue import list_models

@@ -200,7 +200,8 @@ def test_what_is_no_event_is_refused(tmp_path, message):
 def test_settings_are_told_in_full():
     """A setting that is added and forgotten here would silently be the default in the worker."""
     corners = np.array([[0.0, 0, 0], [1, 1, 1]])
-    for asked in (PredictSettings(), PredictSettings(0.25, True, corners, ("a",), True, False, True, Path("/maps"))):
+    changed = PredictSettings(0.25, True, corners, ("a",), True, False, True, ("a", "b"), Path("/maps"))
+    for asked in (PredictSettings(), changed):
         heard = through_job(SegmentJob(Volume(np.zeros((1, 1, 1, 1)), Geometry((1, 1, 1), np.eye(4))), settings=asked))
         assert asdict(heard.settings).keys() == asdict(asked).keys()
         assert same(heard.settings, asked)

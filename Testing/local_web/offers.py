@@ -9,17 +9,17 @@ from dataclasses import asdict, replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-import local_web
-
 from DeepSegmentLib.files.models.known_models import Download, catalogue_folder, read_known_models
+
+from .server import LocalWeb, certificate, https_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from local_web import Asked, LocalWeb
-
     from DeepSegmentLib.files.models.known_models import KnownModel
+
+    from .server import Asked
 
 
 class LocalCatalogue:
@@ -37,10 +37,10 @@ class LocalCatalogue:
         self._models = {model.name: model for model in read_known_models(catalogue_folder())}
         self._lists = folder / "lists"
         self._lists.mkdir(parents=True)
-        made = local_web.certificate(folder)
+        made = certificate(folder)
         if made is None:
             raise RuntimeError("the openssl command is not installed")
-        self.web: LocalWeb = local_web.LocalWeb(local_web.https_context(*made))
+        self.web: LocalWeb = LocalWeb(https_context(*made))
         self.environment = {
             "DEEPSEGMENT_CATALOGUE": str(self._lists), "SSL_CERT_FILE": str(made[0]), "NO_PROXY": "127.0.0.1",
             "no_proxy": "127.0.0.1",
