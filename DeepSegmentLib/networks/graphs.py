@@ -85,7 +85,7 @@ def load_torchscript(path: Path, device: torch.device | str) -> nn.Module:
             module: nn.Module = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
         except RuntimeError as error:
             raise ModelError(
-                f"{path} is no TorchScript graph that torch {torch.__version__} reads: {_said(error)}"
+                f"{path} is no TorchScript graph that torch {torch.__version__} reads: {said(error)}"
             ) from error
     return _TorchScript(module)
 
@@ -101,7 +101,7 @@ class _TorchScript(nn.Module):
         try:
             return self.script(x)
         except torch.jit.Error as error:
-            raise ModelError(f"the graph cannot run on a patch of {tuple(x.shape)}: {_said(error)}") from error
+            raise ModelError(f"the graph cannot run on a patch of {tuple(x.shape)}: {said(error)}") from error
 
 
 def load_onnx(content: bytes, device: torch.device | str) -> OnnxGraph:
@@ -136,7 +136,7 @@ class OnnxGraph(nn.Module):
         try:
             self._session = runtime.InferenceSession(content, options, providers=_providers(runtime, device))
         except Exception as error:  # onnxruntime's errors have no common base but this
-            raise ModelError(f"onnxruntime {runtime.__version__} does not read this graph: {_said(error)}") from error
+            raise ModelError(f"onnxruntime {runtime.__version__} does not read this graph: {said(error)}") from error
         self._check_ends()
         (given,) = self._session.get_inputs()
         self._name, self._half = given.name, given.type == "tensor(float16)"
@@ -157,10 +157,10 @@ class OnnxGraph(nn.Module):
         try:
             (output,) = self._session.run(None, {self._name: patches.cpu().numpy()})
         except Exception as error:  # see above
-            said = str(error)
-            if any(phrase in said.lower() for phrase in _OUT_OF_MEMORY):
-                raise MemoryError(said) from error
-            raise ModelError(f"the graph cannot run on a patch of {tuple(x.shape)}: {_said(error)}") from error
+            words = str(error)
+            if any(phrase in words.lower() for phrase in _OUT_OF_MEMORY):
+                raise MemoryError(words) from error
+            raise ModelError(f"the graph cannot run on a patch of {tuple(x.shape)}: {said(error)}") from error
         return torch.from_numpy(output)
 
     def end_profile(self) -> list[dict[str, Any]]:
@@ -218,7 +218,7 @@ def _ends(side: Any) -> str:
     return ", ".join(f"{end.name[:60]}: {end.type}" for end in side) or "nothing"
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
     """The last line of an error: those before it are where in the graph it was."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip(" ~^-")]
     return (lines[-1] if lines else type(error).__name__)[:300]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -48,16 +49,23 @@ def export_network(module: nn.Module, spec: NetworkSpec, extent: Sequence[int], 
     """
     fixed = getattr(spec, "fixed_shape", None)
     seen = tuple(fixed or padded_extent(extent, spec.divisor))
-    exact = _Exact(module.eval(), tuple(extent), seen)
+    exact = _Exact(module, tuple(extent), seen).eval()  # all of it: torch puts it back as it was
     free = fixed is None and seen == tuple(extent)
     if free:
-        _write(exact, spec, extent, path, free=True)
-        larger = [n + step for n, step in zip(extent, spec.divisor, strict=True)]
-        differences = [_difference(exact, spec, each, path) for each in (extent, larger)]
-        if max(differences) <= _CLOSE:
-            return max(differences)
+        with suppress(ModelError):  # of networks whose shapes cannot be left open
+            return _write_free(exact, spec, extent, path)
     _write(exact, spec, extent, path, free=False)
-    difference = _difference(exact, spec, extent, path)
+    return _checked(_difference(exact, spec, extent, path))
+
+
+def _write_free(exact: nn.Module, spec: NetworkSpec, extent: Sequence[int], path: Path) -> float:
+    """Write a graph of free extents, compared at two of them."""
+    _write(exact, spec, extent, path, free=True)
+    larger = [n + step for n, step in zip(extent, spec.divisor, strict=True)]
+    return _checked(max(_difference(exact, spec, each, path) for each in (extent, larger)))
+
+
+def _checked(difference: float) -> float:
     if not difference <= _CLOSE:
         raise ModelError(f"the graph gives other logits than torch (by {difference:.2g}); it is not written")
     return difference
@@ -81,7 +89,7 @@ class _Exact(nn.Module):
 
 def _write(module: nn.Module, spec: NetworkSpec, extent: Sequence[int], path: Path, *, free: bool) -> None:
     names = {2 + n: name for n, name in enumerate("kji"[3 - len(extent) :])} if free else {}
-    axes = {0: "batch", **names}
+    axes = {0: "batch", **names} if free else {}
     patch = torch.zeros(1, spec.in_channels, *extent)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what a trace fixes; the graph is compared with torch afterwards

@@ -117,7 +117,7 @@ LINES = {
     "evaluate labels.seg.nrrd pipe.nii": "pipe.nii",
     "models info nobody": "no model named 'nobody'",
     "models verify pipe.nii": "pipe.nii",
-    "models add nothing": "nothing is neither",
+    "models add nothing": "nothing does not exist",
     "models add prompts.json": "prompts.json",
     "models add pipe.nii": "pipe.nii",
     "models add zero.nii": "zero.nii",

@@ -113,7 +113,7 @@ MODELS = {
         lambda d: folder_of(d, spec=text(changed_stage(spec(), orientation="RRR"))),
         "orientation",
     ),
-    "no segments": (lambda d: folder_of(d, spec=text(spec(segments=[]))), "segments"),
+    "no segments": (lambda d: folder_of(d, spec=text(spec(segments=[]))), "at least one segment"),
     "2^31 features": (lambda d: folder_of(d, spec=text(network(features=[2**31, 2**31]))), "model.json"),
     "10^30 blocks": (lambda d: folder_of(d, spec=text(network(encoder_blocks=[10**30, 1]))), "model.json"),
     "strides of 0": (lambda d: folder_of(d, spec=text(network(strides=[[1, 1, 1], [0, 0, 0]]))), "strides"),

@@ -11,7 +11,7 @@ import torch
 from DeepSegmentLib.errors import ModelError, ResourceError
 from DeepSegmentLib.networks.architectures.measuring import measure_costs
 from DeepSegmentLib.networks.graph_spec import GraphSpec
-from DeepSegmentLib.networks.graphs import Graph, OnnxGraph, load_torchscript, operations_of, profile_onnx
+from DeepSegmentLib.networks.graphs import Graph, OnnxGraph, load_torchscript, operations_of, profile_onnx, said
 from DeepSegmentLib.networks.measured_costs import MeasuredCosts
 from DeepSegmentLib.networks.runtime import is_out_of_memory
 
@@ -85,7 +85,7 @@ def _output(path: Path, graph: Graph, patch: Tensor) -> Tensor:
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             raise ResourceError(f"{path} runs out of memory on one patch of {tuple(patch.shape[2:])} voxels") from error
-        raise ModelError(f"{path} cannot run on a patch of {tuple(patch.shape)}: {str(error)[-300:]}") from error
+        raise ModelError(f"{path} cannot run on a patch of {tuple(patch.shape)}: {said(error)}") from error
 
 
 def _check_output(path: Path, output: Tensor, spec: GraphSpec) -> None:

@@ -114,7 +114,10 @@ def _stage(config: Configuration) -> StageSpec:
     except (TypeError, ValueError, InvalidInputError, OverflowError) as error:
         raise ModelError(f"{config.where}: {error}") from error
     windows = Windows(patch, None, Tiling(_OVERLAP, "at_border", "gaussian"))
-    return stage_of(Plan(preparation, windows, 1, "probabilities"), network, patch)
+    try:
+        return stage_of(Plan(preparation, windows, 1, "probabilities"), network, patch)
+    except ModelError as error:
+        raise ModelError(f"{config.where}: {error}") from error
 
 
 def _preparation(config: Configuration) -> Preparation:
