@@ -233,7 +233,7 @@ def size_on_disk(size: int) -> str:
 
     Example:
         >>> size_on_disk(812), size_on_disk(23_400_000), size_on_disk(1_530_000_000)
-        ('0.001 MB', '23 MB', '1.5 GB')
+        ('0.0008 MB', '23 MB', '1.5 GB')
     """
     if size >= 1e9:
         return f"{size / 1e9:.1f} GB"

@@ -2,7 +2,7 @@
 
 Run from the repository's root, where monai is installed (`requirements/peers.txt`); takes two minutes::
 
-    PYTHONPATH=Testing:. .venv/bin/python Testing/benchmarks/models/monai_parity.py
+    python Testing/benchmarks/models/monai_parity.py
 
 The table goes to Testing/benchmarks/results/monai_parity.json and docs/monai-parity.md.
 """
@@ -10,6 +10,7 @@ The table goes to Testing/benchmarks/results/monai_parity.json and docs/monai-pa
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 import warnings
 from importlib.metadata import version
@@ -18,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from foreign_models.monai_networks import AFTER, BEFORE, IMAGE, Pair, configuration, pairs, write_bundle
 from scipy.ndimage import gaussian_filter
 
 from DeepSegmentLib.data import Geometry, Volume
@@ -27,6 +27,9 @@ from DeepSegmentLib.files.models.importers.door import Words, importer_of
 from DeepSegmentLib.files.models.importers.monai.convert import weights_for
 from DeepSegmentLib.networks import runtime
 from DeepSegmentLib.segmentation.predict import predict
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # examples that tests use, too
+from foreign_models.monai_networks import AFTER, BEFORE, IMAGE, Pair, configuration, pairs, write_bundle
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results" / "monai_parity.json"
@@ -131,7 +134,7 @@ def page(results: dict[str, Any]) -> str:
     return (
         "# Agreement with MONAI\n\n"
         f"MONAI {results['monai']} and DeepSegment on the same random weights, torch {results['torch']} on the CPU, in "
-        "float32. Made by `PYTHONPATH=Testing:. .venv/bin/python Testing/benchmarks/models/monai_parity.py`.\n\n"
+        "float32. Made by `python Testing/benchmarks/models/monai_parity.py`.\n\n"
         "## Networks\n\nLogits of one random patch.\n\n"
         "| network | weights | largest logit | largest difference | same label |\n|---|---|---|---|---|\n"
         f"{networks}\n"

@@ -1,6 +1,6 @@
 """Our models as nnU-Net folders, run by nnU-Net's own predictor: the same labels and probabilities.
 
-    PYTHONPATH=.:Testing python Testing/benchmarks/models/nnunet_export.py --peer PYTHON
+    python Testing/benchmarks/models/nnunet_export.py --peer PYTHON
 
 PYTHON is that of an environment with `pip install nnunetv2`. Random weights, an oblique volume of thick slices,
 mirroring on. nnU-Net sums logits up in float16; here it is made to sum them in float32, with its own weights of tiles,

@@ -1,6 +1,6 @@
 """Memory that it takes to add an nnU-Net folder of one fold and of five, of a network of real size.
 
-    PYTHONPATH=.:Testing python Testing/benchmarks/models/nnunet_import_memory.py [--work FOLDER]
+    python Testing/benchmarks/models/nnunet_import_memory.py [--work FOLDER]
 
 Random weights in nnU-Net's default 3D network (31 million weights), checkpoints with the optimizer's state, as nnU-Net
 saves them. Each import runs in a process of its own. Writes Testing/benchmarks/results/nnunet_import_memory.json.
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # examples that tests use, too
 from foreign_models.nnunet import architecture, checkpoint_of, configuration, dataset_of, foreign_network, plans_of
 
 RESULTS = Path(__file__).parents[1] / "results" / "nnunet_import_memory.json"
