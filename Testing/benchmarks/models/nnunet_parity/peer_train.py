@@ -44,7 +44,7 @@ class Training:
 
 TRAININGS = (
     Training("plain, two folds", "Hippocampus", "nnUNetPlans", "3d_fullres", (0, 1)),
-    Training("residual encoder", "Hippocampus", "nnUNetResEncUNetMPlans", "3d_fullres", epochs=20),
+    Training("residual encoder, regions", "Tumours", "nnUNetResEncUNetMPlans", "3d_fullres"),
     Training("2d", "Hippocampus", "nnUNetPlans", "2d"),
     Training("regions, two channels, transposed", "Tumours", "nnUNetPlans", "3d_fullres"),
     Training("2d, regions, two channels", "Tumours", "nnUNetPlans", "2d"),

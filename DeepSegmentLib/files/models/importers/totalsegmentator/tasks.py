@@ -40,7 +40,7 @@ class Dataset:
     """What one network was trained on, known by its number.
 
     Attributes:
-        number: Of nnU-Net, as in "Dataset291_...".
+        number: Of nnU-Net, such as 291.
         folder: The folder's name as published.
         release: The version of its weights; empty where it has none.
         classes: Its structures: label n is number n - 1 of them.
