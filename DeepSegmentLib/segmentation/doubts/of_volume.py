@@ -23,6 +23,7 @@ _NOISE = 0.6  # [up to 0.12; 0.95 and more]
 _OUT_OF_ORDER, _IN_PLANE = 0.3, 0.25  # [up to 0.12, and in plane half of it; 0.59, and a twentieth]
 _LABELS, _MOST_LABELS = 0.75, 1000  # [up to 0.61 for heads of 16 grey values; 0.81 and more]
 _SOFT = 0.55  # [up to 0.36; 0.70 and more]
+_FAT_HU = -50  # fat is -120 to -60; MR that was resampled with splines goes a little below 0
 _FEW = 8
 """Neighbours along a shorter axis tell nothing."""
 
@@ -62,8 +63,11 @@ def _modality_doubt(volume: Volume, looks: Looks, channel: Channel) -> str:
             f"looks like CT in Hounsfield units ({looks.air:.0%} of it is -900 or less, {looks.soft:.0%} of the rest "
             "is -150 to 150), but the model was made for MR."
         )
-    if wanted == "CT" and looks.low >= 0:
-        return f"has no voxel below 0, so it is not in Hounsfield units ({looks.low:g} to {looks.high:g})."
+    if wanted == "CT" and looks.low > _FAT_HU:
+        return (
+            f"is not in Hounsfield units, where fat and air are {_FAT_HU} or less (it has {looks.low:.4g} to "
+            f"{looks.high:.4g}), but the model was made for CT."
+        )
     return ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
@@ -25,7 +26,7 @@ from DeepSegmentLib.files.remembered import remember, remembered
 from DeepSegmentLib.service.catalogue import add_model, check_free, list_models, unknown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from DeepSegmentLib.data import ProgressCallback
@@ -131,28 +132,51 @@ def get_model(
             f"{known.name} can only be got by hand: {known.description}. Then: deepsegment models add FILE"
         )
     check_terms(known.name, _terms(known), agrees, agreed_licences())
-    folder = downloads_folder(known.name)
+    with _place_of(downloads_folder(known.name)) as folder:
+        check_room({folder / "model": _ROOM_FACTOR * sum(file.bytes or 0 for file in known.files) - bytes_of(folder)})
+        return _fetch_and_add(known, folder, on_progress, accept_change=accept_change)
+
+
+@contextmanager
+def _place_of(folder: Path) -> Iterator[Path]:
+    """A download's folder, for one at a time; it stays where a later call can go on with what is in it."""
     folder.mkdir(parents=True, exist_ok=True)
-    check_room({folder / "model": _ROOM_FACTOR * sum(file.bytes or 0 for file in known.files) - bytes_of(folder)})
-    with exclusive(folder):
-        entry = _fetch_and_add(known, folder, on_progress, accept_change=accept_change)
-    shutil.rmtree(folder, ignore_errors=True)
-    return entry
+    mine = False
+    try:
+        with exclusive(folder):
+            mine = True
+            yield folder
+    finally:
+        if mine and not _holds_parts(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _holds_parts(folder: Path) -> bool:
+    """Whether there is more than notes and empty files."""
+    return any(path.suffix != ".note" and path.is_file() and path.stat().st_size for path in folder.rglob("*"))
 
 
 def _fetch_and_add(
     known: KnownModel, folder: Path, on_progress: ProgressCallback, *, accept_change: bool
 ) -> ModelEntry:
+    """The model, of files that are deleted where they are added or are none."""
     files = _fetch(known, folder, on_progress, accept_change=accept_change)
     words = Words(name=known.name, license=known.licence)
     tell = partial(_within, on_progress, _DOWNLOAD_PART, 1.0)
     try:
-        return add_model(files, words, tell, agrees=lambda _: True, origin=[file.url for file in known.files])
-    except ModelError as error:
-        if not isinstance(error, LicenceError):
-            for file in files:
-                file.unlink()
+        entry = add_model(files, words, tell, agrees=lambda _: True, origin=[file.url for file in known.files])
+    except LicenceError:
         raise
+    except ModelError:
+        _delete(files)
+        raise
+    _delete(files)
+    return entry
+
+
+def _delete(files: Sequence[Path]) -> None:
+    for file in files:
+        file.unlink()
 
 
 def _fetch(known: KnownModel, folder: Path, on_progress: ProgressCallback, *, accept_change: bool) -> list[Path]:

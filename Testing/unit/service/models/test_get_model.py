@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from local_web import LocalWeb, breaks_off, certificate, hangs, https_context, local_web, whole
+from local_web import LocalWeb, breaks_off, certificate, hangs, https_context, local_web, refuses, whole
 from model_examples import TINY_UNET, model_spec
 
 from DeepSegmentLib.data.progress import Progress
@@ -134,6 +134,17 @@ def test_removing_frees_what_was_begun(web: LocalWeb, publish: Callable[..., Kno
     assert remove_model("Liver").bytes >= 1000
     with pytest.raises(ModelError, match="no model named"):
         remove_model("liver")
+
+
+@pytest.mark.parametrize("answer", [refuses(404), breaks_off(b"PK", 0)], ids=["not there", "breaks off at once"])
+def test_where_nothing_came_no_folder_stays(
+    web: LocalWeb, publish: Callable[..., KnownModel], answer: Callable[..., None]
+) -> None:
+    publish()
+    web.serve("/m.zip", answer)
+    with pytest.raises(DownloadError):
+        get_model("liver")
+    assert not downloads_folder("liver").exists()
 
 
 def test_several_files_make_one_model(
