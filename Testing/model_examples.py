@@ -182,7 +182,7 @@ def model_specs(draw: st.DrawFn) -> ModelSpec:
     network = draw(unet_specs(out_channels=len(segments) + (output == "labels")))
     names = draw(st.lists(st.text(max_size=4), unique=True, min_size=network.in_channels, max_size=network.in_channels))
     cleaned = draw(st.lists(st.sampled_from([segment.name for segment in segments]), unique=True))
-    length = st.floats(0.1, 10)
+    length, neighbours = st.floats(0.1, 10), st.sampled_from([6, 18, 26])
     k = st.just(1) if network.dimensions == 2 else st.integers(1, 99)
     digest = draw(st.sampled_from(["", "0f" * 32]))
     word = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._+-]{0,8}[A-Za-z0-9])?", fullmatch=True)
@@ -199,7 +199,10 @@ def model_specs(draw: st.DrawFn) -> ModelSpec:
         network=network,
         output=output,
         mirror_axes=draw(st.sampled_from([(), (2,), (0, 1, 2)])),
-        cleanups=tuple(Cleanup(name, draw(st.booleans()), draw(length), draw(st.booleans())) for name in cleaned),
+        cleanups=tuple(
+            Cleanup(name, draw(st.booleans()), draw(length), draw(st.booleans()), neighbours=draw(neighbours))
+            for name in cleaned
+        ),
         provenance=draw(st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=2)),
         weights=tuple(WeightsFile(f"weights-{n}.safetensors", digest) for n in range(draw(st.integers(1, 2)))),
         tiling=draw(tilings()),

@@ -26,23 +26,36 @@ _MOST_SHOWN = 200
 
 @dataclass(frozen=True)
 class Cleanup:
-    """Post-processing of one segment, applied in the order of the fields.
+    """Post-processing of a segment, applied in the order of the fields.
 
     Attributes:
         segment: Name of the segment.
         keep_largest: Keep only the largest connected component.
         minimum_ml: Remove components smaller than this many millilitres.
         fill_holes: Fill background that the segment encloses in 3D.
+        together_with: Further segments, as one with which the components are looked for.
+        neighbours: Of a voxel that are connected with it: 6, 18 or 26. Of holes, the background's.
     """
 
     segment: str
     keep_largest: bool = False
     minimum_ml: float = 0.0
     fill_holes: bool = False
+    together_with: tuple[str, ...] = ()
+    neighbours: int = 6
 
     def __post_init__(self) -> None:
         if not self.minimum_ml >= 0:
             raise InvalidInputError(f"{self.segment}: minimum size must be 0 ml or more, got {self.minimum_ml}")
+        if self.neighbours not in (6, 18, 26):
+            raise InvalidInputError(f"{self.segment}: neighbours must be 6, 18 or 26, got {self.neighbours}")
+        if self.fill_holes and self.together_with:
+            raise InvalidInputError(f"{self.segment}: holes are filled with one segment, not with several together")
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """Names of all segments that are looked at."""
+        return (self.segment, *self.together_with)
 
 
 @dataclass(frozen=True)
@@ -95,7 +108,7 @@ class ModelSpec:
         segments: The outputs; their layers are 0 here, see `output_segments`.
         parts: Who finds which of them.
         output: "labels" or "regions".
-        cleanups: Post-processing, at most one a segment.
+        cleanups: Post-processing, in this order; segments that are looked at together are found by the same parts.
         coarse_model: Name of a faster, coarser model of the same segments; empty where there is none.
         citation: What users are asked to cite.
         provenance: Where it came from, training data, date, command and the like; shown, never interpreted.
@@ -168,7 +181,8 @@ class ModelSpec:
         layers = [segment.name for segment in self.segments if segment.layer != 0]
         if layers:
             raise InvalidInputError(f"segment {layers[0]!r}: layer must be 0, the output decides where it goes")
-        self._check_known("clean-up", [cleanup.segment for cleanup in self.cleanups])
+        for cleanup in self.cleanups:
+            self._check_known("clean-up", cleanup.segments)
 
     def _check_parts(self) -> None:
         self._check_known("part", [name for part in self.parts for name in part.segments])
@@ -177,6 +191,11 @@ class ModelSpec:
         if missing:
             raise InvalidInputError(f"segment {missing[0]!r} is found by no part")
         for part in self.parts:
+            for cleanup in self.cleanups:
+                if 0 < len({*cleanup.segments} & {*part.segments}) < len(cleanup.segments):
+                    raise InvalidInputError(
+                        f"clean-up of {', '.join(cleanup.segments)}: a part finds some of them and others not"
+                    )
             for n, stage in enumerate(part.stages):
                 self._check_stage(part, stage, earlier=n > 0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from scipy import ndimage
 
 from DeepSegmentLib.data import LabelMap
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 def clean_up(label_map: LabelMap, cleanups: Sequence[Cleanup], on_step: Callable[[], None] = unwatched) -> LabelMap:
     """Apply the clean-ups in order.
 
-    Removed voxels become background; filled holes take background only, never another segment's voxels. Each segment
-    is worked on within the box around it.
+    Removed voxels become background; filled holes take background only, never another segment's voxels. Segments are
+    worked on within the box around them.
 
     Args:
         label_map: The segments.
@@ -33,24 +34,34 @@ def clean_up(label_map: LabelMap, cleanups: Sequence[Cleanup], on_step: Callable
         InvalidInputError: A clean-up names a segment that is not there.
     """
     layers = label_map.layers.copy()
-    segments = [label_map.segment(cleanup.segment) for cleanup in cleanups]
-    boxes = {n: ndimage.find_objects(layers[n]) for n in {segment.layer for segment in segments}}
-    for cleanup, segment in zip(cleanups, segments, strict=True):
+    segments = [[label_map.segment(name) for name in cleanup.segments] for cleanup in cleanups]
+    boxes = {n: ndimage.find_objects(layers[n]) for n in {segment.layer for each in segments for segment in each}}
+    for cleanup, together in zip(cleanups, segments, strict=True):
         on_step()
-        found = boxes[segment.layer][segment.value - 1 : segment.value]
-        if found and found[0] is not None:
+        found = [box for each in together for box in boxes[each.layer][each.value - 1 : each.value] if box is not None]
+        if found:
             minimum = cleanup.minimum_ml * 1000 / label_map.geometry.voxel_volume_mm3
-            _clean_up_one(layers[segment.layer][found[0]], segment.value, cleanup, minimum, on_step)
+            blocks = [(layers[each.layer][_around(found)], each.value) for each in together]
+            _clean_up_blocks(blocks, cleanup, minimum, on_step)
     return LabelMap(layers, label_map.geometry, label_map.segments)
 
 
-def _clean_up_one(
-    labels: NDArray[Any], value: int, cleanup: Cleanup, minimum_voxels: float, on_step: Callable[[], None]
+def _around(boxes: Sequence[tuple[slice, ...]]) -> tuple[slice, ...]:
+    """The box around boxes."""
+    return tuple(slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*boxes, strict=True))
+
+
+def _clean_up_blocks(
+    blocks: Sequence[tuple[NDArray[Any], int]], cleanup: Cleanup, minimum_voxels: float, on_step: Callable[[], None]
 ) -> None:
-    """Clean up one segment of a block of labels in place."""
-    mask = labels == value
-    kept = remove_small(mask, keep_largest=cleanup.keep_largest, minimum_voxels=minimum_voxels)
-    labels[mask & ~kept] = 0
+    """Clean up, in place, segments that are taken together: blocks of their labels, and their values."""
+    mask = np.logical_or.reduce([labels == value for labels, value in blocks])
+    kept = remove_small(
+        mask, keep_largest=cleanup.keep_largest, minimum_voxels=minimum_voxels, neighbours=cleanup.neighbours
+    )
+    for labels, value in blocks:
+        labels[(labels == value) & ~kept] = 0
     if cleanup.fill_holes:
         on_step()
-        labels[fill_holes(kept) & (labels == 0)] = value
+        (labels, value), *_ = blocks
+        labels[fill_holes(kept, neighbours=cleanup.neighbours) & (labels == 0)] = value

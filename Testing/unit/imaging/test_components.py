@@ -5,6 +5,7 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 from skimage import measure
 from strategies import masks
 
@@ -12,10 +13,14 @@ from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.components import fill_holes, remove_small
 from DeepSegmentLib.networks.model_spec import Cleanup
 
+AXES_AT_ONCE = {6: 1, 18: 2, 26: 3}
+"""How scikit-image calls the number of neighbours."""
 
-def sizes_of_components(mask):
-    """Voxel counts of the 6-connected components, largest first."""
-    return sorted((region.area for region in measure.regionprops(measure.label(mask, connectivity=1))), reverse=True)
+
+def sizes_of_components(mask, neighbours=6):
+    """Voxel counts of the components, largest first."""
+    labels = measure.label(mask, connectivity=AXES_AT_ONCE[neighbours])
+    return sorted((region.area for region in measure.regionprops(labels)), reverse=True)
 
 
 class TestRemoveSmall:
@@ -26,10 +31,10 @@ class TestRemoveSmall:
         assert not (kept & ~mask).any()
         assert np.array_equal(remove_small(kept, keep_largest=keep_largest, minimum_voxels=minimum), kept)
 
-    @given(masks(filled=True))
-    def test_the_largest_is_the_largest_of_scikit_image(self, mask):
-        kept = remove_small(mask, keep_largest=True)
-        assert sizes_of_components(kept) == sizes_of_components(mask)[:1]
+    @given(masks(filled=True), st.sampled_from([6, 18, 26]))
+    def test_the_largest_is_the_largest_of_scikit_image(self, mask, neighbours):
+        kept = remove_small(mask, keep_largest=True, neighbours=neighbours)
+        assert sizes_of_components(kept, neighbours) == sizes_of_components(mask, neighbours)[:1]
 
     @given(masks(), st.integers(0, 8))
     def test_components_below_the_minimum_go_and_others_stay(self, mask, minimum):
@@ -51,6 +56,7 @@ class TestRemoveSmall:
     def test_voxels_that_share_an_edge_only_are_apart(self):
         mask = np.array([[[1, 0], [0, 1]]], bool)
         assert remove_small(mask, keep_largest=True).sum() == 1
+        assert remove_small(mask, keep_largest=True, neighbours=18).sum() == 2
 
 
 class TestFillHoles:
@@ -66,6 +72,11 @@ class TestFillHoles:
         theirs = sitk.GetArrayFromImage(sitk.BinaryFillhole(image, fullyConnected=False))
         assert np.array_equal(fill_holes(mask), theirs.astype(bool))
 
+    @given(masks(), st.sampled_from([6, 18, 26]))
+    def test_agrees_with_scipy(self, mask, neighbours):
+        theirs = ndimage.binary_fill_holes(mask, ndimage.generate_binary_structure(3, AXES_AT_ONCE[neighbours]))
+        assert np.array_equal(fill_holes(mask, neighbours=neighbours), theirs)
+
     def test_a_shell_is_filled_unless_it_is_open(self):
         shell = np.ones((5, 5, 5), bool)
         shell[1:4, 1:4, 1:4] = False
@@ -78,3 +89,15 @@ class TestFillHoles:
 def test_refuses_a_size_below_zero(minimum_ml):
     with pytest.raises(InvalidInputError, match="liver: minimum size must be 0 ml or more"):
         Cleanup("liver", minimum_ml=minimum_ml)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"neighbours": 8}, "liver: neighbours must be 6, 18 or 26, got 8"),
+        ({"fill_holes": True, "together_with": ("spleen",)}, "holes are filled with one segment"),
+    ],
+)
+def test_refuses_what_cannot_be_done(options, message):
+    with pytest.raises(InvalidInputError, match=message):
+        Cleanup("liver", **options)

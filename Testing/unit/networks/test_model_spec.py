@@ -189,7 +189,7 @@ def test_the_document_is_not_changed() -> None:
         ({"segments": (Segment("a", 1), Segment("b", 1))}, "two segments share 1"),
         ({"segments": (Segment("a", 1), Segment("b", 2, layer=1))}, "segment 'b': layer must be 0"),
         ({"cleanups": (Cleanup("liver"),)}, "clean-up of unknown segment 'liver'; there are: left, right"),
-        ({"cleanups": (Cleanup("left"), Cleanup("left"))}, "two clean-ups share 'left'"),
+        ({"cleanups": (Cleanup("left", together_with=("left",)),)}, "two clean-ups share 'left'"),
         ({"format_version": 7}, "format_version must be 2, got 7"),
     ],
 )

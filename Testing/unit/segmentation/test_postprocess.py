@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
+from skimage import measure
 from strategies import label_maps
 
 from DeepSegmentLib.data import LabelMap
@@ -41,6 +42,21 @@ def test_boxes_change_nothing(label_map, data):
     for one in cleanups:
         expected = slowly(expected, one)
     assert np.array_equal(clean_up(label_map, cleanups).layers, expected.layers)
+
+
+@given(label_maps().filter(lambda label_map: len(label_map.segments) > 1), st.sampled_from([6, 18, 26]))
+def test_segments_taken_together_are_as_one(label_map, neighbours):
+    """As nnU-Net's `remove_all_but_largest_component_from_segmentation`, which takes scikit-image's components."""
+    first, *rest = label_map.segments[:3]
+    cleanup = Cleanup(first.name, keep_largest=True, together_with=tuple(s.name for s in rest), neighbours=neighbours)
+    union = np.logical_or.reduce([label_map.layers[s.layer] == s.value for s in (first, *rest)])
+    parts = measure.label(union, connectivity={6: 1, 18: 2, 26: 3}[neighbours])
+    kept = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:]) if union.any() else union
+    found = clean_up(label_map, [cleanup])
+    for segment in label_map.segments:
+        before = label_map.layers[segment.layer] == segment.value
+        expected = before & kept if segment in (first, *rest) else before
+        assert np.array_equal(found.layers[segment.layer] == segment.value, expected)
 
 
 @given(label_maps().filter(lambda label_map: label_map.segments))

@@ -264,12 +264,15 @@ def _model(metadata: Metadata, words: Words, stage: Any, finish: Finish, keys: S
 
 def _cleanups(finish: Finish, names: Sequence[str]) -> tuple[Cleanup, ...]:
     """Labels count from 1; 0 stands for all."""
-    asked = [(finish.largest, "keep_largest"), (finish.filled, "fill_holes")]
-    wanted = {
-        name: {option: True for labels, option in asked if {0, number} & {*labels}}
-        for number, name in enumerate(names, start=1)
-    }
-    return tuple(Cleanup(name, **options) for name, options in wanted.items() if options)
+    found: list[Cleanup] = []
+    for asked in finish.cleanups:
+        meant = [name for number, name in enumerate(names, start=1) if {0, number} & {*asked.labels}]
+        groups = [tuple(meant)] if asked.together and meant else [(name,) for name in meant]
+        options = {asked.what: True}
+        found += [
+            Cleanup(first, **options, together_with=tuple(rest), neighbours=asked.neighbours) for first, *rest in groups
+        ]
+    return tuple(found)
 
 
 def _card(spec: ModelSpec) -> str:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _SIGMA_SCALE = 0.125
 _THRESHOLD = 0.5
+_NEIGHBOURS = {None: 26, 1: 6, 2: 18, 3: 26}
+"""Of a voxel, by over how many axes at once a step goes; all, where MONAI is not told."""
+
 _IMPORTANCE = {"constant": "uniform", "gaussian": "gaussian"}
 
 _BRATS = "$lambda x: torch.where(x[[2]] > 0, 4, torch.where(x[[0]] > 0, 1, torch.where(x[[1]] > 0, 2, 0)))"
@@ -81,6 +84,23 @@ def _tiling(inferer: Component) -> Tiling:
 
 
 @dataclass(frozen=True)
+class LabelCleanup:
+    """A clean-up of labels.
+
+    Attributes:
+        what: Which one, as a field of `Cleanup`.
+        labels: Of which labels; (0,) for all.
+        neighbours: See `Cleanup`.
+        together: Whether the labels are taken together, otherwise each by itself.
+    """
+
+    what: Literal["keep_largest", "fill_holes"]
+    labels: tuple[int, ...]
+    neighbours: int
+    together: bool = False
+
+
+@dataclass(frozen=True)
 class Finish:
     """What becomes of the logits.
 
@@ -90,10 +110,9 @@ class Finish:
         back: What is interpolated: "logits" or "probabilities".
         active: Whether there are probabilities already.
         discrete: Whether labels are there already.
-        largest: Labels of which only the largest piece is kept; () for none, (0,) for all.
-        filled: Likewise those whose holes are filled.
-        order: The channels of regions, those that win last; their label values below.
-        values: Likewise; empty where they are numbered.
+        cleanups: In their order.
+        order: The channels of regions, those that win last.
+        values: Their labels; empty where they are numbered.
     """
 
     regions: bool = False
@@ -101,8 +120,7 @@ class Finish:
     back: Literal["logits", "probabilities"] = "logits"
     active: bool = False
     discrete: bool = False
-    largest: tuple[int, ...] = ()
-    filled: tuple[int, ...] = ()
+    cleanups: tuple[LabelCleanup, ...] = ()
     order: tuple[int, ...] = ()
     values: tuple[int, ...] = ()
 
@@ -141,14 +159,22 @@ def _invert(done: Finish, at: Component) -> Finish:
 
 
 def _keep_largest(done: Finish, at: Component) -> Finish:
-    for argument, usual in (("independent", True), ("num_components", 1)):
-        if at.get(argument, default=usual) != usual:
-            raise at.refused(argument)
-    return replace(done, largest=_labels(at))
+    if at.get("num_components", default=1) != 1:
+        raise at.refused("num_components")
+    independent = bool(at.get("independent", default=True))
+    cleanup = LabelCleanup("keep_largest", _labels(at), _neighbours(at), together=not independent)
+    return replace(done, cleanups=(*done.cleanups, cleanup))
 
 
 def _fill(done: Finish, at: Component) -> Finish:
-    return replace(done, filled=_labels(at))
+    return replace(done, cleanups=(*done.cleanups, LabelCleanup("fill_holes", _labels(at), _neighbours(at))))
+
+
+def _neighbours(at: Component) -> int:
+    connectivity = at.get("connectivity")
+    if connectivity not in _NEIGHBOURS:
+        raise at.refused("connectivity")
+    return _NEIGHBOURS[connectivity]
 
 
 def _labels(at: Component) -> tuple[int, ...]:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from .labels import Outputs
 
 _FILE, _PICKLE = "postprocessing.json", "postprocessing.pkl"
+_NEIGHBOURS = 26
+"""As nnU-Net counts components: by `skimage.measure.label` with its full connectivity."""
+
 _LARGEST_ONLY = "remove_all_but_largest_component_from_segmentation"
 
 
@@ -26,7 +29,7 @@ class FoundCleanups:
     """Post-processing, and what of it is not done.
 
     Attributes:
-        cleanups: At most one a segment.
+        cleanups: In their order.
         notes: Sentences for the model card.
     """
 
@@ -58,18 +61,18 @@ def _read(entries: Entries, outputs: Outputs) -> FoundCleanups:
     functions, arguments = entries.listed("postprocessing_fns"), entries.listed("postprocessing_kwargs")
     if len(functions) != len(arguments):
         entries.refuse("postprocessing_kwargs", f"must have one entry a function, got {len(arguments)}")
-    cleanups: dict[str, Cleanup] = {}
+    cleanups: list[Cleanup] = []
     notes: list[str] = []
     for n, function in enumerate(functions):
         if function != _LARGEST_ONLY:
             entries.refuse("postprocessing_fns", f"has {function!r}, which is unknown here; known: {_LARGEST_ONLY}")
         labels = _labels(entries, n)
-        names = list(_segments(outputs, labels))
-        if len(names) == 1:
-            cleanups[names[0]] = Cleanup(names[0], keep_largest=True)
+        names = _segments(outputs, labels)
+        if names:
+            cleanups.append(Cleanup(names[0], keep_largest=True, together_with=names[1:], neighbours=_NEIGHBOURS))
         else:
-            notes.append(_not_done(outputs, labels))
-    return FoundCleanups(tuple(cleanups.values()), tuple(notes))
+            notes.append(_not_done(labels))
+    return FoundCleanups(tuple(cleanups), tuple(notes))
 
 
 def _labels(entries: Entries, n: int) -> frozenset[int]:
@@ -87,14 +90,14 @@ def _flat(values: Sequence[object]) -> Iterator[object]:
         yield from _flat(value) if isinstance(value, list) else (value,)
 
 
-def _segments(outputs: Outputs, labels: frozenset[int]) -> Iterator[str]:
-    """The segment that consists of just these labels; there is none for all foreground of several labels."""
-    return (name for name, members in outputs.members.items() if members == labels)
+def _segments(outputs: Outputs, labels: frozenset[int]) -> tuple[str, ...]:
+    """The segments that consist of just these labels; none where there are no such segments."""
+    found = {name: members for name, members in outputs.members.items() if members <= labels}
+    return tuple(found) if frozenset().union(*found.values()) == labels else ()
 
 
-def _not_done(outputs: Outputs, labels: frozenset[int]) -> str:
-    names = [name for name, members in outputs.members.items() if members <= labels]
+def _not_done(labels: frozenset[int]) -> str:
     return (
-        "nnU-Net found it best to keep the largest component of "
-        f"{', '.join(names) or sorted(labels)} taken together; that clean-up is not done here."
+        f"nnU-Net found it best to keep the largest component of the labels {', '.join(map(str, sorted(labels)))}, "
+        "which are no segments of the model; that clean-up is not done."
     )

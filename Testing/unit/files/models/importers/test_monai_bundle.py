@@ -118,7 +118,14 @@ def test_clean_ups_are_taken_over(tmp_path: Path) -> None:
     largest = {"_target_": "KeepLargestConnectedComponentd", "keys": "pred", "applied_labels": [2]}
     filled = {"_target_": "FillHolesd", "keys": "pred"}
     spec = read(tmp_path / "b", postprocessing=after(*AFTER[:3], largest, filled)).spec
-    assert spec.cleanups == (Cleanup("liver", fill_holes=True), Cleanup("spleen", keep_largest=True, fill_holes=True))
+    assert spec.cleanups == (
+        Cleanup("spleen", keep_largest=True, neighbours=26),
+        Cleanup("liver", fill_holes=True, neighbours=26),
+        Cleanup("spleen", fill_holes=True, neighbours=26),
+    )
+    together = largest | {"applied_labels": [1, 2], "independent": False, "connectivity": 1}
+    spec = read(tmp_path / "c", postprocessing=after(*AFTER[:3], together)).spec
+    assert spec.cleanups == (Cleanup("liver", keep_largest=True, together_with=("spleen",)),)
 
 
 @pytest.mark.parametrize(

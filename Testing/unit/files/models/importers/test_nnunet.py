@@ -328,19 +328,29 @@ def write_postprocessing(source, *kwargs, functions=None):
 @pytest.mark.parametrize(
     ("labels", "order", "found", "cleaned"),
     [
-        (None, None, [1], ["anterior"]),
-        (None, None, [[2], 1], ["posterior", "anterior"]),
-        (None, None, [[1, 2]], []),
-        ({"background": 0, "heart": 1}, None, [[1]], ["heart"]),
-        (REGIONS, [1, 2, 3], [[1, 2, 3], [2, 3], 3], ["whole", "core", "enhancing"]),
+        (None, None, [1], [["anterior"]]),
+        (None, None, [[2], 1], [["posterior"], ["anterior"]]),
+        (None, None, [[1, 2], 1], [["anterior", "posterior"], ["anterior"]]),
+        ({"background": 0, "heart": 1}, None, [[1]], [["heart"]]),
+        (REGIONS, [1, 2, 3], [[[1, 2, 3], [2, 3], 3]], [["whole", "core", "enhancing"]]),
+        (
+            REGIONS,
+            [1, 2, 3],
+            [[1, 2, 3], [2, 3], 3],
+            [["whole", "core", "enhancing"], ["core", "enhancing"], ["enhancing"]],
+        ),
+        (REGIONS, [1, 2, 3], [2], []),
     ],
 )
 def test_the_post_processing_that_was_found_best_is_done(labels, order, found, cleaned, tmp_path):
     changes = {"labels": labels} if labels else {}
     source = write_trained(tmp_path, dataset=dataset_of(**changes, regions_class_order=order))
     write_postprocessing(source, *found)
-    assert convert(source, tmp_path).cleanups == tuple(Cleanup(name, keep_largest=True) for name in cleaned)
-    assert cleaned or "anterior, posterior taken together" in read_card(tmp_path / "model")
+    expected = tuple(
+        Cleanup(first, keep_largest=True, together_with=tuple(rest), neighbours=26) for first, *rest in cleaned
+    )
+    assert convert(source, tmp_path).cleanups == expected
+    assert cleaned or "the labels 2, which are no segments" in read_card(tmp_path / "model")
 
 
 def test_a_pickled_post_processing_stays_closed(tmp_path):
