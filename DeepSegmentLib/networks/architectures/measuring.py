@@ -33,7 +33,7 @@ def measure_costs(module: nn.Module, in_channels: int, extent: Sequence[int], *,
     """
     patch = torch.empty(1, in_channels, *extent, device=device)
     features = _LiveFeatures()
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter, features:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter, features:
         module.eval()(patch)
     voxels = math.prod(extent)
     return MeasuredCosts(
@@ -46,7 +46,7 @@ def measure_costs(module: nn.Module, in_channels: int, extent: Sequence[int], *,
 class _LiveFeatures(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows which results of a module's layers are still held while it runs.
 
-    A convolution holds a copy of its input laid out anew, so that counts while it runs.
+    A convolution holds copies of its input and its output laid out anew, so these count while it runs.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class _LiveFeatures(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for tensor in _tensors(result):
             storage = tensor.untyped_storage()
             self._live[storage._cdata] = (_reference(storage), storage.nbytes() // tensor.element_size())
-        laid_out = args[0].numel() if func in _CONVOLUTIONS else 0
+        laid_out = args[0].numel() + result.numel() if func in _CONVOLUTIONS else 0
         self.most = max(self.most, laid_out + sum(count for _, count in self._live.values()))
         return result
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from foreign_models.monai_networks import Pair, pairs
 from model_examples import TINY_UNET
+from torch import nn
 
 from DeepSegmentLib.errors import ModelError
 from DeepSegmentLib.files.models.importers.monai.convert import measured, weights_for
@@ -58,6 +59,13 @@ def test_operations_of_a_unet_are_those_of_its_arithmetic() -> None:
         module = runtime.build(TINY_UNET)
     costs = measure_costs(module, 1, (16, 16, 16))
     assert costs.operations_per_voxel * 16**3 == pytest.approx(count_operations(TINY_UNET, 16**3), rel=0.01)
+
+
+def test_feature_maps_are_those_that_are_held_and_what_a_convolution_lays_out_anew() -> None:
+    with torch.device("meta"):
+        module = nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv3d(4, 2, 1))
+    costs = measure_costs(module, 1, (8, 8, 8))
+    assert costs.features_per_voxel == (4 + 2) + (4 + 2)  # input and output of the last one, and both once more
 
 
 def test_a_missing_weight_is_named() -> None:
