@@ -13,12 +13,11 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from DeepSegmentLib.errors import ExistsError, InvalidInputError, ResourceError, VolumeFileError
 
 from .atomic import check_target
-from .leftovers import sweep
+from .leftovers import forget, hidden_beside, sweep
 from .opening import is_folder, open_file, reason
 
 if TYPE_CHECKING:
@@ -243,7 +242,7 @@ def _check_writable(folder: Path) -> None:
         raise VolumeFileError(
             f"{folder} cannot be written: it is a file, and would have to be a folder; choose another"
         )
-    probe = folder / f".{uuid4().hex[:12]}"
+    probe = hidden_beside(folder / "probe", "")
     try:
         probe.touch(exist_ok=False)
         probe.unlink()
@@ -251,6 +250,8 @@ def _check_writable(folder: Path) -> None:
         raise VolumeFileError(
             f"{folder} cannot be written: {error.strerror or error}; check its rights, or choose another folder"
         ) from error
+    finally:
+        forget(probe)
 
 
 def _detached(path: Path) -> Iterator[Path]:

@@ -200,3 +200,19 @@ def test_no_name_is_an_unexpected_error(name):
     folder = Path(os.sep) / "no such folder"
     with suppress(DeepSegmentError):
         check_outputs([Output(folder / name)], inputs_of([folder / name, Path(name)]), replace=True)
+
+
+def test_what_a_kill_left_of_a_look_at_a_folder_goes_with_the_next_one(tmp_path, monkeypatch):
+    """A look makes a file and removes it; the kill may come in between."""
+
+    def killed(*_):
+        raise OSError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(VolumeFileError, match="killed"):
+            check_new_folder(tmp_path / "new", inputs_of([], []))
+    assert len(list(tmp_path.iterdir())) == 1
+    monkeypatch.setattr("DeepSegmentLib.files.leftovers.is_running", lambda process: False)
+    check_new_folder(tmp_path / "new", inputs_of([], []))
+    assert not list(tmp_path.iterdir())
