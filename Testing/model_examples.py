@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from DeepSegmentLib.data import Code, Segment, Terminology
 from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.expectations import Expectations, SegmentExpectation
-from DeepSegmentLib.networks.model_spec import Channel, Cleanup, ModelSpec, Part
+from DeepSegmentLib.networks.model_spec import Channel, Cleanup, Focus, ModelSpec, Part
 from DeepSegmentLib.networks.stage_spec import Resampling, StageSpec, Tiling, WeightsFile
 from DeepSegmentLib.networks.unet_spec import UNetSpec
 
@@ -203,6 +203,7 @@ def model_specs(draw: st.DrawFn) -> ModelSpec:
             Cleanup(name, draw(st.booleans()), draw(length), draw(st.booleans()), neighbours=draw(neighbours))
             for name in cleaned
         ),
+        focus=draw(st.none() | st.builds(Focus, st.just("organ"), st.just(("liver", "spleen")), st.floats(0, 99))),
         provenance=draw(st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=2)),
         weights=tuple(WeightsFile(f"weights-{n}.safetensors", digest) for n in range(draw(st.integers(1, 2)))),
         tiling=draw(tilings()),

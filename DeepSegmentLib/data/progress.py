@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,11 @@ class Progress:
 
 ProgressCallback = Callable[[Progress], None]
 """Receives progress; raises `Cancelled` to stop the work."""
+
+
+def tell_part(on_progress: ProgressCallback, begin: float, end: float, event: Progress) -> None:
+    """Tell the progress of a part of the work, which goes from `begin` to `end`, as that of the whole."""
+    on_progress(replace(event, fraction=begin + (end - begin) * event.fraction))
 
 
 def silent(_: Progress) -> None:

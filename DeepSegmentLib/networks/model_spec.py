@@ -22,6 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._+-]{0,62}[A-Za-z0-9])?", re.ASCII)
 # Device names that Windows reserves, with any extension ("Naming Files, Paths, and Namespaces").
 _RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9])(\..*)?", re.IGNORECASE)
 _MOST_SHOWN = 200
+_MOST_MARGIN_MM = 1000.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,29 @@ class Cleanup:
     def segments(self) -> tuple[str, ...]:
         """Names of all segments that are looked at."""
         return (self.segment, *self.together_with)
+
+
+@dataclass(frozen=True)
+class Focus:
+    """Round what a model looks, which another one finds before: TotalSegmentator's smaller tasks are made so.
+
+    Attributes:
+        model: Name of the other one.
+        segments: Of the other one.
+        margin_mm: How far it looks round all of them.
+    """
+
+    model: str
+    segments: tuple[str, ...]
+    margin_mm: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_name("the model of a focus", self.model)
+        if not self.segments:
+            raise InvalidInputError("a focus needs at least one segment")
+        _check_distinct("segments of a focus", self.segments)
+        if not 0 <= self.margin_mm <= _MOST_MARGIN_MM:
+            raise InvalidInputError(f"margin_mm must be from 0 to {_MOST_MARGIN_MM:g}, got {self.margin_mm}")
 
 
 @dataclass(frozen=True)
@@ -110,6 +134,7 @@ class ModelSpec:
         output: "labels" or "regions".
         cleanups: Post-processing, in this order; segments that are looked at together are found by the same parts.
         coarse_model: Name of a faster, coarser model of the same segments; empty where there is none.
+        focus: Round what it looks where no region is asked for; None for everywhere.
         citation: What users are asked to cite.
         provenance: Where it came from, training data, date, command and the like; shown, never interpreted.
         expectations: What the segments were like in training, to doubt results by; None where nobody measured it.
@@ -126,6 +151,7 @@ class ModelSpec:
     output: Literal["labels", "regions"] = "labels"
     cleanups: tuple[Cleanup, ...] = ()
     coarse_model: str = ""
+    focus: Focus | None = None
     citation: str = ""
     provenance: Mapping[str, str] = field(default_factory=dict, hash=False)
     expectations: Expectations | None = None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.data import Progress, Volume
 from DeepSegmentLib.data.name_lookup import known_names
-from DeepSegmentLib.data.progress import silent
+from DeepSegmentLib.data.progress import silent, tell_part
 from DeepSegmentLib.errors import ResourceError
 from DeepSegmentLib.files.atomic import atomic_path, write_text
 from DeepSegmentLib.files.datasets.channel_files import further_channels
@@ -35,6 +35,7 @@ from .maps_and_statistics import (
     write_maps,
     write_statistics,
 )
+from .models.focus import focus_region
 from .preflight import announcement, check
 from .preview import draw_preview, mark_of_origin
 from .run_report import Run, parameters, provenance, run_report
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from DeepSegmentLib.data import ProgressCallback
     from DeepSegmentLib.networks.model_spec import ModelSpec
     from DeepSegmentLib.networks.runtime import Model
+
+_FOCUS_PART = 0.3
+"""Of the whole work, as progress shows it: the coarse model that finds where to look."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +102,8 @@ def segment_volume(
 
     A device that runs out of memory is left for the CPU, and the run says so. What cannot fit into memory, or has a
     spacing that hardly any scan has, is refused before the model is loaded: see `preflight.check`. What makes the
-    volume or the result doubtful is said too; that never stops it.
+    volume or the result doubtful is said too; that never stops it. A model that looks round what another one finds
+    (`ModelSpec.focus`) does so where the other one is there and no region is asked for.
 
     Args:
         volume: What to segment.
@@ -118,6 +123,27 @@ def segment_volume(
     folder, settings = find_model(model).path, settings or PredictSettings()
     kept = chosen_segments(subset, spec := read_spec(folder))
     settings = replace(settings, probabilities=chosen_maps(settings.probabilities, kept, spec), subset=kept)
+    work = partial(_segment, volume, folder, kept, device=device, load=load)
+    if spec.focus is None or settings.region_ras is not None:
+        return work(settings, on_progress=on_progress)
+    begin, end = partial(tell_part, on_progress, 0.0, _FOCUS_PART), partial(tell_part, on_progress, _FOCUS_PART, 1.0)
+    look = partial(segment_volume, volume, device=device, on_progress=begin, load=load)
+    region, note = focus_region(spec, settings, look)
+    run = work(replace(settings, region_ras=region), on_progress=end)
+    return replace(run, notes=(note, *run.notes))
+
+
+def _segment(
+    volume: Volume,
+    folder: Path,
+    kept: tuple[str, ...] | None,
+    settings: PredictSettings,
+    *,
+    device: str,
+    on_progress: ProgressCallback,
+    load: Callable[[Path, str], Model],
+) -> Run:
+    """Segment where the settings say, on another device where the first one has too little memory."""
     needs = check(folder, volume.geometry, settings, device)
     on_progress(Progress(announcement(needs), 0.0))
     loaded = load(folder, device)

@@ -305,6 +305,8 @@ def _download(tables: _Tables, number: int) -> Download:
 def _description(task: Task) -> str:
     count = f"{len(task.classes)} structures" if len(task.classes) > 1 else "one structure"
     text = f"TotalSegmentator's task {task.task}: {count} in {task.modality}."
+    if task.crop:
+        text += f" It looks round what {task.crop_by} finds: get that, too; without it, it looks everywhere."
     if task.needs_key:
         text += " Its weights are given to holders of a licence number only: get them with TotalSegmentator, then add"
         text += f" the folder of {', '.join(f'Dataset{n:03d}' for n in task.datasets)}."

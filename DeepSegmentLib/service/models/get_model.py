@@ -11,8 +11,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from DeepSegmentLib.data import Progress
-from DeepSegmentLib.data.progress import silent
+from DeepSegmentLib.data.progress import silent, tell_part
 from DeepSegmentLib.errors import ChangedError, LicenceError, ModelError
 from DeepSegmentLib.files.download import RemoteFile, download
 from DeepSegmentLib.files.lock import exclusive
@@ -162,7 +161,7 @@ def _fetch_and_add(
     """The model, of files that are deleted where they are added or are none."""
     files = _fetch(known, folder, on_progress, accept_change=accept_change)
     words = Words(name=known.name, license=known.licence)
-    tell = partial(_within, on_progress, _DOWNLOAD_PART, 1.0)
+    tell = partial(tell_part, on_progress, _DOWNLOAD_PART, 1.0)
     try:
         entry = add_model(files, words, tell, agrees=lambda _: True, origin=[file.url for file in known.files])
     except LicenceError:
@@ -187,7 +186,7 @@ def _fetch(known: KnownModel, folder: Path, on_progress: ProgressCallback, *, ac
         stage = f"download {known.name}" if len(known.files) == 1 else f"download {n + 1} of {len(known.files)}"
         target = folder / str(n + 1) / _file_name(file.url)
         target.parent.mkdir(exist_ok=True)
-        tell = partial(_within, on_progress, n * share, (n + 1) * share)
+        tell = partial(tell_part, on_progress, n * share, (n + 1) * share)
         sha256 = download(_remote(file), target, tell, stage)
         if not _remote(file).checksum:
             _check_change(file.url, sha256, accept_change=accept_change)
@@ -205,11 +204,6 @@ def _check_change(url: str, sha256: str, *, accept_change: bool) -> None:
             f"{before[:12]}...). Its publisher may have renewed it: look there; then agree to take it (--accept-change)"
         )
     remember(notes, {url: sha256})
-
-
-def _within(on_progress: ProgressCallback, begin: float, end: float, event: Progress) -> None:
-    """Tell the progress of a part of the work as that of the whole."""
-    on_progress(Progress(event.stage, begin + (end - begin) * event.fraction, event.eta_s, event.memory_bytes))
 
 
 def _remote(file: Download) -> RemoteFile:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from DeepSegmentLib.networks.model_spec import ModelSpec, Part
+    from DeepSegmentLib.networks.model_spec import Focus, ModelSpec, Part
     from DeepSegmentLib.networks.stage_spec import StageSpec
     from DeepSegmentLib.service.catalogue import ModelEntry
 
@@ -81,6 +81,7 @@ def _card(entry: ModelEntry, spec: ModelSpec) -> str:
         f"kind: {entry.kind}{origin}",
         f"size: {size}",
         *_parts(spec),
+        *([] if spec.focus is None else [_focus(spec.focus)]),
     )
     segments = table(("segment", "code"), [(each.name, _code(each)) for each in spec.segments])
     return "\n".join([*map(plain, head), "", segments, "", *read_card(entry.path).splitlines()]).rstrip()
@@ -89,6 +90,10 @@ def _card(entry: ModelEntry, spec: ModelSpec) -> str:
 def _parts(spec: ModelSpec) -> list[str]:
     """The networks: each stage of each part in a line."""
     return [f"{_place(spec.parts, n)}{_stage(stage)}" for n, part in enumerate(spec.parts) for stage in part.stages]
+
+
+def _focus(focus: Focus) -> str:
+    return f"looks {focus.margin_mm:g} mm round {', '.join(focus.segments)}, as {focus.model} finds it"
 
 
 def _place(parts: Sequence[Part], n: int) -> str:

@@ -12,7 +12,7 @@ from DeepSegmentLib.files.models.importers.foreign_json import read_entries
 from DeepSegmentLib.files.models.importers.nnunet import TrainedFolder, read_trained, trained_folders
 from DeepSegmentLib.files.models.importers.nnunet.trained_folders import PLANS_FILE, choose
 from DeepSegmentLib.files.models.importers.palette import color_of
-from DeepSegmentLib.networks.model_spec import Channel, ModelSpec, Part
+from DeepSegmentLib.networks.model_spec import Channel, Focus, ModelSpec, Part
 
 from .model_card import CITATION, card_of
 from .stages import stage_of
@@ -171,6 +171,7 @@ def _model_of(chosen: Chosen, trained: Mapping[int, TrainedConfiguration], words
         parts=parts,
         cleanups=tuple(cleanup for cleanup in task.cleanups if cleanup.segment in kept),
         coarse_model=task.coarse_model if chosen.datasets == task.datasets else "",
+        focus=Focus(task.crop_by, task.crop, max(task.crop_margin_mm)) if task.crop else None,
         citation=CITATION,
         provenance=_provenance(chosen, trained),
     )

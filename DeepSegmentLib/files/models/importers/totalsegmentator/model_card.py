@@ -49,8 +49,8 @@ def _cropping(task: Task) -> str:
     margin = " x ".join(f"{length:g}" for length in dict.fromkeys(task.crop_margin_mm))
     return (
         f"TotalSegmentator first cuts the volume to {', '.join(task.crop)}, as {task.crop_by} finds them, and {margin} "
-        "mm round them. Here the whole volume is run, or the region that you choose: that takes longer, and may find "
-        "something outside."
+        "mm round them. Here the network sees a little more round that; where the other model is not among yours, or "
+        "you choose a region, nothing is cut off before: that takes longer, and may find something outside."
     )
 
 

@@ -22,6 +22,7 @@ from DeepSegmentLib.files.models.importers.totalsegmentator.importer import _cho
 from DeepSegmentLib.files.models.importers.totalsegmentator.model_card import differences
 from DeepSegmentLib.files.models.importers.totalsegmentator.tasks import totalsegmentator_tasks
 from DeepSegmentLib.files.models.known_models import known_models
+from DeepSegmentLib.networks.model_spec import Focus
 from DeepSegmentLib.segmentation.predict import predict
 
 TASKS = totalsegmentator_tasks()
@@ -206,6 +207,14 @@ def test_the_card_names_all_differences():
     assert all(len(text) == len(set(text)) for text in texts)
     assert any("cuts the volume" in note for note in differences(task_named("totalseg-lung_vessels")))
     assert differences(task_named("totalseg-pleural_pericard_effusion"))[0].count("20 mm") == 1
+
+
+def test_smaller_tasks_look_round_what_another_model_finds(tmp_path):
+    task = task_named("totalseg-lung_vessels_LEGACY")
+    source = write_weights(tmp_path, task, task.datasets[0])
+    spec = IMPORTER.convert([source], tmp_path / "model", Words())
+    assert spec.focus == Focus("totalseg-total-fastest", task.crop, 20.0)
+    assert {each.crop_by for each in TASKS.tasks if each.crop} <= {each.name for each in TASKS.tasks}
 
 
 def test_recognising_needs_no_torch():
