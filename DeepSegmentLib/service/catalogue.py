@@ -22,6 +22,7 @@ from DeepSegmentLib.files.models.places import (
     agreed_licences,
     bundled_models_folder,
     downloads_folder,
+    drop_empty_downloads,
     user_models_folder,
 )
 from DeepSegmentLib.files.opening import is_folder
@@ -253,7 +254,7 @@ def remove_model(name: str) -> Removed:
     sweep(user_models_folder())
     matches = _named(name, [entry for entry in entries if not entry.bundled])
     if not matches and (begun := _begun_download(name)):
-        return Removed(begun.name, _deleted(begun))
+        return Removed(begun.name, _deleted_download(begun))
     if len(matches) > 1:
         paths = " and ".join(str(entry.path) for entry in matches)
         raise ModelError(f"several models are named {name!r}; delete the folder of one: {paths}")
@@ -262,7 +263,7 @@ def remove_model(name: str) -> Removed:
         raise ModelError(
             f"model {bundled[0].name!r} came with DeepSegment and stays" if bundled else _unknown(name, entries)
         )
-    freed = _deleted(matches[0].path) + (_deleted(begun) if (begun := _begun_download(matches[0].name)) else 0)
+    freed = _deleted(matches[0].path) + (_deleted_download(begun) if (begun := _begun_download(matches[0].name)) else 0)
     return Removed(matches[0].name, freed)
 
 
@@ -271,6 +272,12 @@ def _deleted(folder: Path) -> int:
     size = 0 if folder.is_symlink() else bytes_of(folder)
     with hidden_folder(folder) as doomed:
         _move(folder, doomed)
+    return size
+
+
+def _deleted_download(folder: Path) -> int:
+    size = _deleted(folder)
+    drop_empty_downloads()
     return size
 
 

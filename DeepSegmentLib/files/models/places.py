@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,12 @@ def user_folder(environment: Mapping[str, str] | None = None, platform: str = sy
 def downloads_folder(name: str) -> Path:
     """Where the parts of a model lie that is being downloaded: hidden among the user's models, on their disk."""
     return user_models_folder() / ".downloads" / name
+
+
+def drop_empty_downloads() -> None:
+    """Remove the folder of all downloads where there are none."""
+    with suppress(OSError):
+        downloads_folder("x").parent.rmdir()
 
 
 def agreed_licences() -> Path:

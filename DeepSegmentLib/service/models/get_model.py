@@ -19,7 +19,7 @@ from DeepSegmentLib.files.models.importers.door import Words
 from DeepSegmentLib.files.models.known_models import known_models
 from DeepSegmentLib.files.models.licences import check_terms, is_agreed, nobody_agrees, terms_of
 from DeepSegmentLib.files.models.origin import bytes_of
-from DeepSegmentLib.files.models.places import agreed_licences, downloads_folder, user_folder
+from DeepSegmentLib.files.models.places import agreed_licences, downloads_folder, drop_empty_downloads, user_folder
 from DeepSegmentLib.files.output_checks import check_room
 from DeepSegmentLib.files.remembered import remember, remembered
 from DeepSegmentLib.service.catalogue import add_model, check_free, list_models, unknown_name
@@ -148,6 +148,7 @@ def _place_of(folder: Path) -> Iterator[Path]:
     finally:
         if mine and not _holds_parts(folder):
             shutil.rmtree(folder, ignore_errors=True)
+            drop_empty_downloads()
 
 
 def _holds_parts(folder: Path) -> bool:

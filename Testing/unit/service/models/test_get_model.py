@@ -90,7 +90,7 @@ def test_a_known_model_comes_and_nothing_else_stays(
     entry = get_model("LIVER", events.append)
     assert (entry.name, entry.license, entry.bytes > 1000) == ("liver", "CC0-1.0", True)
     assert added() == ["liver"]
-    assert not downloads_folder("liver").exists()
+    assert [path.name for path in downloads_folder("x").parent.parent.iterdir() if path.is_dir()] == ["liver"]
     fractions = [event.fraction for event in events]
     assert fractions == sorted(fractions)
     assert {event.stage for event in events} >= {"download liver", "unpack m.zip", "try it out"}
@@ -132,6 +132,7 @@ def test_removing_frees_what_was_begun(web: LocalWeb, publish: Callable[..., Kno
     with pytest.raises(DownloadError):
         get_model("liver")
     assert remove_model("Liver").bytes >= 1000
+    assert not downloads_folder("liver").parent.exists()
     with pytest.raises(ModelError, match="no model named"):
         remove_model("liver")
 
@@ -144,7 +145,7 @@ def test_where_nothing_came_no_folder_stays(
     web.serve("/m.zip", answer)
     with pytest.raises(DownloadError):
         get_model("liver")
-    assert not downloads_folder("liver").exists()
+    assert not downloads_folder("liver").parent.exists()
 
 
 def test_several_files_make_one_model(
