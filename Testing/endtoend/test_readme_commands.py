@@ -132,6 +132,13 @@ def test_every_command_is_run_or_has_a_reason_not_to_be():
     assert not unknown, {command: COMMANDS[command] for command in unknown}
 
 
+def test_the_packages_for_a_machine_without_network_are_all_that_the_panel_asks_for():
+    lines = (REPOSITORY / "DeepSegment/Resources/requirements.txt").read_text().splitlines()
+    command = re.search(r"pip download [^`]*", TEXTS["docs/tutorial.md"])[0]
+    named = {word for word in shlex.split(command) if ">=" in word}
+    assert named == {line for line in lines if line and not line.startswith("#")}
+
+
 def _is_parsed(command):
     """Whether it is one that the two tests below look at."""
     return command.startswith("deepsegment ") or " -m fuzz " in command
