@@ -140,7 +140,9 @@ def test_models_are_found_by_organ_modality_and_name(host, opened):
     assert titles(panel)[0].startswith("brain-mr")
     search(host, panel, "no such organ")
     assert titles(panel) == []
+    assert "No model tells of that" in panel.ui.modelCard.plainText
     search(host, panel, "")
+    assert "No model tells of that" not in panel.ui.modelCard.plainText
     assert len(titles(panel)) == panel.ui.modelTable.rowCount > 60
     assert all(panel.ui.modelTable.item(row, 1).text() for row in range(panel.ui.modelTable.rowCount))
 
