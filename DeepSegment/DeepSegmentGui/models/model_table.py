@@ -3,7 +3,7 @@
 import qt
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.models.model_card import describe
+from DeepSegmentGui.models.model_card import describe, readable
 from DeepSegmentGui.models.model_lines import linesOf, offeredModels, searchWords
 
 _NAME, _STATE = range(2)
@@ -82,8 +82,7 @@ class ModelTable:
     def showCard(self, needs=None):
         """Show the chosen model's card; `needs` says what a run will need here, None what it said before."""
         self._needs = self._needs if needs is None else needs
-        color = self._card.palette.color(qt.QPalette.Text).name()  # blue links cannot be read on a dark ground
-        text = describe(self.line, self._needs).replace("<a ", f'<a style="color: {color}" ')
+        text = readable(describe(self.line, self._needs), self._card)
         if self._lines and not self.shownRows():
             text = _("No model tells of that; fewer words find more. Still chosen:<br><br>{card}").format(card=text)
         if text != self._shown:  # otherwise it would scroll back to its top

@@ -82,7 +82,7 @@ def _offer(known: KnownModel) -> str:
     size = size_on_disk(sum(sizes)) if all(sizes) else "size not said"
     how = f"deepsegment models get {known.name} ({size})" if sizes else "by hand, then deepsegment models add FILE"
     lines = (
-        f"{known.name}, licence {licence_of(known)}",
+        f"{known.name}, licence {licence_of(known)}{f', {known.licence_url}' if known.licence_url else ''}",
         known.title,
         known.description,
         f"input: {known.modality}",

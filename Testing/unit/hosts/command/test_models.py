@@ -106,6 +106,8 @@ def test_a_pack_moves_models(
     assert (code, "p.zip: liver, " in out) == (0, True)
     code, _, err = run(capsys, "pack", tmp_path / "p.zip")
     assert (code, "name at least one model" in err) == (2, True)
+    code, _, err = run(capsys, "add", tmp_path / "p.zip")
+    assert (code, "deepsegment models unpack" in err) == (2, True)
     monkeypatch.setenv("DEEPSEGMENT_MODELS", str(tmp_path / "there"))
     assert run(capsys, "unpack", tmp_path / "p.zip")[:2] == (0, "added liver 1.0\n")
     assert run(capsys, "unpack", tmp_path / "p.zip")[:2] == (0, "liver was here already\n")
