@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 EVERYTHING = "all"
 """Stands for all names in a list of them, where no name is spelled so."""
 
+_LONGEST_SHOWN = 100
+"""Letters of a wrong name that a message repeats."""
+
 
 def known_name(wish: str, known: Sequence[str], refusal: str) -> str:
     """The name that is meant: exactly, else whatever its capitals, spaces, dashes and underscores.
@@ -63,6 +66,15 @@ def suggestion(wish: str, known: Iterable[str]) -> str:
     by_key = {_key(name): name for name in known}
     close = get_close_matches(_key(wish), by_key, n=1, cutoff=0.6)
     return f"did you mean {by_key[close[0]]!r}? " if close else ""
+
+
+def unknown_name(name: str, names: Sequence[str]) -> str:
+    """That there is no model of a name, and which is meant."""
+    folded = {known.casefold(): known for known in names}
+    close = [folded[match] for match in get_close_matches(name[:_LONGEST_SHOWN].casefold(), folded, n=3)]
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    shown = name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}..."
+    return f"no model named {shown!r}{hint}"
 
 
 def _meant(wish: str, known: Sequence[str], refusal: str) -> list[str]:

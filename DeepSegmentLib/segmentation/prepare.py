@@ -215,7 +215,8 @@ def check_volume(volume: Volume, spec: ModelSpec) -> None:
     if volume.channels != len(spec.channels):
         names = ", ".join(channel.name for channel in spec.channels)
         needed = "1 channel" if len(spec.channels) == 1 else f"{len(spec.channels)} channels"
-        raise InvalidInputError(f"model {spec.name} needs {needed} ({names}), the volume has {volume.channels}")
+        remedy = "; give the others by --channel, in this order" if volume.channels < len(spec.channels) else ""
+        raise InvalidInputError(f"model {spec.name} needs {needed} ({names}), the volume has {volume.channels}{remedy}")
     low, high = volume.voxels.min(), volume.voxels.max()
     if not -LARGEST_INTENSITY <= low <= high <= LARGEST_INTENSITY:  # false for NaN, too
         raise InvalidInputError(

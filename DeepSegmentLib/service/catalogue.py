@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from DeepSegmentLib.data import Progress
+from DeepSegmentLib.data.name_lookup import unknown_name
 from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.files.leftovers import hidden_folder, sweep
 from DeepSegmentLib.files.models import problem_with_weights, read_spec, unpacked, verify_model, write_spec
+from DeepSegmentLib.files.models.folder import SPEC_FILE
 from DeepSegmentLib.files.models.importers.door import Words, importer_of
 from DeepSegmentLib.files.models.index import SummaryIndex, summary_of
+from DeepSegmentLib.files.models.known_models import known_model
 from DeepSegmentLib.files.models.licences import check_terms, nobody_agrees, terms_of
 from DeepSegmentLib.files.models.origin import bytes_of, checksum_of
 from DeepSegmentLib.files.models.places import (
@@ -37,9 +39,6 @@ if TYPE_CHECKING:
     from DeepSegmentLib.files.models.index import Summary
     from DeepSegmentLib.files.models.licences import Agrees
     from DeepSegmentLib.networks.model_spec import ModelSpec
-
-_LONGEST_SHOWN = 100
-"""Letters of a wrong name that a message repeats."""
 
 _NOTHING_SAID = Words()
 
@@ -116,16 +115,16 @@ def find_model(name_or_path: str | Path) -> ModelEntry:
     Raises:
         ModelError: There is none, there are several, or it is damaged.
     """
-    entries = list_models()
-    matches = [entry for entry in entries if entry.name == str(name_or_path)]
-    if not matches and is_folder(Path(name_or_path)):
-        matches = [_entry_at(Path(name_or_path), entries)]
-    matches = matches or _named(str(name_or_path), entries)
+    entries, name = list_models(), str(name_or_path)
+    matches = [entry for entry in entries if entry.name == name]
+    if not matches and name and is_folder(Path(name)):
+        matches = [_entry_at(Path(name), entries)]
+    matches = matches or _named(name, entries)
     if not matches:
-        raise ModelError(_unknown(str(name_or_path), entries))
+        raise ModelError(_not_here(name, entries))
     if len(matches) > 1:
         paths = " and ".join(str(entry.path) for entry in matches)
-        raise ModelError(f"several models are named {str(name_or_path)!r}; give the folder of one: {paths}")
+        raise ModelError(f"several models are named {name!r}; give the folder of one: {paths}")
     if matches[0].damage:
         raise ModelError(f"model {matches[0].name!r} is damaged: {matches[0].damage}")
     return matches[0]
@@ -343,16 +342,22 @@ def _entry(folder: Path, *, bundled: bool, summary_of: Callable[[Path], Summary]
 def _entry_at(folder: Path, entries: tuple[ModelEntry, ...]) -> ModelEntry:
     """The entry of a folder, listed or elsewhere."""
     listed = [entry for entry in entries if entry.path.exists() and entry.path.samefile(folder)]
+    if not listed and not os.path.lexists(folder / SPEC_FILE):
+        raise ModelError(_not_added(folder))
     return listed[0] if listed else _entry(folder, bundled=False)
 
 
-def unknown_name(name: str, names: Sequence[str]) -> str:
-    """That there is no model of a name, and which is meant."""
-    folded = {known.casefold(): known for known in names}
-    close = [folded[match] for match in get_close_matches(name[:_LONGEST_SHOWN].casefold(), folded, n=3)]
-    hint = f"; did you mean {' or '.join(close)}?" if close else ""
-    shown = name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}..."
-    return f"no model named {shown!r}{hint}"
+def _not_added(path: Path) -> str:
+    return f"{path} is no model folder, it has no {SPEC_FILE}; add it first: deepsegment models add {path}"
+
+
+def _not_here(name: str, entries: Sequence[ModelEntry]) -> str:
+    """Why there is no such model to run, and what would bring it."""
+    with suppress(ModelError):  # a list of offers that cannot be read is another matter
+        if known := known_model(name):
+            return f"model {known.name!r} is not here yet; get it: deepsegment models get {known.name}"
+    is_path = name and os.path.exists(name)  # noqa: PTH110 - pathlib fails for names that are too long
+    return _not_added(Path(name)) if is_path else _unknown(name, entries)
 
 
 def _unknown(name: str, entries: Sequence[ModelEntry]) -> str:
@@ -372,10 +377,10 @@ def check_free(name: str) -> None:
     folded = name.casefold()
     taken = [entry for entry in list_models() if folded in (entry.name.casefold(), entry.path.name.casefold())]
     if taken:
-        advice = "" if taken[0].bundled else ", or remove that one first"
-        raise ModelError(
-            f"there is already a model {name!r} at {taken[0].path}; give the new one another name (--name){advice}"
-        )
+        advice = "give the new one another name (--name)"
+        if not taken[0].bundled:
+            advice = "remove that one first, or give the new one another name (--name)"
+        raise ModelError(f"there is already a model {name!r} at {taken[0].path}; {advice}")
 
 
 def _move(folder: Path, target: Path) -> None:

@@ -3,6 +3,7 @@
 import html
 import re
 
+import qt
 from slicer.i18n import tr as _
 
 from DeepSegmentGui.models.model_lines import sizeText
@@ -123,3 +124,9 @@ def madeOf(spec):
 def linked(text):
     """A text with its https addresses as links."""
     return _ADDRESS.sub(r'<a href="\g<0>">\g<0></a>', html.escape(text))
+
+
+def readable(text, widget):
+    """HTML whose links have the colour of the other text: blue cannot be read on a dark ground."""
+    color = widget.palette.color(qt.QPalette.Text).name()
+    return text.replace("<a ", f'<a style="color: {color}" ')

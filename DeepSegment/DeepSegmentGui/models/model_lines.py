@@ -43,15 +43,14 @@ class ModelLine:
 
     @property
     def state(self):
-        """Whether it is here, and how large it is, in a few words."""
+        """Whether it is here, or how large it is, in a word or two, as the title needs the room."""
         if self.entry is not None:
             return _("damaged") if self.entry.damage else _("installed")
         if not self.known.files:
             return _("by hand")
         if self.begun:
             return _("begun, {size} here").format(size=sizeText(self.begun))
-        size = sizeText(self.size)
-        return _("can be had, {size}").format(size=size) if self.size else _("can be had")
+        return sizeText(self.size) if self.size else _("offered")
 
     @property
     def canBeGot(self):

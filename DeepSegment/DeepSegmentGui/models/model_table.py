@@ -1,8 +1,9 @@
 """The searchable list of models and the card of the chosen one."""
 
 import qt
+from slicer.i18n import tr as _
 
-from DeepSegmentGui.models.model_card import describe
+from DeepSegmentGui.models.model_card import describe, readable
 from DeepSegmentGui.models.model_lines import linesOf, offeredModels, searchWords
 
 _NAME, _STATE = range(2)
@@ -26,7 +27,7 @@ class ModelTable:
 
     def __init__(self, searchBox, table, card, onChosen):
         self._searchBox, self._table, self._card, self._onChosen = searchBox, table, card, onChosen
-        self._lines, self._shown = [], ""
+        self._lines, self._shown, self._needs = [], "", ""
         self.line = None
         _arrange(table)
         searchBox.connect("textChanged(QString)", self._search)
@@ -78,10 +79,12 @@ class ModelTable:
         """Names of all models that can run."""
         return [line.name for line in self._lines if line.spec is not None]
 
-    def showCard(self, needs=""):
-        """Show the chosen model's card; `needs` says what a run will need here."""
-        color = self._card.palette.color(qt.QPalette.Text).name()  # blue links cannot be read on a dark ground
-        text = describe(self.line, needs).replace("<a ", f'<a style="color: {color}" ')
+    def showCard(self, needs=None):
+        """Show the chosen model's card; `needs` says what a run will need here, None what it said before."""
+        self._needs = self._needs if needs is None else needs
+        text = readable(describe(self.line, self._needs), self._card)
+        if self._lines and not self.shownRows():
+            text = _("No model tells of that; fewer words find more. Still chosen:<br><br>{card}").format(card=text)
         if text != self._shown:  # otherwise it would scroll back to its top
             self._shown = text
             self._card.setHtml(text)
@@ -107,10 +110,9 @@ class ModelTable:
         """Hide what does not fit; where that is the chosen one, the first that fits is chosen."""
         self._hideOthers()
         row, shown = self._table.currentRow(), self.shownRows()
-        if shown and row not in shown:
-            self._show(shown[0])
-        elif shown:
-            self._show(row)
+        if shown:
+            self._show(row if row in shown else shown[0])
+        self.showCard()
 
     def _show(self, row):
         """Choose a row and scroll there, once the table has laid out what a search hid or showed."""
@@ -131,7 +133,7 @@ class ModelTable:
         if row < 0:
             return
         self.line = self._lines[row]
-        self.showCard()
+        self.showCard("")
         self._onChosen()
 
 
@@ -146,7 +148,7 @@ def _arrange(table):
     rows.setVisible(False)
     height = table.fontMetrics().height() + _ROW_FRAME
     rows.setMinimumSectionSize(height)
-    rows.setDefaultSectionSize(height)
+    rows.setSectionResizeMode(qt.QHeaderView.ResizeToContents)  # titles that differ at their ends only are wrapped
 
 
 def _items(line):

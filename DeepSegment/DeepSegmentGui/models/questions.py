@@ -5,7 +5,7 @@ import html
 import qt
 from slicer.i18n import tr as _
 
-from DeepSegmentGui.models.model_card import linked
+from DeepSegmentGui.models.model_card import linked, readable
 from DeepSegmentGui.panel_words import panelWords
 
 
@@ -26,7 +26,7 @@ class _Question:
         self.box.setWindowTitle(title)
         self.box.setTextFormat(qt.Qt.RichText)
         self.box.setTextInteractionFlags(qt.Qt.TextBrowserInteraction)
-        self.box.setText(text)
+        self.box.setText(readable(text, self.box))
         self.agreeButton = self.box.addButton(agree, qt.QMessageBox.AcceptRole)
         self.box.setDefaultButton(self.box.addButton(qt.QMessageBox.Cancel))
         self.box.connect("finished(int)", self._answered)

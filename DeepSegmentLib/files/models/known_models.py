@@ -140,6 +140,15 @@ def known_models() -> tuple[KnownModel, ...]:
     return read_known_models(catalogue_folder())
 
 
+def known_model(name: str) -> KnownModel | None:
+    """The known model of this name, in letters of any case; None where there is none.
+
+    Raises:
+        ModelError: As `known_models`.
+    """
+    return next((known for known in known_models() if known.name.casefold() == name.casefold()), None)
+
+
 def catalogue_folder() -> Path:
     """Where the lists are: a wheel has them inside the package, a checkout and a Slicer extension beside it.
 

@@ -59,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
         with stoppable():
             code: int = options.run(options)
     except KeyboardInterrupt as stop:
-        complain("\ndeepsegment: stopped; nothing half-written is left\n")
+        complain(f"\ndeepsegment: stopped; {getattr(options, 'at_stop', 'nothing half-written is left')}\n")
         return stop.exit_code if isinstance(stop, StopSignal) else Cancelled.exit_code
     except BrokenPipeError:
         raise

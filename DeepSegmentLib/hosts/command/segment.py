@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.safe_names import plain
+from DeepSegmentLib.hosts.plurals import counted
 
 from .shared_options import (
     Place,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from .terminal import ProgressBar
 
+_MANY_SEGMENTS = 20
 _FORMATS = ("seg.nrrd", "nii.gz", "nrrd", "mha", "per-segment")  # as in service.batch.plan_cases, which costs an import
 
 
@@ -240,11 +242,21 @@ def _stream(options: argparse.Namespace) -> TextIO:
     return sys.stderr if options.json or options.quiet else sys.stdout
 
 
+def _volumes(volumes_ml: dict[str, float]) -> str:
+    """A line for each segment; of many, only for those that were found."""
+    found = {name: ml for name, ml in volumes_ml.items() if ml > 0}
+    shown = found if len(volumes_ml) > _MANY_SEGMENTS else volumes_ml
+    lines = [table(("segment", "ml"), [(name, f"{ml:.1f}") for name, ml in shown.items()])]
+    if len(shown) < len(volumes_ml):
+        lines.append(f"not found: {counted(len(volumes_ml) - len(shown), 'other segment')}")
+    return "\n".join(lines)
+
+
 def _described(report: dict[str, Any]) -> str:
     """What a segmentation gave: volumes, time, memory, files."""
     if "skipped" in report:
         return plain(f"{report['skipped']}: left out, {report['reason']}")
-    volumes = table(("segment", "ml"), [(name, f"{ml:.1f}") for name, ml in report["volumes_ml"].items()])
+    volumes = _volumes(report["volumes_ml"])
     seconds, model = sum(report["seconds"].values()), report["model"]
     peak = report["memory"]["peak_bytes"]
     lines = [

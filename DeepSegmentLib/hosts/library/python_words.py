@@ -22,6 +22,7 @@ _ARGUMENTS = {
     "--accept-change": "accept_change=True",
     "--name": "name=",
     "deepsegment models available": "available_models()",
+    "by --channel, in this order": "in this order: a list of volumes",
     "--roi": "region_ras=",
     "--series": "series=",
     "--device cpu": 'device="cpu"',

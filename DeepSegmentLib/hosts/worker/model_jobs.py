@@ -30,7 +30,8 @@ class AddModelJob:
     """Add a model that is on the disk, see `service.catalogue.add_model`.
 
     Attributes:
-        sources: Folders and files, such as a zip, a .pt, .pth, .ts or .onnx; several where they make one model.
+        sources: Folders and files, such as a zip, a .pt, .pth, .ts or .onnx; several where they make one model. A pack
+            brings all its models, and the first of them is the result.
         words: What the user says of it, such as its name.
         accept_licence: Whether the user agreed to a licence that is not for every use.
     """

@@ -300,8 +300,9 @@ def _work_case(job: CaseJob, models: WarmModels, channel: _Channel) -> CaseResul
 
 
 def _bring_model(job: AddModelJob | GetModelJob, channel: _Channel) -> ModelResult:
-    from DeepSegmentLib.service.catalogue import add_model
+    from DeepSegmentLib.service.catalogue import add_model, find_model
     from DeepSegmentLib.service.models.get_model import get_model
+    from DeepSegmentLib.service.models.pack_models import is_pack, unpack_models
 
     def agrees(_: str) -> bool:
         return job.accept_licence
@@ -310,6 +311,9 @@ def _bring_model(job: AddModelJob | GetModelJob, channel: _Channel) -> ModelResu
         entry = get_model(job.name, channel.on_progress, agrees=agrees, accept_change=job.accept_change)
     else:
         sources = [Path(source) for source in job.sources]
+        if len(sources) == 1 and is_pack(sources[0]):
+            out = unpack_models(sources[0], channel.on_progress, agrees=agrees)
+            return ModelResult(out.added[0] if out.added else find_model(out.known[0]))
         entry = add_model(sources, job.words, channel.on_progress, agrees=agrees)
     return ModelResult(entry)
 

@@ -11,18 +11,19 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from DeepSegmentLib.data.name_lookup import unknown_name
 from DeepSegmentLib.data.progress import silent, tell_part
 from DeepSegmentLib.errors import ChangedError, LicenceError, ModelError
 from DeepSegmentLib.files.download import RemoteFile, download
 from DeepSegmentLib.files.lock import exclusive
 from DeepSegmentLib.files.models.importers.door import Words
-from DeepSegmentLib.files.models.known_models import known_models
+from DeepSegmentLib.files.models.known_models import known_model, known_models
 from DeepSegmentLib.files.models.licences import check_terms, is_agreed, nobody_agrees, terms_of
 from DeepSegmentLib.files.models.origin import bytes_of
 from DeepSegmentLib.files.models.places import agreed_licences, downloads_folder, drop_empty_downloads, user_folder
 from DeepSegmentLib.files.output_checks import check_room
 from DeepSegmentLib.files.remembered import remember, remembered
-from DeepSegmentLib.service.catalogue import add_model, check_free, list_models, unknown_name
+from DeepSegmentLib.service.catalogue import add_model, check_free, list_models
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,12 +83,11 @@ def find_known(name: str) -> KnownModel:
     Raises:
         ModelError: There is none.
     """
-    models = known_models()
-    matches = [known for known in models if known.name.casefold() == name.casefold()]
-    if not matches:
-        names = [known.name for known in models]
-        raise ModelError(f"{unknown_name(name, names)}. `deepsegment models available` lists them")
-    return matches[0]
+    known = known_model(name)
+    if known is None:
+        told = unknown_name(name, [other.name for other in known_models()])
+        raise ModelError(f"{told} (`deepsegment models available` lists them)")
+    return known
 
 
 def download_question(name: str) -> str:
@@ -125,6 +125,8 @@ def get_model(
         VolumeFileError: The same model is being downloaded by somebody else.
     """
     known = find_known(name)
+    if any(entry.name.casefold() == known.name.casefold() for entry in list_models()):
+        raise ModelError(f"{known.name} is here already; to get it anew, remove it first")
     check_free(known.name)
     if not known.files:
         raise ModelError(

@@ -22,7 +22,8 @@ from DeepSegmentLib.files.models.importers.door import Words
 from DeepSegmentLib.files.models.licences import nobody_agrees
 from DeepSegmentLib.files.models.origin import bytes_of, checksum_of
 from DeepSegmentLib.files.models.places import user_models_folder
-from DeepSegmentLib.files.opening import inside, is_folder, read_json
+from DeepSegmentLib.files.models.zip_members import ZIP_ERRORS, ShortReads
+from DeepSegmentLib.files.opening import inside, is_folder, open_file, read_json
 from DeepSegmentLib.files.output_checks import Output, check_outputs, check_room, inputs_of
 from DeepSegmentLib.service.catalogue import add_model, check_free, find_model, list_models
 
@@ -121,6 +122,15 @@ def pack_models(
     return Packed(tuple(entry.name for entry in entries), tuple(file.name for file in files), target.stat().st_size)
 
 
+def is_pack(path: Path) -> bool:
+    """Whether a file is a zip with the list of a pack in it; nothing is unpacked."""
+    try:
+        with open_file(path) as file, ZipFile(ShortReads(file)) as pack:
+            return {_MANIFEST, _README} <= set(pack.namelist())
+    except (*ZIP_ERRORS, VolumeFileError):
+        return False
+
+
 def unpack_models(pack: Path, on_progress: ProgressCallback = silent, *, agrees: Agrees = nobody_agrees) -> Unpacked:
     """Add the models of a pack, each through the same door as any other; those that are here already stay.
 
@@ -216,8 +226,8 @@ def _read_manifest(folder: Path, pack: Path) -> dict[str, Any]:
     try:
         manifest = read_json(folder / _MANIFEST, largest=_LARGEST_MANIFEST)
     except VolumeFileError as error:
-        told = f"{pack} is no pack of models, it has no {_MANIFEST} that can be read; one model alone: models add"
-        raise ModelError(told) from error
+        told = f"{pack} is no pack of models, it has no {_MANIFEST} that can be read"
+        raise ModelError(f"{told}; a model is added by: deepsegment models add") from error
     kinds = {"format": int, "models": list, "files": dict}
     if not isinstance(manifest, dict) or not all(isinstance(manifest.get(key), kind) for key, kind in kinds.items()):
         raise ModelError(f"{pack}: {_MANIFEST} is not that of a pack; pack the models again")

@@ -140,7 +140,9 @@ def test_models_are_found_by_organ_modality_and_name(host, opened):
     assert titles(panel)[0].startswith("brain-mr")
     search(host, panel, "no such organ")
     assert titles(panel) == []
+    assert "No model tells of that" in panel.ui.modelCard.plainText
     search(host, panel, "")
+    assert "No model tells of that" not in panel.ui.modelCard.plainText
     assert len(titles(panel)) == panel.ui.modelTable.rowCount > 60
     assert all(panel.ui.modelTable.item(row, 1).text() for row in range(panel.ui.modelTable.rowCount))
 
@@ -189,7 +191,9 @@ def test_a_licence_that_is_not_for_every_use_is_asked_once(host, opened, offers)
     choose(host, panel, title)
     assert "not for commercial use" in panel.ui.modelCard.toPlainText()
     host.click(panel.ui.getModelButton)
-    assert "CC-BY-NC-4.0" in panel.bringing.question.box.text
+    text = panel.bringing.question.box.text
+    assert "CC-BY-NC-4.0" in text
+    assert text.count("<a ") == text.count('<a style="color: ') == 1  # a blue link cannot be read on a dark ground
     answer(host, panel.bringing.question, agreed=False)
     assert offers.web.asked == []
     host.click(panel.ui.getModelButton)

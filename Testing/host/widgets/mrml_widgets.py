@@ -1,5 +1,7 @@
 """Stand-ins of Slicer's MRML widgets that modules use, over the real scene."""
 
+from functools import partial
+
 from PySide6 import QtCore, QtWidgets
 
 Property, Signal = QtCore.Property, QtCore.Signal
@@ -47,6 +49,13 @@ class qMRMLSortFilterProxyModel(QtCore.QObject):
     hiddenNodeIDs = Property("QStringList", lambda self: self._hidden, _set)
 
 
+def _end_observing(observed, *_):
+    """What C++ does by itself: a widget that is gone hears nothing more of the scene."""
+    while observed:
+        scene, tag = observed.pop()
+        scene.RemoveObserver(tag)
+
+
 class qMRMLNodeComboBox(QtWidgets.QComboBox):
     """The nodes of some classes; follows the scene."""
 
@@ -75,18 +84,18 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
             "noneEnabled": False, "noneDisplay": "None", "addEnabled": True, "removeEnabled": True,
             "editEnabled": False, "renameEnabled": False, "selectNodeUponCreation": True, "baseName": "",
         }  # fmt: skip
-        self._scene, self._tags, self._filling, self._last = None, [], False, None
+        self._scene, self._observed, self._filling, self._last = None, [], False, None
+        self.destroyed.connect(partial(_end_observing, self._observed))
         self._proxy = qMRMLSortFilterProxyModel(self)
         self.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.currentIndexChanged.connect(self._chosen)
 
     def setMRMLScene(self, scene):
-        for tag in self._tags:
-            self._scene.RemoveObserver(tag)
-        self._scene, self._tags = scene, []
+        _end_observing(self._observed)
+        self._scene = scene
         if scene is not None:
             events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent, scene.EndImportEvent)
-            self._tags = [scene.AddObserver(event, lambda *_: self._fill()) for event in events]
+            self._observed += [(scene, scene.AddObserver(event, lambda *_: self._fill())) for event in events]
         self._fill()
 
     def mrmlScene(self):

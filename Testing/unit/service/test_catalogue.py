@@ -144,8 +144,18 @@ def test_close_names_are_suggested(typed: str) -> None:
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"damaged: .*model\.json is missing"):
+    with pytest.raises(ModelError, match=r"no model\.json; add it first: deepsegment models add .*"):
         find_model(tmp_path)
+    (tmp_path / "weights.zip").write_bytes(b"PK")
+    with pytest.raises(ModelError, match=r"zip is no model folder, .*: deepsegment models add .*weights\.zip$"):
+        find_model(tmp_path / "weights.zip")
+    with pytest.raises(ModelError, match="no model named ''"):
+        find_model("")
+
+
+def test_a_model_that_can_be_got_is_told_with_the_command() -> None:
+    with pytest.raises(ModelError, match="'totalseg-total' is not here yet; get it: deepsegment models get totalseg-"):
+        find_model("TotalSeg-total")
 
 
 def test_two_models_of_one_name_need_a_path(user: Path) -> None:

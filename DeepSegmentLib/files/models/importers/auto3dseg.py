@@ -18,6 +18,7 @@ from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.model_spec import Channel, ModelSpec, Part
 from DeepSegmentLib.networks.stage_spec import Tiling
 
+from .door import check_no_choice
 from .monai.configuration import Configuration
 from .monai.convert import Plan, measured, stage_of, weights_for, written
 from .monai.labels_csv import Label, read_labels
@@ -61,6 +62,7 @@ class _Auto3DSeg:
         """See `door.Importer.convert`."""
         from DeepSegmentLib.files.models.checkpoints import read_checkpoint
 
+        check_no_choice(words, "a MONAI Auto3DSeg model")
         checkpoints = list(_checkpoints(sources))
         if len(checkpoints) != 1:
             raise ModelError(f"one checkpoint at a time can be added, there are {len(checkpoints)}")

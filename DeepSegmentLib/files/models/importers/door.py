@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
-from DeepSegmentLib.errors import ModelError, VolumeFileError
+from DeepSegmentLib.errors import InvalidInputError, ModelError, VolumeFileError
 from DeepSegmentLib.files.opening import inside, is_folder, reason
 from DeepSegmentLib.files.safe_names import plain
 
@@ -43,6 +43,16 @@ class Words:
     folds: tuple[str, ...] = ()
     configuration: str = ""
     details: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+def check_no_choice(words: Words, what: str) -> None:
+    """Refuse words that choose among the networks of nnU-Net, for what has no such choice.
+
+    Raises:
+        InvalidInputError: There are some; the message says what it is, such as "a graph".
+    """
+    if words.folds or words.configuration:
+        raise InvalidInputError(f"folds and configuration are for nnU-Net models; this is {what}")
 
 
 class Importer(Protocol):

@@ -6,7 +6,7 @@ import json
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from DeepSegmentLib.errors import InvalidInputError, ModelError
+from DeepSegmentLib.errors import ModelError
 from DeepSegmentLib.files.models.folder import write_model
 from DeepSegmentLib.files.models.graphs.description import (
     GraphDescription,
@@ -18,6 +18,8 @@ from DeepSegmentLib.files.models.graphs.reading import ONNX, TORCHSCRIPT, check_
 from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.networks.model_spec import ModelSpec, Part
 from DeepSegmentLib.networks.stage_spec import StageSpec, WeightsFile
+
+from .door import check_no_choice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,8 +47,7 @@ class _Graphs:
 
     def convert(self, sources: Sequence[Path], folder: Path, words: Words) -> ModelSpec:
         """Look through the graphs, run each on one random patch, and copy them."""
-        if words.folds or words.configuration:
-            raise InvalidInputError("folds and configuration are for nnU-Net models; this is a graph")
+        check_no_choice(words, "a graph")
         graphs, _ = _parted(sources)
         check_kind(graphs)
         description = described(graphs[0], words)

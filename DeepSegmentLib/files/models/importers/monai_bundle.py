@@ -17,6 +17,7 @@ from DeepSegmentLib.errors import InvalidInputError, ModelError, VolumeFileError
 from DeepSegmentLib.files.opening import inside, is_folder
 from DeepSegmentLib.networks.model_spec import Cleanup, ModelSpec, Part
 
+from .door import check_no_choice
 from .monai import postprocessing, preprocessing
 from .monai.configuration import Configuration, targets_of
 from .monai.convert import Plan, in_order, measured, stage_of, state_of, weights_for, written
@@ -87,6 +88,7 @@ class _MonaiBundle:
         """See `door.Importer.convert`."""
         from DeepSegmentLib.files.models.checkpoints import read_checkpoint
 
+        check_no_choice(words, "a MONAI bundle")
         bundles = list(_bundles(sources))
         if len(bundles) != 1:
             raise ModelError(f"one bundle at a time can be added, there are {len(bundles)}; add one of their folders")

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.hosts.command.shared_options import progress_of
 from DeepSegmentLib.hosts.command.terminal import complain, size_on_disk
 
@@ -75,7 +76,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _add(options: argparse.Namespace) -> tuple[Any, str]:
     from DeepSegmentLib.files.models.importers.door import Words
     from DeepSegmentLib.service.catalogue import add_model
+    from DeepSegmentLib.service.models.pack_models import is_pack
 
+    if packs := [source for source in options.sources if is_pack(source)]:
+        told = f"{packs[0]} is a pack of models; they are added by: deepsegment models unpack {packs[0]}"
+        raise InvalidInputError(told)
     folds = tuple(fold.strip() for fold in options.folds.split(",") if fold.strip())
     words = Words(name=options.name, license=options.licence, folds=folds, configuration=options.configuration)
     bar = progress_of(options)

@@ -11,7 +11,7 @@ from DeepSegmentLib.hosts.command.terminal import size_on_disk, table
 from DeepSegmentLib.hosts.plurals import counted
 
 from .bring_models import add_agreement, agreement, asked, told_of
-from .look_at_models import add_name
+from .look_at_models import add_name, licence_of
 
 if TYPE_CHECKING:
     import argparse
@@ -32,7 +32,9 @@ def _available(options: argparse.Namespace) -> tuple[Any, str]:
     from DeepSegmentLib.service.models.get_model import available_models
 
     found = available_models(options.words)
-    return [_document(each) for each in found], _table(found) if found else "no known model tells of that"
+    return [_document(each) for each in found], _table(
+        found
+    ) if found else "no known model tells of that; fewer words find more, and none all"
 
 
 def _document(model: AvailableModel) -> dict[str, Any]:
@@ -41,11 +43,12 @@ def _document(model: AvailableModel) -> dict[str, Any]:
 
 def _table(found: tuple[AvailableModel, ...]) -> str:
     rows = [
-        (each.known.name, _state(each), each.known.modality, _size(each), _licence(each), each.known.title)
+        (each.known.name, _state(each), each.known.modality, _size(each), licence_of(each.known), each.known.title)
         for each in found
     ]
     header = ("name", "here", "takes", "download", "licence", "what it is")
-    return f"{table(header, rows)}\n\n{counted(len(found), 'model')}; deepsegment models get NAME downloads one"
+    next_steps = "deepsegment models info NAME tells more, deepsegment models get NAME downloads one"
+    return f"{table(header, rows)}\n\n{counted(len(found), 'model')}; {next_steps}"
 
 
 def _state(model: AvailableModel) -> str:
@@ -61,14 +64,8 @@ def _size(model: AvailableModel) -> str:
     return size_on_disk(sum(size or 0 for size in sizes)) if all(sizes) else "?"
 
 
-def _licence(model: AvailableModel) -> str:
-    known = model.known
-    limits = ("non-commercial" if known.non_commercial else "", "key" if known.needs_key else "")
-    told = ", ".join(filter(None, limits))
-    return f"{known.licence or '?'} ({told})" if told else known.licence or "?"
-
-
 def _get_options(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(at_stop="what was downloaded is kept, and the same command goes on there")
     add_name(parser)
     add_agreement(parser)
     parser.add_argument(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from DeepSegmentLib.errors import ModelError
 from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.hosts.command.terminal import size_on_disk, table
 from DeepSegmentLib.hosts.plurals import counted
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from DeepSegmentLib.files.models.known_models import KnownModel
     from DeepSegmentLib.networks.model_spec import Focus, ModelSpec, Part
     from DeepSegmentLib.networks.stage_spec import StageSpec
     from DeepSegmentLib.service.catalogue import ModelEntry
@@ -59,12 +62,45 @@ def _about(entry: ModelEntry) -> str:
 
 def _info(options: argparse.Namespace) -> tuple[Any, str]:
     from DeepSegmentLib.files.models import read_spec
+    from DeepSegmentLib.files.models.known_models import known_model
     from DeepSegmentLib.networks.model_json import spec_to_json
     from DeepSegmentLib.service.catalogue import find_model
 
-    entry = find_model(options.model)
+    try:
+        entry = find_model(options.model)
+    except ModelError:
+        if (known := known_model(options.model)) is None:
+            raise
+        return asdict(known), _offer(known)
     spec = read_spec(entry.path)
     return entry_document(entry) | {"spec": spec_to_json(spec)}, _card(entry, spec)
+
+
+def _offer(known: KnownModel) -> str:
+    """What the publisher of a model says that is not here."""
+    sizes = [file.bytes or 0 for file in known.files]
+    size = size_on_disk(sum(sizes)) if all(sizes) else "size not said"
+    how = f"deepsegment models get {known.name} ({size})" if sizes else "by hand, then deepsegment models add FILE"
+    lines = (
+        f"{known.name}, licence {licence_of(known)}{f', {known.licence_url}' if known.licence_url else ''}",
+        known.title,
+        known.description,
+        f"input: {known.modality}",
+        f"from: {known.source}",
+        f"not here yet; get it: {how}",
+        "",
+        f"segments: {', '.join(known.structures)}",
+        "",
+        f"please cite: {known.citation}" if known.citation else "",
+    )
+    return "\n".join(map(plain, lines)).rstrip()
+
+
+def licence_of(known: KnownModel) -> str:
+    """The licence of a known model, with its limits."""
+    limits = ("non-commercial" if known.non_commercial else "", "key" if known.needs_key else "")
+    told = ", ".join(filter(None, limits))
+    return f"{known.licence or '?'} ({told})" if told else known.licence or "?"
 
 
 def _card(entry: ModelEntry, spec: ModelSpec) -> str:
@@ -80,6 +116,7 @@ def _card(entry: ModelEntry, spec: ModelSpec) -> str:
         f"input: {channels}",
         f"kind: {entry.kind}{origin}",
         f"size: {size}",
+        *([f"faster variant: {spec.coarse_model}, taken by --fast"] if spec.coarse_model else []),
         *_parts(spec),
         *([] if spec.focus is None else [_focus(spec.focus)]),
     )

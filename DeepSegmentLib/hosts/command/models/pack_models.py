@@ -60,7 +60,7 @@ def _unpack(options: argparse.Namespace) -> tuple[Any, str]:
     lines = [f"added {entry.name} {entry.version}" for entry in out.added]
     lines += [f"{name} was here already" for name in out.known]
     if out.wheels:
-        lines.append(f"{counted(out.wheels, 'wheel')} stay in {options.pack}, see its README.txt")
+        lines.append(f"left in {options.pack}: {counted(out.wheels, 'wheel')}, see its README.txt")
     added = [entry_document(entry) for entry in out.added]
     return {"added": added, "known": out.known, "wheels": out.wheels}, "\n".join(lines) or "the pack is empty"
 

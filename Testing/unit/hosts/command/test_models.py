@@ -19,6 +19,7 @@ from DeepSegmentLib.files.models.known_models import Download, KnownModel, read_
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.hosts.command.main import main
 from DeepSegmentLib.networks.architectures.unet import UNet
+from DeepSegmentLib.service.models import get_model as get_model_module
 
 
 @pytest.fixture
@@ -105,6 +106,8 @@ def test_a_pack_moves_models(
     assert (code, "p.zip: liver, " in out) == (0, True)
     code, _, err = run(capsys, "pack", tmp_path / "p.zip")
     assert (code, "name at least one model" in err) == (2, True)
+    code, _, err = run(capsys, "add", tmp_path / "p.zip")
+    assert (code, "deepsegment models unpack" in err) == (2, True)
     monkeypatch.setenv("DEEPSEGMENT_MODELS", str(tmp_path / "there"))
     assert run(capsys, "unpack", tmp_path / "p.zip")[:2] == (0, "added liver 1.0\n")
     assert run(capsys, "unpack", tmp_path / "p.zip")[:2] == (0, "liver was here already\n")
@@ -118,8 +121,28 @@ def test_what_is_known_is_found_by_words(user: Path, capsys: pytest.CaptureFixtu
     assert (code, "totalseg-total_mr" in out, "totalseg-total " in out) == (0, True, False)
     (first, *_) = json.loads(run(capsys, "available", "spleen", "--json")[1])
     assert {"name", "licence", "files", "structures", "installed", "begun_bytes"} <= first.keys()
-    assert run(capsys, "available", "no", "such", "organ")[:2] == (0, "no known model tells of that\n")
+    assert run(capsys, "available", "no", "such", "organ")[:2] == (
+        0,
+        "no known model tells of that; fewer words find more, and none all\n",
+    )
     assert "by hand" in run(capsys, "available", "totalseg-face")[1]
+    code, out, _ = run(capsys, "info", "TOTALSEG-total")
+    assert (code, "not here yet; get it: deepsegment models get totalseg-total" in out) == (0, True)
+    assert (" liver, " in out, "licence Apache-2.0" in out, "please cite: " in out) == (True, True, True)
+    assert json.loads(run(capsys, "info", "totalseg-total", "--json")[1])["files"]
+    code, _, err = run(capsys, "get", "totalseg")
+    assert (code, "totalseg-total? (`deepsegment models available`" in err) == (4, True)
+
+
+def test_a_stopped_download_is_told_to_be_kept(
+    user: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(get_model_module, "get_model", stopped)
+    code, _, err = run(capsys, "get", "totalseg-total")
+    assert (code, "stopped; what was downloaded is kept, and the same command goes on there" in err) == (130, True)
 
 
 def test_a_known_model_is_got_and_another_file_asked_about(
@@ -144,6 +167,8 @@ def test_a_known_model_is_got_and_another_file_asked_about(
         code, out, err = run(capsys, "get", "spleen")
         assert (code, out.startswith("added spleen 1.0")) == (0, True)
         assert "download spleen ..." in err
+        code, _, err = run(capsys, "get", "SPLEEN")
+        assert (code, "spleen is here already; to get it anew, remove it first" in err) == (4, True)
         assert run(capsys, "remove", "spleen")[0] == 0
         web.serve("/m.zip", whole(source.read_bytes() + b"\0"))
         code, _, err = run(capsys, "get", "spleen")

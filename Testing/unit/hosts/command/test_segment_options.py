@@ -226,10 +226,19 @@ def test_quiet_and_verbose(run, capsys):
     assert "reference: a.seg.nrrd" in capsys.readouterr().err
 
 
+def test_of_many_segments_only_those_found_have_a_line():
+    volumes = {f"rib {n}": 0.0 for n in range(30)} | {"liver": 1500.0}
+    assert command._volumes(volumes) == "segment  ml\nliver    1500.0\nnot found: 30 other segments"
+    assert "rib 3" in command._volumes(dict(list(volumes.items())[:5]))
+
+
 def test_channels_beside_the_first_are_found(run, tmp_path, two_channels, capsys):
     write_head(tmp_path / "mr_0000.nii.gz")
     assert run("mr_0000.nii.gz", "out/", model=two_channels) == 2
-    assert "needs 2 channels (T1, T2), the volume has 1" in capsys.readouterr().err
+    assert (
+        "needs 2 channels (T1, T2), the volume has 1; give the others by --channel, in this order"
+        in capsys.readouterr().err
+    )
     write_head(tmp_path / "mr_0001.nii.gz", seed=1)
     assert run("mr_0000.nii.gz", "out/", "--json", model=two_channels) == 0
     assert json.loads(capsys.readouterr().out)["input"]["channels"] == 2

@@ -32,6 +32,7 @@ from DeepSegmentLib.hosts.worker.jobs_and_events import (
 from DeepSegmentLib.hosts.worker.model_jobs import AddModelJob, GetModelJob, ModelResult
 from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.service.catalogue import ModelEntry
+from DeepSegmentLib.service.models.pack_models import pack_models
 
 names = st.text(max_size=8)
 words = st.builds(
@@ -127,6 +128,16 @@ def test_a_model_is_added_when_its_terms_are_agreed_to(client: WorkerClient, mod
     }
     *_, end = events_of(client, AddModelJob((str(model),), Words(name="mine")))
     assert type(end.error) is ModelError
+
+
+def test_a_pack_brings_its_models(client: WorkerClient, model: Path, tmp_path: Path) -> None:
+    events_of(client, AddModelJob((str(model),), accept_licence=True))
+    pack_models(["brain-mr", str(client.home / "models" / "liver")], tmp_path / "pack.zip")
+    shutil.rmtree(client.home / "models" / "liver")
+    *_, end = events_of(client, AddModelJob((str(tmp_path / "pack.zip"),), accept_licence=True))
+    assert (end.result.entry.name, end.result.entry.path) == ("liver", client.home / "models" / "liver")
+    *_, end = events_of(client, AddModelJob((str(tmp_path / "pack.zip"),)))
+    assert end.result.entry.name == "brain-mr"
 
 
 def test_a_download_is_stopped_at_once_and_goes_on(

@@ -94,7 +94,7 @@ def test_a_known_model_comes_and_nothing_else_stays(
     fractions = [event.fraction for event in events]
     assert fractions == sorted(fractions)
     assert {event.stage for event in events} >= {"download liver", "unpack m.zip", "try it out"}
-    with pytest.raises(ModelError, match="already a model 'liver'"):
+    with pytest.raises(ModelError, match="liver is here already"):
         get_model("liver")
     assert len(web.asked) == 1
 

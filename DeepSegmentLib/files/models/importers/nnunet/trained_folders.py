@@ -141,9 +141,9 @@ def choose(folders: Sequence[TrainedFolder], configuration: str) -> Choice:
     names = ", ".join(_place(each) for each in folders[:20])
     if not wanted:
         raise ModelError(f"there is no configuration {configuration!r}; there are: {names}")
-    datasets = {each.path.parent for each in wanted}
+    datasets = sorted({str(each.path.parent) for each in wanted})
     if len(datasets) > 1:
-        raise ModelError(f"there are models of several data sets; add one of their folders: {names}")
+        raise ModelError(f"there are models of several data sets; add one of their folders: {', '.join(datasets[:20])}")
     if len(wanted) == 1:
         return Choice(wanted[0])
     if best := _found_best(wanted):

@@ -52,7 +52,7 @@ class _TotalSegmentator:
     """See `door.Importer`."""
 
     kind = "TotalSegmentator model"
-    signs = "a folder such as Dataset291_TotalSegmentator_part1_organs_1559subj, named as in its weights"
+    signs = "folders named as in its weights (Dataset291_...)"
 
     def recognises(self, sources: Sequence[Path]) -> bool:
         """Whether all networks that lie in there are TotalSegmentator's, by number and name."""

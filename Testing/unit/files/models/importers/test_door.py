@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
-from DeepSegmentLib.errors import ModelError
-from DeepSegmentLib.files.models.importers import IMPORTERS, importer_of
+from DeepSegmentLib.errors import InvalidInputError, ModelError
+from DeepSegmentLib.files.models.importers import IMPORTERS, Words, importer_of
 
 
 def test_a_folder_of_other_things_is_described(tmp_path):
@@ -76,3 +77,11 @@ def test_asking_the_importers_costs_no_torch(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["ModelError", "False"]
+
+
+@pytest.mark.parametrize("kind", ["monai_bundle", "auto3dseg", "graph"])
+@pytest.mark.parametrize("words", [Words(folds=("0",)), Words(configuration="2d")])
+def test_choices_that_only_nnunet_has_are_refused(kind, words, tmp_path):
+    importer = import_module(f"DeepSegmentLib.files.models.importers.{kind}").IMPORTER
+    with pytest.raises(InvalidInputError, match="are for nnU-Net models; this is a"):
+        importer.convert([tmp_path], tmp_path / "m", words)
