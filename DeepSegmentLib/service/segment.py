@@ -128,7 +128,7 @@ def segment_volume(
         return work(settings, on_progress=on_progress)
     begin, end = partial(tell_part, on_progress, 0.0, _FOCUS_PART), partial(tell_part, on_progress, _FOCUS_PART, 1.0)
     look = partial(segment_volume, volume, device=device, on_progress=begin, load=load)
-    region, note = focus_region(spec, settings, look)
+    region, note = focus_region(spec, settings, look, begin)
     run = work(replace(settings, region_ras=region), on_progress=end)
     return replace(run, notes=(note, *run.notes))
 

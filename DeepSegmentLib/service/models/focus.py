@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from DeepSegmentLib.data import Progress
 from DeepSegmentLib.data.geometry import bounding_box
 from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.files.models import read_spec
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from DeepSegmentLib.data import ProgressCallback
     from DeepSegmentLib.networks.model_spec import Focus, ModelSpec
     from DeepSegmentLib.service.catalogue import ModelEntry
     from DeepSegmentLib.service.run_report import Run
 
 
 def focus_region(
-    spec: ModelSpec, settings: PredictSettings, segment: Callable[..., Run]
+    spec: ModelSpec, settings: PredictSettings, segment: Callable[..., Run], on_progress: ProgressCallback
 ) -> tuple[NDArray[np.float64] | None, str]:
     """The region round what another model finds, and what the user is told of it.
 
@@ -32,6 +34,7 @@ def focus_region(
         spec: Of a model with a focus.
         settings: Of its run.
         segment: `segment_volume` of the volume; asked for the other model.
+        on_progress: Told, before that may take long, which model runs, or that none is there.
 
     Returns:
         Two opposite corners (2, 3) in RAS mm, or None where the other model is not here: all of the volume.
@@ -43,10 +46,12 @@ def focus_region(
     assert spec.focus is not None
     names, other = _names(spec.focus), _model_of(spec)
     if other is None:
+        on_progress(Progress(f"{spec.focus.model} is not here to find where to look, all of the volume is run", 0.0))
         return None, (
             f"{spec.name} looks round {names}, as {spec.focus.model} finds it. That model is not here: the whole "
             "volume was run, which takes longer and may find something elsewhere."
         )
+    on_progress(Progress(f"find where to look, with {other.name}", 0.0))
     coarse = PredictSettings(any_spacing=settings.any_spacing)
     found = segment(str(other.path), settings=coarse, subset=spec.focus.segments).prediction.label_map
     box = bounding_box(np.any(found.layers > 0, axis=0))

@@ -90,6 +90,7 @@ def test_it_looks_round_what_the_other_one_finds(add: Callable[..., Path]) -> No
     fractions = [event.fraction for event in events]
     assert fractions == sorted(fractions)
     assert max(fractions) <= 1
+    assert events[0].stage == "find where to look, with organ"
 
 
 def test_an_oblique_organ_lies_inside_with_its_margin(add: Callable[..., Path]) -> None:
@@ -107,7 +108,9 @@ def test_an_oblique_organ_lies_inside_with_its_margin(add: Callable[..., Path]) 
 
 def test_without_the_other_one_it_looks_everywhere_and_says_so(add: Callable[..., Path]) -> None:
     add("vessels", Focus("organ", ("left", "right")))
-    result = run(volume(ORGAN))
+    events: list[Progress] = []
+    result = run(volume(ORGAN), on_progress=events.append)
+    assert events[0].stage == "organ is not here to find where to look, all of the volume is run"
     assert found(result).sum() == np.prod(SHAPE) - 1
     assert result.notes[0].startswith("vessels looks round left or right, as organ finds it. That model is not here")
 
