@@ -83,11 +83,17 @@ def prepare(work: Path, data: Path, training: Training) -> None:
     document = json.loads(plans.read_text())
     done = work / "preprocessed" / dataset.folder / f".{training.plans}.{training.configuration}"
     if not done.exists():
-        # A cascade reads what its last stage reads without one.
-        configuration = "3d_fullres" if "cascade" in training.configuration else training.configuration
-        api.preprocess_dataset(dataset.number, training.plans, (configuration,), num_processes=(1,), verbose=False)
+        for configuration in _preprocessed(training):
+            api.preprocess_dataset(dataset.number, training.plans, (configuration,), num_processes=(1,), verbose=False)
         done.touch()
     assert training.configuration in document["configurations"], f"no {training.configuration} in {plans}"
+
+
+def _preprocessed(training: Training) -> tuple[str, ...]:
+    """A cascade reads what its last stage reads without one, and the first stage predicts what the last one reads."""
+    if "cascade" in training.configuration:
+        return ("3d_fullres",)
+    return (training.configuration, *(["3d_fullres"] if "lowres" in training.configuration else []))
 
 
 def _with_cascade(path: Path) -> None:
@@ -110,27 +116,32 @@ def _with_cascade(path: Path) -> None:
 
 
 def train(work: Path, training: Training) -> None:
-    """Train the folds that have no final checkpoint."""
+    """Train the folds that have no final checkpoint; a first stage then predicts what the next one learns from."""
     import torch
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
     from peer_datasets import DATASETS
 
+    preprocessed = work / "preprocessed" / DATASETS[training.dataset].folder
+    plans = json.loads((preprocessed / f"{training.plans}.json").read_text())
+    description = json.loads((preprocessed / "dataset.json").read_text())
     for fold in training.folds:
-        if (model_folder(work, training) / f"fold_{fold}" / "checkpoint_final.pth").is_file():
+        final = model_folder(work, training) / f"fold_{fold}" / "checkpoint_final.pth"
+        passed_on = len([*final.parents[1].glob("predicted_next_stage/*/*.b2nd")])
+        if final.is_file() and ("lowres" not in training.configuration or passed_on == description["numTraining"]):
             continue
-        preprocessed = work / "preprocessed" / DATASETS[training.dataset].folder
-        plans = json.loads((preprocessed / f"{training.plans}.json").read_text())
-        description = json.loads((preprocessed / "dataset.json").read_text())
         torch.manual_seed(0 if fold == "all" else fold)
         plans["continue_training"] = False
-        trainer = nnUNetTrainer(plans, training.configuration, fold, description, torch.device("cpu"))
+        trainer = nnUNetTrainer(deepcopy(plans), training.configuration, fold, description, torch.device("cpu"))
         trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = (
             training.epochs,
             20,
             2,
         )
         trainer.oversample_foreground_percent = 0.8
-        trainer.run_training()
+        if final.is_file():
+            trainer.load_checkpoint(str(final))
+        else:
+            trainer.run_training()
         if trainer.configuration_manager.next_stage_names:
             trainer.perform_actual_validation(save_probabilities=False)
 
