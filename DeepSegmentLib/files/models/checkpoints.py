@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any
-from zipfile import ZIP_STORED, ZipFile
+from zipfile import ZIP_STORED
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from DeepSegmentLib.errors import MissingPackageError, ModelError, VolumeFileErr
 from DeepSegmentLib.files.opening import open_file
 
 from .pickle_names import wants_of
-from .zip_members import ZIP_ERRORS, ShortReads
+from .zip_members import ZIP_ERRORS, open_zip_of_one_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -150,7 +150,7 @@ def _check(path: Path, file: IO[bytes], allowed: frozenset[str]) -> bool:
 
 
 def _check_zip(path: Path, file: IO[bytes], allowed: frozenset[str]) -> None:
-    with ZipFile(ShortReads(file)) as members:
+    with open_zip_of_one_reading(file) as members:
         names = [info.filename for info in members.infolist()]
         if len({name.casefold() for name in names}) < len(names):
             raise ModelError(f"{path} has two members of one name; {_GET_AGAIN}")

@@ -8,7 +8,20 @@ import zipfile
 
 from fuzz.cases import Case, Link, Pipe, Sparse
 
-from .pickles import CALLS, attack, called, command, named, old_format, tar_format, tensor, tensors, text, zip_format
+from .pickles import (
+    CALLS,
+    attack,
+    called,
+    command,
+    named,
+    old_format,
+    tar_format,
+    tensor,
+    tensors,
+    text,
+    two_readings,
+    zip_format,
+)
 
 NINE_GB = 9_000_000_000
 
@@ -74,6 +87,11 @@ CHECKPOINTS = {
     ),
     "a second pickle, in capitals": (lambda d: checkpoint(d, _twice(attack(_SYSTEM, d))), "two members of one name"),
     "a packed pickle": (lambda d: checkpoint(d, _packed(attack(_SYSTEM, d))), "'archive/data.pkl' is packed"),
+    "one archive for Python, another for torch": (
+        lambda d: checkpoint(d, two_readings(_sound(), zip_format(attack(_SYSTEM, d), **{"data/0": bytes(16)}))),
+        "its list of files is not where its end says",
+    ),
+    "something behind the archive": (lambda d: checkpoint(d, _sound() + b"PK"), "something follows it"),
     "a graph named as a checkpoint": (
         lambda d: checkpoint(d, zip_format(attack(_SYSTEM, d), **{"constants.pkl": b".", "code/x.py": b""})),
         "is a TorchScript graph",

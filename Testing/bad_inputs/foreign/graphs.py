@@ -12,7 +12,7 @@ from typing import Any
 from foreign_models.graph_sources import write_onnx, write_torchscript
 from fuzz.cases import Link, Pipe, Sparse
 
-from .pickles import CALLS, CANARY, attack
+from .pickles import CALLS, CANARY, attack, two_readings
 from .sources import NINE_GB, edited, files_of, odd_json, with_files
 
 _SCRIPT, _ONNX, _WORDS = "small.ts", "small.onnx", "small.json"
@@ -55,6 +55,13 @@ def _program(text: str) -> Callable[[Path], Path]:
         return _changed(folder, **{name.partition("/")[2]: body.encode()})
 
     return make
+
+
+def _two_readings(folder: Path) -> Path:
+    """A sound graph for Python, a program that runs as it opens for torch."""
+    evil = _program("  def __setstate__(self, x: Tensor) -> NoneType:\n    return None")(folder / "evil")
+    content = two_readings(_changed(folder / "sound").read_bytes(), evil.read_bytes())
+    return with_files(folder, torchscript(), {_SCRIPT: content}) / _SCRIPT
 
 
 def _graph(name: str, content: Any) -> Callable[[Path], Path]:
@@ -117,6 +124,7 @@ SCRIPTS = {
         "from_file",
     ),
     "a member outside": (lambda d: _changed(d, **{"../../evil.py": b"x"}), r"no part of a TorchScript archive"),
+    "one archive for Python, another for torch": (_two_readings, "its list of files is not where its end says"),
     "a program beside the code": (lambda d: _changed(d, **{"evil.so": b"x"}), r"'small/evil\.so', which is no part"),
     "half a graph": (
         lambda d: with_files(d, torchscript(), {_SCRIPT: torchscript()[_SCRIPT][:999]}) / _SCRIPT,
