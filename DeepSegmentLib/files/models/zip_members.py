@@ -51,7 +51,7 @@ def open_zip_of_one_reading(file: IO[bytes]) -> ZipFile:
         BadZipFile: It is none.
     """
     start, count = _list_of_files(file)
-    archive = ZipFile(ShortReads(file))  # type: ignore[arg-type]
+    archive = ZipFile(ShortReads(file))
     infos = archive.infolist()
     if archive.start_dir != start or len(infos) != count or any(i.filename != i.orig_filename for i in infos):
         raise BadZipFile("programs may read its list of files in different ways")

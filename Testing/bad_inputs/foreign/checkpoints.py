@@ -13,6 +13,7 @@ from .pickles import (
     attack,
     called,
     command,
+    listed_again,
     named,
     old_format,
     tar_format,
@@ -20,6 +21,7 @@ from .pickles import (
     tensors,
     text,
     two_readings,
+    used_again,
     zip_format,
 )
 
@@ -53,6 +55,10 @@ def _sound():
 
 def _claims(**claim):
     return zip_format(tensors(w=tensor(**{"stored": 4, "shape": (4,), "steps": (1,)} | claim)), **{"data/0": bytes(16)})
+
+
+def _keyed(key):
+    return b"\x80\x02}" + key + b"Ns."
 
 
 def _calls(name):
@@ -132,6 +138,14 @@ CHECKPOINTS = {
         lambda d: checkpoint(d, zip_format(tensors(w=tensor(stored=4, shape=(4,), steps=(1,))))),
         "no intact PyTorch checkpoint",
     ),
+    "a key that is 2^60 values": (lambda d: checkpoint(d, zip_format(_keyed(used_again(60)))), "what it uses again"),
+    "a key in 10^6 tuples": (lambda d: checkpoint(d, zip_format(_keyed(b"N" + b"\x85" * 10**6))), "tuples in tuples"),
+    "keys in one place": (
+        lambda d: checkpoint(d, zip_format(_keyed(b"\x8a\x10" + bytes(15) + b"\x01"))),
+        "more than 64 bits",
+    ),
+    "lists of 2^60 values": (lambda d: checkpoint(d, zip_format(tensors(a=listed_again(60)))), "holds itself, more"),
+    "a list in itself": (lambda d: checkpoint(d, zip_format(tensors(a=b"]q\x00h\x00a"))), "holds itself"),
     "text": (lambda d: checkpoint(d, command(d)), "no PyTorch checkpoint"),
     "nothing": (lambda d: checkpoint(d, b""), "no PyTorch checkpoint"),
     "half": (lambda d: checkpoint(d, _sound()[: len(_sound()) // 2]), "no intact PyTorch checkpoint"),

@@ -182,5 +182,17 @@ def tensors(**values: bytes) -> bytes:
     return _PROTOCOL_2 + b"}" + b"".join(text(key) + value + b"s" for key, value in values.items()) + _STOP
 
 
+def used_again(times: int) -> bytes:
+    """A tuple of two ones, in a tuple twice, and so on."""
+    levels = (b"h" + bytes([n]) + b"\x86q" + bytes([n + 1]) for n in range(times))
+    return b"K\x01K\x01\x86q\x00" + b"".join(levels)
+
+
+def listed_again(times: int) -> bytes:
+    """A list of such lists, each of which holds the one before it twice."""
+    levels = (b"]q" + bytes([n + 1]) + b"(h" + bytes([n]) + b"h" + bytes([n]) + b"ea" for n in range(times))
+    return b"]]q\x00a" + b"".join(levels)
+
+
 def _long(number: int) -> bytes:
     return b"\x8a\x09" + number.to_bytes(9, "little", signed=True)
