@@ -6,6 +6,7 @@ read here.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -20,6 +21,9 @@ from DeepSegmentLib.errors import VolumeFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+FULL_DISK = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""What the system says where there is no room left: on the disk, for one file, for the user."""
 
 _DEEPEST_JSON = 100
 # Escapes of JSON: two halves of a character, one half of one, any other.

@@ -99,10 +99,10 @@ def refused_as_file(path: Path) -> Iterator[None]:
         raise VolumeFileError(f"{path}: {message}; export it again from its source") from error
 
 
-def shortened(message: str) -> str:
+def shortened(message: str, longest: int = _LONGEST_MESSAGE) -> str:
     """A message without its middle, where a file filled it with a text of any length."""
-    half = _LONGEST_MESSAGE // 2
-    return message if len(message) <= _LONGEST_MESSAGE else f"{message[:half]} ... {message[-half:]}"
+    half = longest // 2
+    return message if len(message) <= longest else f"{message[:half]} ... {message[-half:]}"
 
 
 def _times(shape: Sequence[int]) -> str:

@@ -45,6 +45,7 @@ FAULTS = (OSError, HTTPException, ValueError)
 
 _HEADERS = {"User-Agent": "DeepSegment", "Accept": "*/*", "Accept-Encoding": "identity"}
 _MOST_REDIRECTS = 5  # GitHub and Zenodo need one or two
+_LONGEST_TOLD = 200  # letters of an answer that is none
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 # Where Linux keeps the certificates of the system, by truststore 0.10; Slicer's SSL_CERT_FILE would hide them.
 _SYSTEM_CERTIFICATES = (
@@ -116,7 +117,8 @@ def _unreachable(address: str, error: Exception) -> str:
         return f"{host} did not answer for {SILENCE_S:g} s; try again, or set HTTPS_PROXY where a proxy leads out"
     if isinstance(cause, ssl.SSLError):
         return f"{host} does not speak https as it should ({cause.reason or cause}); is HTTPS_PROXY right?"
-    return f"{host} cannot be reached ({str(cause) or type(cause).__name__}); check the network and try again"
+    told = " ".join(str(cause).split())[:_LONGEST_TOLD] or type(cause).__name__
+    return f"{host} cannot be reached ({told}); check the network and try again"
 
 
 def _untrusted(host: str | None, cause: ssl.SSLCertVerificationError) -> str:

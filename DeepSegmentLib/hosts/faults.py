@@ -8,13 +8,13 @@ import sys
 import traceback
 
 from DeepSegmentLib.errors import DeepSegmentError, ResourceError, VolumeFileError
+from DeepSegmentLib.files.opening import FULL_DISK
 
 ISSUES = "https://github.com/DeepSegment/SlicerDeepSegment/issues"
 TRACEBACK = "DEEPSEGMENT_TRACEBACK"
 """The environment variable that shows where in the code something happened."""
 
 
-_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _NO_MEMORY = ("failed to map segment", "allocate memory", "not enough memory", "out of memory", "paging file")
 _NO_FAULT = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
 
@@ -32,7 +32,7 @@ def as_error(error: BaseException, doing: str) -> DeepSegmentError:
         traceback.print_exception(error)
     if isinstance(error, MemoryError) or _tells_of_memory(error):
         return ResourceError(f"memory ran out ({doing}); close other programs, or take a smaller volume or region")
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in FULL_DISK:
         return ResourceError(f"the disk is full ({doing}: {error.filename or ''}); make room, or write to another disk")
     if isinstance(error, OSError) and error.errno in _NO_FAULT:
         return VolumeFileError(

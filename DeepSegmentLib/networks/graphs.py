@@ -83,7 +83,10 @@ def load_torchscript(path: Path, device: torch.device | str) -> nn.Module:
         warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit stays, it only gets nothing new
         try:
             module: nn.Module = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
-        except RuntimeError as error:
+            module.eval()
+        except MemoryError:
+            raise
+        except Exception as error:  # RuntimeError mostly; ValueError and IndexError of the C++ library
             raise ModelError(
                 f"{path} is no TorchScript graph that torch {torch.__version__} reads: {said(error)}"
             ) from error
@@ -129,6 +132,8 @@ class OnnxGraph(nn.Module):
         runtime = _onnxruntime()
         options = runtime.SessionOptions()
         options.log_severity_level = 4
+        # Otherwise a file may also be one of onnxruntime's own format, which nobody looked through.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         options.intra_op_num_threads = torch.get_num_threads()
         if profile:
             options.enable_profiling, options.profile_file_prefix = True, str(profile)

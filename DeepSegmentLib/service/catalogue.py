@@ -15,7 +15,7 @@ from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.files.leftovers import hidden_folder, sweep
 from DeepSegmentLib.files.models import problem_with_weights, read_spec, unpacked, verify_model, write_spec
 from DeepSegmentLib.files.models.folder import SPEC_FILE
-from DeepSegmentLib.files.models.importers.door import Words, importer_of
+from DeepSegmentLib.files.models.importers.door import Words, importer_of, naming
 from DeepSegmentLib.files.models.index import SummaryIndex, summary_of
 from DeepSegmentLib.files.models.known_models import known_model
 from DeepSegmentLib.files.models.licences import check_terms, nobody_agrees, terms_of
@@ -29,6 +29,7 @@ from DeepSegmentLib.files.models.places import (
 )
 from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.output_checks import check_new_folder, check_no_inputs, check_room, inputs_of
+from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.networks.model_spec import check_name
 
 if TYPE_CHECKING:
@@ -165,14 +166,16 @@ def add_model(
         check_free(words.name)
     with hidden_folder(root / "arrival") as arrival:
         check_new_folder(arrival, inputs)
-        with _opened(sources, root, on_progress) as opened:
+        with naming(sources, arrival), _opened(sources, root, on_progress) as opened:
             importer = importer_of(opened)
             spec = _convert(importer, opened, arrival, words, on_progress=on_progress, agrees=agrees)
         check_free(spec.name)
         if importer.kind != OWN_KIND:  # which tells already where it came from, and stays as it is
             told = _origin(importer, origin or [source.name for source in sources], sources, on_progress)
             write_spec(arrival, replace(spec, provenance={**spec.provenance, **told}))
-        _try_out(arrival, on_progress)
+        with naming(sources, arrival):
+            _try_out(arrival, on_progress)
+        check_free(spec.name)  # somebody may have added one meanwhile
         _move(arrival, root / spec.name)
     return _entry(root / spec.name, bundled=False)
 
@@ -202,7 +205,7 @@ def _origin(
 ) -> dict[str, str]:
     """What a model says of where it came from, beside what its importer knows."""
     digests = [checksum_of(source, on_progress) for source in sources]
-    return {"kind": importer.kind, "origin": ", ".join(names), "origin_sha256": ", ".join(digests)}
+    return {"kind": importer.kind, "origin": plain(", ".join(names)), "origin_sha256": ", ".join(digests)}
 
 
 @contextmanager

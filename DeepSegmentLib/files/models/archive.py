@@ -13,7 +13,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from DeepSegmentLib.errors import DeepSegmentError, ModelError, ResourceError, VolumeFileError
 from DeepSegmentLib.files.leftovers import hidden_folder
-from DeepSegmentLib.files.opening import open_file
+from DeepSegmentLib.files.opening import FULL_DISK, open_file
 
 from .zip_members import LARGEST_READ, ZIP_ERRORS, ShortReads
 
@@ -74,6 +74,8 @@ def _unpack(archive: Path, folder: Path) -> None:
             for info in members:
                 _extract(source, info, folder)
     except (*ZIP_ERRORS, VolumeFileError) as error:
+        if isinstance(error, OSError) and error.errno in FULL_DISK:
+            raise ResourceError(f"{archive} cannot be unpacked ({error.strerror}); make room on the disk") from error
         raise ModelError(f"{archive} cannot be unpacked ({error}); {_wanted(archive)}") from error
 
 

@@ -9,20 +9,21 @@ but numbers. Tensors of a zip-format checkpoint stay on the disk until they are 
 from __future__ import annotations
 
 import os
+from itertools import islice
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any
-from zipfile import ZIP_STORED, ZipFile
+from zipfile import ZIP_STORED
 
 import numpy as np
 
 from DeepSegmentLib.errors import MissingPackageError, ModelError, VolumeFileError
 from DeepSegmentLib.files.opening import open_file
 
-from .pickle_names import wants_of
-from .zip_members import ZIP_ERRORS, ShortReads
+from .pickle_names import DEEPEST, MOST_INSTRUCTIONS, wants_of
+from .zip_members import ZIP_ERRORS, open_zip_of_one_reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
     from types import ModuleType
 
@@ -84,6 +85,7 @@ def read_checkpoint(path: Path, allow: Mapping[str, Callable[..., Any]] = Mappin
         raise ModelError(
             f"{path} holds a {type(content).__name__}, no dictionary of weights; save its state_dict() and add that"
         )
+    _check_written_out(path, content)
     return dict(content)
 
 
@@ -96,6 +98,23 @@ def state_arrays(state: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         ModelError: A value is no dense tensor of numbers, or reaches beyond what is stored of it.
     """
     return {str(name): _array(str(name), value) for name, value in state.items()}
+
+
+def _check_written_out(path: Path, content: Any) -> None:
+    """Refuse what is endless to walk through or to show, as it holds itself, or the same things again and again."""
+    level, left = [content], MOST_INSTRUCTIONS
+    for _ in range(DEEPEST):
+        level = list(islice((entry for value in level for entry in _entries(value)), left + 1))
+        left -= len(level)
+        if not level:
+            return
+        if left < 0:
+            break
+    raise _damaged(path, f"it holds itself, more than {MOST_INSTRUCTIONS} values, or is nested deeper than {DEEPEST}")
+
+
+def _entries(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple, set)) else ()
 
 
 def _array(name: str, value: Any) -> NDArray[Any]:
@@ -150,7 +169,7 @@ def _check(path: Path, file: IO[bytes], allowed: frozenset[str]) -> bool:
 
 
 def _check_zip(path: Path, file: IO[bytes], allowed: frozenset[str]) -> None:
-    with ZipFile(ShortReads(file)) as members:
+    with open_zip_of_one_reading(file) as members:
         names = [info.filename for info in members.infolist()]
         if len({name.casefold() for name in names}) < len(names):
             raise ModelError(f"{path} has two members of one name; {_GET_AGAIN}")

@@ -16,9 +16,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from DeepSegmentLib.errors import InvalidInputError, MissingPackageError, ModelError, VolumeFileError
+from DeepSegmentLib.errors import InvalidInputError, MissingPackageError, ModelError, ResourceError, VolumeFileError
 from DeepSegmentLib.files.leftovers import hidden_folder
-from DeepSegmentLib.files.opening import inside, open_file, parse_json
+from DeepSegmentLib.files.opening import FULL_DISK, inside, open_file, parse_json
 from DeepSegmentLib.networks.graph_spec import GraphSpec
 from DeepSegmentLib.networks.model_json import spec_from_json, spec_to_json
 from DeepSegmentLib.networks.model_spec import with_weights
@@ -285,7 +285,7 @@ def _write_weights(target: Path, stage: StageSpec, content: Mapping[str, NDArray
     if isinstance(content, Mapping):
         stored = {name: _stored(name, weight, half=half) for name, weight in content.items()}
         _runtime().check_weights(stage.network, stored)
-        safetensors_package().numpy.save_file(stored, target, metadata={"format": "pt"})
+        _save(stored, target)
     else:
         shutil.copyfile(content, target)
     size = target.stat().st_size
@@ -293,6 +293,14 @@ def _write_weights(target: Path, stage: StageSpec, content: Mapping[str, NDArray
         raise ModelError(f"{target.name} would have {size} bytes, more than the {_LARGEST_WEIGHTS} that it may have")
     with target.open("rb") as file:
         return digest_of(file)
+
+
+def _save(stored: Mapping[str, NDArray[Any]], target: Path) -> None:
+    safetensors = safetensors_package()
+    try:
+        safetensors.numpy.save_file(stored, target, metadata={"format": "pt"})
+    except safetensors.SafetensorError as error:  # a full disk, mostly
+        raise ResourceError(f"{target.name} cannot be written ({error}); make room on the disk") from error
 
 
 @contextmanager
@@ -311,6 +319,8 @@ def new_folder(folder: Path) -> Iterator[Path]:
             yield fresh
             fresh.rename(folder)
     except OSError as error:
+        if error.errno in FULL_DISK:
+            raise ResourceError(f"{folder} cannot be written: {error.strerror}; make room on the disk") from error
         raise ModelError(f"{folder} cannot be written: {error.strerror or error}") from error
 
 

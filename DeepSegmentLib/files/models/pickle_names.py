@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 MOST_INSTRUCTIONS = 10_000_000
 """Of a pickle: ten times what the longest known training (4000 epochs of 25 structures) writes to its log."""
 
+DEEPEST = 100
+"""Values within values; as of JSON. Python's own functions recurse into them."""
+
+_LARGEST_NUMBER = 1 << 64
+"""Those beyond could be chosen so that a dictionary puts them all in one place, and takes hours for it."""
+_MAGIC = 0x1950A86A20F9469CFC6C
+"""The number with which checkpoints of PyTorch before 1.6 begin."""
+
 # Instructions that tensors and plain data need. Others call what the pickle names in further ways, or name it by parts.
 _KNOWN = frozenset(
     {
@@ -49,7 +57,8 @@ def wants_of(file: IO[bytes]) -> Wants:
     """What the next pickle of a file would ask for; the file stands behind that pickle afterwards.
 
     Raises:
-        ValueError: It is no intact pickle, or longer than `MOST_INSTRUCTIONS`.
+        ValueError: It is no intact pickle, longer than `MOST_INSTRUCTIONS`, also if everything in it that is used again
+            were written again, or has tuples deeper than `DEEPEST`.
     """
     names: dict[str, None] = {}
     unknown: dict[str, None] = {}
@@ -70,13 +79,65 @@ def wants_of(file: IO[bytes]) -> Wants:
 
 
 def _instructions(file: IO[bytes]) -> Iterator[tuple[str, Any]]:
+    tuples = _Tuples()
     try:
         for count, (instruction, argument, _) in enumerate(pickletools.genops(file)):
             if count >= MOST_INSTRUCTIONS:
                 raise ValueError(f"it has more than {MOST_INSTRUCTIONS} instructions")
+            tuples.step(instruction, argument)
             yield instruction.name, argument
     except (OverflowError, MemoryError, UnicodeError, AttributeError, IndexError) as error:
         raise ValueError(f"it is no intact pickle: {error}") from error
+
+
+class _Tuples:
+    """The size and depth of all tuples that a pickle makes: as keys of a dictionary they are walked through to the end.
+
+    The stack and the memo of a pickle hold (size, depth) in the place of values.
+    """
+
+    def __init__(self) -> None:
+        self._stack: list[tuple[int, int] | None] = []  # None: a mark
+        self._memo: dict[int, tuple[int, int]] = {}
+        self._used_again = 0
+
+    def step(self, instruction: pickletools.OpcodeInfo, argument: Any) -> None:
+        """Follow an instruction."""
+        name = instruction.name
+        if type(argument) is int and abs(argument) >= _LARGEST_NUMBER and argument != _MAGIC:
+            raise ValueError("it holds a number of more than 64 bits")
+        if "PUT" in name:
+            self._memo[argument] = self._stack[-1] or (1, 0)
+        elif "GET" in name:
+            self._push(self._memo.get(argument, (1, 0)))
+            self._used_again += self._memo.get(argument, (1, 0))[0]
+            if self._used_again > MOST_INSTRUCTIONS:
+                raise ValueError(f"it would have more than {MOST_INSTRUCTIONS} instructions without what it uses again")
+        elif name == "MARK":
+            self._stack.append(None)
+        else:
+            taken = self._taken(instruction)
+            if name.startswith("TUPLE"):
+                size, depth = 1 + sum(size for size, _ in taken), 1 + max((depth for _, depth in taken), default=0)
+                self._push((size, depth))
+            else:
+                self._stack += [(1, 0)] * len(instruction.stack_after)
+
+    def _push(self, value: tuple[int, int]) -> None:
+        if value[1] > DEEPEST:
+            raise ValueError(f"it has tuples in tuples, deeper than {DEEPEST}")
+        self._stack.append(value)
+
+    def _taken(self, instruction: pickletools.OpcodeInfo) -> list[tuple[int, int]]:
+        """What an instruction takes from the stack."""
+        before = instruction.stack_before
+        single = len(before)
+        taken: list[tuple[int, int]] = []
+        if pickletools.markobject in before:
+            single = before.index(pickletools.markobject)
+            while (value := self._stack.pop()) is not None:
+                taken.append(value)
+        return taken + [self._stack.pop() or (1, 0) for _ in range(single)]
 
 
 def _named(instruction: str, argument: Any, texts: list[str]) -> list[str]:

@@ -134,6 +134,7 @@ def get_model(
         )
     check_terms(known.name, _terms(known), agrees, agreed_licences())
     with _place_of(downloads_folder(known.name)) as folder:
+        check_free(known.name)  # somebody may have got it meanwhile
         check_room({folder / "model": _ROOM_FACTOR * sum(file.bytes or 0 for file in known.files) - bytes_of(folder)})
         return _fetch_and_add(known, folder, on_progress, accept_change=accept_change)
 

@@ -229,7 +229,11 @@ def _read_manifest(folder: Path, pack: Path) -> dict[str, Any]:
         told = f"{pack} is no pack of models, it has no {_MANIFEST} that can be read"
         raise ModelError(f"{told}; a model is added by: deepsegment models add") from error
     kinds = {"format": int, "models": list, "files": dict}
-    if not isinstance(manifest, dict) or not all(isinstance(manifest.get(key), kind) for key, kind in kinds.items()):
+    if (
+        not isinstance(manifest, dict)
+        or not all(isinstance(manifest.get(key), kind) for key, kind in kinds.items())
+        or not all(isinstance(name, str) for name in manifest["models"])
+    ):
         raise ModelError(f"{pack}: {_MANIFEST} is not that of a pack; pack the models again")
     if manifest["format"] > _FORMAT:
         raise ModelError(f"{pack} is of the newer format {manifest['format']}; update DeepSegment")

@@ -8,7 +8,22 @@ import zipfile
 
 from fuzz.cases import Case, Link, Pipe, Sparse
 
-from .pickles import CALLS, attack, called, command, named, old_format, tar_format, tensor, tensors, text, zip_format
+from .pickles import (
+    CALLS,
+    attack,
+    called,
+    command,
+    listed_again,
+    named,
+    old_format,
+    tar_format,
+    tensor,
+    tensors,
+    text,
+    two_readings,
+    used_again,
+    zip_format,
+)
 
 NINE_GB = 9_000_000_000
 
@@ -40,6 +55,10 @@ def _sound():
 
 def _claims(**claim):
     return zip_format(tensors(w=tensor(**{"stored": 4, "shape": (4,), "steps": (1,)} | claim)), **{"data/0": bytes(16)})
+
+
+def _keyed(key):
+    return b"\x80\x02}" + key + b"Ns."
 
 
 def _calls(name):
@@ -74,6 +93,11 @@ CHECKPOINTS = {
     ),
     "a second pickle, in capitals": (lambda d: checkpoint(d, _twice(attack(_SYSTEM, d))), "two members of one name"),
     "a packed pickle": (lambda d: checkpoint(d, _packed(attack(_SYSTEM, d))), "'archive/data.pkl' is packed"),
+    "one archive for Python, another for torch": (
+        lambda d: checkpoint(d, two_readings(_sound(), zip_format(attack(_SYSTEM, d), **{"data/0": bytes(16)}))),
+        "its list of files is not where its end says",
+    ),
+    "something behind the archive": (lambda d: checkpoint(d, _sound() + b"PK"), "something follows it"),
     "a graph named as a checkpoint": (
         lambda d: checkpoint(d, zip_format(attack(_SYSTEM, d), **{"constants.pkl": b".", "code/x.py": b""})),
         "is a TorchScript graph",
@@ -114,6 +138,14 @@ CHECKPOINTS = {
         lambda d: checkpoint(d, zip_format(tensors(w=tensor(stored=4, shape=(4,), steps=(1,))))),
         "no intact PyTorch checkpoint",
     ),
+    "a key that is 2^60 values": (lambda d: checkpoint(d, zip_format(_keyed(used_again(60)))), "what it uses again"),
+    "a key in 10^6 tuples": (lambda d: checkpoint(d, zip_format(_keyed(b"N" + b"\x85" * 10**6))), "tuples in tuples"),
+    "keys in one place": (
+        lambda d: checkpoint(d, zip_format(_keyed(b"\x8a\x10" + bytes(15) + b"\x01"))),
+        "more than 64 bits",
+    ),
+    "lists of 2^60 values": (lambda d: checkpoint(d, zip_format(tensors(a=listed_again(60)))), "holds itself, more"),
+    "a list in itself": (lambda d: checkpoint(d, zip_format(tensors(a=b"]q\x00h\x00a"))), "holds itself"),
     "text": (lambda d: checkpoint(d, command(d)), "no PyTorch checkpoint"),
     "nothing": (lambda d: checkpoint(d, b""), "no PyTorch checkpoint"),
     "half": (lambda d: checkpoint(d, _sound()[: len(_sound()) // 2]), "no intact PyTorch checkpoint"),

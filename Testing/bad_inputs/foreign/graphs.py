@@ -12,7 +12,7 @@ from typing import Any
 from foreign_models.graph_sources import write_onnx, write_torchscript
 from fuzz.cases import Link, Pipe, Sparse
 
-from .pickles import CALLS, CANARY, attack
+from .pickles import CALLS, CANARY, attack, two_readings
 from .sources import NINE_GB, edited, files_of, odd_json, with_files
 
 _SCRIPT, _ONNX, _WORDS = "small.ts", "small.onnx", "small.json"
@@ -57,6 +57,13 @@ def _program(text: str) -> Callable[[Path], Path]:
     return make
 
 
+def _two_readings(folder: Path) -> Path:
+    """A sound graph for Python, a program that runs as it opens for torch."""
+    evil = _program("  def __setstate__(self, x: Tensor) -> NoneType:\n    return None")(folder / "evil")
+    content = two_readings(_changed(folder / "sound").read_bytes(), evil.read_bytes())
+    return with_files(folder, torchscript(), {_SCRIPT: content}) / _SCRIPT
+
+
 def _graph(name: str, content: Any) -> Callable[[Path], Path]:
     sound = torchscript if name == _SCRIPT else onnx
     return lambda d: with_files(d, sound(), {name: content}) / name
@@ -88,6 +95,20 @@ def _foreign_operator(folder: Path) -> Path:
     return with_files(folder, onnx(), {_ONNX: model.SerializeToString()}) / _ONNX
 
 
+def _many_axes(folder: Path) -> Path:
+    """An ONNX graph and a second message of its graph: a weight whose count has a million digits."""
+    weight = _message(1, (b"\x80" * 8 + b"\x40") * 300_000)
+    return with_files(folder, onnx(), {_ONNX: onnx()[_ONNX] + _message(7, _message(5, weight))}) / _ONNX
+
+
+def _message(field: int, content: bytes) -> bytes:
+    """A field of Protocol Buffers."""
+    length, left = b"", len(content)
+    while left > 127:
+        length, left = length + bytes([left & 127 | 128]), left >> 7
+    return bytes([field << 3 | 2]) + length + bytes([left]) + content
+
+
 def _said(place: str, value: Any) -> Callable[[Path], Path]:
     return lambda d: with_files(d, torchscript(), {_WORDS: edited(torchscript()[_WORDS], place, value)}) / _SCRIPT
 
@@ -116,7 +137,12 @@ SCRIPTS = {
         _program('  def evil(self) -> Tensor:\n    return torch.from_file("/etc/passwd", False, 10)'),
         "from_file",
     ),
+    "a program that torch stumbles over": (
+        _program("  def evil(self) -> int:\n    return " + "-" * 9 + "1"),
+        "no TorchScript graph that torch",
+    ),
     "a member outside": (lambda d: _changed(d, **{"../../evil.py": b"x"}), r"no part of a TorchScript archive"),
+    "one archive for Python, another for torch": (_two_readings, "its list of files is not where its end says"),
     "a program beside the code": (lambda d: _changed(d, **{"evil.so": b"x"}), r"'small/evil\.so', which is no part"),
     "half a graph": (
         lambda d: with_files(d, torchscript(), {_SCRIPT: torchscript()[_SCRIPT][:999]}) / _SCRIPT,
@@ -142,6 +168,7 @@ ONNX_GRAPHS = {
     "weights of the system": (_outside("/etc/passwd"), "keeps its weight 'weight' in another file"),
     "weights above": (_outside("../../secret"), "keeps its weight 'weight' in another file"),
     "weights beside it": (_outside("small.bin"), "keeps its weight 'weight' in another file"),
+    "a weight of 300,000 axes": (_many_axes, "more than 64 axes"),
     "operators of a library": (_foreign_operator, r"operators of 'com\.evil'"),
     "half a graph": (lambda d: with_files(d, onnx(), {_ONNX: onnx()[_ONNX][:200]}) / _ONNX, "small.onnx"),
     "a pipe": (_graph(_ONNX, Pipe()), "small.onnx.*pipe"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -96,6 +98,12 @@ BUNDLES = {
         _inference("checkpointloader/load_path", "$@bundle_root + '/../../model.pt'"),
         r"\.\.|outside|out of the folder",
     ),
+    "an inferer of nothing": (_inference("inferer", ""), r"inference\.json.*_target_ is needed, got ''"),
+    "channels of nothing": (_inference("network_def/channels", ""), r"inference\.json.*channels"),
+    "an axis code of 10^6 letters": (
+        _inference("preprocessing/transforms/2/axcodes", "a" * 10**6),
+        "(?s)^.{,2000}$",
+    ),
     "10^9 channels": (_inference("network_def/channels", [10**9] * 3), "channels|features|inference"),
     "a patch of 10^9": (_inference("inferer/roi_size", [10**9] * 3), "patch"),
     "a spacing of 0": (_inference("preprocessing/transforms/3/pixdim", [0.0, 1.0, 1.0]), "pixdim"),
@@ -105,6 +113,10 @@ BUNDLES = {
     ),
     "a Python name in YAML": (_yaml(lambda _: "a: !!python/name:os.system\n"), "YAML tag 'python/name:os.system'"),
     "a tag of its own in YAML": (_yaml(lambda _: "a: !evil x\n"), "YAML tag '!evil'"),
+    "a number as an argument in YAML": (
+        _yaml(lambda _: _sound_yaml().replace('"spatial_dims"', "5")),
+        r"inference\.yaml: UNet with 5",
+    ),
     "a billion laughs in YAML": (
         _yaml(lambda _: "a: &a [x]\n" + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}, *{chr(97 + n)}]\n"
                                                  for n in range(20))),
@@ -116,6 +128,15 @@ BUNDLES = {
         "metadata|channel_def|channels|segments",
     ),
 }  # fmt: skip
+
+
+def _damaged() -> bytes:
+    """A zip file whose data.pkl cannot be unpacked."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"normalize_mode" * 99)
+    start = 30 + len("archive/data.pkl")
+    return written.getvalue()[:start] + b"\xff" * 9 + written.getvalue()[start + 9 :]
 
 
 def _config(**changes: Any) -> Callable[[Path], Path]:
@@ -138,6 +159,10 @@ AUTO3DSEG = {
     ),
     "an expression as patch": (_config(roi_size="$__import__('os').system('true')"), "expression .*__import__"),
     "a patch of 10^9": (_config(roi_size=[10**9] * 3), "patch"),
+    "model.pt that is packed and damaged": (
+        lambda d: with_files(d, auto3dseg(), {"model.pt": _damaged()}),
+        "is no model of a known kind",
+    ),
     "a patch of words": (_config(roi_size="abc"), "roi_size|model.pt"),
     "a patch of nothing": (_config(roi_size=None), "roi_size|model.pt"),
     "bounds of nothing": (_config(intensity_bounds=None), "intensity_bounds|model.pt"),

@@ -128,6 +128,28 @@ def zip_format(content: bytes, **members: bytes) -> bytes:
     return written.getvalue()
 
 
+def two_readings(for_python: bytes, for_torch: bytes) -> bytes:
+    """A zip file that is one archive for Python, which seeks the list of files before the end, and another for torch.
+
+    Both need members of the same names.
+    """
+    (members, listed), (others, listed_others) = map(_parts_of_zip, (for_python, for_torch))
+    moved = bytearray(listed)
+    place = moved.find(b"PK\1\2")
+    while place >= 0:
+        (offset,) = struct.unpack_from("<L", moved, place + 42)
+        struct.pack_into("<L", moved, place + 42, (offset + len(others) - len(listed)) & 0xFFFFFFFF)
+        place = moved.find(b"PK\1\2", place + 4)
+    start = struct.pack("<L", len(others) + len(members))
+    return others + members + listed_others + moved + for_python[-22:-6] + start + for_python[-2:]
+
+
+def _parts_of_zip(content: bytes) -> tuple[bytes, bytes]:
+    """The members, and the list of them."""
+    length, start = struct.unpack_from("<LL", content, len(content) - 10)
+    return content[:start], content[start : start + length]
+
+
 def old_format(content: bytes, *, keys: bytes | None = None, machine: bytes | None = None) -> bytes:
     """A checkpoint as torch wrote it before 1.6, around a pickle."""
     before = [pickle.dumps(part, 2) for part in (_MAGIC, 1001)]
@@ -158,6 +180,18 @@ def tensor(*, stored: int, shape: tuple[int, ...], steps: tuple[int, ...], offse
 def tensors(**values: bytes) -> bytes:
     """The pickle of a dictionary."""
     return _PROTOCOL_2 + b"}" + b"".join(text(key) + value + b"s" for key, value in values.items()) + _STOP
+
+
+def used_again(times: int) -> bytes:
+    """A tuple of two ones, in a tuple twice, and so on."""
+    levels = (b"h" + bytes([n]) + b"\x86q" + bytes([n + 1]) for n in range(times))
+    return b"K\x01K\x01\x86q\x00" + b"".join(levels)
+
+
+def listed_again(times: int) -> bytes:
+    """A list of such lists, each of which holds the one before it twice."""
+    levels = (b"]q" + bytes([n + 1]) + b"(h" + bytes([n]) + b"h" + bytes([n]) + b"ea" for n in range(times))
+    return b"]]q\x00a" + b"".join(levels)
 
 
 def _long(number: int) -> bytes:

@@ -149,6 +149,7 @@ NNUNET = {
     "a spacing of 0": (_plans(f"{_FULL}/spacing", [0.0, 1.0, 1.0]), "spacing"),
     "a configuration that inherits itself": (_plans(f"{_FULL}/inherits_from", "3d_fullres"), "in a circle"),
     "transposing to nowhere": (_plans("transpose_forward", [0, 0, 9]), "transpose_forward"),
+    "transposing back from nowhere": (_plans("transpose_backward", [0, 1, 9]), "transpose_backward"),
     "no labels": (_dataset("labels", {}), r"dataset\.json.*labels"),
     "labels of expressions": (_dataset("labels", {"background": 0, "a": "$__import__()"}), r"dataset\.json.*labels"),
     "100,000 channels": (

@@ -322,6 +322,14 @@ def test_refusals_are_told_with_the_remedy(web: LocalWeb, tmp_path: Path, status
         got(web.serve("/m.zip", refuses(status)), tmp_path / "m.zip")
 
 
+def test_an_answer_that_is_none_is_told_in_few_words(web: LocalWeb, tmp_path: Path) -> None:
+    address = web.serve("/m.zip", lambda asked: asked.say(b"\xff " * 20_000 + b"\n"))
+    with pytest.raises(DownloadError, match="cannot be reached") as caught:
+        got(address, tmp_path / "m.zip")
+    assert len(str(caught.value)) < 500
+    assert "\n" not in str(caught.value)
+
+
 def test_nobody_there_is_told_at_once(tmp_path: Path) -> None:
     with local_web() as web:
         address = web.address

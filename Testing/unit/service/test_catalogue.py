@@ -372,6 +372,51 @@ def test_a_folder_with_links_out_is_not_added(user: Path, tmp_path: Path) -> Non
     assert not user.exists() or left_in(user) == []
 
 
+def test_a_refusal_names_what_was_given_in_few_words(user: Path, tmp_path: Path) -> None:
+    source = saved(tmp_path / "download", "liver")
+    spec = json.loads((source / SPEC_FILE).read_text())
+    stage_of(spec)["network"]["strides"][1] = [3, 3, 3]
+    for changed in (spec, {**spec, "coarse_model": "x" * 100_000}):
+        (source / SPEC_FILE).write_text(json.dumps(changed))
+        with pytest.raises(ModelError) as caught:
+            add_model([source])
+        assert str(source) in str(caught.value)
+        assert str(user) not in str(caught.value)
+        assert len(str(caught.value)) < 2000
+
+
+def test_of_two_models_of_one_name_that_are_added_at_once_one_is_told(
+    user: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one comes while the first is tried out."""
+    monkeypatch.setattr(catalogue, "_try_out", lambda *_: saved(user / "liver", "liver"))
+    with pytest.raises(ModelError, match="there is already a model 'liver'"):
+        add_model([outside])
+    assert left_in(user) == ["liver"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of files are those of POSIX")
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_disk_that_fills_up_is_told_and_nothing_stays(
+    user: Path, outside: Path, tmp_path: Path, packed: bool
+) -> None:
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); "
+        "from DeepSegmentLib.hosts.command.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    source = Path(shutil.make_archive(str(tmp_path / "zipped"), "zip", outside)) if packed else outside
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code, "models", "add", str(source)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 6, done.stderr
+    assert "make room" in done.stderr
+    assert not user.exists() or left_in(user) == []
+
+
 def many(user: Path, count: int = 3) -> None:
     for n in range(count):
         saved(user / f"model-{n}", f"model-{n}")

@@ -24,6 +24,7 @@ LARGEST_ONNX = (1 << 31) - 1
 
 _DEEPEST = 16
 _MOST_NODES = 200_000
+_MOST_AXES = 64
 _VARINT_BYTES = 10
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -140,14 +141,16 @@ class _Look:
     @staticmethod
     def _at_tensor(message: memoryview) -> int:
         """How many numbers it has."""
-        count, name, outside = 1, "?", False
+        count, name, outside, axes = 1, "?", False, 0
         for field, value in _fields(message):
             if field == _TENSOR_NAME:
                 name = _text(value)
             outside |= field == _TENSOR_EXTERNAL or (field == _TENSOR_LOCATION and value != 0)
             if field == _TENSOR_DIMS:
                 for size in [value] if isinstance(value, int) else _varints(value):
-                    count *= size
+                    count, axes = count * size, axes + 1
+                    if axes > _MOST_AXES:
+                        raise ValueError(f"has a weight of more than {_MOST_AXES} axes; get it again from its source")
         if outside:
             raise ValueError(f"keeps its weight {name[:100]!r} in another file; save it as one file (up to 2 GB)")
         return count

@@ -17,7 +17,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from DeepSegmentLib.errors import ModelError, VolumeFileError
 from DeepSegmentLib.files.models.pickle_names import wants_of
-from DeepSegmentLib.files.models.zip_members import ZIP_ERRORS, ShortReads
+from DeepSegmentLib.files.models.zip_members import ZIP_ERRORS, ShortReads, open_zip_of_one_reading
 from DeepSegmentLib.files.opening import open_file
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ LARGEST_GRAPH = 4 << 30
 """Bytes, packed and unpacked; as for the weights of any network."""
 
 _LARGEST_TEXT = 64 << 20
-_ZIP_END, _ZIP_END_BYTES = b"PK\x05\x06", 22
 
 _MEMBERS = re.compile(
     r"data\.pkl|constants\.pkl|version|byteorder|\.format_version|\.storage_alignment|\.data/[\w.-]+|"
@@ -66,8 +65,8 @@ def check_torchscript(path: Path) -> None:
     """
     try:
         with open_file(path) as file:
-            _check_end(path, file)
-            with ZipFile(ShortReads(file)) as archive:
+            _check_start(path, file)
+            with open_zip_of_one_reading(file) as archive:
                 _check_archive(path, archive)
     except (*ZIP_ERRORS, VolumeFileError) as error:
         raise ModelError(
@@ -75,17 +74,14 @@ def check_torchscript(path: Path) -> None:
         ) from error
 
 
-def _check_end(path: Path, file: IO[bytes]) -> None:
-    """Torch and Python look for a zip's list of files from its end: they find the same where nothing follows it."""
+def _check_start(path: Path, file: IO[bytes]) -> None:
     size = os.fstat(file.fileno()).st_size
     if size > LARGEST_GRAPH:
         raise ModelError(f"{path} has {size} bytes, more than the {LARGEST_GRAPH} that a graph may have")
     start = file.read(4)
-    file.seek(max(0, size - _ZIP_END_BYTES))
-    end = file.read()
     file.seek(0)
-    if start != b"PK\x03\x04" or not end.startswith(_ZIP_END) or end[-2:] != b"\0\0":
-        raise ModelError(f"{path} is no TorchScript archive, or something follows it; save it anew by torch.jit.save")
+    if start != b"PK\x03\x04":
+        raise ModelError(f"{path} is no TorchScript archive; save it anew by torch.jit.save")
 
 
 def _check_archive(path: Path, archive: ZipFile) -> None:

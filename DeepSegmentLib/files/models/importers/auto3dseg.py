@@ -6,13 +6,14 @@ References:
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from DeepSegmentLib.data import Segment
-from DeepSegmentLib.errors import InvalidInputError, ModelError
-from DeepSegmentLib.files.opening import is_folder
+from DeepSegmentLib.errors import InvalidInputError, ModelError, VolumeFileError
+from DeepSegmentLib.files.models.zip_members import ZIP_ERRORS, ShortReads
+from DeepSegmentLib.files.opening import is_folder, open_file
 from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.model_spec import Channel, ModelSpec, Part
@@ -93,14 +94,18 @@ def _checkpoints(sources: Sequence[Path]) -> Iterator[Path]:
 def _is_auto3dseg(path: Path) -> bool:
     """Whether the pickle in a checkpoint speaks of intensities as Auto3DSeg does; it is not run."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.endswith("data.pkl") and name.count("/") < 2]
-            if len(names) != 1:
+        with open_file(path) as file, ZipFile(ShortReads(file)) as archive:
+            pickles = [info for info in archive.infolist() if _is_pickle(info)]
+            if len(pickles) != 1:
                 return False
-            with archive.open(names[0]) as pickle:
+            with archive.open(pickles[0]) as pickle:
                 return _SIGN in pickle.read(_PEEKED)
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+    except (*ZIP_ERRORS, VolumeFileError):
         return False
+
+
+def _is_pickle(info: ZipInfo) -> bool:
+    return info.filename.endswith("data.pkl") and info.filename.count("/") < 2 and info.compress_type == ZIP_STORED
 
 
 def _stage(config: Configuration) -> StageSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from DeepSegmentLib.errors import InvalidInputError, ModelError, VolumeFileError
 from DeepSegmentLib.files.opening import inside, is_folder, reason
 from DeepSegmentLib.files.safe_names import plain
+from DeepSegmentLib.files.volume_checks import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from DeepSegmentLib.networks.model_spec import ModelSpec
@@ -20,6 +22,7 @@ IMPORTERS = ("deepsegment", "totalsegmentator", "nnunet", "monai_bundle", "auto3
 """Modules beside this one, in the order they are asked; each has an `IMPORTER`, and imports torch in `convert` only."""
 
 _MOST_SHOWN = 8
+_LONGEST_MESSAGE = 1500
 _MOST_FILES = 50_000
 """In what is added: a hundred times what results of nnU-Net with all their cases hold."""
 
@@ -53,6 +56,18 @@ def check_no_choice(words: Words, what: str) -> None:
     """
     if words.folds or words.configuration:
         raise InvalidInputError(f"folds and configuration are for nnU-Net models; this is {what}")
+
+
+@contextmanager
+def naming(sources: Sequence[Path], arrival: Path) -> Iterator[None]:
+    """Let errors of the block name what the user gave, not the hidden folder, and be of bounded length."""
+    try:
+        yield
+    except (ModelError, InvalidInputError) as error:
+        given = _named(sources)
+        text = str(error).replace(str(arrival), given)
+        known = any(str(source) in text for source in sources)
+        raise type(error)(shortened(text if known else f"{given}: {text}", _LONGEST_MESSAGE)) from error
 
 
 class Importer(Protocol):

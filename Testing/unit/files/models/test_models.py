@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -406,3 +407,17 @@ def test_two_channels_keep_their_order(tmp_path: Path) -> None:
     spec = model_spec(network=network, channels=(first, Channel("T2w", "MR")))
     save_model(tmp_path / "m", spec, UNet(network), card="")
     assert [channel.name for channel in read_spec(tmp_path / "m").channels] == ["T1w", "T2w"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of files are those of POSIX")
+def test_weights_that_have_no_room_are_told(tmp_path):
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(ResourceError, match=r"weights\.safetensors cannot be written .*make room"):
+            save_model(tmp_path / "m", model_spec(), UNet(TINY_UNET), card="")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []

@@ -144,6 +144,10 @@ def newer(members: dict[str, bytes]) -> None:
         (lambda members: members.pop("models/liver/model.json"), "'models/liver/model.json' is not both"),
         (lambda members: members.pop("manifest.json"), r"is no pack of models, it has no manifest.json"),
         (lambda members: members.update({"manifest.json": b"[]"}), "is not that of a pack"),
+        (
+            lambda members: members.update({"manifest.json": b'{"format": 1, "models": [["x"]], "files": {}}'}),
+            "is not that of a pack",
+        ),
         (newer, "of the newer format 2; update DeepSegment"),
         (lambda members: members.update({"../models/liver/model.json": b""}), "points outside the archive"),
     ],

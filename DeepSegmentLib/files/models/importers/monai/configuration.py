@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _REFERENCE = re.compile(r"@[\w:#]+")
+_SIGNS = ("@", "%", "$")
 _PLACE = "_reference_{}"
 _LONGEST_EXPRESSION = 500
 _LONGEST_RESULT = 10_000
@@ -61,7 +62,7 @@ class Configuration:
             ModelError: It refers to nothing, to itself, or holds an expression that is not understood.
         """
         self._count(depth)
-        if isinstance(value, str) and value[:1] in "@%$":
+        if isinstance(value, str) and value.startswith(_SIGNS):
             return self._text(value, depth)
         if isinstance(value, dict):
             return {key: self.resolve(entry, depth + 1) for key, entry in value.items()}
@@ -89,7 +90,7 @@ class Configuration:
     def _followed(self, value: Any, depth: int = 0) -> Any:
         """What a reference leads to, as it is written there."""
         self._count(depth)
-        if not isinstance(value, str) or value[:1] not in "@%$":
+        if not isinstance(value, str) or not value.startswith(_SIGNS):
             return value
         body = value[1:].strip() if value[0] == "$" else value
         if _REFERENCE.fullmatch(body) or value[0] == "%":
@@ -213,7 +214,7 @@ class Component:
         Raises:
             ModelError: There is another.
         """
-        others = [key for key in self.written if key not in known and not (key[:1] == "_" == key[-1:])]
+        others = [key for key in map(str, self.written) if key not in known and not (key[:1] == "_" == key[-1:])]
         if others:
             raise self.refused(others[0])
 

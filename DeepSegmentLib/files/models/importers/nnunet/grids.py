@@ -64,7 +64,7 @@ def axes_of(plans: Entries) -> tuple[int, int, int]:
     """Which axis of the volume each axis of the network is."""
     forward = plans.wholes("transpose_forward")
     backward = plans.wholes("transpose_backward")
-    if sorted(forward) != [0, 1, 2] or [forward[axis] for axis in backward] != [0, 1, 2]:
+    if not sorted(forward) == sorted(backward) == [0, 1, 2] or [forward[axis] for axis in backward] != [0, 1, 2]:
         plans.refuse("transpose_forward", f"and transpose_backward must undo each other, got {forward} and {backward}")
     return forward[0], forward[1], forward[2]
 
