@@ -76,8 +76,7 @@ def compare(options: argparse.Namespace, training: Training) -> list[Row]:
     from DeepSegmentLib.service.catalogue import add_model
 
     output = options.work / "predicted" / training.name.replace(" ", "-")
-    if not (output / "float16").is_dir():
-        peer(options, "peer_predict.py", "--name", training.name, "--output", str(output))
+    peer(options, "peer_predict.py", "--name", training.name, "--output", str(output))
     with tempfile.TemporaryDirectory() as models:
         os.environ["DEEPSEGMENT_MODELS"] = models
         source = model_folder(options.work, training)

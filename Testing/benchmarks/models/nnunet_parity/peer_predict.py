@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +22,16 @@ if TYPE_CHECKING:
 
 @contextmanager
 def sums_in_float32() -> Iterator[None]:
-    """Let nnU-Net's accumulator and importance map be float32 instead of float16."""
+    """Let nnU-Net sum up in float32, not float16; the weights of a tile's voxels stay what they are in float16."""
     import torch
     from nnunetv2.inference import predict_from_raw_data as module
 
     half, gaussian = torch.half, module.compute_gaussian
-    wider = partial(gaussian, dtype=torch.float32)
-    wider.cache_clear = gaussian.cache_clear
+
+    def wider(*arguments: Any, **options: Any) -> Any:
+        return gaussian(*arguments, **options).float()
+
+    wider.cache_clear = gaussian.cache_clear  # type: ignore[attr-defined]
     torch.half, module.compute_gaussian = torch.float32, wider
     try:
         yield
@@ -55,14 +57,15 @@ def predictor_of(work: Path, training: Training) -> Any:
 
 
 def predict(work: Path, training: Training, output: Path, earlier: Path | None) -> None:
-    """Write `NAME.nii.gz` and `NAME.npz` for each test volume."""
+    """Write `NAME.nii.gz` and `NAME.npz` for each test volume that has none yet."""
     from peer_datasets import DATASETS
 
-    predictor = predictor_of(work, training)
     images = work / "raw" / DATASETS[training.dataset].folder / "imagesTs"
     names = sorted({path.name[: -len("_0000.nii.gz")] for path in images.glob("*_0000.nii.gz")})
     output.mkdir(parents=True, exist_ok=True)
-    for name in names:
+    missing = [name for name in names if not (output / f"{name}.nii.gz").is_file()]
+    predictor = predictor_of(work, training) if missing else None
+    for name in missing:
         channels = [str(path) for path in sorted(images.glob(f"{name}_*.nii.gz"))]
         previous = None if earlier is None else str(earlier)
         predictor.predict_from_files_sequential(
