@@ -15,7 +15,7 @@ _SEGRESNET = {
     "init_filters": 8, "blocks_down": [1, 1, 1], "norm": "INSTANCE", "in_channels": 1, "out_channels": 3, "dsdepth": 2,
 }  # fmt: skip
 CONFIG: dict[str, Any] = {
-    "bundle_root": "/work/small",
+    "bundle_root": "/models/small",
     "modality": "CT",
     "class_names": ["spleen", "liver"],
     "network": {"_target_": "SegResNetDS", **_SEGRESNET},

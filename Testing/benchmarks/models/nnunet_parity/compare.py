@@ -148,7 +148,8 @@ def page(rows: list[Row], machine: dict[str, str]) -> str:
 
 Models trained by nnU-Net for a few minutes each, predicted by its own predictor and by this library: mirroring, tiles
 that overlap by half. nnU-Net sums up logits in float16 to save memory; "equal" and "differ" are against the same code
-with sums in float32, and beside it stands in how many voxels nnU-Net differs from itself by that.
+with sums in float32, and beside it stands in how many voxels nnU-Net differs from itself by that. The weights by which
+tiles are blended are nnU-Net's own for both, in float16; in float32 they would differ in the corners of tiles.
 
 Made by `python Testing/benchmarks/models/nnunet_parity/compare.py --peer PYTHON --work FOLDER --data FOLDER`, which
 trains what is missing ({words}).
