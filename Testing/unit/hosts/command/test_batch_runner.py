@@ -216,7 +216,7 @@ def test_kills_lose_and_repeat_nothing(tmp_path, model):
 
 def test_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path, model):
     write_head(tmp_path / "in" / "a.nii.gz")
-    write_head(tmp_path / "in" / "b.nii.gz", shape=(90, 90, 90))
+    write_head(tmp_path / "in" / "b.nii.gz", shape=(160, 160, 160))
     with Command(tmp_path / "in", tmp_path / "out", model).start() as process:
         assert process.stdout.readline().startswith("1 of 2")
         child = child_of(process)
