@@ -347,7 +347,8 @@ def test_the_post_processing_that_was_found_best_is_done(labels, order, found, c
     source = write_trained(tmp_path, dataset=dataset_of(**changes, regions_class_order=order))
     write_postprocessing(source, *found)
     expected = tuple(
-        Cleanup(first, keep_largest=True, together_with=tuple(rest), neighbours=26) for first, *rest in cleaned
+        Cleanup(first, keep_largest=True, together_with=tuple(rest), neighbours=26, everywhere=order is not None)
+        for first, *rest in cleaned
     )
     assert convert(source, tmp_path).cleanups == expected
     assert cleaned or "the labels 2, which are no segments" in read_card(tmp_path / "model")
@@ -447,6 +448,7 @@ def test_without_resampling_volumes_keep_their_spacing(tmp_path):
         ({}, {"resampling_fn_data_kwargs": {"force_separate_z": True}}, "force_separate_z"),
         ({}, {"resampling_fn_data_kwargs": {"force_separate_z": False}}, "resampling_fn_probabilities"),
         ({}, {"resampling_fn_data_kwargs": {"mystery": 1}}, "mystery"),
+        ({}, {"resampling_fn_data": TORCH, "resampling_fn_data_kwargs": {"mode": "nearest-exact"}}, "mode"),
         ({}, {"inherits_from": "3d_fullres"}, "circle"),
         ({}, {"inherits_from": "nothing"}, "nothing"),
     ],
