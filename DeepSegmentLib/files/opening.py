@@ -101,20 +101,25 @@ def read_bytes(path: Path, *, largest: int) -> bytes:
         return file.read(largest + 1)[:largest]
 
 
-def read_json(path: Path, *, largest: int) -> Any:
-    """The document of a JSON file: UTF-8, each key once in its object, no NaN, nested no deeper than 100.
+def read_json(path: Path, *, largest: int, nan: bool = False) -> Any:
+    """The document of a JSON file: UTF-8, each key once in its object, nested no deeper than 100.
+
+    Args:
+        path: The file.
+        largest: See `read_bytes`.
+        nan: Whether it may hold NaN and infinite numbers, which Python and NumPy write and JSON does not know.
 
     Raises:
         VolumeFileError: See `read_bytes`, or it is not such a document.
     """
     try:
-        return parse_json(read_bytes(path, largest=largest))
+        return parse_json(read_bytes(path, largest=largest), nan=nan)
     except ValueError as error:
         raise VolumeFileError(f"{path} is no JSON that can be read: {error}; mend it") from error
 
 
-def parse_json(content: bytes | str) -> Any:
-    """The document of a JSON text: UTF-8, each key once in its object, no NaN, nested no deeper than 100.
+def parse_json(content: bytes | str, *, nan: bool = False) -> Any:
+    """The document of a JSON text: UTF-8, each key once in its object, NaN only with `nan`, nested no deeper than 100.
 
     A mark of the byte order, which editors of Windows leave, is passed over. Halves of characters, which JSON can hold
     and nothing can show, become replacement characters.
@@ -124,7 +129,8 @@ def parse_json(content: bytes | str) -> Any:
     """
     try:
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
-        document = json.loads(_ESCAPE.sub(_whole, text), object_pairs_hook=_distinct_keys, parse_constant=_no_number)
+        constant = float if nan else _no_number
+        document = json.loads(_ESCAPE.sub(_whole, text), object_pairs_hook=_distinct_keys, parse_constant=constant)
     except RecursionError as error:
         raise ValueError(f"it is nested deeper than {_DEEPEST_JSON}") from error
     _check_depth(document)

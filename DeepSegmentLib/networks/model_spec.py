@@ -36,6 +36,7 @@ class Cleanup:
         fill_holes: Fill background that the segment encloses in 3D.
         together_with: Further segments, as one with which the components are looked for.
         neighbours: Of a voxel that are connected with it: 6, 18 or 26. Of holes, the background's.
+        everywhere: Whether what is removed becomes background in all segments that overlap there (nnU-Net's regions).
     """
 
     segment: str
@@ -44,6 +45,7 @@ class Cleanup:
     fill_holes: bool = False
     together_with: tuple[str, ...] = ()
     neighbours: int = 6
+    everywhere: bool = False
 
     def __post_init__(self) -> None:
         if not self.minimum_ml >= 0:

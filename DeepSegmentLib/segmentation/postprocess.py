@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from DeepSegmentLib.data import Segment
     from DeepSegmentLib.networks.model_spec import Cleanup
 
 
 def clean_up(label_map: LabelMap, cleanups: Sequence[Cleanup], on_step: Callable[[], None] = unwatched) -> LabelMap:
     """Apply the clean-ups in order.
 
-    Removed voxels become background; filled holes take background only, never another segment's voxels. Segments are
-    worked on within the box around them.
+    Removed voxels become background of their segments; filled holes take background only, never another segment's
+    voxels. Segments are worked on within the box around them.
 
     Args:
         label_map: The segments.
@@ -41,8 +42,7 @@ def clean_up(label_map: LabelMap, cleanups: Sequence[Cleanup], on_step: Callable
         found = [box for each in together for box in boxes[each.layer][each.value - 1 : each.value] if box is not None]
         if found:
             minimum = cleanup.minimum_ml * 1000 / label_map.geometry.voxel_volume_mm3
-            blocks = [(layers[each.layer][_around(found)], each.value) for each in together]
-            _clean_up_blocks(blocks, cleanup, minimum, on_step)
+            _clean_up_block(layers[(slice(None), *_around(found))], together, cleanup, minimum, on_step)
     return LabelMap(layers, label_map.geometry, label_map.segments)
 
 
@@ -51,17 +51,24 @@ def _around(boxes: Sequence[tuple[slice, ...]]) -> tuple[slice, ...]:
     return tuple(slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*boxes, strict=True))
 
 
-def _clean_up_blocks(
-    blocks: Sequence[tuple[NDArray[Any], int]], cleanup: Cleanup, minimum_voxels: float, on_step: Callable[[], None]
+def _clean_up_block(
+    layers: NDArray[Any],
+    together: Sequence[Segment],
+    cleanup: Cleanup,
+    minimum_voxels: float,
+    on_step: Callable[[], None],
 ) -> None:
-    """Clean up, in place, segments that are taken together: blocks of their labels, and their values."""
-    mask = np.logical_or.reduce([labels == value for labels, value in blocks])
+    """Clean up, in place, segments that are taken together in a block of all layers."""
+    mask = np.logical_or.reduce([layers[each.layer] == each.value for each in together])
     kept = remove_small(
         mask, keep_largest=cleanup.keep_largest, minimum_voxels=minimum_voxels, neighbours=cleanup.neighbours
     )
-    for labels, value in blocks:
-        labels[(labels == value) & ~kept] = 0
+    for each in together:
+        labels = layers[each.layer]
+        labels[(labels == each.value) & ~kept] = 0
+    if cleanup.everywhere:
+        layers[:, mask & ~kept] = 0
     if cleanup.fill_holes:
         on_step()
-        (labels, value), *_ = blocks
-        labels[fill_holes(kept, neighbours=cleanup.neighbours) & (labels == 0)] = value
+        labels = layers[together[0].layer]
+        labels[fill_holes(kept, neighbours=cleanup.neighbours) & (labels == 0)] = together[0].value

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _DIGITS = 12
 """Spacings that are the same in a header differ in later digits once they are lengths of an affine matrix's columns."""
+_DIGITS_OF_RATIO = 9
+"""Likewise of what is computed from two of them: half a voxel stays half a voxel, thrice the spacing not more."""
 
 Spacing = tuple[float, float, float]
 
@@ -49,7 +51,7 @@ def network_geometry(part: Geometry, stage: StageSpec) -> Geometry:
         return part.resampled_from_first(stage.spacing_of(part.spacing_mm))
     if not stage.resampling.keep_extent:
         return part.resampled(stage.spacing_of(part.spacing_mm))
-    shape = [max(1, round(a / b * n)) for a, b, n in zip(own, wanted, part.shape, strict=True)]
+    shape = [max(1, round(round(a / b * n, _DIGITS_OF_RATIO))) for a, b, n in zip(own, wanted, part.shape, strict=True)]
     return part.with_shape(shape)
 
 
@@ -62,7 +64,7 @@ def thick_axis(first_mm: Spacing, second_mm: Spacing, limit: float | None) -> in
         limit: How many times the smallest spacing the largest must be more than; None for never.
     """
     for spacing in (_rounded(first_mm), _rounded(second_mm)):
-        if limit is not None and max(spacing) / min(spacing) > limit:
+        if limit is not None and round(max(spacing) / min(spacing), _DIGITS_OF_RATIO) > limit:
             thick = [axis for axis in range(3) if spacing[axis] == max(spacing)]
             return thick[0] if len(thick) == 1 else None
     return None

@@ -87,6 +87,7 @@ _REFUSED_TYPES = {
 _SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
 _FLAGS = 4  # bytes behind the header, which tell whether there are extensions
 _LEAST_SQUARE = 1e-7  # of nifti1_io: less is what rounding to float32 leaves of a half turn
+_ROUNDING = 1e-6  # of the lengths of an sform's axes in float32; pixdim has them as they were
 _UNITS_MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # metre, millimetre, micrometre; 0 (unknown) counts as mm, as in ITK
 
 
@@ -259,6 +260,8 @@ def _sform(path: Path, fields: Any, sizes: NDArray[np.float64]) -> NDArray[np.fl
             f"{path} contradicts itself: the voxels of its sform have {lengths.round(4).tolist()} mm, those of pixdim "
             f"{sizes.round(4).tolist()} mm; correct the one that is wrong"
         )
+    rounded = np.abs(lengths - sizes) <= _ROUNDING * sizes
+    matrix[:, :3] *= np.where(rounded, sizes / lengths, 1)
     return np.asarray(matrix)
 
 

@@ -67,6 +67,7 @@ class TestJson:
     def test_what_is_read(self):
         assert parse_json('{"a": [1, 2.5, null], "b": {"ä": true}}') == {"a": [1, 2.5, None], "b": {"ä": True}}
         assert parse_json(b"\xef\xbb\xbf[1]") == [1]
+        assert str(parse_json("[NaN, -Infinity]", nan=True)) == "[nan, -inf]"
         assert parse_json("[" * 100 + "]" * 100)
 
 

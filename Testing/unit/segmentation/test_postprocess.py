@@ -59,6 +59,16 @@ def test_segments_taken_together_are_as_one(label_map, neighbours):
         assert np.array_equal(found.layers[segment.layer] == segment.value, expected)
 
 
+@given(label_maps().filter(lambda label_map: label_map.segments), st.data())
+def test_what_is_removed_everywhere_is_left_nowhere(label_map, data):
+    """As nnU-Net, which cleans up regions after they are flattened."""
+    segment = data.draw(st.sampled_from(label_map.segments))
+    alone = clean_up(label_map, [Cleanup(segment.name, keep_largest=True)]).layers
+    removed = (label_map.layers[segment.layer] == segment.value) & (alone[segment.layer] != segment.value)
+    found = clean_up(label_map, [Cleanup(segment.name, keep_largest=True, everywhere=True)]).layers
+    assert np.array_equal(found, np.where(removed, 0, alone))
+
+
 @given(label_maps().filter(lambda label_map: label_map.segments))
 def test_it_can_be_stopped(label_map):
     def stop():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from model_examples import stage_spec
 from scipy import ndimage
 from skimage.transform import resize
+from strategies import directions
 
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.networks.stage_spec import Resampling
@@ -68,6 +69,20 @@ def test_volumes_are_resampled_as_nnunet_does(shape, spacing, wanted, order, thi
     assert grid.shape == tuple(max(1, round(a / b * n)) for a, b, n in zip(spacing, wanted, shape, strict=True))
     expected = nnunet(volume.voxels, grid.shape, spacing, wanted, order=order, thick_order=thick_order)
     np.testing.assert_allclose(to_network(volume, grid, stage).voxels, expected, atol=2e-5)
+
+
+headers = st.tuples(*[st.sampled_from([float(np.float32(n / 10)) for n in (3, 6, 12, 18, 36)])] * 3)
+
+
+@given(st.tuples(*[st.integers(1, 99)] * 3), headers, headers, directions())
+def test_an_oblique_volume_gets_the_grid_of_a_straight_one(shape, spacing, wanted, direction):
+    """Also where half a voxel would be left over, or slices are just three times as thick."""
+    affine = np.eye(4)
+    affine[:3, :3] = direction * spacing
+    oblique = Geometry(shape, affine)
+    expected = tuple(max(1, round(a / b * n)) for a, b, n in zip(spacing, wanted, shape, strict=True))
+    assert network_geometry(oblique, as_nnunet(wanted)).shape == expected
+    assert thick_axis(oblique.spacing_mm, wanted, 3.0) == thick_axis(spacing, wanted, 3.0)
 
 
 @given(shapes, spacings, spacings, st.sampled_from([0, 1]), seeds)

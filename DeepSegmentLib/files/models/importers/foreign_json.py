@@ -108,13 +108,13 @@ class Entries:
 
 
 def read_entries(path: Path) -> Entries:
-    """The object that a JSON file holds.
+    """The object that a JSON file holds; where it holds NaN, as scores of nnU-Net can be, no number may be taken.
 
     Raises:
         ModelError: It cannot be read, or holds something else.
     """
     try:
-        document = read_json(path, largest=_LARGEST)
+        document = read_json(path, largest=_LARGEST, nan=True)
     except VolumeFileError as error:
         raise ModelError(str(error)) from error
     if not isinstance(document, dict):

@@ -162,6 +162,17 @@ def test_nifti_lies_where_itk_puts_it(tmp_path, order, codes, sform, turn):
         assert np.allclose(volume.geometry.index_to_ras(index[::-1]), ras, atol=1e-4)
 
 
+@pytest.mark.parametrize("spacing", [(0.5, 0.5, 1.5), (0.9, 1.2, 3.6), (0.7, 0.7, 5.0)])
+def test_oblique_nifti_has_the_spacing_that_itk_reads(tmp_path, spacing):
+    """The lengths of an sform's axes are rounded to float32, those in pixdim are what was meant."""
+    image = sitk.Image([4, 5, 6], sitk.sitkUInt8)
+    image.SetSpacing(spacing)
+    image.SetDirection(sitk.Euler3DTransform((0, 0, 0), 0.21, -0.13, 0.3).GetMatrix())
+    sitk.WriteImage(image, str(tmp_path / "a.nii.gz"))
+    expected = sitk.ReadImage(str(tmp_path / "a.nii.gz")).GetSpacing()[::-1]
+    assert np.allclose(read_volume(tmp_path / "a.nii.gz").geometry.spacing_mm, expected, rtol=1e-14, atol=0)
+
+
 @pytest.mark.parametrize("quaternion", [(0, 0.70710677, 0.70710677), (0.5, 0.5, 0.70710677), (1, 0, 0)])
 def test_half_turns_are_whole(tmp_path, quaternion):
     """What float32 leaves of the root of 1 - b^2 - c^2 - d^2 is no turn, as nifti1_io has it."""

@@ -69,10 +69,15 @@ def _read(entries: Entries, outputs: Outputs) -> FoundCleanups:
         labels = _labels(entries, n)
         names = _segments(outputs, labels)
         if names:
-            cleanups.append(Cleanup(names[0], keep_largest=True, together_with=names[1:], neighbours=_NEIGHBOURS))
+            cleanups.append(_keep_largest(names, everywhere=outputs.output == "regions"))
         else:
             notes.append(_not_done(labels))
     return FoundCleanups(tuple(cleanups), tuple(notes))
+
+
+def _keep_largest(names: tuple[str, ...], *, everywhere: bool) -> Cleanup:
+    """As nnU-Net, which flattens regions before it removes: what is removed of one is left in none."""
+    return Cleanup(names[0], keep_largest=True, together_with=names[1:], neighbours=_NEIGHBOURS, everywhere=everywhere)
 
 
 def _labels(entries: Entries, n: int) -> frozenset[int]:

@@ -13,6 +13,8 @@ from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.networks.stage_spec import Resampling
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from DeepSegmentLib.data import Index
     from DeepSegmentLib.files.models.importers.foreign_json import Entries
     from DeepSegmentLib.networks.stage_spec import Spacing
@@ -136,7 +138,7 @@ def _rule(configuration: Entries, what: str) -> _Rule:
         _check_known(kwargs, frozenset({"mode", "aniso_axis_mode"}))
         return _Rule(
             function,
-            _mode(kwargs, "mode", "linear"),
+            _mode(kwargs, "mode", "linear", known=("linear",)),
             _mode(kwargs, "aniso_axis_mode", "nearest-exact"),
             _thick_from(kwargs, default=None),
         )
@@ -161,8 +163,9 @@ def _thick_from(kwargs: Entries, *, default: bool | None) -> float | None:
     return kwargs.number("separate_z_anisotropy_threshold", _THICK_FROM) if forced is None else None
 
 
-def _mode(kwargs: Entries, key: str, default: str) -> int:
+def _mode(kwargs: Entries, key: str, default: str, known: Sequence[str] = tuple(_TORCH_ORDERS)) -> int:
+    """The order of a mode; nnU-Net takes another `mode` than "linear" for planes by themselves only."""
     mode = kwargs.text(key, default)
-    if mode not in _TORCH_ORDERS:
-        kwargs.refuse(key, f"is {mode!r}, which is unknown here; known: {', '.join(_TORCH_ORDERS)}")
+    if mode not in known:
+        kwargs.refuse(key, f"is {mode!r}, which cannot be followed here; known: {', '.join(known)}")
     return _TORCH_ORDERS[mode]

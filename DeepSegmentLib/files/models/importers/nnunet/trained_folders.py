@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from math import isnan
 from typing import TYPE_CHECKING
 
 from DeepSegmentLib.errors import ModelError
@@ -174,11 +175,17 @@ def _found_best(folders: Sequence[TrainedFolder]) -> Choice | None:
     if not path.is_file():
         return None
     scores = read_entries(path).within("all_results")
-    scored = [(scores.number(each.path.name), each) for each in folders if each.path.name in scores]
+    known = [each for each in folders if each.path.name in scores and not _is_nan(scores.values[each.path.name])]
+    scored = [(scores.number(each.path.name), each) for each in known]
     if not scored:
         return None
     score, best = max(scored, key=lambda each: each[0])
     return Choice(best, f"{best.path.name} was taken: the best single one by {path.name} (mean Dice {score:.4f}).")
+
+
+def _is_nan(value: object) -> bool:
+    """Whether it is the score of labels that no case had."""
+    return isinstance(value, float) and isnan(value)
 
 
 def earlier_folder(folder: TrainedFolder, configuration: str, folders: Sequence[TrainedFolder]) -> TrainedFolder:

@@ -268,14 +268,15 @@ def test_of_several_configurations_the_asked_or_the_finest_is_taken(names, asked
     assert asked or all(name in read_card(tmp_path / "model") for name in names)
 
 
-def test_what_nnunet_found_best_is_taken(tmp_path):
+@pytest.mark.parametrize(("score", "taken"), [(0.9, "2d"), (0.95, "3d_fullres"), (float("nan"), "2d")])
+def test_what_nnunet_found_best_is_taken(score, taken, tmp_path):
     folder = write_several(tmp_path / "results", "2d", "3d_fullres")
-    scores = {f"nnUNetTrainer__nnUNetPlans__{name}": dice for name, dice in (("2d", 0.91), ("3d_fullres", 0.9))}
+    scores = {f"nnUNetTrainer__nnUNetPlans__{name}": dice for name, dice in (("2d", 0.91), ("3d_fullres", score))}
     ensemble = "ensemble___" + "___".join([*scores, "0_1"])
     found = {"all_results": scores | {ensemble: 0.95}, "best_model_or_ensemble": {"selected_model_or_models": []}}
     (folder / "inference_information.json").write_text(json.dumps(found))
-    assert convert(folder, tmp_path).provenance["configuration"] == "2d"
-    assert "0.9100" in read_card(tmp_path / "model")
+    assert convert(folder, tmp_path).provenance["configuration"] == taken
+    assert f"{max(0.91, score):.4f}" in read_card(tmp_path / "model")
 
 
 def test_an_unknown_configuration_is_refused_with_those_there(tmp_path):
@@ -318,6 +319,7 @@ def write_postprocessing(source, *kwargs, functions=None):
     folder.mkdir()
     functions = functions or [POSTPROCESSING] * len(kwargs)
     document = {
+        "input_folder": {"mean": {"2": {"Dice": float("nan")}}},  # no case had the label
         "postprocessing_fns": functions,
         "postprocessing_kwargs": [{"labels_or_regions": each} for each in kwargs],
     }
@@ -347,7 +349,8 @@ def test_the_post_processing_that_was_found_best_is_done(labels, order, found, c
     source = write_trained(tmp_path, dataset=dataset_of(**changes, regions_class_order=order))
     write_postprocessing(source, *found)
     expected = tuple(
-        Cleanup(first, keep_largest=True, together_with=tuple(rest), neighbours=26) for first, *rest in cleaned
+        Cleanup(first, keep_largest=True, together_with=tuple(rest), neighbours=26, everywhere=order is not None)
+        for first, *rest in cleaned
     )
     assert convert(source, tmp_path).cleanups == expected
     assert cleaned or "the labels 2, which are no segments" in read_card(tmp_path / "model")
@@ -447,6 +450,7 @@ def test_without_resampling_volumes_keep_their_spacing(tmp_path):
         ({}, {"resampling_fn_data_kwargs": {"force_separate_z": True}}, "force_separate_z"),
         ({}, {"resampling_fn_data_kwargs": {"force_separate_z": False}}, "resampling_fn_probabilities"),
         ({}, {"resampling_fn_data_kwargs": {"mystery": 1}}, "mystery"),
+        ({}, {"resampling_fn_data": TORCH, "resampling_fn_data_kwargs": {"mode": "nearest-exact"}}, "mode"),
         ({}, {"inherits_from": "3d_fullres"}, "circle"),
         ({}, {"inherits_from": "nothing"}, "nothing"),
     ],
