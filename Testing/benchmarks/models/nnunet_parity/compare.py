@@ -151,8 +151,9 @@ that overlap by half. nnU-Net sums up logits in float16 to save memory; "equal" 
 with sums in float32, and beside it stands in how many voxels nnU-Net differs from itself by that. The weights by which
 tiles are blended are nnU-Net's own for both, in float16; in float32 they would differ in the corners of tiles.
 
-Made by `python Testing/benchmarks/models/nnunet_parity/compare.py --peer PYTHON --work FOLDER --data FOLDER`, which
-trains what is missing ({words}).
+Made by
+`python Testing/benchmarks/models/nnunet_parity/compare.py --peer nnunet/bin/python --work parity --data $DEEPSEGMENT_TEST_DATA`,
+`nnunet` an environment with PyPI's nnunetv2; it trains what is missing in `parity` ({words}).
 
 {chr(10).join(lines)}
 """
