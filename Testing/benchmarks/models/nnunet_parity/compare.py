@@ -30,6 +30,10 @@ from peer_train import TRAININGS, Training, model_folder
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parents[1] / "results" / "nnunet_parity.json"
+COMMAND = (
+    "python Testing/benchmarks/models/nnunet_parity/compare.py --peer nnunet/bin/python --work parity "
+    "--data $DEEPSEGMENT_TEST_DATA"
+)
 PAGE = HERE.parents[3] / "docs" / "nnunet-parity.md"
 
 
@@ -152,7 +156,7 @@ with sums in float32, and beside it stands in how many voxels nnU-Net differs fr
 tiles are blended are nnU-Net's own for both, in float16; in float32 they would differ in the corners of tiles.
 
 Made by
-`python Testing/benchmarks/models/nnunet_parity/compare.py --peer nnunet/bin/python --work parity --data $DEEPSEGMENT_TEST_DATA`,
+`{COMMAND}`,
 `nnunet` an environment with PyPI's nnunetv2; it trains what is missing in `parity` ({words}).
 
 {chr(10).join(lines)}
