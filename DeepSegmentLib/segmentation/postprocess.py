@@ -59,7 +59,9 @@ def _clean_up_block(
     on_step: Callable[[], None],
 ) -> None:
     """Clean up, in place, segments that are taken together in a block of all layers."""
-    mask = np.logical_or.reduce([layers[each.layer] == each.value for each in together])
+    mask = np.zeros(layers.shape[1:], dtype=bool)
+    for each in together:  # one at a time: there may be a hundred
+        mask |= layers[each.layer] == each.value
     kept = remove_small(
         mask, keep_largest=cleanup.keep_largest, minimum_voxels=minimum_voxels, neighbours=cleanup.neighbours
     )

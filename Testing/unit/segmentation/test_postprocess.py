@@ -1,5 +1,7 @@
 """Cleaning up within boxes is cleaning up the whole."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from scipy import ndimage
 from skimage import measure
 from strategies import label_maps
 
-from DeepSegmentLib.data import LabelMap
+from DeepSegmentLib.data import Geometry, LabelMap, Segment
 from DeepSegmentLib.errors import Cancelled, InvalidInputError
 from DeepSegmentLib.networks.model_spec import Cleanup
 from DeepSegmentLib.segmentation.postprocess import clean_up
@@ -67,6 +69,20 @@ def test_what_is_removed_everywhere_is_left_nowhere(label_map, data):
     removed = (label_map.layers[segment.layer] == segment.value) & (alone[segment.layer] != segment.value)
     found = clean_up(label_map, [Cleanup(segment.name, keep_largest=True, everywhere=True)]).layers
     assert np.array_equal(found, np.where(removed, 0, alone))
+
+
+def test_a_hundred_segments_together_take_no_more_memory_than_two():
+    shape, names = (40, 40, 40), [f"s{n}" for n in range(1, 101)]
+    voxels = np.random.default_rng(0).integers(0, 101, (1, *shape)).astype(np.uint8)
+    segments = tuple(Segment(name, n) for n, name in enumerate(names, start=1))
+    label_map = LabelMap(voxels, Geometry.from_spacing(shape, (1, 1, 1)), segments)
+    most = []
+    for count in (2, 100):
+        tracemalloc.start()
+        clean_up(label_map, [Cleanup(names[0], keep_largest=True, together_with=tuple(names[1:count]))])
+        most.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert most[1] < 2 * most[0]
 
 
 @given(label_maps().filter(lambda label_map: label_map.segments))

@@ -32,9 +32,8 @@ def _available(options: argparse.Namespace) -> tuple[Any, str]:
     from DeepSegmentLib.service.models.get_model import available_models
 
     found = available_models(options.words)
-    return [_document(each) for each in found], _table(
-        found
-    ) if found else "no known model tells of that; fewer words find more, and none all"
+    told = _table(found) if found else "no known model tells of that; fewer words find more, and none all"
+    return [_document(each) for each in found], told
 
 
 def _document(model: AvailableModel) -> dict[str, Any]:
