@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from hypothesis import strategies as st
 
 from DeepSegmentLib.data import Code, Segment, Terminology
@@ -16,6 +17,8 @@ from DeepSegmentLib.networks.stage_spec import Resampling, StageSpec, Tiling, We
 from DeepSegmentLib.networks.unet_spec import UNetSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 TINY_UNET = UNetSpec(
@@ -217,3 +220,15 @@ def model_specs(draw: st.DrawFn) -> ModelSpec:
 def random_patches(*shape: int, seed: int = 0) -> NDArray[np.float32]:
     """Standard normal numbers."""
     return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+
+class ArrayNetwork:
+    """A function of arrays, batch of patches in, logits out, as a network on the CPU."""
+
+    device, head = torch.device("cpu"), None
+
+    def __init__(self, function: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> None:
+        self._function = function
+
+    def __call__(self, patches: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(self._function(patches.numpy()), dtype=np.float32))

@@ -13,7 +13,7 @@ from torch.nn import functional
 from DeepSegmentLib.errors import MissingPackageError, ModelError
 
 from .graphs import load_onnx
-from .runtime import padded_extent
+from .runtime.torch_network import padded_extent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from .prepare import Prepared
 
 
-def flattened_regions(spec: ModelSpec, part: Part, logits: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """Labels of a plane of logits (region, ...): the later region wins; numbered in the order of their values."""
+def flattened_regions(spec: ModelSpec, part: Part, regions: NDArray[np.bool_]) -> NDArray[np.uint16]:
+    """Labels of a plane of regions (region, ...): the later one wins; numbered in the order of their values."""
     values = {segment.name: segment.value for segment in spec.segments}
     ranked = sorted(part.segments, key=values.__getitem__)
-    labels = np.zeros(logits.shape[1:], dtype=np.uint16)
-    for name, region in zip(part.segments, logits, strict=True):
-        labels[region > 0] = ranked.index(name) + 1
+    labels = np.zeros(regions.shape[1:], dtype=np.uint16)
+    for name, region in zip(part.segments, regions, strict=True):
+        labels[region] = ranked.index(name) + 1
     return labels
 
 

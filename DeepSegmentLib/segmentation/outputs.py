@@ -1,10 +1,10 @@
-"""What a prediction gives, and the arrays it is written into plane by plane."""
+"""What a prediction gives, and the arrays it is written into plane by plane. Torch-free."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from DeepSegmentLib.data.geometry import FARTHEST_MM
 from DeepSegmentLib.data.progress import unwatched
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.arrays_on_disk import zeros_on_disk
-from DeepSegmentLib.imaging.probabilities import entropy, largest_channel, sigmoid, softmax
 
 from .postprocess import clean_up
 from .prepare import region_box
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from DeepSegmentLib.data import Box, Geometry
     from DeepSegmentLib.networks.model_spec import ModelSpec, Part
     from DeepSegmentLib.networks.stage_spec import StageSpec
+
+    from .on_device.class_scores import PlaneOfLabels, PlaneOfScores
 
 
 MOST_OVERLAP = 0.95
@@ -116,43 +117,48 @@ class Outputs:
         self._entropy = _map(geometry, settings) if settings.uncertainty else None
         self._written = False
 
-    def writer(self, part: Part, box: Box) -> Callable[[int, NDArray[np.float32]], None]:
-        """What takes the planes of logits of a part, with their index k in a box of the volume as its stage sees it."""
-        write = partial(self._write, part, box, merge=self._written)
+    @property
+    def needs_scores(self) -> bool:
+        """Whether labels alone are not enough."""
+        return self._spec.output == "regions" or bool(self._maps) or self._entropy is not None
+
+    def writer(self, part: Part, box: Box, axis: int) -> Callable[[int, PlaneOfLabels], None]:
+        """What takes the planes of a part across an axis, with their index in a box of the volume as its stage sees it.
+
+        They must be `PlaneOfScores` where `needs_scores` says so.
+        """
+        write = partial(self._write, part, box, axis, merge=self._written)
         self._written = True
         return write
 
-    def _write(self, part: Part, box: Box, k: int, logits: NDArray[np.float32], *, merge: bool) -> None:
-        """Turn one plane of logits (class, j, i) into labels and maps."""
-        check_logits(logits, self._spec)
-        place = partial(plane_of, self._geometry, part.stages[-1], box, k)
+    def _write(self, part: Part, box: Box, axis: int, n: int, plane: PlaneOfLabels, *, merge: bool) -> None:
+        """Turn one plane into labels and maps."""
+        place = partial(plane_of, self._geometry, part.stages[-1], box, (axis, n))
         if self._spec.output == "regions":
-            self._write_regions(part, logits, place)
+            self._write_regions(part, cast("PlaneOfScores", plane), place)
         else:
-            labels = self._values(part)[largest_channel(logits)]
+            labels = self._values(part)[plane.largest()]
             np.copyto(place(self._labels[0]), labels, where=(labels > 0) if merge else True)
         if self._maps or self._entropy is not None:
-            self._write_maps(part, logits, place)
+            self._write_maps(part, cast("PlaneOfScores", plane), place)
 
     def _values(self, part: Part) -> NDArray[Any]:
         values = {segment.name: segment.value for segment in self._spec.segments}
         return np.array([0, *(values[name] for name in part.segments)], dtype=self._labels.dtype)
 
-    def _write_regions(self, part: Part, logits: NDArray[np.float32], place: Callable[[Any], NDArray[Any]]) -> None:
+    def _write_regions(self, part: Part, plane: PlaneOfScores, place: Callable[[Any], NDArray[Any]]) -> None:
+        regions = plane.regions()
         for n, segment in enumerate(self._spec.segments):
             if segment.name in part.segments:
-                region = logits[part.segments.index(segment.name)]
-                place(self._labels[n])[...] = np.where(region > 0, segment.value, 0)
+                place(self._labels[n])[...] = np.where(regions[part.segments.index(segment.name)], segment.value, 0)
 
-    def _write_maps(self, part: Part, logits: NDArray[np.float32], place: Callable[[Any], NDArray[Any]]) -> None:
-        regions = self._spec.output == "regions"
-        probabilities = sigmoid(logits) if regions else softmax(logits)
-        for n, name in enumerate(part.segments, start=0 if regions else 1):
+    def _write_maps(self, part: Part, plane: PlaneOfScores, place: Callable[[Any], NDArray[Any]]) -> None:
+        for n, name in enumerate(part.segments, start=0 if self._spec.output == "regions" else 1):
             if name in self._maps:
-                place(self._maps[name])[...] = probabilities[n]
+                place(self._maps[name])[...] = plane.probability(n)
         if self._entropy is not None:
-            plane = place(self._entropy)
-            plane[...] = np.maximum(plane, entropy(probabilities, exclusive=not regions))
+            certain = place(self._entropy)
+            certain[...] = np.maximum(certain, plane.entropy())
 
     def finish(self, name: str, tiles: int, passes: int, on_step: Callable[[], None] = unwatched) -> Prediction:
         """Apply the region of interest and the model's post-processing; `on_step` is called in between."""
@@ -169,20 +175,21 @@ class Outputs:
         return Prediction(labels, maps, uncertain, tiles, passes)
 
 
-def check_logits(logits: NDArray[np.float32], spec: ModelSpec) -> None:
-    """Refuse NaN and infinite logits.
+def plane_of(
+    geometry: Geometry, stage: StageSpec, box: Box, plane: tuple[int, int], array: NDArray[Any]
+) -> NDArray[Any]:
+    """A plane of a box in an array (k, j, i) on the volume's grid, as a writable view with the stage's axes.
 
-    Raises:
-        InvalidInputError: There are some.
+    Args:
+        geometry: The volume's grid.
+        stage: Whose axes they are.
+        box: In the volume as the stage sees it.
+        plane: The axis (0 to 2) that it lies across, and its index along that axis of the box.
+        array: What to look at.
     """
-    if not np.isfinite(logits).all():
-        raise InvalidInputError(f"model {spec.name} gave NaN or infinite logits for this volume")
-
-
-def plane_of(geometry: Geometry, stage: StageSpec, box: Box, k: int, array: NDArray[Any]) -> NDArray[Any]:
-    """The plane k of a box in an array (k, j, i) on the volume's grid, as a writable view with the stage's axes."""
-    plane = (box.start[0] + k, *box.to_slices()[1:])
-    return np.asarray(geometry.view(array, stage.orientation_of(geometry.orientation))[plane])
+    axis, n = plane
+    part = geometry.view(array, stage.orientation_of(geometry.orientation))[box.to_slices()]
+    return np.asarray(np.moveaxis(part, axis, 0)[n])
 
 
 def _clear_outside(array: NDArray[Any], box: Box) -> None:

@@ -11,21 +11,24 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from DeepSegmentLib.data import Progress
 from DeepSegmentLib.data.progress import silent
+from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.memory import peak_memory_bytes
-from DeepSegmentLib.imaging.probabilities import largest_channel, logits_of
 
 from .earlier_stage import flattened_regions, with_earlier_labels
 from .needs import is_needed, passes_of
-from .outputs import Outputs, Prediction, PredictSettings, check_logits, plane_of
+from .on_device.class_scores import PlaneOfLabels, PlaneOfScores, logits_of
+from .on_device.planes_back import WayBack, as_probabilities, labels_back, planes_back
+from .on_device.run_tiles import blended_planes
+from .outputs import Outputs, Prediction, PredictSettings, plane_of
 from .prepare import Prepared, check_volume, prepare, regions
-from .regrid import as_probabilities, planes_back
-from .tiles import TileSettings, blended_planes
+from .tiles import TileSettings, slab_axis
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from DeepSegmentLib.networks.model_spec import ModelSpec, Part
     from DeepSegmentLib.networks.runtime import Network
     from DeepSegmentLib.networks.stage_spec import StageSpec
+
+    from .on_device.planes_back import Planes
 
 _FIRST, _ALL_TILES = 0.02, 0.93
 """Where the tiles' share of the progress begins, and how large it is."""
@@ -84,6 +89,7 @@ class _Run:
         stages = [stage for part in spec.parts if is_needed(part, settings) for stage in part.stages]
         self._clock = _Clock(on_progress, [passes_of(volume.geometry, stage, settings) for stage in stages])
         self._outputs = Outputs(volume.geometry, spec, settings)
+        self._retreats: list[str] = []
 
     def part(self, part: Part, stages: Sequence[tuple[StageSpec, Network]]) -> None:
         """Find the segments of a part."""
@@ -92,7 +98,12 @@ class _Run:
         for stage, each in earlier:
             labels = self._labels(part, stage, each, labels)
         prepared = self._prepared(part, last, labels)
-        self._stage(prepared, last, network, self._outputs.writer(part, prepared.box))
+        tiles = self._tiles(last)
+        write = self._outputs.writer(part, prepared.box, slab_axis(prepared.volume.geometry.shape, tiles))
+        self._stage(prepared, last, network, write, scores=self._outputs.needs_scores)
+
+    def _tiles(self, stage: StageSpec) -> TileSettings:
+        return TileSettings.of(stage, self._settings.overlap, mirror=self._settings.mirror)
 
     def _labels(
         self, part: Part, stage: StageSpec, network: Network, earlier: NDArray[Any] | None
@@ -100,14 +111,23 @@ class _Run:
         """Labels (k, j, i) of a stage on the volume's grid: the number of the channel they become for the next."""
         labels = np.zeros(self._volume.geometry.shape, dtype=np.uint16)
         prepared = self._prepared(part, stage, earlier)
-        flatten = largest_channel if self._spec.output == "labels" else partial(flattened_regions, self._spec, part)
+        place = partial(plane_of, self._volume.geometry, stage, prepared.box)
+        axis = slab_axis(prepared.volume.geometry.shape, self._tiles(stage))
 
-        def write(k: int, logits: NDArray[np.float32]) -> None:
-            check_logits(logits, self._spec)
-            plane_of(self._volume.geometry, stage, prepared.box, k, labels)[...] = flatten(logits)
+        def write(n: int, plane: PlaneOfLabels) -> None:
+            flat = (
+                flattened_regions(self._spec, part, plane.regions())
+                if isinstance(plane, PlaneOfScores) and not self._exclusive
+                else plane.largest()
+            )
+            place((axis, n), labels)[...] = flat
 
-        self._stage(prepared, stage, network, write)
+        self._stage(prepared, stage, network, write, scores=not self._exclusive)
         return labels
+
+    @property
+    def _exclusive(self) -> bool:
+        return self._spec.output == "labels"
 
     def _prepared(self, part: Part, stage: StageSpec, earlier: NDArray[Any] | None) -> Prepared:
         step = self._clock.begin_stage()
@@ -123,18 +143,47 @@ class _Run:
         prepared: Prepared,
         stage: StageSpec,
         network: Network,
-        write: Callable[[int, NDArray[np.float32]], None],
+        write: Callable[[int, PlaneOfLabels], None],
+        *,
+        scores: bool,
     ) -> None:
-        tiles = TileSettings.of(stage, self._settings.overlap, mirror=self._settings.mirror)
-        planes = blended_planes(prepared.volume.voxels, network, tiles, self._clock)
-        target = prepared.oriented.crop(prepared.box)
-        exclusive, grid = self._spec.output == "labels", prepared.volume.geometry
-        as_logits = stage.resampling.back == "logits"
-        planes = planes if as_logits else as_probabilities(planes, exclusive=exclusive)
-        for k, plane in planes_back(planes, grid, target, stage):
-            write(k, plane if as_logits else logits_of(plane, exclusive=exclusive))
+        """Run a stage's tiles and write its planes, as labels or as scores of all classes."""
+        tiles, grid = self._tiles(stage), prepared.volume.geometry
+        blended = blended_planes(prepared.volume.voxels, network, tiles, self._clock, self._retreats.append)
+        axis = slab_axis(grid.shape, tiles)
+        way = WayBack(grid, prepared.oriented.crop(prepared.box), stage, axis)
+        for n, plane in self._planes(self._checked(blended), network, way, scores=scores):
+            write(n, plane)
             self._clock.report()
         self._clock.end_stage(tiles.passes_a_tile)
+
+    def _planes(
+        self, planes: Planes, network: Network, way: WayBack, *, scores: bool
+    ) -> Iterator[tuple[int, PlaneOfLabels]]:
+        """Planes on the volume's grid."""
+        exclusive, as_logits = self._exclusive, way.stage.resampling.back == "logits"
+        head = network.head
+        if not as_logits:
+            planes, head = as_probabilities(planes, head, exclusive=exclusive), None
+        if not scores and way.is_linear:
+            for n, labels in labels_back(planes, head, way):
+                yield n, PlaneOfLabels(labels)
+            return
+        for n, plane in planes_back(planes, way):
+            scored = plane if head is None else head(plane)
+            logits = scored if as_logits else logits_of(scored, exclusive=exclusive)
+            yield n, PlaneOfScores(logits, exclusive=exclusive)
+
+    def _checked(self, planes: Planes) -> Planes:
+        """Planes without NaN or infinite values.
+
+        Raises:
+            InvalidInputError: There are some.
+        """
+        for n, plane in planes:
+            if not torch.isfinite(plane).all():
+                raise InvalidInputError(f"model {self._spec.name} gave NaN or infinite logits for this volume")
+            yield n, plane
 
     def finish(self) -> Prediction:
         """Clean up and tell the end."""

@@ -1,4 +1,4 @@
-"""From a volume's grid to that of a network, and the network's logits back, plane by plane.
+"""From a volume's grid to that of a network, and by which rules back.
 
 References:
     Isensee et al., nnU-Net, Nat Methods 2021, "resampling": splines in all axes, but where slices are thick, splines
@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from DeepSegmentLib.data.progress import unwatched
-from DeepSegmentLib.imaging.probabilities import LargestOf, sigmoid, softmax
+from DeepSegmentLib.imaging.largest_label import LargestOf
 from DeepSegmentLib.imaging.resampling import (
     AxisPlan,
     along_axes,
-    along_axis,
     plan_axis,
     plan_same_corners,
     plan_same_extent,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -137,71 +136,20 @@ def labels_to_network(
     return np.asarray(np.rint(winners), dtype=labels.dtype)
 
 
-def as_probabilities(
-    planes: Iterable[tuple[int, NDArray[np.float32]]], *, exclusive: bool
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Planes of logits (class, j, i), each after softmax, or after sigmoid where classes are not `exclusive`."""
-    for k, logits in planes:
-        yield k, softmax(logits) if exclusive else sigmoid(logits)
-
-
-def planes_back(
-    planes: Iterable[tuple[int, NDArray[np.float32]]], source: Geometry, target: Geometry, stage: StageSpec
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Logits on the network's grid brought to the volume's, holding no more planes than one of the result comes from.
+def plans_back(source: Geometry, target: Geometry, stage: StageSpec) -> list[AxisPlan]:
+    """How each axis (k, j, i) of the network's grid gets back to that of the volume.
 
     Args:
-        planes: Index k and logits (class, j, i) on the network's grid, first to last.
         source: The network's grid.
         target: The oriented part of the volume that it covers.
         stage: What says how.
-
-    Yields:
-        Index k and logits (class, j, i), first to last.
     """
     plans = _plans(source, target, back_orders(target, stage), stage.resampling, antialias=False)
-    depth, rows, columns = plans.values()
-    needed = list(depth.rows())
-    keep_from = np.minimum.accumulate([first for first, _ in needed][::-1])[::-1]
-    in_plane = rows.matrix(), columns.matrix()
-    held: dict[int, NDArray[np.float32]] = {}
-    k = 0
-    for last, logits in planes:
-        held[last] = logits
-        while k < len(needed) and needed[k][0] + len(needed[k][1]) - 1 <= last:
-            yield k, _one_plane(held, *needed[k], in_plane, clip=stage.resampling.logits_order > 1)
-            k += 1
-        held = {n: plane for n, plane in held.items() if k < len(needed) and n >= keep_from[k]}
+    return [plans[axis] for axis in range(3)]
 
 
 def back_orders(target: Geometry, stage: StageSpec) -> list[int]:
-    """Order of the spline along each axis (k, j, i) for logits on their way back; `target` as for `planes_back`."""
+    """Order of the spline along each axis (k, j, i) for logits on their way back; `target` as for `plans_back`."""
     rules = stage.resampling
     thick = thick_axis(stage.spacing_of(target.spacing_mm), target.spacing_mm, rules.thick_axis_from)
     return [rules.thick_logits_order if axis == thick else rules.logits_order for axis in range(3)]
-
-
-def _one_plane(
-    held: Mapping[int, NDArray[np.float32]],
-    first: int,
-    weights: NDArray[np.float32],
-    in_plane: tuple[NDArray[np.float32], NDArray[np.float32]],
-    *,
-    clip: bool,
-) -> NDArray[np.float32]:
-    """A plane (class, j, i) of the result; with `clip`, in the range of those that it comes from."""
-    plane = held[first] if len(weights) == 1 else _weighted(held, first, weights)
-    result = along_axis(along_axis(plane, in_plane[0], 1), in_plane[1], 2)
-    if clip:
-        used = [held[n] for n in range(first, first + len(weights))]
-        low = np.min([each.min(axis=(1, 2)) for each in used], axis=0)[:, None, None]
-        high = np.max([each.max(axis=(1, 2)) for each in used], axis=0)[:, None, None]
-        np.clip(result, low, high, out=result)
-    return result
-
-
-def _weighted(held: Mapping[int, NDArray[np.float32]], first: int, weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    total = np.asarray(weights[0] * held[first])
-    for n, weight in enumerate(weights[1:], start=first + 1):
-        total += weight * held[n]
-    return total

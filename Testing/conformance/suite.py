@@ -18,6 +18,7 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
+from model_examples import ArrayNetwork
 
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.errors import Cancelled, DeepSegmentError, ModelError
@@ -26,6 +27,7 @@ from DeepSegmentLib.files.models.importers import Words, importer_of
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.hosts.command.main import main
 from DeepSegmentLib.networks.model_json import spec_from_json, spec_to_json
+from DeepSegmentLib.networks.runtime import on_array
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.segmentation.predict import predict
 from DeepSegmentLib.service.catalogue import add_model, list_models, remove_model
@@ -252,7 +254,7 @@ class ModelSuite:
         loaded, patches = load_model(model.folder, "cpu"), []
 
         def counted(network):
-            return lambda batch: patches.append(len(batch)) or network(batch)
+            return ArrayNetwork(lambda batch: patches.append(len(batch)) or on_array(network, batch))
 
         def stop(event):
             if event.stage == "predict":
@@ -346,7 +348,7 @@ def _weights(folder: Path) -> list[str]:
     return [each.sha256 for each in read_spec(folder).weights]
 
 
-def _of_constants(classes: int) -> Callable[[np.ndarray], np.ndarray]:
+def _of_constants(classes: int) -> ArrayNetwork:
     """A network that costs nothing itself."""
 
     def network(patches: np.ndarray) -> np.ndarray:
@@ -354,7 +356,7 @@ def _of_constants(classes: int) -> Callable[[np.ndarray], np.ndarray]:
             np.arange(classes, dtype=np.float32)[None, :, None, None, None], (len(patches), classes, *patches.shape[2:])
         )
 
-    return network
+    return ArrayNetwork(network)
 
 
 def _peak(work: Callable[[], object]) -> int:

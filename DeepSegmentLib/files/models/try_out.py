@@ -45,10 +45,12 @@ def try_out(folder: Path, on_member: Callable[[int, int], None]) -> None:
 
 
 def _run(stage: StageSpec, network: Network) -> None:
+    from DeepSegmentLib.networks.runtime import on_array
+
     spec, extent = stage.network, try_out_extent(stage)
     patch = np.random.default_rng(0).standard_normal((1, spec.in_channels, *extent), dtype=np.float32)
     try:
-        logits = network(patch)
+        logits = on_array(network, patch)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise ModelError(f"the network cannot be run on {extent} voxels: {str(error)[:300]}") from error
     wanted = (1, spec.out_channels, *extent)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .layers import LINEAR, activation, chain, conv, edges, norm, up_conv
+from .with_head import WithHead
 
 if TYPE_CHECKING:
     from DeepSegmentLib.networks.monai_specs import BasicUNetSpec
@@ -52,7 +53,7 @@ class StepUp(nn.Module):
         return out
 
 
-class BasicUNet(nn.Module):
+class BasicUNet(WithHead):
     """Five levels of two convolutions, with maximum pooling between them."""
 
     def __init__(self, spec: BasicUNetSpec) -> None:
@@ -66,13 +67,12 @@ class BasicUNet(nn.Module):
         )
         self.head = conv(last, spec.out_channels, kernel=edges(1, spec.dimensions), bias=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (batch, out_channels, ...); each axis must be a multiple of 16."""
+    def features(self, x: Tensor) -> Tensor:
+        """What the head makes logits of: (batch, channels, ...); each axis must be a multiple of 16."""
         skips: list[Tensor] = []
         for level in self.down:
             x = level(self.pool(x) if skips else x)
             skips.append(x)
         for step, skip in zip(reversed(self.up), reversed(skips[:-1]), strict=True):
             x = step(x, skip)
-        logits: Tensor = self.head(x)
-        return logits
+        return x

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from .layers import PlainBlock, ResidualBlock, UpBlock, chain, conv, edges
+from .with_head import WithHead
 
 if TYPE_CHECKING:
     from DeepSegmentLib.networks.monai_specs import DynUNetSpec
 
 
-class DynUNet(nn.Module):
+class DynUNet(WithHead):
     """One block of two convolutions a level down, and one up."""
 
     def __init__(self, spec: DynUNetSpec) -> None:
@@ -45,13 +46,12 @@ class DynUNet(nn.Module):
         )
         self.head = conv(spec.features[0], spec.out_channels, kernel=edges(1, spec.dimensions), bias=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (batch, out_channels, ...); each axis must be a multiple of the spec's divisor."""
+    def features(self, x: Tensor) -> Tensor:
+        """What the head makes logits of: (batch, channels, ...); each axis must be a multiple of the spec's divisor."""
         skips = []
         for level in self.down:
             x = level(x)
             skips.append(x)
         for step, skip in zip(reversed(self.up), reversed(skips[:-1]), strict=True):
             x = step(x, skip)
-        logits: Tensor = self.head(x)
-        return logits
+        return x

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from .layers import LINEAR, PreactivatedBlock, activation, conv, edges, norm, up_conv
+from .with_head import WithHead
 
 if TYPE_CHECKING:
     from DeepSegmentLib.networks.monai_specs import SegResNetSpec
@@ -50,7 +51,7 @@ class StepUp(nn.Module):
         return out
 
 
-class SegResNet(nn.Module):
+class SegResNet(WithHead):
     """Down to the coarsest level, up again, and a 1x1 convolution."""
 
     def __init__(self, spec: SegResNetSpec) -> None:
@@ -61,13 +62,13 @@ class SegResNet(nn.Module):
         self.act = activation(spec.activation)
         self.head = conv(spec.features, spec.out_channels, kernel=edges(1, spec.dimensions), bias=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (batch, out_channels, ...); each axis must be a multiple of the spec's divisor."""
+    def features(self, x: Tensor) -> Tensor:
+        """What the head makes logits of: (batch, channels, ...); each axis must be a multiple of the spec's divisor."""
         skips = []
         for step in self.down:
             x = step(x)
             skips.append(x)
         for step, skip in zip(reversed(self.up), reversed(skips[:-1]), strict=True):
             x = step(x, skip)
-        logits: Tensor = self.head(self.act(self.norm(x)))
-        return logits
+        last: Tensor = self.act(self.norm(x))
+        return last

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from .layers import LINEAR, UP_CONV, PreactivatedBlock, conv, edges
+from .with_head import WithHead
 
 if TYPE_CHECKING:
     from DeepSegmentLib.networks.monai_specs import SegResNetDSSpec
@@ -61,7 +62,7 @@ class StepUp(nn.Module):
         return out
 
 
-class SegResNetDS(nn.Module):
+class SegResNetDS(WithHead):
     """Down to the coarsest level, up again, and a 1x1 convolution."""
 
     def __init__(self, spec: SegResNetDSSpec) -> None:
@@ -77,8 +78,8 @@ class SegResNetDS(nn.Module):
         self.up = nn.ModuleList(StepUp(spec, level) for level in levels[:-1])
         self.head = conv(spec.features, spec.out_channels, kernel=edges(1, spec.dimensions), bias=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (batch, out_channels, ...); each axis must be a multiple of the spec's divisor."""
+    def features(self, x: Tensor) -> Tensor:
+        """What the head makes logits of: (batch, channels, ...); each axis must be a multiple of the spec's divisor."""
         x = self.stem(x)
         skips = []
         for blocks, shrink in zip(self.down, self.shrink, strict=False):
@@ -88,5 +89,4 @@ class SegResNetDS(nn.Module):
         x = self.down[-1](x)
         for step, skip in zip(reversed(self.up), reversed(skips), strict=True):
             x = step(x, skip)
-        logits: Tensor = self.head(x)
-        return logits
+        return x

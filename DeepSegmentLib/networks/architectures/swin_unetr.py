@@ -15,12 +15,13 @@ from DeepSegmentLib.networks.monai_specs.layers import LEAKY_RELU
 
 from .layers import ResidualBlock, UpBlock, conv, edges
 from .swin_transformer import SwinTransformer
+from .with_head import WithHead
 
 if TYPE_CHECKING:
     from DeepSegmentLib.networks.monai_specs import SwinUNETRSpec
 
 
-class SwinUNETR(nn.Module):
+class SwinUNETR(WithHead):
     """Transformer, a residual block for each of its maps (but the fourth), five steps up."""
 
     def __init__(self, spec: SwinUNETRSpec) -> None:
@@ -36,15 +37,15 @@ class SwinUNETR(nn.Module):
         )
         self.head = conv(n, spec.out_channels, kernel=edges(1, spec.dimensions), bias=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (batch, out_channels, ...); each axis must be a multiple of 32."""
+    def features(self, x: Tensor) -> Tensor:
+        """What the head makes logits of: (batch, channels, ...); each axis must be a multiple of 32."""
         *fine, coarse, coarsest = self.transformer(x)
         skips = [side(each) for side, each in zip(self.side, (x, *fine), strict=True)]
         x = self.bottom(coarsest)
         for step, skip in zip(reversed(self.up), (coarse, *reversed(skips)), strict=True):
             x = step(x, skip)
-        logits: Tensor = self.head(x)
-        return logits
+        features: Tensor = x
+        return features
 
 
 def _residual(spec: SwinUNETRSpec, n_in: int, n_out: int) -> ResidualBlock:

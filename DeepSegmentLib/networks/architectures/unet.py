@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
+from .with_head import WithHead
+
 if TYPE_CHECKING:
     from DeepSegmentLib.networks.unet_spec import Size, UNetSpec
 
@@ -176,7 +178,7 @@ class DecoderStage(nn.Module):
         return out
 
 
-class UNet(nn.Module):
+class UNet(WithHead):
     """Encoder and decoder joined by skip connections.
 
     `forward` gives logits (batch, out_channels, ...) of the input's size. In training mode with deep supervision,
@@ -203,13 +205,12 @@ class UNet(nn.Module):
         return maps
 
     def features(self, x: Tensor) -> Tensor:
-        """The finest decoder features (batch, features[0], ...), before the last 1x1 convolution."""
+        """The finest decoder features (batch, features[0], ...); each axis must be a multiple of `spec.divisor`."""
         return self._decode(x)[-1]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (batch, out_channels, ...); each axis must be a multiple of `spec.divisor`."""
-        logits: Tensor = self._decoder_stages()[-1].head(self.features(x))
-        return logits
+    def last_layer(self) -> nn.Module:
+        """The head of the finest decoder stage."""
+        return self._decoder_stages()[-1].head
 
     def forward_all(self, x: Tensor) -> list[Tensor]:
         """Logits of every decoder stage, finest first."""

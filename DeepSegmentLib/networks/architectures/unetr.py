@@ -21,6 +21,7 @@ from DeepSegmentLib.networks.monai_specs.transformers import VIT_PATCH
 
 from .layers import CONV, PlainBlock, ResidualBlock, UpBlock, conv, edges, up_conv
 from .swin_transformer import to_windows
+from .with_head import WithHead
 
 if TYPE_CHECKING:
     from DeepSegmentLib.networks.monai_specs import UNETRSpec
@@ -127,7 +128,7 @@ def _convolutions(spec: UNETRSpec, n_in: int, n_out: int) -> nn.Module:
     return block(n_in, n_out, kernel=three, stride=one, norms=spec.norm, act=LEAKY_RELU)
 
 
-class UNETR(nn.Module):
+class UNETR(WithHead):
     """Transformer, ways from its tokens to features, four steps up."""
 
     def __init__(self, spec: UNETRSpec) -> None:
@@ -145,15 +146,15 @@ class UNETR(nn.Module):
         )
         self.head = conv(n, spec.out_channels, kernel=edges(1, spec.dimensions), bias=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (batch, out_channels, ...) of an input of the spec's `image_shape`."""
+    def features(self, x: Tensor) -> Tensor:
+        """What the head makes logits of: (batch, channels, ...) of an input of the spec's `image_shape`."""
         *read, last = (self._as_features(tokens) for tokens in self.transformer(x))
         skips = [self.side(x), *(way(each) for way, each in zip(self.tokens_up, read, strict=True))]
         x = last
         for step, skip in zip(reversed(self.up), reversed(skips), strict=True):
             x = step(x, skip)
-        logits: Tensor = self.head(x)
-        return logits
+        features: Tensor = x
+        return features
 
     def _as_features(self, tokens: Tensor) -> Tensor:
         """(batch, tokens, hidden) to (batch, hidden, ...)."""

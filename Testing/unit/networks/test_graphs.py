@@ -22,7 +22,7 @@ from DeepSegmentLib.networks.monai_specs import (
     UNETRSpec,
 )
 from DeepSegmentLib.networks.onnx_export import export_network
-from DeepSegmentLib.networks.runtime import TorchNetwork, build
+from DeepSegmentLib.networks.runtime import TorchNetwork, build, on_array
 
 COSTS = MeasuredCosts(1, 1, 1)
 
@@ -69,7 +69,7 @@ class OnlyTwo(nn.Module):
 def test_a_batch_that_is_built_in_is_honoured(count):
     network = TorchNetwork(Graph(OnlyTwo(), spec(batch=2)), spec(batch=2), torch.device("cpu"))
     patches = random_patches(count, 1, 8, 8, 8)
-    np.testing.assert_array_equal(network(patches), np.concatenate([patches, 2 * patches], 1))
+    np.testing.assert_array_equal(on_array(network, patches), np.concatenate([patches, 2 * patches], 1))
 
 
 def test_an_onnx_graph_gives_what_torch_gives(tmp_path):
@@ -84,7 +84,7 @@ def test_an_onnx_graph_gives_what_torch_gives(tmp_path):
     patches = random_patches(2, 2, 8, 8, 8)
     with torch.inference_mode():
         expected = module(torch.from_numpy(patches)).numpy()
-    np.testing.assert_allclose(network(patches), expected, atol=1e-5)
+    np.testing.assert_allclose(on_array(network, patches), expected, atol=1e-5)
 
 
 def test_too_little_memory_is_a_resource_error():
@@ -94,7 +94,7 @@ def test_too_little_memory_is_a_resource_error():
 
     network = TorchNetwork(Graph(Hungry(), spec()), spec(), torch.device("cpu"))
     with pytest.raises(ResourceError, match="out of memory on cpu"):
-        network(random_patches(1, 1, 8, 8, 8))
+        on_array(network, random_patches(1, 1, 8, 8, 8))
 
 
 def test_what_does_not_suit_is_an_error_of_the_model(tmp_path):

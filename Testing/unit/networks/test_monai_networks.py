@@ -80,7 +80,7 @@ def test_an_input_that_no_window_divides_is_padded_and_cut() -> None:
     spec = SwinUNETRSpec(1, 2, 2, 12, (2, 2, 2, 2), window=(5, 3))
     module = runtime.build(spec).eval()
     network = runtime.TorchNetwork(module, spec, torch.device("cpu"))
-    assert network(np.zeros((1, 1, 2, 70, 90), np.float32)).shape == (1, 2, 2, 70, 90)
+    assert runtime.on_array(network, np.zeros((1, 1, 2, 70, 90), np.float32)).shape == (1, 2, 2, 70, 90)
 
 
 # Windows ------------------------------------------------------------------------------------------------------------

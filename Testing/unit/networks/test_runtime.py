@@ -20,6 +20,7 @@ from DeepSegmentLib.networks.runtime import (
     choose_device,
     is_out_of_memory,
     module_from_weights,
+    on_array,
     padded_extent,
     weights_of,
 )
@@ -40,7 +41,7 @@ def close(found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
 
 @given(unet_specs(), shapes(9), st.integers(1, 3))
 def test_any_patch_gives_finite_logits_of_its_shape(spec: UNetSpec, shape: Index, batch: int) -> None:
-    logits = network(spec)(random_patches(batch, spec.in_channels, *shape))
+    logits = on_array(network(spec), random_patches(batch, spec.in_channels, *shape))
     assert logits.dtype == np.float32
     assert logits.shape == (batch, spec.out_channels, *shape)
     assert np.isfinite(logits).all()
@@ -53,7 +54,7 @@ def test_padding_here_is_padding_by_hand(spec: UNetSpec, shape: Index) -> None:
     edges = [(0, full - n) for full, n in zip(padded_extent(shape, spec.divisor), shape, strict=True)]
     padded = np.pad(patches, [(0, 0), (0, 0), *edges])
     k, j, i = shape
-    np.testing.assert_array_equal(run(patches), run(padded)[:, :, :k, :j, :i])
+    np.testing.assert_array_equal(on_array(run, patches), on_array(run, padded)[:, :, :k, :j, :i])
 
 
 @given(unet_specs(dimensions=3))
@@ -61,22 +62,22 @@ def test_patches_that_fit_go_through_unchanged(spec: UNetSpec) -> None:
     run = network(spec)
     patches = random_patches(1, spec.in_channels, *(2 * step for step in spec.divisor))
     with torch.no_grad():
-        np.testing.assert_array_equal(run(patches), run.module(torch.from_numpy(patches)).numpy())
+        np.testing.assert_array_equal(on_array(run, patches), run.module(torch.from_numpy(patches)).numpy())
 
 
 @given(unet_specs(), shapes(6), st.integers(2, 3))
 def test_a_batch_equals_one_by_one(spec: UNetSpec, shape: Index, batch: int) -> None:
     run = network(spec)
     patches = random_patches(batch, spec.in_channels, *shape)
-    close(run(patches), np.concatenate([run(patch[None]) for patch in patches]))
+    close(on_array(run, patches), np.concatenate([on_array(run, patch[None]) for patch in patches]))
 
 
 @given(unet_specs(dimensions=2), shapes(6))
 def test_a_2d_network_sees_plane_by_plane(spec: UNetSpec, shape: Index) -> None:
     run = network(spec)
     patches = random_patches(2, spec.in_channels, *shape)
-    planes = [run(np.ascontiguousarray(patches[:, :, k : k + 1])) for k in range(shape[0])]
-    close(run(patches), np.concatenate(planes, axis=2))
+    planes = [on_array(run, np.ascontiguousarray(patches[:, :, k : k + 1])) for k in range(shape[0])]
+    close(on_array(run, patches), np.concatenate(planes, axis=2))
 
 
 @given(shapes(40), shapes(8))
@@ -92,10 +93,10 @@ def test_the_padded_extent_is_the_least_that_works(extent: Index, divisor: Index
 def test_it_leaves_the_patches_alone_and_takes_any_layout() -> None:
     run = network()
     patches = random_patches(1, 1, 4, 4, 4)
-    expected = run(patches)
+    expected = on_array(run, patches)
     mirrored = np.flip(np.ascontiguousarray(np.flip(patches, 4)), 4)
     mirrored.flags.writeable = False
-    np.testing.assert_array_equal(run(mirrored), expected)
+    np.testing.assert_array_equal(on_array(run, mirrored), expected)
     np.testing.assert_array_equal(patches, random_patches(1, 1, 4, 4, 4))
 
 
@@ -105,7 +106,7 @@ def test_a_read_only_view_is_copied_without_a_warning() -> None:
     before = torch.is_warn_always_enabled()
     torch.set_warn_always(True)
     try:
-        assert network()(patches).shape == (1, 3, 4, 4, 4)
+        assert on_array(network(), patches).shape == (1, 3, 4, 4, 4)
     finally:
         torch.set_warn_always(before)
 
@@ -114,7 +115,7 @@ def test_it_evaluates_without_gradients() -> None:
     unet = UNet(replace(TINY_UNET, norm="batch")).train()
     run = TorchNetwork(unet, unet.spec, CPU)
     before = [buffer.clone() for buffer in unet.buffers()]
-    run(random_patches(2, 1, 4, 4, 4))
+    on_array(run, random_patches(2, 1, 4, 4, 4))
     assert not unet.training
     assert all(torch.equal(old, new) for old, new in zip(before, unet.buffers(), strict=True))
     assert all(parameter.grad is None for parameter in unet.parameters())
@@ -133,36 +134,36 @@ def test_it_evaluates_without_gradients() -> None:
 )
 def test_other_arrays_are_refused(patches: NDArray[np.float32]) -> None:
     with pytest.raises(InvalidInputError, match=r"float32 of shape \(batch, 1, k, j, i\), got "):
-        network()(patches)
+        on_array(network(), patches)
 
 
 class Greedy(UNet):
     """Asks torch for more memory than addresses exist for."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def features(self, x: torch.Tensor) -> torch.Tensor:
         return x.new_empty(2**46)
 
 
 class Broken(UNet):
     """Has a bug."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def features(self, x: torch.Tensor) -> torch.Tensor:
         return x @ x.new_ones(3, 3, 3, 99)
 
 
 def test_too_little_memory_for_torch_is_a_resource_error() -> None:
     with pytest.raises(ResourceError, match=r"out of memory on cpu for 1 patch\(es\) of \(4, 4, 4\).*smaller"):
-        TorchNetwork(Greedy(TINY_UNET), TINY_UNET, CPU)(random_patches(1, 1, 4, 4, 4))
+        TorchNetwork(Greedy(TINY_UNET), TINY_UNET, CPU)(torch.from_numpy(random_patches(1, 1, 4, 4, 4)))
 
 
 def test_too_little_memory_for_numpy_is_a_resource_error() -> None:
     with pytest.raises(ResourceError, match="out of memory on cpu"):
-        network()(np.broadcast_to(np.float32(0), (1, 1, 2**15, 2**15, 2**15)))
+        network()(torch.zeros(1).expand(1, 1, 2**15, 2**15, 2**15))
 
 
 def test_bugs_are_not_dressed_up() -> None:
     with pytest.raises(RuntimeError) as caught:
-        TorchNetwork(Broken(TINY_UNET), TINY_UNET, CPU)(random_patches(1, 1, 4, 4, 4))
+        TorchNetwork(Broken(TINY_UNET), TINY_UNET, CPU)(torch.from_numpy(random_patches(1, 1, 4, 4, 4)))
     assert not isinstance(caught.value, DeepSegmentError)
 
 
@@ -210,9 +211,9 @@ def test_unknown_devices_are_refused(name: str) -> None:
 @needs_cuda
 def test_cuda_agrees_with_the_cpu() -> None:
     patches = random_patches(2, 1, 6, 7, 8)
-    expected = network()(patches)
+    expected = on_array(network(), patches)
     np.testing.assert_allclose(
-        TorchNetwork(network().module, TINY_UNET, choose_device("cuda"))(patches), expected, atol=0.05
+        on_array(TorchNetwork(network().module, TINY_UNET, choose_device("cuda")), patches), expected, atol=0.05
     )
 
 
@@ -221,7 +222,7 @@ def test_weights_out_and_in_again_are_the_same_network(spec: UNetSpec) -> None:
     run = network(spec)
     again = TorchNetwork(module_from_weights(spec, weights_of(run.module)), spec, CPU)
     patches = random_patches(1, spec.in_channels, 4, 4, 4)
-    np.testing.assert_array_equal(again(patches), run(patches))
+    np.testing.assert_array_equal(on_array(again, patches), on_array(run, patches))
 
 
 @given(unet_specs())

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from model_examples import TINY_UNET, stage_spec
+from model_examples import TINY_UNET, ArrayNetwork, stage_spec
 from strategies import geometries, shapes
 
 from DeepSegmentLib.data import Geometry, Segment, Volume
@@ -17,10 +18,17 @@ from DeepSegmentLib.networks.model_spec import Channel, ModelSpec, Part
 from DeepSegmentLib.networks.runtime import Ensemble, StoredNetwork
 from DeepSegmentLib.networks.stage_spec import NO_AXIS_CHANGE, Resampling, Tiling
 from DeepSegmentLib.networks.unet_spec import UNetSpec
+from DeepSegmentLib.segmentation import predict as prediction
 from DeepSegmentLib.segmentation.doubts.doubt import notes_after
 from DeepSegmentLib.segmentation.needs import needs_of
 from DeepSegmentLib.segmentation.outputs import PredictSettings
-from DeepSegmentLib.segmentation.predict import predict
+
+
+def predict(volume, spec, functions, **more):
+    """As the library's, with networks that are functions of arrays."""
+    networks = [each if hasattr(each, "device") else ArrayNetwork(each) for each in functions]
+    return prediction.predict(volume, spec, networks, **more)
+
 
 NAMES = ("low", "middle", "high")
 GEOMETRY = Geometry.from_spacing((9, 8, 7), (1.5, 1, 1))
@@ -187,7 +195,7 @@ def test_regions_become_flat_masks_in_the_order_of_their_values():
 @given(st.lists(st.floats(-2, 2), min_size=1, max_size=4), st.booleans())
 def test_the_logits_of_members_are_averaged(offsets, mirror):
     def member(offset):
-        return lambda patches: np.concatenate([np.zeros_like(patches), patches * offset + offset], axis=1)
+        return ArrayNetwork(lambda patches: np.concatenate([np.zeros_like(patches), patches * offset + offset], axis=1))
 
     model = spec(Part(("s",), (stage(("s",), mirror_axes=(0, 2)),)), names=("s",))
     settings = PredictSettings(probabilities=("s",), mirror=mirror)
@@ -201,12 +209,12 @@ def test_a_stored_network_is_read_once_and_only_when_asked():
 
     def load():
         reads.append(1)
-        return bands((0, 9))
+        return ArrayNetwork(bands((0, 9)))
 
     stored = StoredNetwork(load)
     assert reads == []
-    patches = noise().voxels[None]
-    assert np.array_equal(stored(patches), stored(patches))
+    patches = torch.from_numpy(np.array(noise().voxels[None]))
+    assert torch.equal(stored(patches), stored(patches))
     assert reads == [1]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from model_examples import ArrayNetwork
 from strategies import geometries, orientations, shapes
 
 from DeepSegmentLib.data import Geometry, Segment, Volume
@@ -16,9 +17,15 @@ from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.model_spec import Channel, Cleanup, ModelSpec, Part
 from DeepSegmentLib.networks.stage_spec import Resampling, StageSpec
 from DeepSegmentLib.networks.unet_spec import UNetSpec
+from DeepSegmentLib.segmentation import predict as prediction
 from DeepSegmentLib.segmentation.needs import needs_of
 from DeepSegmentLib.segmentation.outputs import PredictSettings
-from DeepSegmentLib.segmentation.predict import predict
+
+
+def predict(volume, spec, functions, **more):
+    """As the library's, with networks that are functions of arrays."""
+    return prediction.predict(volume, spec, [ArrayNetwork(each) for each in functions], **more)
+
 
 _SLOPES = np.array([[0, 0, 0], [0.7, -0.2, 0.3], [-0.4, 0.6, 0.1], [0.1, 0.2, -0.8]])
 _OFFSETS = np.array([0.0, -1.0, 0.5, 0.2])

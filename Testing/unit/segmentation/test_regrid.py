@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from model_examples import stage_spec
@@ -14,7 +15,8 @@ from strategies import directions
 
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.networks.stage_spec import Resampling
-from DeepSegmentLib.segmentation.regrid import labels_to_network, network_geometry, planes_back, thick_axis, to_network
+from DeepSegmentLib.segmentation.on_device.planes_back import WayBack, planes_back
+from DeepSegmentLib.segmentation.regrid import labels_to_network, network_geometry, thick_axis, to_network
 
 steps = st.sampled_from([0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 6.0])
 spacings = st.tuples(steps, steps, steps)
@@ -33,8 +35,8 @@ def as_nnunet(spacing, order=3, thick=0, logits=1):
 
 
 def back(logits, source, target, stage):
-    planes = planes_back(((k, logits[:, k]) for k in range(logits.shape[1])), source, target, stage)
-    return np.stack([plane for _, plane in planes], axis=1)
+    planes = ((k, torch.from_numpy(logits[:, k])) for k in range(logits.shape[1]))
+    return np.stack([plane.numpy() for _, plane in planes_back(planes, WayBack(source, target, stage))], axis=1)
 
 
 def nnunet(channels, shape, current, wanted, *, order, thick_order):
@@ -175,7 +177,7 @@ def test_back_again_no_more_planes_are_held_than_one_comes_from():
         nonlocal given_planes
         for k in range(200):
             given_planes += 1
-            yield k, np.zeros((1, 2, 2), np.float32)
+            yield k, torch.zeros(1, 2, 2)
 
-    for k, _ in planes_back(planes(), source, target, stage):
+    for k, _ in planes_back(planes(), WayBack(source, target, stage)):
         assert given_planes <= k / 2 + 20

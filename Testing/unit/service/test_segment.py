@@ -42,6 +42,7 @@ class _FullDevice:
 
     def __init__(self, network, good):
         self.network, self.left = network, good
+        self.device, self.head = network.device, network.head
 
     def __call__(self, patches):
         self.left -= 1
@@ -79,8 +80,8 @@ def test_doubts_are_told_before_and_after_and_stop_nothing(folder):
 
 def test_a_full_cpu_is_an_error(folder):
     def load(path, device="auto"):
-        full = _FullDevice(None, 0)
-        return Model(load_model(path, "cpu").spec, [full])
+        model = load_model(path, "cpu")
+        return Model(model.spec, [_FullDevice(model.networks[0], 0)])
 
     with pytest.raises(ResourceError, match="out of memory"):
         segment_volume(_volume(), str(folder), device="cpu", load=load)

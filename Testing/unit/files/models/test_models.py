@@ -37,7 +37,7 @@ from DeepSegmentLib.files.models import (
 from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.model_json import spec_from_json, spec_to_json
 from DeepSegmentLib.networks.model_spec import Channel, ModelSpec, Part, with_weights
-from DeepSegmentLib.networks.runtime import TorchNetwork, module_from_weights, weights_of
+from DeepSegmentLib.networks.runtime import TorchNetwork, module_from_weights, on_array, weights_of
 from DeepSegmentLib.networks.stage_spec import WeightsFile
 from DeepSegmentLib.networks.unet_spec import UNetSpec
 
@@ -95,7 +95,9 @@ def test_save_and_load_is_identity(tmp_path_factory: pytest.TempPathFactory, net
     assert with_weights(written, iter([""])) == spec_for(network)
     assert (folder / CARD_FILE).read_text("utf-8") == card
     patches = random_patches(1, network.in_channels, 4, 4, 4)
-    np.testing.assert_array_equal(model.networks[0](patches), TorchNetwork(unet, network, torch.device("cpu"))(patches))
+    np.testing.assert_array_equal(
+        on_array(model.networks[0], patches), on_array(TorchNetwork(unet, network, torch.device("cpu")), patches)
+    )
 
 
 @given(unet_specs())
@@ -211,11 +213,14 @@ def test_members_and_parts_are_written_one_by_one_and_read_again(tmp_path: Path)
     one, two = load_model(tmp_path / "m", "cpu").networks
     patches = random_patches(1, 1, 4, 4, 4)
     alone = [
-        TorchNetwork(module_from_weights(two_parts().stages[0].network, each), TINY_UNET, torch.device("cpu"))(patches)
+        on_array(
+            TorchNetwork(module_from_weights(two_parts().stages[0].network, each), TINY_UNET, torch.device("cpu")),
+            patches,
+        )
         for each in arrays
     ]
-    np.testing.assert_array_equal(one(patches), alone[0])
-    np.testing.assert_allclose(two(patches), (alone[1] + alone[2]) / 2, atol=1e-6)
+    np.testing.assert_array_equal(on_array(one, patches), alone[0])
+    np.testing.assert_allclose(on_array(two, patches), (alone[1] + alone[2]) / 2, atol=1e-6)
     copy_model(tmp_path / "m", tmp_path / "copy")
     assert contents(tmp_path / "copy") == contents(tmp_path / "m")
 
@@ -224,8 +229,8 @@ def test_a_part_is_read_when_it_runs_and_its_damage_is_told_then(tmp_path: Path)
     write_model(tmp_path / "m", two_parts(), iter(members(3)), card="")
     (tmp_path / "m" / "weights-3.safetensors").write_bytes(b"other")
     one, two = load_model(tmp_path / "m", "cpu").networks
-    assert one(random_patches(1, 1, 4, 4, 4)).shape == (1, 2, 4, 4, 4)
-    for read in (lambda: two(random_patches(1, 1, 4, 4, 4)), lambda: verify_model(tmp_path / "m")):
+    assert on_array(one, random_patches(1, 1, 4, 4, 4)).shape == (1, 2, 4, 4, 4)
+    for read in (lambda: on_array(two, random_patches(1, 1, 4, 4, 4)), lambda: verify_model(tmp_path / "m")):
         with pytest.raises(ChecksumError, match="weights-3"):
             read()
     (tmp_path / "m" / "weights-2.safetensors").unlink()

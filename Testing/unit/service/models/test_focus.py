@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_examples import TINY_UNET, model_spec
+from model_examples import TINY_UNET, ArrayNetwork, model_spec
 from numpy.typing import NDArray
 
 from DeepSegmentLib.data import Geometry, Progress, Volume
@@ -46,7 +46,7 @@ def load(folder: Path, device: str) -> Model:
         left = np.where(patches >= least - 0.1, 5, -5)
         return np.concatenate([np.zeros_like(left), left, np.full_like(left, -9)], axis=1).astype(np.float32)
 
-    return Model(spec, [network], "cpu")  # type: ignore[list-item]
+    return Model(spec, [ArrayNetwork(network)], "cpu")
 
 
 def volume(organ: tuple[slice, slice, slice] | None, geometry: Geometry | None = None) -> Volume:

@@ -20,6 +20,7 @@ from DeepSegmentLib.files.models.importers.nnunet import IMPORTER
 from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.model_spec import Channel, ModelSpec, Part
+from DeepSegmentLib.networks.runtime import on_array
 from DeepSegmentLib.networks.stage_spec import Resampling, StageSpec, Tiling, WeightsFile
 
 AS_NNUNET = Resampling(volume_order=3, logits_order=1, antialias=False, keep_extent=True, thick_axis_from=3.0)
@@ -112,7 +113,7 @@ def test_the_network_of_the_plans_takes_the_weights_and_gives_the_same_logits(tm
     x = np.random.default_rng(0).normal(size=(1, 1, 8, 8, 8)).astype(np.float32)
     with torch.inference_mode():
         expected = theirs(torch.from_numpy(x)).numpy()
-    np.testing.assert_allclose(load_model(tmp_path / "ours", "cpu").networks[0](x), expected, atol=1e-5)
+    np.testing.assert_allclose(on_array(load_model(tmp_path / "ours", "cpu").networks[0], x), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("values", [(1, 2, 3), (3, 1, 2)])

@@ -8,7 +8,7 @@ import torch
 from foreign_models.graphs import ArgMax, Small, details, save_onnx, save_torchscript
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_examples import model_spec, unet_specs
+from model_examples import ArrayNetwork, model_spec, unet_specs
 from torch import nn
 
 from DeepSegmentLib.data import Geometry, Segment, Volume
@@ -51,7 +51,7 @@ def test_what_comes_out_is_seen_and_turned_back(suffix, end, gives, tmp_path):
         with torch.inference_mode():
             return plain(torch.from_numpy(np.ascontiguousarray(patches))).numpy()
 
-    expected = predict(volume, spec, [network]).label_map.layers
+    expected = predict(volume, spec, [ArrayNetwork(network)]).label_map.layers
     assert (found != expected).mean() < (0.02 if gives == "sigmoid" else 0.005)
 
 

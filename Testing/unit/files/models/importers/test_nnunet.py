@@ -32,6 +32,7 @@ from DeepSegmentLib.files.models.importers.nnunet.channels import channels_of as
 from DeepSegmentLib.files.models.importers.nnunet.labels import outputs_of
 from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.model_spec import Cleanup
+from DeepSegmentLib.networks.runtime import on_array
 from DeepSegmentLib.networks.stage_spec import Resampling, Tiling
 
 REGIONS = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3}
@@ -63,7 +64,7 @@ def assert_same_logits(tmp_path, plans, dataset, name, *, folds=1):
     x = torch.from_numpy(patch if len(made["patch_size"]) == 3 else patch[:, :, 0])
     with torch.inference_mode():
         expected = torch.stack([each(x) for each in theirs]).mean(dim=0).numpy()
-    got = load_model(tmp_path / "model", "cpu").networks[-1](patch)
+    got = on_array(load_model(tmp_path / "model", "cpu").networks[-1], patch)
     scale = np.abs(expected).max() + 1
     np.testing.assert_allclose(got.reshape(expected.shape) / scale, expected / scale, atol=1e-5)
 

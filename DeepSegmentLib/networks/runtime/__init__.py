@@ -1,0 +1,28 @@
+"""Run networks: a batch of patches in, features or logits out.
+
+This, `architectures` and `graphs` are all of the layer that imports torch.
+"""
+
+from .building import build, check_weights, module_from_weights, weights_of
+from .devices import available_devices, choose_device, is_out_of_memory
+from .network import Ensemble, Head, Model, Network, StoredNetwork, logits_of, on_array
+from .torch_network import TorchNetwork, padded_extent
+
+__all__ = [
+    "Ensemble",
+    "Head",
+    "Model",
+    "Network",
+    "StoredNetwork",
+    "TorchNetwork",
+    "available_devices",
+    "build",
+    "check_weights",
+    "choose_device",
+    "is_out_of_memory",
+    "logits_of",
+    "module_from_weights",
+    "on_array",
+    "padded_extent",
+    "weights_of",
+]

@@ -1,0 +1,163 @@
+"""The seam between prediction and what computes, and what is made of several networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from DeepSegmentLib.networks.model_spec import ModelSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A last layer that only mixes channels, so that it may as well come after blending and resampling.
+
+    Both are weighted sums with weights that sum to 1: sum(g (W f + b)) = W sum(g f) + b.
+
+    Attributes:
+        weight: Float32 matrix (class, feature).
+        bias: Float32 (class).
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    @property
+    def is_worth_waiting(self) -> bool:
+        """Whether there are fewer features than classes."""
+        classes, features = self.weight.shape
+        return features < classes
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Logits (class, ...) of features (feature, ...), in float32."""
+        weight, bias = self.weight.to(features.device), self.bias.to(features.device)
+        flat = torch.addmm(bias[:, None], weight, features.reshape(len(features), -1).float())
+        return flat.reshape(len(self.weight), *features.shape[1:])
+
+
+class Network(Protocol):
+    """The seam between prediction and what computes: one method wide."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where patches are expected and results are."""
+
+    @property
+    def head(self) -> Head | None:
+        """What makes logits of what the network gives; None where it gives logits."""
+
+    def __call__(self, patches: Tensor, /) -> Tensor:
+        """Features or logits of a batch of patches.
+
+        Args:
+            patches: Float32 (batch, channel, k, j, i) on `device`, normalized; any extent along k, j, i.
+
+        Returns:
+            Float32 (batch, feature, k, j, i) on `device`.
+
+        Raises:
+            ResourceError: There is too little memory for this batch; a smaller one may work.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Networks together with what they need and give.
+
+    Attributes:
+        spec: What they need and give.
+        networks: One for each of `spec.stages`, in their order.
+        device: Where they run, such as "cpu".
+    """
+
+    spec: ModelSpec
+    networks: Sequence[Network]
+    device: str = "cpu"
+
+    def __repr__(self) -> str:
+        return f"Model({self.spec.name} {self.spec.version} on {self.device}, segments: {len(self.spec.segments)})"
+
+
+class Ensemble:
+    """Several networks as one: the mean of their logits.
+
+    Where all of them leave the head for later and their features are fewer than classes, so does this: features in a
+    row, heads side by side.
+    """
+
+    def __init__(self, members: Sequence[Network]) -> None:
+        """Take one member or more; all have the same inputs, outputs and device."""
+        self.members = tuple(members)
+        self.device = self.members[0].device
+        self.head = _joined_head([member.head for member in self.members])
+
+    def __call__(self, patches: Tensor, /) -> Tensor:
+        """Features of all members, or mean logits, summed up in the members' order."""
+        if self.head is not None:
+            return torch.cat([member(patches) for member in self.members], dim=1)
+        first, *others = self.members
+        total = logits_of(first, patches)
+        for member in others:
+            total = total + logits_of(member, patches)
+        return total / len(self.members)
+
+
+def _joined_head(heads: Sequence[Head | None]) -> Head | None:
+    known = [head for head in heads if head is not None]
+    if len(known) < len(heads) or sum(head.weight.shape[1] for head in known) >= len(known[0].weight):
+        return None
+    weight = torch.cat([head.weight for head in known], dim=1) / len(known)
+    return Head(weight, torch.stack([head.bias for head in known]).mean(dim=0))
+
+
+class StoredNetwork:
+    """A network that is read when it is first needed, so that one that nobody asks costs nothing."""
+
+    def __init__(self, load: Callable[[], Network]) -> None:
+        """Take the way to read it."""
+        self._load = load
+        self._network: Network | None = None
+
+    def _loaded(self) -> Network:
+        if self._network is None:
+            self._network = self._load()
+        return self._network
+
+    @property
+    def device(self) -> torch.device:
+        """That of the network."""
+        return self._loaded().device
+
+    @property
+    def head(self) -> Head | None:
+        """That of the network."""
+        return self._loaded().head
+
+    def __call__(self, patches: Tensor, /) -> Tensor:
+        """Its features or logits.
+
+        Raises:
+            ModelError: It cannot be read.
+        """
+        return self._loaded()(patches)
+
+
+def logits_of(network: Network, patches: Tensor) -> Tensor:
+    """Logits (batch, class, k, j, i) of patches (batch, channel, k, j, i), whatever the network leaves for later."""
+    given, head = network(patches), network.head
+    return given if head is None else torch.stack([head(each) for each in given])
+
+
+def on_array(network: Network, patches: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logits of patches as arrays, of the same shapes as `logits_of`."""
+    logits = logits_of(network, torch.from_numpy(np.require(patches, requirements=["C", "W"])).to(network.device))
+    return np.ascontiguousarray(logits.float().cpu().numpy())

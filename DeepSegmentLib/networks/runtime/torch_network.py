@@ -1,0 +1,130 @@
+"""A torch module behind the `Network` seam."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from DeepSegmentLib.errors import InvalidInputError, ResourceError
+from DeepSegmentLib.networks.architectures.with_head import WithHead
+
+from .devices import is_out_of_memory
+from .network import Head
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from DeepSegmentLib.networks.network_spec import NetworkSpec
+
+
+class TorchNetwork:
+    """A torch module on a device, behind the `Network` seam.
+
+    Float32 throughout, except on CUDA, where all but the last layer runs in float16 (`torch.autocast`). Patches whose
+    extent the network's `divisor` does not divide are padded with zeros on the far side and the result cut back. A 2D
+    network sees the planes (j, i) one by one.
+
+    Attributes:
+        device: Where it runs.
+        head: The last layer, where that is a convolution of 1x1x1 and there are more classes than features; then
+            features are given instead of logits.
+    """
+
+    def __init__(self, module: nn.Module, spec: NetworkSpec, device: torch.device) -> None:
+        """Take a module over: it is moved to the device and put into evaluation mode.
+
+        Args:
+            module: Its `forward` gives logits (batch, out_channels, ...) of its input's extent.
+            spec: What it was built from.
+            device: Where it shall run.
+        """
+        self.module = module.to(device).eval()
+        self.spec = spec
+        self.device = device
+        self._last = _head_of(self.module)
+        self.head = self._last if self._last is not None and self._last.is_worth_waiting else None
+
+    def __call__(self, patches: Tensor, /) -> Tensor:
+        """Features or logits (batch, channel, k, j, i) of patches (batch, channel, k, j, i).
+
+        Raises:
+            InvalidInputError: Patches of another type, or another number of axes or channels.
+            ResourceError: Out of memory.
+        """
+        self._check(patches)
+        try:
+            return self._result(patches)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Outside the handler, whose traceback would still hold the tensors.
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        raise ResourceError(
+            f"out of memory on {self.device} for {len(patches)} patch(es) of {tuple(patches.shape[2:])} voxels; "
+            "use a smaller batch or patch, or the device cpu"
+        )
+
+    def _check(self, patches: Tensor) -> None:
+        channels = self.spec.in_channels
+        if patches.dtype != torch.float32 or patches.ndim != 5 or patches.shape[1] != channels or not patches.numel():
+            raise InvalidInputError(
+                f"patches must be float32 of shape (batch, {channels}, k, j, i), "
+                f"got {str(patches.dtype).removeprefix('torch.')} of shape {tuple(patches.shape)}"
+            )
+
+    @torch.inference_mode()
+    def _result(self, x: Tensor) -> Tensor:
+        if self.spec.dimensions == 3:
+            return self._forward(x)
+        planes = self._forward(x.transpose(1, 2).flatten(0, 1))
+        return planes.reshape(len(x), x.shape[2], *planes.shape[1:]).transpose(1, 2)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        """Features or logits at the extent of `x`, padded on the way where needed."""
+        extent = x.shape[2:]
+        wanted = getattr(self.spec, "fixed_shape", None) or padded_extent(extent, self.spec.divisor)
+        missing = [n - have for n, have in zip(wanted, extent, strict=True)]
+        if min(missing) < 0:
+            raise InvalidInputError(f"this network takes patches of {tuple(wanted)} voxels, got {tuple(extent)}")
+        padded = functional.pad(x, [edge for n in reversed(missing) for edge in (0, n)]) if any(missing) else x
+        inner: tuple[Any, ...] = (..., *(slice(n) for n in extent))
+        if self._last is None:
+            return self._module_output(self.module, padded)[inner]
+        features = self._module_output(cast("WithHead", self.module).features, padded)[inner]
+        return features if self.head is not None else torch.stack([self._last(each) for each in features])
+
+    def _module_output(self, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, dtype=torch.float16, enabled=self.device.type == "cuda"):
+            return forward(x).float()
+
+
+def _head_of(module: nn.Module) -> Head | None:
+    """The last layer of a network, where it only mixes channels; None for others, such as graphs."""
+    layer = module.last_layer() if isinstance(module, WithHead) else None
+    if not isinstance(layer, (nn.Conv2d, nn.Conv3d)) or not _is_pointwise(layer):
+        return None
+    weight = layer.weight.detach().flatten(1).float()
+    return Head(weight, weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach().float())
+
+
+def _is_pointwise(layer: nn.Conv2d | nn.Conv3d) -> bool:
+    return max(*layer.kernel_size, *layer.stride, layer.groups) == 1 and not any(layer.padding)
+
+
+def padded_extent(extent: Sequence[int], divisor: Sequence[int]) -> list[int]:
+    """The smallest multiple of `divisor` that holds `extent` and leaves two voxels or more to the coarsest stage.
+
+    Instance and group norm need a second voxel there to have a variance; torch refuses a single one.
+
+    Example:
+        >>> padded_extent((5, 16, 1), (4, 8, 1)), padded_extent((3, 8, 1), (4, 8, 1))
+        ([8, 16, 1], [4, 8, 2])
+    """
+    padded = [-(-n // step) * step for n, step in zip(extent, divisor, strict=True)]
+    if padded == list(divisor):
+        padded[-1] *= 2
+    return padded
