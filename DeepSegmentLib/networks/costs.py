@@ -101,8 +101,15 @@ def peak_features(spec: NetworkSpec, voxels: int) -> int:
     maps = [features * n for features, n in zip(spec.features, stage_voxels(spec, voxels), strict=True)]
     alive = [_MAPS_ALIVE] * (len(maps) - 1) + [_COARSEST_ALIVE]
     deep = max(sum(maps[:stage]) + times * each for stage, (times, each) in enumerate(zip(alive, maps, strict=True)))
-    head = (2 * spec.features[0] + spec.out_channels) * voxels
+    later = spec.features[0] < spec.out_channels  # then the head comes after blending, see `blended_channels`
+    head = (2 * spec.features[0] + (0 if later else spec.out_channels)) * voxels
     return max(deep, head, (spec.in_channels + 2 * spec.features[0]) * voxels)
+
+
+def blended_channels(spec: NetworkSpec, members: int) -> int:
+    """Channels of tiles that are blended, at most: features of all members where they are fewer than classes."""
+    features = spec.features[0] * members if isinstance(spec, UNetSpec) else spec.out_channels
+    return min(features, spec.out_channels)
 
 
 def stage_voxels(spec: UNetSpec, voxels: int) -> Sequence[int]:

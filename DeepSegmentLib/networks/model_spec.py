@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 from DeepSegmentLib.data import Segment
 from DeepSegmentLib.errors import InvalidInputError
 
 from .expectations import Expectations
-from .stage_spec import StageSpec, WeightsFile, joined_digest
+from .stage_spec import StageSpec, WeightsFile, joined_digest, with_halved_patch
 
 FORMAT_VERSION = 2
 """Of the JSON; one more whenever an older reader would misunderstand it."""
@@ -269,12 +270,17 @@ def check_name(what: str, text: str) -> None:
 
 def with_weights(spec: ModelSpec, digests: Iterator[str]) -> ModelSpec:
     """The spec with the SHA-256 of its weights files, in the order of `ModelSpec.weights`."""
-    return replace(
-        spec,
-        parts=tuple(
-            replace(part, stages=tuple(_stamped(stage, digests) for stage in part.stages)) for part in spec.parts
-        ),
-    )
+    return _with_stages(spec, partial(_stamped, digests=digests))
+
+
+def with_halved_patches(spec: ModelSpec, times: int) -> ModelSpec:
+    """The spec with the patches of all stages halved so often, see `stage_spec.with_halved_patch`."""
+    return _with_stages(spec, partial(with_halved_patch, times=times))
+
+
+def _with_stages(spec: ModelSpec, change: Callable[[StageSpec], StageSpec]) -> ModelSpec:
+    parts = (replace(part, stages=tuple(change(stage) for stage in part.stages)) for part in spec.parts)
+    return replace(spec, parts=tuple(parts))
 
 
 def _stamped(stage: StageSpec, digests: Iterator[str]) -> StageSpec:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from DeepSegmentLib.data import Index
@@ -14,6 +14,7 @@ from DeepSegmentLib.data.geometry import as_index
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.intensity import LARGEST_INTENSITY, Normalization
 
+from .graph_spec import GraphSpec
 from .network_spec import NetworkSpec
 
 # Finer and coarser than the grid of any network; larger than any patch (1024 cubed).
@@ -234,6 +235,21 @@ class StageSpec:
             for own, wanted in zip(spacing_mm, self.spacing_mm or (None,) * 3, strict=True)
         )
         return k, j, i
+
+
+def with_halved_patch(stage: StageSpec, times: int) -> StageSpec:
+    """The stage with each axis of its patch halved so often; never less than twice what the network shrinks it by.
+
+    The network sees less around each voxel then, and labels differ a little. Networks whose patch is built in, and
+    graphs, of which nobody knows, keep theirs.
+    """
+    network = stage.network
+    if isinstance(network, GraphSpec) or getattr(network, "fixed_shape", None) is not None:
+        return stage
+    steps = (1, *network.divisor)[-3:]
+    extents = zip(stage.patch_shape, steps, strict=True)
+    halved = [min(n, max(2 * step, -(-(n >> times) // step) * step)) for n, step in extents]
+    return replace(stage, patch_shape=as_index(halved))
 
 
 def joined_digest(digests: list[str]) -> str:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from DeepSegmentLib.imaging.resampling import SLAB_VOXELS
 from DeepSegmentLib.imaging.tiling import tile_shape
-from DeepSegmentLib.networks.costs import count_operations, count_weights, peak_features
+from DeepSegmentLib.networks.costs import blended_channels, count_operations, count_weights, peak_features
 
 from .prepare import context_mm, oriented_for, region_box
 from .regrid import back_orders, network_geometry
-from .tiles import TileSettings, count_passes
+from .tiles import TileSettings, count_passes, slab_axis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +35,8 @@ _SCRATCH_BYTES = 64 << 20
 _MAPS_AT_ONCE = 2
 # Filling holes of a mask takes so many masks.
 _MASKS = 4
+# Voxels whose corners disagree that are looked at together, see `on_device.planes_back`.
+_MIXED_AT_ONCE = 1 << 16
 # Planes that one of the result comes from, by the order of the spline: it forgets fast, see `imaging.resampling`.
 _PLANES_HELD = {0: 1, 1: 2, 2: 21, 3: 27, 4: 35, 5: 42}
 
@@ -74,7 +76,11 @@ def passes_of(geometry: Geometry, stage: StageSpec, settings: PredictSettings) -
 
 
 def _passes(stage: StageSpec, grid: Geometry, settings: PredictSettings) -> int:
-    return count_passes(grid.shape, TileSettings.of(stage, settings.overlap, mirror=settings.mirror))
+    return count_passes(grid.shape, _tiles(stage, settings))
+
+
+def _tiles(stage: StageSpec, settings: PredictSettings) -> TileSettings:
+    return TileSettings.of(stage, settings.overlap, mirror=settings.mirror)
 
 
 def _seen(geometry: Geometry, stage: StageSpec, settings: PredictSettings, box: Box | None) -> Geometry:
@@ -134,8 +140,15 @@ class _Work:
         self.stage = part.stages[number]
         self.seen = _seen(geometry, self.stage, settings, box)
         self.grid = network_geometry(self.seen, self.stage)
+        tiles = _tiles(self.stage, settings)
         # What the network gets at once.
-        self._patch = TileSettings.of(self.stage, settings.overlap, mirror=False).extent(self.grid.shape)
+        self._patch = tiles.extent(self.grid.shape)
+        self._axis = slab_axis(self.grid.shape, tiles)
+        self._rows = next(n for axis, n in enumerate(self.grid.shape) if axis != self._axis)
+        self._channels = blended_channels(self.stage.network, len(self.stage.weights))
+        maps = bool(settings.probabilities or settings.uncertainty)
+        curved = max(back_orders(self.seen, self.stage)) > 1
+        self._scores = spec.output == "regions" or maps or curved
         self._own, self._whole = len(spec.channels), math.prod(geometry.shape)
         # Labels of the stage before, and those that this one makes for the next.
         self._label_bytes = 2 * self._whole * ((number > 0) + (number < len(part.stages) - 1))
@@ -149,17 +162,15 @@ class _Work:
     def _preparing(self) -> int:
         """The normalised part, and beside it what normalising one channel or resampling all of them takes."""
         rules, part, grid = self.stage.normalizations, self.seen.shape, self.grid.shape
-        # Values; of percentiles, sorted copies of them, too.
-        copies = 3 if any(rule.kind == "percentile" for rule in rules) else 2
         masked = any(rule.over != "all" for rule in rules) or self.stage.crop == "nonzero"
-        normalizing = (copies * _FLOAT + _MASKS * masked) * self._whole
-        sizes = [math.prod(part)]
+        normalizing = (_FLOAT + _MASKS * masked) * self._whole
+        sizes = [0]
         shape = list(part)
         for axis in sorted(range(3), key=lambda axis: grid[axis] / part[axis]):
             shape[axis] = grid[axis]
             sizes.append(math.prod(shape))
         resampling = _FLOAT * self._own * max(a + b for a, b in pairwise(sizes))
-        slab = 3 * _FLOAT * min(SLAB_VOXELS, self._own * max(sizes))
+        slab = 2 * _FLOAT * min(SLAB_VOXELS, self._own * max(math.prod(part), *sizes))
         return _FLOAT * self._own * math.prod(part) + max(normalizing, resampling + slab)
 
     def _adding_labels(self) -> int:
@@ -169,26 +180,39 @@ class _Work:
         return 4 * _FLOAT * max(math.prod(self.seen.shape), math.prod(self.grid.shape))
 
     def _predicting(self) -> int:
-        """The slab, a tile and its logits, planes on their way back, the matrices they are brought back by."""
-        network, grid, part = self.stage.network, self.grid.shape, self.seen.shape
-        classes, (depth, *_) = network.out_channels, tile_shape(grid, self._patch)
-        slab = (classes + 1) * depth * grid[1] * grid[2]
-        tile = 4 * network.in_channels * math.prod(self._patch)
-        held = _PLANES_HELD[back_orders(self.seen, self.stage)[0]]
-        planes = classes * ((2 + held) * grid[1] * grid[2] + 4 * part[1] * part[2])
-        matrices = part[1] * grid[1] + part[2] * grid[2]
-        return _FLOAT * (slab + tile + planes + matrices) + self._logits()
+        """The slab, a tile and what comes of it, planes on their way back."""
+        grid, part, axis = self.grid.shape, self.seen.shape, self._axis
+        plane, result = math.prod(grid) // grid[axis], math.prod(part) // part[axis]
+        slab = (self._channels + 1) * tile_shape(grid, self._patch)[axis] * plane
+        tile = 4 * self.stage.network.in_channels * math.prod(self._patch)
+        return (
+            _FLOAT * (slab + tile)
+            + self._results()
+            + (self._score_planes(plane, result) if self._scores else self._label_planes(plane, result))
+        )
 
-    def _logits(self) -> int:
-        """A tile's logits at the patch's extent: sum and mean of mirror images and members; once more at its own."""
+    def _label_planes(self, plane: int, result: int) -> int:
+        """Planes of features, three at most, with their labels; labels of one of the result, and what finds them."""
+        mixed = min(result, _MIXED_AT_ONCE) * (6 * self._channels + self.stage.network.out_channels)
+        return _FLOAT * ((4 * self._channels + 4) * plane + 12 * result + mixed)
+
+    def _score_planes(self, plane: int, result: int) -> int:
+        """Planes of features that one of the result comes from; of the result the logits and probabilities."""
+        held, classes = _PLANES_HELD[back_orders(self.seen, self.stage)[self._axis]], self.stage.network.out_channels
+        inside = [n for axis, n in enumerate(self.seen.shape) if axis != self._axis]
+        half = inside[0] * plane * self._channels // max(1, self._rows)
+        return _FLOAT * ((2 + held) * self._channels * plane + half + (self._channels + 4 * classes) * result)
+
+    def _results(self) -> int:
+        """Of a tile at the patch's extent: sum and mean of mirror images and members; once more at its own."""
         patch = math.prod(self._patch)
         copies = 3 if len(self.stage.weights) > 1 else 2
         tile = copies * patch + math.prod(tile_shape(self.grid.shape, self._patch))
-        return _FLOAT * self.stage.network.out_channels * tile
+        return _FLOAT * self._channels * tile
 
     def feature_bytes(self) -> int:
-        """Feature maps at their most, deep in the network or at its head, beyond a tile's logits later."""
-        return max(0, _FLOAT * peak_features(self.stage.network, _padded(self._patch, self.stage)) - self._logits())
+        """Feature maps at their most, deep in the network or at its head, beyond a tile's results later."""
+        return max(0, _FLOAT * peak_features(self.stage.network, _padded(self._patch, self.stage)) - self._results())
 
     def operations(self) -> int:
         """Multiplications of one pass of all members."""

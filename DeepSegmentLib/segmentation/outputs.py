@@ -94,6 +94,7 @@ class Prediction:
         uncertainty: Entropy in [0, 1] (1: all classes equally likely), or None.
         tiles: Tiles that were run.
         passes: Forward passes of networks for them, mirrored ones included; those of members of an ensemble are one.
+        notes: What was done to need less memory.
     """
 
     label_map: LabelMap
@@ -101,6 +102,7 @@ class Prediction:
     uncertainty: Volume | None = None
     tiles: int = 0
     passes: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class Outputs:

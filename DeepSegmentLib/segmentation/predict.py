@@ -7,6 +7,7 @@ array of all classes over the whole volume never exists. The parts of a model ru
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -149,13 +150,17 @@ class _Run:
     ) -> None:
         """Run a stage's tiles and write its planes, as labels or as scores of all classes."""
         tiles, grid = self._tiles(stage), prepared.volume.geometry
-        blended = blended_planes(prepared.volume.voxels, network, tiles, self._clock, self._retreats.append)
+        blended = blended_planes(prepared.volume.voxels, network, tiles, self._clock, self._retreat)
         axis = slab_axis(grid.shape, tiles)
         way = WayBack(grid, prepared.oriented.crop(prepared.box), stage, axis)
         for n, plane in self._planes(self._checked(blended), network, way, scores=scores):
             write(n, plane)
             self._clock.report()
         self._clock.end_stage(tiles.passes_a_tile)
+
+    def _retreat(self, note: str) -> None:
+        self._retreats.append(note)
+        self._on_progress(Progress(note, self._clock.fraction()))
 
     def _planes(
         self, planes: Planes, network: Network, way: WayBack, *, scores: bool
@@ -193,7 +198,7 @@ class _Run:
             self._volume.name, self._clock.tiles, self._clock.passes, partial(self._on_progress, cleaning)
         )
         self._on_progress(Progress("done", 1.0, 0.0, peak_memory_bytes()))
-        return prediction
+        return replace(prediction, notes=tuple(self._retreats))
 
 
 class _Clock:
@@ -213,7 +218,7 @@ class _Clock:
     def begin_stage(self) -> Callable[[], None]:
         """The next stage is prepared; what is given back is to be called between the steps of that."""
         self._stage, self._done, self._total = self._stage + 1, 0, 1
-        at = 0.0 if self._stage == 0 else self._fraction()
+        at = 0.0 if self._stage == 0 else self.fraction()
         return partial(self._on_progress, Progress("prepare", at))
 
     def __call__(self, done: int, total: int) -> None:
@@ -229,11 +234,12 @@ class _Clock:
         """Tell how far the tiles are."""
         share = self._share()
         eta = (time.monotonic() - self._start) / share * (1 - share)
-        self._on_progress(Progress("predict", self._fraction(), eta, peak_memory_bytes()))
+        self._on_progress(Progress("predict", self.fraction(), eta, peak_memory_bytes()))
 
     def _share(self) -> float:
         now = self._expected[self._stage] * self._done / self._total
         return (sum(self._expected[: self._stage]) + now) / sum(self._expected)
 
-    def _fraction(self) -> float:
+    def fraction(self) -> float:
+        """How much of the whole work is done, from 0 to 1."""
         return _FIRST + _ALL_TILES * self._share()

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 from DeepSegmentLib.data import Box
 from DeepSegmentLib.data.geometry import as_index
 from DeepSegmentLib.errors import InvalidInputError, ResourceError
-from DeepSegmentLib.files.models import read_spec
 from DeepSegmentLib.imaging.memory import available_memory_bytes, resident_memory_bytes
+from DeepSegmentLib.networks.model_spec import with_halved_patches
 from DeepSegmentLib.segmentation.needs import is_needed, needs_of
 from DeepSegmentLib.segmentation.prepare import context_mm, oriented_for
 
 from .speeds import known_speed
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from DeepSegmentLib.data import Geometry, Index
     from DeepSegmentLib.networks.model_spec import ModelSpec
     from DeepSegmentLib.segmentation.needs import Needs
@@ -38,6 +36,8 @@ _MOST_PASSES = 1_000_000
 _MOST_OPERATIONS, _MOST_OPERATIONS_IN_ALL = 10**14, 10**17
 _LONG_HOURS = 2.0
 """Runs that take longer say so beforehand."""
+_MOST_HALVINGS = 2
+"""Patches of a quarter of the extent see too little around each voxel to go further."""
 _PARTS = 64
 """How finely the largest region that fits is looked for."""
 
@@ -63,24 +63,19 @@ class Estimate:
     operations_in_all: int = 0
 
 
-def estimate(folder: Path, geometry: Geometry, settings: PredictSettings, device: str = "auto") -> Estimate:
+def estimate(spec: ModelSpec, geometry: Geometry, settings: PredictSettings, device: str = "auto") -> Estimate:
     """Estimate tiles, peak memory and time of a run, by arithmetic alone.
 
     Args:
-        folder: Model folder.
+        spec: The model.
         geometry: Grid of the volume.
         settings: What to predict.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
 
     Raises:
-        ModelError: The model cannot be read.
         InvalidInputError: The region lies outside the volume, or the grid has too many voxels to count.
     """
-    spec = read_spec(folder)
-    return _estimate(spec, needs_of(spec, geometry, settings), geometry, device)
-
-
-def _estimate(spec: ModelSpec, needs: Needs, geometry: Geometry, device: str) -> Estimate:
+    needs = needs_of(spec, geometry, settings)
     speed = known_speed(spec, device)
     seconds = None if speed is None else speed * needs.passes
     memory = _process_bytes(spec, needs, geometry)
@@ -99,24 +94,23 @@ def announcement(needs: Estimate) -> str:
     return text if hours < _LONG_HOURS else f"{text}, about {hours:.0f} hours"
 
 
-def check(folder: Path, geometry: Geometry, settings: PredictSettings, device: str = "auto") -> Estimate:
+def check(spec: ModelSpec, geometry: Geometry, settings: PredictSettings, device: str = "auto") -> Estimate:
     """Refuse a run that cannot go well, before memory or time is spent on it; arguments as in `estimate`.
 
     Args:
-        folder: Model folder.
+        spec: The model.
         geometry: Grid of the volume.
         settings: What to predict.
         device: As in `estimate`; memory of the network counts where it is "cpu".
 
     Raises:
-        ModelError: The model cannot be read.
         InvalidInputError: Hardly any scan has such a spacing, and `settings.any_spacing` does not say that it is
             right; or see `estimate`.
         ResourceError: The run needs more memory than is free, or more passes of the network than anybody can wait
             for; the message says what would fit.
     """
     check_spacing(geometry, settings)
-    needs = estimate(folder, geometry, settings, device)
+    needs = estimate(spec, geometry, settings, device)
     if needs.tiles > _MOST_PASSES:
         raise ResourceError(
             f"{_voxels(geometry)} would take {needs.tiles} passes of the network, more than the {_MOST_PASSES} that "
@@ -128,9 +122,28 @@ def check(folder: Path, geometry: Geometry, settings: PredictSettings, device: s
     if free is not None and needs.memory_bytes - elsewhere > _MARGIN * free:
         raise ResourceError(
             f"{_voxels(geometry)} need {_gigabytes(needs.memory_bytes - elsewhere)} of memory, {_gigabytes(free)} are "
-            f"free; close other programs, or {_what_fits(read_spec(folder), geometry, settings, free + elsewhere)}"
+            f"free; close other programs, or {_what_fits(spec, geometry, settings, free + elsewhere)}"
         )
     return needs
+
+
+def fitted(
+    spec: ModelSpec, geometry: Geometry, settings: PredictSettings, device: str = "auto"
+) -> tuple[ModelSpec, Estimate]:
+    """The model with patches small enough for the memory that is free, and what the run needs then.
+
+    Raises:
+        InvalidInputError, ResourceError: As `check`; also with patches halved it does not fit.
+    """
+    refused: ResourceError | None = None
+    for halvings in range(_MOST_HALVINGS + 1):
+        smaller = with_halved_patches(spec, halvings)
+        try:
+            return smaller, check(smaller, geometry, settings, device)
+        except ResourceError as error:
+            refused = refused or error
+    assert refused is not None  # the loop runs at least once
+    raise refused
 
 
 def _check_work(geometry: Geometry, needs: Estimate) -> None:

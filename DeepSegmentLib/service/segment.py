@@ -21,6 +21,7 @@ from DeepSegmentLib.files.output_checks import Output, check_outputs, check_room
 from DeepSegmentLib.files.segmentations.labelmaps import segmentation_outputs, write_segmentation
 from DeepSegmentLib.files.volumes import read_channels, volume_stem
 from DeepSegmentLib.imaging.memory import available_memory_bytes, peak_memory_bytes
+from DeepSegmentLib.networks.model_spec import with_halved_patches
 from DeepSegmentLib.segmentation.doubts.doubt import doubts_before, notes_after
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.segmentation.predict import predict
@@ -36,7 +37,7 @@ from .maps_and_statistics import (
     write_statistics,
 )
 from .models.focus import focus_region
-from .preflight import announcement, check
+from .preflight import announcement, check, fitted
 from .preview import draw_preview, mark_of_origin
 from .run_report import Run, parameters, provenance, run_report
 
@@ -100,7 +101,8 @@ def segment_volume(
 ) -> Run:
     """Segment a volume with a model of the catalogue.
 
-    A device that runs out of memory is left for the CPU, and the run says so. What cannot fit into memory, or has a
+    Where memory runs out, batches get smaller, tiles are blended in main memory, the CPU is used, or patches get
+    smaller, in this order, and the run says so. What cannot fit into memory, or has a
     spacing that hardly any scan has, is refused before the model is loaded: see `preflight.check`. What makes the
     volume or the result doubtful is said too; that never stops it. A model that looks round what another one finds
     (`ModelSpec.focus`) does so where the other one is there and no region is asked for.
@@ -143,25 +145,47 @@ def _segment(
     on_progress: ProgressCallback,
     load: Callable[[Path, str], Model],
 ) -> Run:
-    """Segment where the settings say, on another device where the first one has too little memory."""
-    needs = check(folder, volume.geometry, settings, device)
+    """Segment where the settings say; where memory is too little on another device, or with smaller patches."""
+    spec, needs = fitted(read_spec(folder), volume.geometry, settings, device)
     on_progress(Progress(announcement(needs), 0.0))
     loaded = load(folder, device)
-    used = loaded.device
+    notes = [] if spec == loaded.spec else [_smaller_patches(spec)]
     on_progress(Progress("check volume", 0.0))
     doubts = doubts_before(volume, loaded.spec)
     if doubts:
         on_progress(Progress("this model may not suit the volume, see the notes", 0.0))
-    run = partial(_run, volume, folder=folder, doubts=doubts, settings=settings, subset=kept, on_progress=on_progress)
-    try:
-        return run(loaded, used)
-    except ResourceError as error:
-        if used == "cpu":
-            raise
-        note = f"{error} Continued on the CPU."
-    on_progress(Progress("out of memory, continuing on the CPU", 0.0))
-    slower = run(load(folder, "cpu"), "cpu")
-    return replace(slower, notes=(note, *slower.notes))
+    run = partial(_run, volume, doubts=doubts, settings=settings, subset=kept, on_progress=on_progress)
+    while True:
+        try:
+            done = run(replace(loaded, spec=spec), loaded.device)
+            return replace(done, notes=(*notes, *done.notes))
+        except ResourceError as error:
+            spec, note = _next_rung(error, spec, loaded.device)
+            notes.append(note)
+        on_progress(Progress(note, 0.0))
+        loaded = load(folder, "cpu")
+
+
+def _next_rung(error: ResourceError, spec: ModelSpec, device: str) -> tuple[ModelSpec, str]:
+    """The model for another try on the CPU after memory ran out on a device, and a note of it.
+
+    Raises:
+        ResourceError: There is nothing left to try.
+    """
+    if device != "cpu":
+        return spec, f"{error} Continued on the CPU."
+    smaller = with_halved_patches(spec, 1)
+    if smaller == spec:
+        raise error
+    return smaller, f"{error} {_smaller_patches(smaller)}"
+
+
+def _smaller_patches(spec: ModelSpec) -> str:
+    extents = (" x ".join(map(str, reversed(stage.patch_shape))) for stage in spec.stages)
+    return (
+        f"Patches were made smaller ({', '.join(dict.fromkeys(extents))} voxels) to fit into memory; labels may "
+        "differ a little."
+    )
 
 
 def _run(
@@ -169,17 +193,16 @@ def _run(
     model: Model,
     device: str,
     *,
-    folder: Path,
     doubts: tuple[str, ...],
     settings: PredictSettings,
     subset: tuple[str, ...] | None,
     on_progress: ProgressCallback,
 ) -> Run:
-    check(folder, volume.geometry, settings, device)  # now that it is known where the network runs
+    check(model.spec, volume.geometry, settings, device)  # now that it is known where the network runs
     start = time.monotonic()
     prediction = predict(volume, model.spec, model.networks, settings=settings, on_progress=on_progress)
     seconds = time.monotonic() - start
-    notes = notes_after(doubts, volume, prediction.label_map, model.spec, settings)
+    notes = (*prediction.notes, *notes_after(doubts, volume, prediction.label_map, model.spec, settings))
     if subset is not None:
         prediction = replace(prediction, label_map=prediction.label_map.only(subset))
     return Run(prediction, model, device, notes, seconds, prediction.passes, subset)
@@ -258,7 +281,7 @@ def _run_in_bounds(
 ) -> tuple[Run, dict[str, int | None]]:
     """Predict where memory and disk allow it; the run, and the memory that was foreseen and was free."""
     settings = replace(request.settings, maps_folder=standing_folder(request.target))
-    needs = check(find_model(request.model).path, volume.geometry, settings, request.device)
+    _, needs = fitted(spec, volume.geometry, settings, request.device)
     memory = {"estimated_bytes": needs.memory_bytes, "available_bytes": available_memory_bytes()}
     check_room(_sizes(request, spec, math.prod(volume.geometry.shape)))
     run = segment_volume(

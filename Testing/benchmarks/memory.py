@@ -27,7 +27,7 @@ def measure(
     import torch
 
     from DeepSegmentLib.data import Geometry, Segment, Volume
-    from DeepSegmentLib.files.models import load_model, save_model
+    from DeepSegmentLib.files.models import load_model, read_spec, save_model
     from DeepSegmentLib.imaging.intensity import Normalization
     from DeepSegmentLib.imaging.memory import peak_memory_bytes
     from DeepSegmentLib.networks.architectures.unet import UNet
@@ -60,7 +60,7 @@ def measure(
         voxels = np.random.default_rng(0).integers(-1000, 1000, (1, *shape), dtype=np.int16)
         volume = Volume(voxels, Geometry.from_spacing(shape, (1.0, 0.8, 0.8)))
         settings = PredictSettings(overlap=0.25)
-        expected = estimate(place, volume.geometry, settings).memory_bytes
+        expected = estimate(read_spec(place), volume.geometry, settings).memory_bytes
         start = time.perf_counter()
         predict(volume, model.spec, model.networks, settings=settings)
         seconds = time.perf_counter() - start

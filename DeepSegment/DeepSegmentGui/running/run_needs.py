@@ -15,13 +15,14 @@ def runNeeds(parameters, entry, subset=None):
         subset: Names of the segments to make; None for all.
     """
     from DeepSegmentLib.errors import DeepSegmentError
+    from DeepSegmentLib.files.models import read_spec
     from DeepSegmentLib.hosts.mrml.geometry import world_geometry
     from DeepSegmentLib.imaging.memory import available_memory_bytes
-    from DeepSegmentLib.service.preflight import check
+    from DeepSegmentLib.service.preflight import fitted
 
     try:
         settings = settingsOf(parameters, parameters.roi, subset)
-        needs = check(entry.path, world_geometry(parameters.volume), settings, parameters.device)
+        _spec, needs = fitted(read_spec(entry.path), world_geometry(parameters.volume), settings, parameters.device)
     except DeepSegmentError as error:
         return panelWords(str(error))
     return needsText(needs, available_memory_bytes())

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 Plane = TypeVar("Plane")
 
+_VOXELS_AT_ONCE = 1 << 16
+"""Of those whose corners disagree."""
+
 
 @dataclass(frozen=True, eq=False)
 class WayBack:
@@ -137,9 +140,7 @@ def labels_back(planes: Planes, head: Head | None, way: WayBack) -> Iterator[tup
     """
     depth, rows, columns = (_Taps.of(plan) for plan in way.plans())
     spans = list(zip(depth.low.tolist(), depth.high.tolist(), strict=True))
-    labelled = (
-        (k, _Labelled(plane, largest_class(_as_rows(plane), head).reshape(plane.shape[1:]))) for k, plane in planes
-    )
+    labelled = ((k, _Labelled.of(plane, head)) for k, plane in planes)
     inside: _Inside | None = None
     for k, held in _held_planes(labelled, spans):
         low, high = (held[n] for n in spans[k])
@@ -168,14 +169,15 @@ class _Taps:
 
 @dataclass(frozen=True, eq=False)
 class _Labelled:
-    """A plane of features or scores, and the classes (row, column) whose score is largest there."""
+    """A plane of features or scores as (voxel, channel), and the classes (row, column) whose score is largest there."""
 
-    plane: Tensor
+    table: Tensor
     labels: Tensor
 
     @classmethod
     def of(cls, plane: Tensor, head: Head | None) -> _Labelled:
-        return cls(plane, largest_class(_as_rows(plane), head).reshape(plane.shape[1:]))
+        table = plane.flatten(1).t().contiguous()
+        return cls(table, largest_class(table, head).reshape(plane.shape[1:]))
 
 
 class _Inside:
@@ -183,9 +185,7 @@ class _Inside:
 
     def __init__(self, rows: _Taps, columns: _Taps, device: torch.device) -> None:
         self._between = bool(rows.share.any()), bool(columns.share.any())
-        self._rows, self._columns = (
-            [torch.from_numpy(each).to(device) for each in vars(t).values()] for t in (rows, columns)
-        )
+        self._rows, self._columns = rows.to(device), columns.to(device)
 
     def labels(self, low: _Labelled, high: _Labelled, share: float, head: Head | None) -> Tensor:
         """Labels of a plane that lies between two, at a share of the way from `low` to `high`."""
@@ -195,18 +195,18 @@ class _Inside:
                 agree = agree & _with_next(agree, axis) & (_with_next(labels, axis) == labels)
         (j, _, _), (i, _, _) = self._rows, self._columns
         result = labels[j][:, i]
-        row, column = (~agree)[j][:, i].nonzero(as_tuple=True)
-        if len(row):
-            plane = low.plane if share == 0 else torch.lerp(low.plane, high.plane, share)
-            result[row, column] = largest_class(self._between_corners(plane, row, column), head)
+        mixed = (~agree)[j][:, i].nonzero(as_tuple=True)
+        if len(mixed[0]):
+            table = low.table if share == 0 else torch.lerp(low.table, high.table, share)
+            for row, column in zip(*(torch.split(each, _VOXELS_AT_ONCE) for each in mixed), strict=True):
+                features = self._between_corners(table, labels.shape[1], row, column)
+                result[row, column] = largest_class(features, head)
         return result
 
-    def _between_corners(self, plane: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    def _between_corners(self, table: Tensor, width: int, row: Tensor, column: Tensor) -> Tensor:
         """Features (voxel, feature) of some voxels of the result, by bilinear interpolation."""
-        table, width = _as_rows(plane), plane.shape[2]
-        (j0, j1, v), (i0, i1, w) = (
-            [each[index] for each in taps] for taps, index in ((self._rows, row), (self._columns, column))
-        )
+        j0, j1, v = (each[row] for each in self._rows)
+        i0, i1, w = (each[column] for each in self._columns)
         first = torch.lerp(table[j0 * width + i0], table[j0 * width + i1], w[:, None])
         return torch.lerp(first, torch.lerp(table[j1 * width + i0], table[j1 * width + i1], w[:, None]), v[:, None])
 
@@ -214,8 +214,3 @@ class _Inside:
 def _with_next(plane: Tensor, axis: int) -> Tensor:
     """Each value's next one along an axis; the last one's own."""
     return torch.cat([plane.narrow(axis, 1, plane.shape[axis] - 1), plane.narrow(axis, plane.shape[axis] - 1, 1)], axis)
-
-
-def _as_rows(plane: Tensor) -> Tensor:
-    """A plane (channel, row, column) as (voxel, channel)."""
-    return plane.flatten(1).t().contiguous()

@@ -146,7 +146,7 @@ class _Batches:
         total: Tensor | None = None
         for axes in self._mirrors:
             flip = [axis + 2 for axis in axes]
-            result = torch.flip(self._network(torch.flip(patches, flip) if flip else patches), flip)
+            result = self._network(torch.flip(patches, flip)).flip(flip) if flip else self._network(patches)
             total = result if total is None else total.add_(result)
         assert total is not None  # `_subsets` always holds the empty one
         if len(self._mirrors) > 1:

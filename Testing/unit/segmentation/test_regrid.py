@@ -35,7 +35,7 @@ def as_nnunet(spacing, order=3, thick=0, logits=1):
 
 
 def back(logits, source, target, stage):
-    planes = ((k, torch.from_numpy(logits[:, k])) for k in range(logits.shape[1]))
+    planes = ((k, torch.from_numpy(np.array(logits[:, k]))) for k in range(logits.shape[1]))
     return np.stack([plane.numpy() for _, plane in planes_back(planes, WayBack(source, target, stage))], axis=1)
 
 

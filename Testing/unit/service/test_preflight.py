@@ -15,7 +15,7 @@ from model_examples import TINY_UNET, model_spec, model_specs
 
 from DeepSegmentLib.data import Box, Geometry, Volume
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, ResourceError
-from DeepSegmentLib.files.models import save_model
+from DeepSegmentLib.files.models import read_spec, save_model
 from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.model_json import spec_to_json
 from DeepSegmentLib.segmentation.needs import needs_of
@@ -101,40 +101,40 @@ def test_what_can_never_fit_is_refused_before_anything_is_made(folder, shape, sp
     geometry, settings = Geometry.from_spacing(shape, spacing), PredictSettings(any_spacing=True)
     start = time.process_time()
     with pytest.raises(DeepSegmentError, match=r"of memory|too many|passes of the network"):
-        check(folder, geometry, settings)
+        check(read_spec(folder), geometry, settings)
     assert time.process_time() - start < 0.5
 
 
 def test_a_run_that_would_take_too_many_passes_is_refused(folder, free):
     free(None)
     with pytest.raises(ResourceError, match="passes of the network, more than"):
-        check(folder, Geometry.from_spacing((2000, 2000, 2000), (1, 1, 1)), PredictSettings())
+        check(read_spec(folder), Geometry.from_spacing((2000, 2000, 2000), (1, 1, 1)), PredictSettings())
 
 
 @pytest.mark.parametrize("device", ["cpu", "auto"])
 def test_too_little_memory_is_refused_and_what_fits_is_said_and_fits(folder, free, device):
     geometry, coarse = Geometry.from_spacing((300, 500, 400), (1, 1, 2)), PredictSettings(overlap=0.0)
-    free(estimate(folder, geometry, coarse).memory_bytes * 2 / 3)
+    free(estimate(read_spec(folder), geometry, coarse).memory_bytes * 2 / 3)
     with pytest.raises(ResourceError, match=r"400 x 500 x 300 voxels of 2 x 1 x 1 mm need") as refusal:
-        check(folder, geometry, coarse, device)
+        check(read_spec(folder), geometry, coarse, device)
     r, a, s = map(int, re.search(r"region of at most (\d+) x (\d+) x (\d+) mm", str(refusal.value)).groups())
     assert 100 < r < 800
     assert r / 8 == pytest.approx(a / 5, abs=1) == pytest.approx(s / 3, abs=1)
-    check(folder, geometry, replace(coarse, region_ras=np.array([[0, 0, 0], [r, a, s]])), device)
+    check(read_spec(folder), geometry, replace(coarse, region_ras=np.array([[0, 0, 0], [r, a, s]])), device)
 
 
 def test_fewer_maps_are_named_where_they_are_the_trouble(folder, free):
     geometry = Geometry.from_spacing((100, 500, 400), (1, 1, 1))
-    free(estimate(folder, geometry, PredictSettings()).memory_bytes)
+    free(estimate(read_spec(folder), geometry, PredictSettings()).memory_bytes)
     maps = PredictSettings(probabilities=("left",) * 20, uncertainty=True)
     with pytest.raises(ResourceError, match=r"or leave out the maps of probability and uncertainty$"):
-        check(folder, geometry, maps)
+        check(read_spec(folder), geometry, maps)
 
 
 def test_a_volume_that_fits_in_no_way_is_to_be_cropped(folder, free):
     free(1 << 20)
     with pytest.raises(ResourceError, match="crop or downsample the volume"):
-        check(folder, Geometry.from_spacing((100, 100, 100), (1, 1, 1)), PredictSettings())
+        check(read_spec(folder), Geometry.from_spacing((100, 100, 100), (1, 1, 1)), PredictSettings())
 
 
 def test_a_patch_that_fits_nowhere_is_the_models_fault(tmp_path, free):
@@ -148,7 +148,7 @@ def test_a_patch_that_fits_nowhere_is_the_models_fault(tmp_path, free):
 
 def test_a_system_that_tells_no_memory_refuses_nothing(folder, free):
     free(None)
-    check(folder, Geometry.from_spacing((300, 300, 300), (1, 1, 1)), PredictSettings())
+    check(read_spec(folder), Geometry.from_spacing((300, 300, 300), (1, 1, 1)), PredictSettings())
 
 
 @pytest.mark.parametrize(
@@ -178,21 +178,21 @@ def test_a_network_that_fills_the_memory_or_computes_for_days_is_refused(tmp_pat
     free(200 << 30)
     (tmp_path / "model.json").write_text(json.dumps(spec_to_json(model_spec(network=network, patch_shape=patch))))
     with pytest.raises(ResourceError, match=text):
-        check(tmp_path, Geometry.from_spacing((64, 64, 64), (1, 1, 1)), PredictSettings(), "cpu")
+        check(read_spec(tmp_path), Geometry.from_spacing((64, 64, 64), (1, 1, 1)), PredictSettings(), "cpu")
 
 
 def test_many_passes_of_a_slow_network_are_refused(tmp_path):
     slow = model_spec(network=replace(SLOW, features=(16, 16)), patch_shape=(128, 128, 128))
     (tmp_path / "model.json").write_text(json.dumps(spec_to_json(slow)))
     small, large = (Geometry.from_spacing((n,) * 3, (1, 1, 1)) for n in (64, 1000))
-    assert check(tmp_path, small, PredictSettings()).tiles == 1
+    assert check(read_spec(tmp_path), small, PredictSettings()).tiles == 1
     with pytest.raises(ResourceError, match=r"multiplications.*--roi"):
-        check(tmp_path, large, PredictSettings(overlap=0.9))
+        check(read_spec(tmp_path), large, PredictSettings(overlap=0.9))
 
 
 def test_the_weights_count(tmp_path, folder):
     wide = replace(TINY_UNET, features=(3, 4000))
     (tmp_path / "model.json").write_text(json.dumps(spec_to_json(model_spec(network=wide))))
     grid = Geometry.from_spacing((8, 8, 8), (1, 1, 1))
-    more = estimate(tmp_path, grid, PredictSettings()).memory_bytes
-    assert more - estimate(folder, grid, PredictSettings()).memory_bytes >= 4 * 27 * 4000 * 3
+    more = estimate(read_spec(tmp_path), grid, PredictSettings()).memory_bytes
+    assert more - estimate(read_spec(folder), grid, PredictSettings()).memory_bytes >= 4 * 27 * 4000 * 3

@@ -12,7 +12,7 @@ from pydicom import dcmread
 
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.errors import Cancelled, InvalidInputError, ResourceError, VolumeFileError
-from DeepSegmentLib.files.models import load_model, save_model
+from DeepSegmentLib.files.models import load_model, read_spec, save_model
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.networks.architectures.unet import UNet
@@ -125,7 +125,7 @@ def test_the_estimate_counts_the_tiles_that_are_run(folder):
     for shape, mirror in (((9, 10, 11), False), ((30, 20, 16), True), ((1, 1, 1), False)):
         settings = PredictSettings(mirror=mirror)
         volume = _volume(shape)
-        needs = estimate(folder, volume.geometry, settings)
+        needs = estimate(read_spec(folder), volume.geometry, settings)
         run = segment_volume(volume, str(folder), device="cpu", settings=settings)
         assert needs.tiles == run.prediction.tiles
         assert needs.memory_bytes > 100 << 20
@@ -133,9 +133,13 @@ def test_the_estimate_counts_the_tiles_that_are_run(folder):
 
 def test_the_estimate_grows_with_what_is_asked_for(folder):
     geometry = Geometry.from_spacing((100, 100, 100), (1, 1, 1))
-    plain = estimate(folder, geometry, PredictSettings()).memory_bytes
-    more = estimate(folder, geometry, PredictSettings(probabilities=("left",) * 4, uncertainty=True)).memory_bytes
-    larger = estimate(folder, Geometry.from_spacing((200, 100, 100), (1, 1, 1)), PredictSettings()).memory_bytes
+    plain = estimate(read_spec(folder), geometry, PredictSettings()).memory_bytes
+    more = estimate(
+        read_spec(folder), geometry, PredictSettings(probabilities=("left",) * 4, uncertainty=True)
+    ).memory_bytes
+    larger = estimate(
+        read_spec(folder), Geometry.from_spacing((200, 100, 100), (1, 1, 1)), PredictSettings()
+    ).memory_bytes
     assert plain < more
     assert plain < larger
 

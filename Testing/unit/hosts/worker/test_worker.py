@@ -17,6 +17,7 @@ import pytest
 from DeepSegmentLib.data import Geometry, Volume
 from DeepSegmentLib.errors import InvalidInputError, ModelError, ResourceError
 from DeepSegmentLib.files.leftovers import is_running
+from DeepSegmentLib.files.models import read_spec
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.hosts.worker.batch_jobs import CaseJob, FindJob
 from DeepSegmentLib.hosts.worker.client import WorkerClient
@@ -138,7 +139,9 @@ class TestJobs:
         assert result.places_ras.shape[1] == 3
         assert result.provenance["model"] == "brain-mr"
         monkeypatch.setenv("XDG_DATA_HOME", str(home))
-        expected = estimate(find_model("brain-mr").path, SMALL.volume.geometry, SMALL.settings, "cpu").seconds
+        expected = estimate(
+            read_spec(find_model("brain-mr").path), SMALL.volume.geometry, SMALL.settings, "cpu"
+        ).seconds
         assert expected is not None
         assert expected > 0
 
