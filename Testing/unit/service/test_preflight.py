@@ -137,10 +137,17 @@ def test_a_volume_that_fits_in_no_way_is_to_be_cropped(folder, free):
         check(read_spec(folder), Geometry.from_spacing((100, 100, 100), (1, 1, 1)), PredictSettings())
 
 
+def test_a_patch_that_is_too_large_is_halved_and_it_is_said(tmp_path, free):
+    save_model(tmp_path / "wide", model_spec(patch_shape=(1000, 1000, 1000)), UNet(TINY_UNET), card="")
+    free(3 << 30)
+    volume = Volume(np.zeros((1, 5, 5, 5), np.float32), Geometry.from_spacing((5, 5, 5), (1, 1, 1)))
+    run = segment_volume(volume, str(tmp_path / "wide"), device="cpu")
+    assert "Patches were made smaller (250 x 250 x 250 voxels) to fit into memory" in run.notes[0]
+
+
 def test_a_patch_that_fits_nowhere_is_the_models_fault(tmp_path, free):
-    unet = UNet(TINY_UNET)
-    save_model(tmp_path / "wide", model_spec(patch_shape=(1000, 1000, 1000)), unet, card="")
-    free(4 << 30)
+    save_model(tmp_path / "wide", model_spec(patch_shape=(1000, 1000, 1000)), UNet(TINY_UNET), card="")
+    free(700 << 20)
     volume = Volume(np.zeros((1, 5, 5, 5), np.float32), Geometry.from_spacing((5, 5, 5), (1, 1, 1)))
     with pytest.raises(ResourceError, match="take a smaller model or a GPU: one patch of tiny-brain needs more"):
         segment_volume(volume, str(tmp_path / "wide"), device="cpu")

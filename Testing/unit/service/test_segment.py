@@ -87,6 +87,31 @@ def test_a_full_cpu_is_an_error(folder):
         segment_volume(_volume(), str(folder), device="cpu", load=load)
 
 
+class _SmallMemory(_FullDevice):
+    """A network that fits into memory for small patches only."""
+
+    def __call__(self, patches):
+        if patches.numel() > self.left:
+            raise ResourceError("out of memory on cpu.")
+        return self.network(patches)
+
+
+def test_patches_get_smaller_on_a_full_cpu_with_the_result_of_small_patches(folder, tmp_path):
+    def load(path, device="auto"):
+        model = load_model(path, "cpu")
+        return Model(model.spec, [_SmallMemory(model.networks[0], 4**3)])
+
+    small = tmp_path / "small"
+    save_model(small, model_spec(patch_shape=(4, 4, 4)), load_model(folder, "cpu").networks[0].module, card="")
+    run = segment_volume(_volume(), str(folder), device="cpu", load=load)
+    assert run.notes[0] == (
+        "out of memory on cpu. Patches were made smaller (4 x 4 x 4 voxels) to fit into memory; labels may differ a "
+        "little."
+    )
+    expected = segment_volume(_volume(), str(small), device="cpu").prediction.label_map
+    np.testing.assert_array_equal(run.prediction.label_map.layers, expected.layers)
+
+
 def test_cancelling_at_any_moment_leaves_nothing(tmp_path, folder):
     write_volume(_volume(), tmp_path / "head.nrrd")
     request = SegmentRequest(tmp_path / "head.nrrd", tmp_path / "a.seg.nrrd", str(folder), report=tmp_path / "a.json")
