@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+from functools import partial
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Listener, answer_challenge, deliver_challenge
 from pathlib import Path
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from DeepSegmentLib.errors import DeepSegmentError
+    from DeepSegmentLib.hosts.recent_runs import RecentRuns
     from DeepSegmentLib.hosts.warm_model import WarmModels
 
     from .jobs_and_events import Event, Job
@@ -215,6 +217,7 @@ class Worker:
         self._connection, self._folder = connection, folder
         self._inbox = _Inbox(connection, folder)
         self._models: WarmModels | None = None
+        self._recent: RecentRuns | None = None
 
     def serve(self, idle_s: float) -> None:
         """Work until the owner has had nothing to do for `idle_s` seconds.
@@ -243,6 +246,7 @@ class Worker:
 
     def _run(self, job: Job, channel: _Channel) -> Event:
         # The library's heavy parts are imported by the first job, so that a worker answers as soon as it is there.
+        from DeepSegmentLib.hosts.recent_runs import RecentRuns
         from DeepSegmentLib.hosts.warm_model import WarmModels
 
         if isinstance(job, ExportJob | MeasureJob):
@@ -252,17 +256,21 @@ class Worker:
         if isinstance(job, AddModelJob | GetModelJob):
             return Finished(_bring_model(job, channel))
         self._models = self._models or WarmModels()
-        run = _segment if isinstance(job, SegmentJob) else _work_case
-        return Finished(run(job, self._models, channel))  # type: ignore[arg-type]
+        if not isinstance(job, SegmentJob):
+            return Finished(_work_case(job, self._models, channel))
+        self._recent = self._recent or RecentRuns()
+        return Finished(_segment(job, self._models, self._recent, channel))
 
 
-def _segment(job: SegmentJob, models: WarmModels, channel: _Channel) -> SegmentResult:
+def _segment(job: SegmentJob, models: WarmModels, recent: RecentRuns, channel: _Channel) -> SegmentResult:
     from DeepSegmentLib.segmentation.uncertain_places import most_uncertain_places
+    from DeepSegmentLib.service.catalogue import find_model
     from DeepSegmentLib.service.run_report import provenance, run_report
     from DeepSegmentLib.service.segment import segment_volume
     from DeepSegmentLib.service.speeds import record_speed
 
-    run = segment_volume(
+    work = partial(
+        segment_volume,
         job.volume,
         job.model,
         device=job.device,
@@ -271,7 +279,8 @@ def _segment(job: SegmentJob, models: WarmModels, channel: _Channel) -> SegmentR
         on_progress=channel.on_progress,
         load=models.load,
     )
-    for device in {job.device, run.device}:
+    run, new = recent.run(job.volume, find_model(job.model).path, job.device, job.settings, work)
+    for device in {job.device, run.device} if new else ():
         record_speed(run.model.spec, device, seconds=run.seconds, passes=run.passes)
     prediction = run.prediction
     uncertain = prediction.uncertainty
