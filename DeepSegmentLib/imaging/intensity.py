@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -10,14 +11,12 @@ import numpy as np
 from DeepSegmentLib.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
 LARGEST_INTENSITY = 1e30
 """Of a volume; differences and quotients of such numbers are still numbers in float32."""
-
-_AT_ONCE = 1 << 20
 
 NormalizationKind = Literal["none", "zscore", "window", "sigmoid", "percentile"]
 _KINDS: tuple[str, ...] = get_args(NormalizationKind)
@@ -133,14 +132,54 @@ def scale_of(channel: NDArray[Any], rule: Normalization, mask: NDArray[np.bool_]
     """
     if not rule.of_volume:
         return Scale(rule, np.float32(rule.mean), np.float32(rule.std))
-    values = np.asarray(channel if mask is None else channel[mask], dtype=np.float32)
-    if values.size == 0:
+    if not (channel.size if mask is None else mask.any()):
         return Scale(rule, np.float32(0), np.float32(1))
     if rule.kind == "zscore":
-        mean = values.mean(dtype=np.float64)
-        return Scale(rule, np.float32(mean), _positive(_deviation(values, mean)))
+        mean, deviation = _moments(channel, mask)
+        return Scale(rule, np.float32(mean), _positive(deviation))
+    values = np.asarray(channel if mask is None else channel[mask], dtype=np.float32)
     low, high = np.percentile(values, [rule.low, rule.high])
     return Scale(rule, np.float32(low), _positive(high - low))
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledVoxels:
+    """Voxels (channel, k, j, i) that are scaled when they are looked at, part by part: no scaled copy of all is made.
+
+    Attributes:
+        voxels: As they are.
+        scales: One for each channel.
+        masks: What counts of each channel (k, j, i); None for all.
+    """
+
+    voxels: NDArray[Any]
+    scales: Sequence[Scale]
+    masks: Sequence[NDArray[np.bool_] | None]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels and extents."""
+        return self.voxels.shape
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return self.voxels.size
+
+    def __len__(self) -> int:
+        return len(self.voxels)
+
+    def __getitem__(self, index: tuple[slice, ...]) -> NDArray[np.float32]:
+        """A part of all channels, or some of them, in float32."""
+        chosen, inner = range(len(self))[index[0]], index[1:]
+        result = np.empty((len(chosen), *self.voxels[0][inner].shape), dtype=np.float32)
+        for part, n in zip(result, chosen, strict=True):
+            mask = self.masks[n]
+            part[...] = self.scales[n](self.voxels[n][inner], None if mask is None else mask[inner])
+        return result
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[(slice(None),)], dtype=dtype)
 
 
 def mask_of(
@@ -184,11 +223,17 @@ def normalize(channel: NDArray[Any], rule: Normalization) -> NDArray[np.float32]
     return scale_of(channel, rule, mask)(channel, mask)
 
 
-def _deviation(values: NDArray[np.float32], mean: np.float64) -> float:
-    """The standard deviation in float64, part by part: no copy of all values is made."""
-    flat = values.ravel(order="K")
-    parts = (flat[n : n + _AT_ONCE] for n in range(0, flat.size, _AT_ONCE))
-    return float(np.sqrt(sum(float(((part - mean) ** 2).sum()) for part in parts) / flat.size))
+def _moments(channel: NDArray[Any], mask: NDArray[np.bool_] | None) -> tuple[float, float]:
+    """Mean and standard deviation in float64, plane by plane: no copy of all values is made."""
+    count = channel.size if mask is None else int(mask.sum())
+    mean = sum(float(plane.sum(dtype=np.float64)) for plane in _planes(channel, mask)) / count
+    squares = sum(float(((plane - np.float64(mean)) ** 2).sum()) for plane in _planes(channel, mask))
+    return mean, math.sqrt(squares / count)
+
+
+def _planes(channel: NDArray[Any], mask: NDArray[np.bool_] | None) -> Iterator[NDArray[np.float32]]:
+    for k, plane in enumerate(np.atleast_2d(channel)):
+        yield np.asarray(plane if mask is None else plane[np.atleast_2d(mask)[k]], dtype=np.float32)
 
 
 def _positive(scale: float) -> np.float32:

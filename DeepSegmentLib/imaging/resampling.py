@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from .intensity import ScaledVoxels
+
 SLAB_VOXELS = 1 << 23
 """Voxels that are resampled at once."""
 
@@ -181,7 +183,7 @@ def resample(volume: Volume, geometry: Geometry, on_step: Callable[[], None] = u
 
 
 def along_axes(
-    voxels: NDArray[Any], plans: Mapping[int, AxisPlan], on_step: Callable[[], None] = unwatched
+    voxels: NDArray[Any] | ScaledVoxels, plans: Mapping[int, AxisPlan], on_step: Callable[[], None] = unwatched
 ) -> NDArray[Any]:
     """The array (channel, k, j, i) with some of its axes (0 to 2: k, j, i) resampled, those that shrink most first."""
     for axis in sorted(plans, key=lambda axis: len(plans[axis].positions) / plans[axis].n):
@@ -189,10 +191,12 @@ def along_axes(
             on_step()
         else:
             voxels = _in_slabs(voxels, plans[axis], axis + 1, on_step)
-    return voxels
+    return np.asarray(voxels)
 
 
-def _in_slabs(voxels: NDArray[Any], plan: AxisPlan, axis: int, on_step: Callable[[], None]) -> NDArray[np.float32]:
+def _in_slabs(
+    voxels: NDArray[Any] | ScaledVoxels, plan: AxisPlan, axis: int, on_step: Callable[[], None]
+) -> NDArray[np.float32]:
     """One axis of the array (channel, k, j, i) resampled, a slab of it after the other."""
     across = 2 if axis == 1 else 1
     shape = [*voxels.shape]

@@ -160,18 +160,20 @@ class _Work:
         return self._label_bytes + max(preparing, outputs + self._predicting() + on_grid)
 
     def _preparing(self) -> int:
-        """The normalised part, and beside it what normalising one channel or resampling all of them takes."""
+        """What scaling one channel or resampling all of them takes; no scaled copy of the volume is made."""
         rules, part, grid = self.stage.normalizations, self.seen.shape, self.grid.shape
-        masked = any(rule.over != "all" for rule in rules) or self.stage.crop == "nonzero"
-        normalizing = (_FLOAT + _MASKS * masked) * self._whole
-        sizes = [0]
+        sorting = 2 * _FLOAT * any(rule.kind == "percentile" for rule in rules)
+        masks = _MASKS * (any(rule.over != "all" for rule in rules) or self.stage.crop == "nonzero")
+        # Scaled part by part, but where it is resampled by then or not at all.
+        late = self.stage.normalize == "after"
+        sizes = [math.prod(part) * (late or part == grid)]
         shape = list(part)
         for axis in sorted(range(3), key=lambda axis: grid[axis] / part[axis]):
             shape[axis] = grid[axis]
             sizes.append(math.prod(shape))
         resampling = _FLOAT * self._own * max(a + b for a, b in pairwise(sizes))
         slab = 2 * _FLOAT * min(SLAB_VOXELS, self._own * max(math.prod(part), *sizes))
-        return _FLOAT * self._own * math.prod(part) + max(normalizing, resampling + slab)
+        return max((sorting + masks) * self._whole, masks * self._whole + resampling + slab)
 
     def _adding_labels(self) -> int:
         """Labels on the network's grid: of one label the mask and its values, the best so far, the winners."""

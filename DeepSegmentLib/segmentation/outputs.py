@@ -18,7 +18,7 @@ from .postprocess import clean_up
 from .prepare import region_box
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -95,6 +95,7 @@ class Prediction:
         tiles: Tiles that were run.
         passes: Forward passes of networks for them, mirrored ones included; those of members of an ensemble are one.
         notes: What was done to need less memory.
+        seconds: How long each step took.
     """
 
     label_map: LabelMap
@@ -103,6 +104,7 @@ class Prediction:
     tiles: int = 0
     passes: int = 0
     notes: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 class Outputs:

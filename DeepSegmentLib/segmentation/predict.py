@@ -90,6 +90,7 @@ class _Run:
         stages = [stage for part in spec.parts if is_needed(part, settings) for stage in part.stages]
         self._clock = _Clock(on_progress, [passes_of(volume.geometry, stage, settings) for stage in stages])
         self._outputs = Outputs(volume.geometry, spec, settings)
+        self._seconds = {"prepare": 0.0, "network": 0.0, "blend and label": 0.0}
         self._retreats: list[str] = []
 
     def part(self, part: Part, stages: Sequence[tuple[StageSpec, Network]]) -> None:
@@ -131,13 +132,15 @@ class _Run:
         return self._spec.output == "labels"
 
     def _prepared(self, part: Part, stage: StageSpec, earlier: NDArray[Any] | None) -> Prepared:
-        step = self._clock.begin_stage()
+        step, start = self._clock.begin_stage(), time.monotonic()
         step()
         region, _ = regions(self._volume.geometry, stage, self._settings.region_ras)
         prepared = prepare(self._volume, stage, region=region, on_step=step)
-        if earlier is None:
-            return prepared
-        return with_earlier_labels(prepared, self._volume, stage, earlier, count=len(part.segments), on_step=step)
+        if earlier is not None:
+            count = len(part.segments)
+            prepared = with_earlier_labels(prepared, self._volume, stage, earlier, count=count, on_step=step)
+        self._seconds["prepare"] += time.monotonic() - start
+        return prepared
 
     def _stage(
         self,
@@ -149,13 +152,15 @@ class _Run:
         scores: bool,
     ) -> None:
         """Run a stage's tiles and write its planes, as labels or as scores of all classes."""
-        tiles, grid = self._tiles(stage), prepared.volume.geometry
-        blended = blended_planes(prepared.volume.voxels, network, tiles, self._clock, self._retreat)
+        tiles, grid, timed, start = self._tiles(stage), prepared.volume.geometry, _Timed(network), time.monotonic()
+        blended = blended_planes(prepared.volume.voxels, timed, tiles, self._clock, self._retreat)
         axis = slab_axis(grid.shape, tiles)
         way = WayBack(grid, prepared.oriented.crop(prepared.box), stage, axis)
         for n, plane in self._planes(self._checked(blended), network, way, scores=scores):
             write(n, plane)
             self._clock.report()
+        self._seconds["network"] += timed.seconds
+        self._seconds["blend and label"] += time.monotonic() - start - timed.seconds
         self._clock.end_stage(tiles.passes_a_tile)
 
     def _retreat(self, note: str) -> None:
@@ -198,7 +203,20 @@ class _Run:
             self._volume.name, self._clock.tiles, self._clock.passes, partial(self._on_progress, cleaning)
         )
         self._on_progress(Progress("done", 1.0, 0.0, peak_memory_bytes()))
-        return replace(prediction, notes=tuple(self._retreats))
+        return replace(prediction, notes=tuple(self._retreats), seconds=self._seconds)
+
+
+class _Timed:
+    """A network that tells how long it worked; on a GPU, how long it took to be asked."""
+
+    def __init__(self, network: Network) -> None:
+        self._network, self.device, self.head, self.seconds = network, network.device, network.head, 0.0
+
+    def __call__(self, patches: torch.Tensor) -> torch.Tensor:
+        start = time.monotonic()
+        result = self._network(patches)
+        self.seconds += time.monotonic() - start
+        return result
 
 
 class _Clock:

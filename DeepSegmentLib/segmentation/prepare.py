@@ -12,9 +12,9 @@ from DeepSegmentLib.data import Box, Geometry, Volume
 from DeepSegmentLib.data.geometry import as_index, bounding_box
 from DeepSegmentLib.data.progress import unwatched
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.imaging.intensity import LARGEST_INTENSITY, filled_nonzero, mask_of, scale_of
+from DeepSegmentLib.imaging.intensity import LARGEST_INTENSITY, ScaledVoxels, filled_nonzero, mask_of, scale_of
 
-from .regrid import network_geometry, to_network
+from .regrid import network_geometry, on_grid, to_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,14 +72,16 @@ def _normalized_first(
     inside = box.shift(_negative(content.start)).to_slices()
     voxels = oriented.crop(content).voxels
     filled = cache(partial(filled_nonzero, voxels))
-    channels = np.empty((len(voxels), *box.shape), dtype=np.float32)
-    for n, (channel, rule) in enumerate(zip(voxels, stage.normalizations, strict=True)):
+    scales, masks = [], []
+    for channel, rule in zip(voxels, stage.normalizations, strict=True):
         on_step()
         mask = mask_of(channel, rule, filled)
-        scale = scale_of(channel, rule, mask)
-        channels[n] = scale(channel[inside], None if mask is None else mask[inside])
-    part = Volume(channels, oriented.geometry.crop(box), oriented.name)
-    return to_network(part, network_geometry(part.geometry, stage), stage, on_step)
+        scales.append(scale_of(channel, rule, mask))
+        masks.append(None if mask is None else mask[inside])
+    part = oriented.geometry.crop(box)
+    grid = network_geometry(part, stage)
+    scaled = ScaledVoxels(voxels[(slice(None), *inside)], scales, masks)
+    return Volume(on_grid(scaled, part, grid, stage, on_step), grid, oriented.name)
 
 
 def _resampled_first(oriented: Volume, stage: StageSpec, content: Box, box: Box, on_step: Callable[[], None]) -> Volume:

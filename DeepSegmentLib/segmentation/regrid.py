@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from DeepSegmentLib.data import Geometry, Volume
+    from DeepSegmentLib.imaging.intensity import ScaledVoxels
     from DeepSegmentLib.networks.stage_spec import Resampling, StageSpec
 
 _DIGITS = 12
@@ -80,16 +81,26 @@ def to_network(volume: Volume, geometry: Geometry, stage: StageSpec, on_step: Ca
     Returns:
         A float32 volume; no channel leaves the range that it had, nor does a plane where these are by themselves.
     """
-    rules, source = stage.resampling, volume.geometry
+    return replace(volume, voxels=on_grid(volume.voxels, volume.geometry, geometry, stage, on_step), geometry=geometry)
+
+
+def on_grid(
+    voxels: NDArray[Any] | ScaledVoxels,
+    source: Geometry,
+    geometry: Geometry,
+    stage: StageSpec,
+    on_step: Callable[[], None] = unwatched,
+) -> NDArray[np.float32]:
+    """Voxels (channel, k, j, i) of an oriented grid on that of a network; see `to_network`."""
+    rules = stage.resampling
     thick = thick_axis(source.spacing_mm, stage.spacing_of(source.spacing_mm), rules.thick_axis_from)
     orders = [rules.thick_volume_order if axis == thick else rules.volume_order for axis in range(3)]
     plans = _plans(source, geometry, orders, rules, antialias=rules.antialias)
     across = {} if thick is None else {thick: plans.pop(thick)}
-    voxels = along_axes(volume.voxels, plans, on_step)
-    if rules.volume_order > 1 and voxels is not volume.voxels:
-        _clip(voxels, volume.voxels, thick)
-    voxels = along_axes(voxels, across, on_step)
-    return replace(volume, voxels=np.asarray(voxels, dtype=np.float32), geometry=geometry)
+    result = along_axes(voxels, plans, on_step)
+    if rules.volume_order > 1 and result is not voxels:
+        _clip(result, voxels, thick)
+    return np.asarray(along_axes(result, across, on_step), dtype=np.float32)
 
 
 def _plans(
@@ -105,14 +116,20 @@ def _plans(
     }
 
 
-def _clip(voxels: NDArray[np.float32], before: NDArray[Any], thick: int | None) -> None:
+def _clip(voxels: NDArray[np.float32], before: NDArray[Any] | ScaledVoxels, thick: int | None) -> None:
     """Bring each channel, or each of its planes across the thick axis, back into the range that it had."""
-    for new, old in zip(voxels, before, strict=True):
-        pairs = (
-            [(new, old)] if thick is None else zip(np.moveaxis(new, thick, 0), np.moveaxis(old, thick, 0), strict=True)
-        )
-        for plane, was in pairs:
-            np.clip(plane, was.min(), was.max(), out=plane)
+    across = (0 if thick is None else thick) + 1
+    for n in range(len(voxels)):
+        lows, highs = [], []
+        for k in range(before.shape[across]):
+            plane = before[(slice(n, n + 1), *[slice(None)] * (across - 1), slice(k, k + 1))]
+            lows.append(plane.min())
+            highs.append(plane.max())
+        if thick is None:
+            np.clip(voxels[n], min(lows), max(highs), out=voxels[n])
+        else:
+            for plane, low, high in zip(np.moveaxis(voxels[n], thick, 0), lows, highs, strict=True):
+                np.clip(plane, low, high, out=plane)
 
 
 def labels_to_network(

@@ -256,13 +256,14 @@ def segment_file(
     on_progress(Progress("read", 0.0))
     volume = read_channels(request.source, request.channels, request.series)
     clock.lap("read")
-    run, memory = _run_in_bounds(request, spec, volume, on_progress, load)
+    run, memory = _run_in_bounds(request, spec, volume, clock.noting_first_tile(on_progress), load)
     clock.lap("segment")
     _check_request(request, folder, spec)  # again: it took a while, and others work too
     measured, tables = _measured(request, run, volume)
     outputs = tables | _write_outputs(request, run, volume, stamp)
     clock.lap("write")
     report = _report(request, run, volume) | measured | {"outputs": outputs, "seconds": clock.seconds}
+    report["seconds"] |= {"steps": {step: round(seconds, 3) for step, seconds in run.prediction.seconds.items()}}
     report |= {"memory": memory | {"peak_bytes": peak_memory_bytes()}}
     if request.report is not None:
         outputs["report"] = str(request.report)
@@ -300,8 +301,18 @@ class _Stopwatch:
     """Seconds between laps, by name."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.monotonic()
+        self.seconds: dict[str, Any] = {}
+        self._start = self._last = time.monotonic()
+
+    def noting_first_tile(self, on_progress: ProgressCallback) -> ProgressCallback:
+        """The callback, which notes when the first tile is done, too."""
+
+        def noting(event: Progress) -> None:
+            if event.stage == "predict":
+                self.seconds.setdefault("first tile after", round(time.monotonic() - self._start, 3))
+            on_progress(event)
+
+        return noting
 
     def lap(self, name: str) -> None:
         now = time.monotonic()

@@ -14,6 +14,7 @@ from DeepSegmentLib.errors import Cancelled, ResourceError
 from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.hosts.faults import as_error
 from DeepSegmentLib.hosts.stopping import StopSignal, stoppable
+from DeepSegmentLib.hosts.torch_environment import prepare_for_torch
 
 from .correct import add_correct_options, correct
 from .diagnose import add_diagnose_options, diagnose
@@ -40,6 +41,7 @@ _READER_GONE = 141  # as shells show a process that ended by SIGPIPE
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     _open_standard_streams()
+    prepare_for_torch()
     try:
         try:
             return _run(build_parser().parse_args(arguments))

@@ -19,6 +19,7 @@ from DeepSegmentLib.data import Progress
 from DeepSegmentLib.errors import Cancelled
 from DeepSegmentLib.files.leftovers import discard, is_running
 from DeepSegmentLib.hosts.faults import as_error
+from DeepSegmentLib.hosts.torch_environment import prepare_for_torch
 
 from .batch_jobs import CaseJob, CaseResult, FindJob, FindResult
 from .jobs_and_events import (
@@ -71,6 +72,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _serve(folder: Path, *, address: str, key: str, owner: int, idle_s: float) -> NoReturn:
     _stand_back()
+    prepare_for_torch()
     listener = Listener(address)
     connection = _admit(listener, bytes.fromhex(key), owner, folder)
     listener.close()

@@ -147,10 +147,10 @@ class _Batches:
         for axes in self._mirrors:
             flip = [axis + 2 for axis in axes]
             result = self._network(torch.flip(patches, flip)).flip(flip) if flip else self._network(patches)
-            total = result if total is None else total.add_(result)
+            total = result if total is None else total + result
         assert total is not None  # `_subsets` always holds the empty one
         if len(self._mirrors) > 1:
-            total /= len(self._mirrors)
+            total = total / len(self._mirrors)
         return [each[(slice(None), *inner)] for each, (_, inner) in zip(total, padded, strict=True)]
 
 

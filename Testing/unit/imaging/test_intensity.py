@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.imaging.intensity import Normalization, normalize
+from DeepSegmentLib.imaging.intensity import Normalization, ScaledVoxels, mask_of, normalize, scale_of
 
 NONE = Normalization("none")
 ZSCORE = Normalization("zscore")
@@ -177,3 +177,17 @@ class TestRefusals:
 def test_numbers_that_float32_cannot_hold_are_refused(wrong):
     with pytest.raises(InvalidInputError, match="numbers that float32 can divide by"):
         Normalization("window", **wrong)
+
+
+@pytest.mark.parametrize("rule", [NONE, Normalization("zscore"), Normalization("zscore", over="nonzero"), PERCENTILE])
+def test_voxels_scaled_part_by_part_are_those_of_a_scaled_copy(rule):
+    voxels = np.random.default_rng(0).integers(-3, 9, (2, 5, 6, 7)).astype(np.int16)
+    masks = [mask_of(channel, rule, lambda: voxels[0] != 0) for channel in voxels]
+    scales = [scale_of(channel, rule, mask) for channel, mask in zip(voxels, masks, strict=True)]
+    scaled = ScaledVoxels(voxels, scales, masks)
+    copy = np.stack([normalize(channel, rule) for channel in voxels])
+    np.testing.assert_array_equal(np.asarray(scaled), copy)
+    part = (slice(1, 2), slice(2, 5), slice(0, 6, 2), slice(3, 4))
+    np.testing.assert_array_equal(scaled[part], copy[part])
+    assert scaled[part].dtype == np.float32
+    assert (scaled.shape, scaled.size, len(scaled)) == (copy.shape, copy.size, 2)

@@ -1,15 +1,18 @@
 """Planes of features are those of logits, whatever is deferred, turned, batched or short of memory."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from model_examples import TINY_UNET
 
 from DeepSegmentLib.errors import ResourceError
-from DeepSegmentLib.networks.runtime import Ensemble, Head, logits_of
+from DeepSegmentLib.networks.architectures.unet import UNet
+from DeepSegmentLib.networks.runtime import Ensemble, Head, TorchNetwork, logits_of, on_array
 from DeepSegmentLib.segmentation.on_device import run_tiles
 from DeepSegmentLib.segmentation.on_device.run_tiles import blended_planes
 from DeepSegmentLib.segmentation.tiles import TileSettings, slab_axis
@@ -74,6 +77,17 @@ class Pointwise(Features):
 
     def __call__(self, patches):
         return torch.cat([patches, patches**2], dim=1)
+
+
+@given(mirrors)
+def test_mirror_images_of_a_torch_network_are_averaged(mirror_axes):
+    torch.manual_seed(0)
+    network = TorchNetwork(UNet(TINY_UNET), TINY_UNET, torch.device("cpu"))
+    voxels, settings = noise((8, 8, 8)), TileSettings((8, 8, 8), mirror_axes=mirror_axes)
+    flips = [[axis + 1 for axis in axes] for n in range(4) for axes in combinations(mirror_axes, n)]
+    images = [on_array(network, np.flip(voxels, flip)[None])[0] for flip in flips]
+    mean = np.mean([np.flip(image, flip) for image, flip in zip(images, flips, strict=True)], axis=0)
+    np.testing.assert_allclose(logits(voxels, network, settings).numpy(), mean, atol=1e-5)
 
 
 def test_the_fewest_voxels_are_held():
