@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
@@ -41,6 +42,6 @@ def drop_idle_biases(module: nn.Module) -> None:
     """Remove biases that an instance norm takes away again; in bfloat16 they would only cost accuracy."""
     for row in [each for each in module.modules() if isinstance(each, nn.Sequential)]:
         layers = list(row)
-        for layer, after in zip(layers, layers[1:], strict=False):
+        for layer, after in pairwise(layers):
             if isinstance(layer, CONVOLUTIONS) and is_own_norm(after):
                 layer.bias = None

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-
 @dataclass(frozen=True, eq=False)
 class Candidate:
     """A way to compute a network's body.

@@ -17,7 +17,7 @@ _ROWS_COUNTED = 8192
 _ROWS_WRITTEN = 4096
 """Voxels at once: with 32 channels in float32 a megabyte or less, which stays in the processor's cache."""
 
-_NORMS = (nn.InstanceNorm2d, nn.InstanceNorm3d, nn.GroupNorm)
+_Norm = nn.InstanceNorm2d | nn.InstanceNorm3d | nn.GroupNorm
 _LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -43,7 +43,7 @@ class RowNorm(nn.Module):
     deviation. This one has float32's accuracy, whatever the array holds.
     """
 
-    def __init__(self, norm: nn.Module, *, leak: float = 1.0, in_place: bool = False) -> None:
+    def __init__(self, norm: _Norm, *, leak: float = 1.0, in_place: bool = False) -> None:
         """Take the place of a norm.
 
         Args:
@@ -53,7 +53,9 @@ class RowNorm(nn.Module):
         """
         super().__init__()
         self.groups = norm.num_groups if isinstance(norm, nn.GroupNorm) else 0
-        self.eps, self.weight, self.bias = norm.eps, norm.weight, norm.bias
+        self.eps = norm.eps
+        self.weight: nn.Parameter | None = norm.weight
+        self.bias: nn.Parameter | None = norm.bias
         self.leak, self.in_place = leak, in_place
 
     def forward(self, x: Tensor) -> Tensor:
@@ -70,9 +72,12 @@ class RowNorm(nn.Module):
         if self.weight is not None:
             scale = scale * self.weight
         shift = torch.zeros_like(scale) if self.bias is None else self.bias.double()
+        if rows.dtype != torch.float32:  # its digits are fewer than what this loses where the mean is large
+            mean, shift = torch.zeros_like(mean), shift - mean * scale
         mean, scale, shift = mean.float(), scale.float(), shift.float()
-        for chunk, part in zip(rows.split(_ROWS_WRITTEN), target.split(_ROWS_WRITTEN), strict=True):
-            result = torch.addcmul(shift, torch.sub(chunk.float(), mean), scale)
+        for chunk, part in zip(torch.split(rows, _ROWS_WRITTEN), torch.split(target, _ROWS_WRITTEN), strict=True):
+            values = torch.sub(chunk, mean) if chunk.dtype == torch.float32 else chunk.float()
+            result = torch.addcmul(shift, values, scale)
             part.copy_(result if self.leak == 1.0 else functional.leaky_relu_(result, self.leak))
 
 
@@ -84,22 +89,18 @@ def _rows(x: Tensor) -> Tensor:
 def moments(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance (channel), float64, of rows (voxel, channel) of any float type.
 
-    Each chunk by its own mean, then all together as Chan, Golub and LeVeque add up (The American Statistician, 1983),
-    so that nothing is lost where the mean is far from 0.
+    Sums are taken about the mean of some of the rows, so that nothing is lost where it is far from 0.
     """
+    about = rows[:: -(-len(rows) // _ROWS_COUNTED)].float().mean(0)
     ones = torch.ones(1, _ROWS_COUNTED)
-    found = []
-    for chunk in rows.split(_ROWS_COUNTED):
-        values, one = chunk.float(), ones[:, : len(chunk)]
-        about = (one @ values).div_(len(chunk))
-        rest = torch.sub(values, about)
-        found.append((len(chunk), about, one @ rest, one @ rest.square_()))
-    count = torch.tensor([n for n, *_ in found], dtype=torch.float64)[:, None]
-    about, missing, squares = (torch.cat([each[n] for each in found]).double() for n in (1, 2, 3))
-    means = about + missing / count
-    mean = (means * count).sum(0) / count.sum()
-    spread = squares - missing.square() / count + count * (means - mean).square()
-    return mean, spread.sum(0).clamp_(min=0) / count.sum()
+    sums, squares = [], []
+    for chunk in torch.split(rows, _ROWS_COUNTED):
+        rest, one = torch.sub(chunk.float(), about), ones[:, : len(chunk)]
+        sums.append(one @ rest)
+        squares.append(one @ rest.square_())
+    first = torch.cat(sums).double().sum(0) / len(rows)
+    second = torch.cat(squares).double().sum(0) / len(rows)
+    return about + first, (second - first.square()).clamp_(min=0)
 
 
 def _in_groups(mean: Tensor, variance: Tensor, groups: int) -> tuple[Tensor, Tensor]:
@@ -117,7 +118,7 @@ def _replace_norms(module: nn.Module) -> None:
         names = [name for name, _ in parent.named_children()]
         for n, name in enumerate(names):
             layer = getattr(parent, name)
-            if isinstance(layer, _NORMS) and (isinstance(layer, nn.GroupNorm) or is_own_norm(layer)):
+            if isinstance(layer, _Norm) and (isinstance(layer, nn.GroupNorm) or is_own_norm(layer)):
                 _replace_norm(parent, names, n)
 
 

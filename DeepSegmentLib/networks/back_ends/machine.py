@@ -25,7 +25,7 @@ def processor_name() -> str:
 def has_bfloat16() -> bool:
     """Whether torch's kernels for bfloat16 run on this processor; an unknown one has none."""
     try:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - there is no public name
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # there is no public name
     except (AttributeError, RuntimeError):
         return False
 
@@ -42,6 +42,6 @@ def openvino_version() -> str:
 @cache
 def openvino_has_bfloat16() -> bool:
     """Whether OpenVINO computes in bfloat16 here."""
-    import openvino
+    import openvino  # type: ignore[import-untyped]
 
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
