@@ -279,7 +279,7 @@ def _segment(job: SegmentJob, models: WarmModels, recent: RecentRuns, channel: _
         on_progress=channel.on_progress,
         load=partial(models.load, precision=job.precision),
     )
-    run, new = recent.run(job.volume, find_model(job.model).path, job.device, job.settings, work)
+    run, new = recent.run(job.volume, find_model(job.model).path, f"{job.device} {job.precision}", job.settings, work)
     for device in {job.device, run.device} if new else ():
         record_speed(run.model.spec, device, seconds=run.seconds, passes=run.passes)
     prediction = run.prediction
