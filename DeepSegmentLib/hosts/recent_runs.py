@@ -40,7 +40,7 @@ class RecentRuns:
         Args:
             volume: What is segmented.
             folder: Of the model.
-            device: As it is asked for.
+            device: As it is asked for, with the precision there.
             settings: What is predicted.
             work: Does it.
         """

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from DeepSegmentLib.files.models import load_model, read_spec
+from DeepSegmentLib.files.models import read_spec
+from DeepSegmentLib.service.back_ends_record import load_model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from DeepSegmentLib.networks.back_ends.engine import Precision
     from DeepSegmentLib.networks.runtime import Model
 
 
 class WarmModels:
-    """Loads models like `load_model`, and the same one only once in a row."""
+    """Loads models like `service.back_ends_record.load_model`, and the same one only once in a row."""
 
     def __init__(self) -> None:
-        self._key: tuple[Path, str, str] | None = None
+        self._key: tuple[Path, str, str, str] | None = None
         self._model: Model | None = None
 
-    def load(self, folder: Path, device: str = "auto") -> Model:
+    def load(self, folder: Path, device: str = "auto", precision: Precision = "checked") -> Model:
         """The model of a folder on a device; a folder with other weights than before is read anew.
 
         Raises:
-            ModelError, ResourceError, MissingPackageError: See `files.models.load_model`.
+            ModelError, ResourceError, MissingPackageError: See there.
         """
-        key = (folder.resolve(), device, read_spec(folder).weights_sha256)
+        key = (folder.resolve(), device, precision, read_spec(folder).weights_sha256)
         if self._model is None or self._key != key:
             self._key = self._model = None  # two models at once may be too many
-            self._model = load_model(folder, device)
+            self._model = load_model(folder, device, precision)
             self._key = key
         return self._model

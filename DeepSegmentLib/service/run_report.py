@@ -74,9 +74,10 @@ def parameters(settings: PredictSettings, spec: ModelSpec, subset: tuple[str, ..
 
 
 def run_report(run: Run) -> dict[str, Any]:
-    """The numbers of a run: device, notes, tiles and the volume of each segment in ml."""
+    """The numbers of a run: device, engine, notes, tiles and the volume of each segment in ml."""
     return {
         "device": run.device,
+        "engine": run.model.engine,
         "notes": list(run.notes),
         "tiles": run.prediction.tiles,
         "volumes_ml": {name: round(ml, 3) for name, ml in run.prediction.label_map.volumes_ml().items()},

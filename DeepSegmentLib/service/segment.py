@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from DeepSegmentLib.data import ProgressCallback
+    from DeepSegmentLib.networks.back_ends.engine import Precision
     from DeepSegmentLib.networks.model_spec import ModelSpec
     from DeepSegmentLib.networks.runtime import Model
 
@@ -72,6 +73,7 @@ class SegmentRequest:
         subset: Names of the segments to keep; None for all that the model has.
         statistics: Where to write the measurements of each segment (.csv, .json), or None.
         measure: Whether the report holds them, too.
+        precision: Of the arithmetic on the CPU, for who loads the model: see `service.back_ends_record.load_model`.
     """
 
     source: Path
@@ -87,6 +89,7 @@ class SegmentRequest:
     subset: tuple[str, ...] | None = None
     statistics: Path | None = None
     measure: bool = False
+    precision: Precision = "checked"
 
 
 def segment_volume(

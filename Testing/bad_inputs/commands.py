@@ -32,6 +32,7 @@ LINES = {
     "segment head.nii out.seg.nrrd --model m --roi 0 0 0 nan 1 1": "(finite|block|region)",
     "segment head.nii out.seg.nrrd --model m --roi 900 900 900 910 910 910": "(outside|region|block)",
     "segment head.nii out.seg.nrrd --model m --device nonsense": "nonsense",
+    "segment head.nii out.seg.nrrd --model m --precision half": "half",
     "segment head.nii out.seg.nrrd --model m --device cuda:99": "cuda",
     "segment head.nii out.seg.nrrd --model m --save-probabilities nobody": "nobody",
     "segment head.nii out.seg.nrrd --model m -i head.nii": "input.*twice",

@@ -30,6 +30,8 @@ STARTS = ("deepsegment ", "python ", "make ", "pip ", "cd ", "pre-commit ", "PYT
 NOT_RUN = {
     "pip install .": "test_installation.py installs the wheel",
     "pip install '.[dicom]'": "likewise, with an extra",
+    "pip install '.[cpu]'": "likewise",
+    "pip install openvino": "downloads 60 MB",
     "pip install '.[onnx]'": "likewise",
     "pip install torch --index-url https://download.pytorch.org/whl/cpu": "downloads 200 MB",
     "pip install --index-url https://download.pytorch.org/whl/cpu torch": "downloads 200 MB",

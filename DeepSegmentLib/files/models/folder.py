@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from DeepSegmentLib.networks.architectures.unet import UNet
+    from DeepSegmentLib.networks.back_ends.engine import Engine
     from DeepSegmentLib.networks.model_spec import ModelSpec
     from DeepSegmentLib.networks.runtime import Model, Network
     from DeepSegmentLib.networks.stage_spec import StageSpec, WeightsFile
@@ -130,8 +132,8 @@ def verify_model(folder: Path) -> ModelSpec:
     return spec
 
 
-def load_model(folder: Path, device: str = "auto") -> Model:
-    """Read, verify and put a model on a device (see `choose_device`).
+def load_model(folder: Path, device: str = "auto", engine: Engine | None = None) -> Model:
+    """Read, verify and put a model on a device (see `choose_device`); on the CPU computed as the engine chooses.
 
     Of a model of several parts, the networks of each are read and verified when it is run first.
 
@@ -144,7 +146,8 @@ def load_model(folder: Path, device: str = "auto") -> Model:
     runtime = _runtime()
     place = runtime.choose_device(device)
     spec = read_spec(folder)
-    loads = [partial(_network_of, folder, stage, place) for stage in spec.stages]
+    engine = engine and replace(engine, exclusive=spec.output == "labels")
+    loads = [partial(_network_of, folder, stage, place, engine) for stage in spec.stages]
     networks = [runtime.StoredNetwork(load) if len(spec.parts) > 1 else load() for load in loads]
     model: Model = runtime.Model(spec, networks, str(place))
     return model
@@ -162,14 +165,16 @@ def members_of(folder: Path, device: str = "auto") -> Iterator[tuple[StageSpec, 
             yield stage, weights.file, _member(folder, stage, weights, place)
 
 
-def _network_of(folder: Path, stage: StageSpec, place: torch.device) -> Network:
+def _network_of(folder: Path, stage: StageSpec, place: torch.device, engine: Engine | None) -> Network:
     """The network of a stage, its members behind it."""
-    members = [_member(folder, stage, weights, place) for weights in stage.weights]
+    members = [_member(folder, stage, weights, place, engine) for weights in stage.weights]
     network: Network = members[0] if len(members) == 1 else _runtime().Ensemble(members)
     return network
 
 
-def _member(folder: Path, stage: StageSpec, weights: WeightsFile, place: torch.device) -> Network:
+def _member(
+    folder: Path, stage: StageSpec, weights: WeightsFile, place: torch.device, engine: Engine | None = None
+) -> Network:
     if isinstance(stage.network, GraphSpec):
         return _graph(folder, stage.network, weights, place)
     if not weights.file.endswith(SAFETENSORS):
@@ -180,7 +185,8 @@ def _member(folder: Path, stage: StageSpec, weights: WeightsFile, place: torch.d
         module = runtime.module_from_weights(stage.network, arrays)
     except ModelError as error:
         raise ModelError(f"{folder / weights.file}: {error}; get the model again from its source") from error
-    network: Network = runtime.TorchNetwork(module, stage.network, place)
+    engine = engine and replace(engine, weights_sha256=weights.sha256)
+    network: Network = runtime.TorchNetwork(module, stage.network, place, engine)
     return network
 
 

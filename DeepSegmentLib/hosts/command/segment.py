@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .terminal import ProgressBar
 
 _MANY_SEGMENTS = 20
+_PRECISIONS = ("checked", "float32", "bfloat16")  # as in networks.back_ends.engine, which costs one too
 _FORMATS = ("seg.nrrd", "nii.gz", "nrrd", "mha", "per-segment")  # as in service.batch.plan_cases, which costs an import
 
 
@@ -72,6 +74,14 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         help="further channel of a model that needs several, in its order; may be repeated",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
+    parser.add_argument(
+        "--precision",
+        type=one_of(_PRECISIONS, "precision"),
+        default="checked",
+        metavar="PRECISION",
+        help="on the CPU: checked takes bfloat16 only where the labels are those of float32 (default), float32 or "
+        "bfloat16 whatever they are",
+    )
     parser.add_argument("--overlap", type=float, help="shared part of neighbouring tiles (default: the model's own)")
     parser.add_argument("--tta", action="store_true", help="average over mirror images: slower, often smoother")
     parser.add_argument("--raw", action="store_true", help="without the model's post-processing")
@@ -184,11 +194,13 @@ def _request(options: argparse.Namespace) -> SegmentRequest:
         preview=options.preview,
         replace=options.replace,
         subset=None if options.subset is None else tuple(options.subset),
+        precision=options.precision,
     )
 
 
 def _segment_one(options: argparse.Namespace, request: SegmentRequest, bar: ProgressBar) -> dict[str, Any]:
     from DeepSegmentLib.files.volumes import volume_stem
+    from DeepSegmentLib.service.back_ends_record import load_model
     from DeepSegmentLib.service.batch.plan_cases import single_target
     from DeepSegmentLib.service.batch.work_case import work_case
 
@@ -196,7 +208,9 @@ def _segment_one(options: argparse.Namespace, request: SegmentRequest, bar: Prog
         raise InvalidInputError("--part is for folders of many cases; the input is a single one")
     target = single_target(request.source, request.target, options.format, in_folder="output" in options.folders)
     statistics = _statistics(options, target.parent / f"{volume_stem(target)}_statistics.csv")
-    report = work_case(replace(request, target=target, statistics=statistics), bar, skip_existing=options.skip_existing)
+    request = replace(request, target=target, statistics=statistics)
+    load = partial(load_model, precision=request.precision)
+    report = work_case(request, bar, skip_existing=options.skip_existing, load=load)
     if options.verbose:
         tell_run(report)
     return report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from DeepSegmentLib.data import ProgressCallback
+    from DeepSegmentLib.networks.back_ends.engine import Precision
     from DeepSegmentLib.networks.model_spec import ModelSpec
     from DeepSegmentLib.networks.runtime import Model
     from DeepSegmentLib.service.catalogue import ModelEntry
@@ -34,6 +36,7 @@ class WarmModel:
     Attributes:
         folder: Where its files are.
         device: What it was asked to run on.
+        precision: How it computes on the CPU.
         spec: What it needs and gives.
 
     Example:
@@ -41,10 +44,10 @@ class WarmModel:
         ['Cerebral white matter', 'Cerebral cortex']
     """
 
-    def __init__(self, folder: Path, device: str) -> None:
-        self.folder, self.device = folder, device
+    def __init__(self, folder: Path, device: str, precision: Precision) -> None:
+        self.folder, self.device, self.precision = folder, device, precision
         self._models = WarmModels()
-        self.spec: ModelSpec = self._models.load(folder, device).spec
+        self.spec: ModelSpec = self._models.load(folder, device, precision).spec
 
     def __repr__(self) -> str:
         return f"WarmModel({self.spec.name} {self.spec.version} on {self.device}, segments: {len(self.spec.segments)})"
@@ -52,30 +55,33 @@ class WarmModel:
     @property
     def load(self) -> Callable[[Path, str], Model]:
         """Gives the model without reading it again; of another device, where this one ran out of memory."""
-        return self._models.load
+        return partial(self._models.load, precision=self.precision)
 
 
 @in_python_words
-def load_model(model: str | PathLike[str] = "brain-mr", *, device: str = "auto") -> WarmModel:
+def load_model(
+    model: str | PathLike[str] = "brain-mr", *, device: str = "auto", precision: Precision = "checked"
+) -> WarmModel:
     """Load a model, to segment many volumes with it.
 
     Args:
         model: Its name, see `list_models`, or its folder.
         device: "auto" (a CUDA device if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
+        precision: On the CPU, see `segment`.
 
     Returns:
         What `segment` takes for `model`.
 
     Raises:
         ModelError: There is none, or it is damaged.
-        InvalidInputError: There is no such kind of device.
+        InvalidInputError: There is no such kind of device, or no such precision.
         ResourceError: The device is not there.
 
     Example:
         >>> load_model("brain-mr", device="cpu")
         WarmModel(brain-mr 0.1.0 on cpu, segments: 15)
     """
-    return WarmModel(model_folder(model), str(device))
+    return WarmModel(model_folder(model), str(device), precision)
 
 
 def model_folder(model: str | PathLike[str]) -> Path:

@@ -42,6 +42,7 @@ from .shared_arrays import read_array, write_array
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from DeepSegmentLib.networks.back_ends.engine import Precision
     from DeepSegmentLib.service.export import ExportCase, ExportSettings
 
 
@@ -54,12 +55,14 @@ class SegmentJob:
         model: Name in the catalogue, or a model folder.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         settings: What to predict and how thoroughly; only the segments of its subset come back.
+        precision: Of the arithmetic on the CPU: "checked", "float32" or "bfloat16".
     """
 
     volume: Volume
     model: str = "brain-mr"
     device: str = "auto"
     settings: PredictSettings = field(default_factory=PredictSettings)
+    precision: Precision = "checked"
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,8 +198,8 @@ def _from_job(job: Job, folder: Path) -> dict[str, Any]:
         return case_to_json(job)
     if isinstance(job, AddModelJob | GetModelJob):
         return model_job_to_json(job)
-    document = {"model": job.model, "device": job.device, "settings": settings_to_json(job.settings)}
-    return document | {"volume": _from_volume(job.volume, folder)}
+    words = {"model": job.model, "device": job.device, "precision": job.precision}
+    return words | {"settings": settings_to_json(job.settings)} | {"volume": _from_volume(job.volume, folder)}
 
 
 def voxel_bytes(job: Job) -> int:
@@ -221,7 +224,8 @@ def decode_job(document: dict[str, Any], folder: Path) -> Job:
     if document["kind"] in ("AddModelJob", "GetModelJob"):
         return model_job_from_json(document)
     settings = settings_from_json(document["settings"])
-    return SegmentJob(_to_volume(document["volume"], folder), document["model"], document["device"], settings)
+    volume = _to_volume(document["volume"], folder)
+    return SegmentJob(volume, document["model"], document["device"], settings, document["precision"])
 
 
 def _from_export(job: ExportJob, folder: Path) -> dict[str, Any]:

@@ -279,9 +279,9 @@ def _segment(job: SegmentJob, models: WarmModels, recent: RecentRuns, channel: _
         settings=job.settings,
         subset=job.settings.subset,
         on_progress=channel.on_progress,
-        load=models.load,
+        load=partial(models.load, precision=job.precision),
     )
-    run, new = recent.run(job.volume, find_model(job.model).path, job.device, job.settings, work)
+    run, new = recent.run(job.volume, find_model(job.model).path, f"{job.device} {job.precision}", job.settings, work)
     for device in {job.device, run.device} if new else ():
         record_speed(run.model.spec, device, seconds=run.seconds, passes=run.passes)
     prediction = run.prediction
@@ -307,7 +307,8 @@ def _find(job: FindJob, channel: _Channel) -> FindResult:
 def _work_case(job: CaseJob, models: WarmModels, channel: _Channel) -> CaseResult:
     from DeepSegmentLib.service.batch.work_case import work_case
 
-    return CaseResult(work_case(job.request, channel.on_progress, skip_existing=job.skip_existing, load=models.load))
+    load = partial(models.load, precision=job.request.precision)
+    return CaseResult(work_case(job.request, channel.on_progress, skip_existing=job.skip_existing, load=load))
 
 
 def _bring_model(job: AddModelJob | GetModelJob, channel: _Channel) -> ModelResult:

@@ -5,7 +5,7 @@ This, `architectures` and `graphs` are all of the layer that imports torch.
 
 from .building import build, check_weights, module_from_weights, weights_of
 from .devices import available_devices, choose_device, is_out_of_memory
-from .network import Ensemble, Head, Model, Network, StoredNetwork, logits_of, on_array
+from .network import Ensemble, Head, Model, Network, StoredNetwork, engine_of, logits_of, on_array
 from .torch_network import TorchNetwork, padded_extent
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "build",
     "check_weights",
     "choose_device",
+    "engine_of",
     "is_out_of_memory",
     "logits_of",
     "module_from_weights",

@@ -6,8 +6,18 @@ import torch
 
 from DeepSegmentLib.errors import InvalidInputError, ResourceError
 
-# What torch, cuDNN, cuBLAS and Metal say when memory runs out without raising torch.OutOfMemoryError.
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "bad_alloc")
+# What torch, cuDNN, cuBLAS, Metal, oneDNN and OpenVINO say when memory runs out without raising
+# torch.OutOfMemoryError.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "failed to allocate",
+    "could not create a memory object",
+    "not enough memory",
+    "alloc_failed",
+    "bad_alloc",
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

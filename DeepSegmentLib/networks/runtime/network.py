@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -83,6 +83,11 @@ class Model:
     networks: Sequence[Network]
     device: str = "cpu"
 
+    @property
+    def engine(self) -> str:
+        """What computes the networks that were run, such as "openvino float32", each once; empty before."""
+        return ", ".join(_distinct(engine_of(network) for network in self.networks))
+
     def __repr__(self) -> str:
         return f"Model({self.spec.name} {self.spec.version} on {self.device}, segments: {len(self.spec.segments)})"
 
@@ -99,6 +104,11 @@ class Ensemble:
         self.members = tuple(members)
         self.device = self.members[0].device
         self.head = _joined_head([member.head for member in self.members])
+
+    @property
+    def engine(self) -> str:
+        """What computes the members, each once."""
+        return ", ".join(_distinct(engine_of(member) for member in self.members))
 
     def __call__(self, patches: Tensor, /) -> Tensor:
         """Features of all members, or mean logits, summed up in the members' order."""
@@ -142,6 +152,11 @@ class StoredNetwork:
         """That of the network."""
         return self._loaded().head
 
+    @property
+    def engine(self) -> str:
+        """What computes it; empty while it is not read."""
+        return "" if self._network is None else engine_of(self._network)
+
     def __call__(self, patches: Tensor, /) -> Tensor:
         """Its features or logits.
 
@@ -149,6 +164,15 @@ class StoredNetwork:
             ModelError: It cannot be read.
         """
         return self._loaded()(patches)
+
+
+def engine_of(network: Network) -> str:
+    """What computes a network and in which precision, such as "openvino float32"; empty where it does not tell."""
+    return str(getattr(network, "engine", ""))
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(name for name in names if name))
 
 
 def logits_of(network: Network, patches: Tensor) -> Tensor:

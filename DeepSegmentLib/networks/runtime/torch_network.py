@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -10,20 +10,26 @@ from torch.nn import functional
 
 from DeepSegmentLib.errors import InvalidInputError, ResourceError
 from DeepSegmentLib.networks.architectures.with_head import WithHead
+from DeepSegmentLib.networks.back_ends.body import Body
+from DeepSegmentLib.networks.back_ends.choice import ChosenBackEnd
+from DeepSegmentLib.networks.graph_spec import GraphSpec
+from DeepSegmentLib.networks.unet_spec import UNetSpec
 
 from .devices import is_out_of_memory
 from .network import Head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from DeepSegmentLib.networks.back_ends.engine import Engine
     from DeepSegmentLib.networks.network_spec import NetworkSpec
 
 
 class TorchNetwork:
     """A torch module on a device, behind the `Network` seam.
 
-    Float32 throughout, except on CUDA, where all but the last layer runs in float16 (`torch.autocast`). Patches whose
+    Float32 throughout, except on CUDA, where all but the last layer runs in float16 (`torch.autocast`), and on the CPU
+    what an engine chooses (`ChosenBackEnd`); the last layer is float32 everywhere. Patches whose
     extent the network's `divisor` does not divide are padded with zeros on the far side and the result cut back. A 2D
     network sees the planes (j, i) one by one.
 
@@ -33,19 +39,32 @@ class TorchNetwork:
             features are given instead of logits.
     """
 
-    def __init__(self, module: nn.Module, spec: NetworkSpec, device: torch.device) -> None:
+    def __init__(
+        self, module: nn.Module, spec: NetworkSpec, device: torch.device, engine: Engine | None = None
+    ) -> None:
         """Take a module over: it is moved to the device and put into evaluation mode.
 
         Args:
             module: Its `forward` gives logits (batch, out_channels, ...) of its input's extent.
             spec: What it was built from.
             device: Where it shall run.
+            engine: How it is computed on the CPU; None for torch as it is. Graphs bring their own way.
         """
         self.module = module.to(device).eval()
         self.spec = spec
         self.device = device
         self._last = _head_of(self.module)
         self.head = self._last if self._last is not None and self._last.is_worth_waiting else None
+        self._body = Body(self.module, headless=self._last is not None).eval()
+        chooses = engine is not None and device.type == "cpu" and not isinstance(spec, GraphSpec)
+        self._chosen = ChosenBackEnd(self._body, engine, self._last, self._example) if engine and chooses else None
+
+    @property
+    def engine(self) -> str:
+        """What computes it and in which precision, such as "openvino float32"; empty while that is not decided."""
+        if isinstance(self.spec, GraphSpec):
+            return self.spec.architecture
+        return self._chosen.name if self._chosen else f"torch {'float16' if self.device.type == 'cuda' else 'float32'}"
 
     def __call__(self, patches: Tensor, /) -> Tensor:
         """Features or logits (batch, channel, k, j, i) of patches (batch, channel, k, j, i).
@@ -92,14 +111,23 @@ class TorchNetwork:
             raise InvalidInputError(f"this network takes patches of {tuple(wanted)} voxels, got {tuple(extent)}")
         padded = functional.pad(x, [edge for n in reversed(missing) for edge in (0, n)]) if any(missing) else x
         inner: tuple[Any, ...] = (..., *(slice(n) for n in extent))
-        if self._last is None:
-            return self._module_output(self.module, padded)[inner]
-        features = self._module_output(cast("WithHead", self.module).features, padded)[inner]
-        return features if self.head is not None else torch.stack([self._last(each) for each in features])
+        features = self._features(padded)[inner]
+        if self._last is None or self.head is not None:
+            return features
+        return torch.stack([self._last(each) for each in features])
 
-    def _module_output(self, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    def _features(self, x: Tensor) -> Tensor:
+        if self._chosen is not None:
+            return self._chosen(x)
         with torch.autocast(self.device.type, dtype=torch.float16, enabled=self.device.type == "cuda"):
-            return forward(x).float()
+            features: Tensor = self._body(x)
+            return features.float()
+
+    def _example(self, x: Tensor) -> Tensor:
+        """What the network is traced with: a U-Net has the same layers for any extent, others may not."""
+        if isinstance(self.spec, UNetSpec):
+            return x.new_zeros(1, x.shape[1], *(2 * step for step in self.spec.divisor))
+        return x
 
 
 def _head_of(module: nn.Module) -> Head | None:

@@ -14,10 +14,15 @@ from strategies import shapes
 from DeepSegmentLib.data import Index
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, ModelError, ResourceError
 from DeepSegmentLib.networks.architectures.unet import UNet
+from DeepSegmentLib.networks.back_ends import choice
+from DeepSegmentLib.networks.back_ends.engine import Engine, Precision
 from DeepSegmentLib.networks.runtime import (
+    Ensemble,
+    StoredNetwork,
     TorchNetwork,
     available_devices,
     choose_device,
+    engine_of,
     is_out_of_memory,
     module_from_weights,
     on_array,
@@ -287,3 +292,45 @@ def test_weights_that_do_not_fit_are_refused(name: str, weight: NDArray[np.float
 def test_the_largest_spec_costs_nothing(spec: UNetSpec) -> None:
     with pytest.raises(ModelError, match=r"network|must have shape"):
         module_from_weights(spec, weights_of(UNet(TINY_UNET)))
+
+
+@pytest.mark.parametrize("precision", ["checked", "float32", "bfloat16"])
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_every_precision_gives_logits_like_those_of_torch(
+    precision: Precision, dimensions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "_WORTH_S", 0.0)
+    kernels, strides = ((3,) * dimensions,) * 2, ((1,) * dimensions, (2,) * dimensions)
+    spec = UNetSpec(1, 3, (6, 8), kernels, strides, (1, 1), (1,))
+    torch.manual_seed(0)
+    module = UNet(spec)
+    run, plain = TorchNetwork(module, spec, CPU, Engine(precision)), TorchNetwork(module, spec, CPU)
+    for shape in ((12, 15, 9), (12, 15, 9), (5, 4, 3)):
+        patches = random_patches(1, 1, *shape)
+        found, expected = on_array(run, patches), on_array(plain, patches)
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, atol=0.3 if run.engine.endswith("bfloat16") else 1e-4)
+
+
+def test_what_computes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert network().engine == "torch float32"
+    run = TorchNetwork(UNet(TINY_UNET), TINY_UNET, CPU, Engine("float32"))
+    assert Ensemble([run, run]).engine == ""
+    on_array(run, random_patches(1, 1, 4, 4, 4))
+    assert run.engine == "torch float32"  # so small a patch is worth no other
+    stored = StoredNetwork(lambda: Ensemble([run, network()]))
+    assert engine_of(stored) == ""
+    on_array(stored, random_patches(1, 1, 4, 4, 4))
+    assert engine_of(stored) == "torch float32"
+    assert engine_of(lambda patches: patches) == ""
+
+
+def test_out_of_memory_in_a_back_end_is_told_as_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = TorchNetwork(UNet(TINY_UNET), TINY_UNET, CPU, Engine("float32"))
+
+    def full(_: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("Exception from src/inference/src/cpp/infer_request.cpp:223: std::bad_alloc")
+
+    monkeypatch.setattr(run._chosen, "_body", full)
+    with pytest.raises(ResourceError, match="out of memory on cpu for 1 patch"):
+        run(torch.zeros(1, 1, 4, 4, 4))

@@ -104,6 +104,22 @@ def test_the_driver_is_asked_for_and_may_be_missing(tmp_path, monkeypatch, scrip
     assert rows == [("NVIDIA driver", driver or "none found"), *((f"GPU {n}", gpu) for n, gpu in enumerate(gpus))]
 
 
+@pytest.mark.parametrize("has", [True, False])
+def test_what_the_processor_computes_in_is_told(monkeypatch, has):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr("DeepSegmentLib.networks.back_ends.machine.has_bfloat16", lambda: has)
+    assert ("CPU computes in", "float32, bfloat16" if has else "float32") in module._torch_rows(torch)
+
+
+@pytest.mark.parametrize("version", ["2026.4.1", ""])
+def test_openvino_is_offered_and_never_missed(monkeypatch, version):
+    own = module._version
+    monkeypatch.setattr(module, "_version", lambda name: version if name == "openvino" else own(name))
+    _, rows, findings = module._software()
+    assert version or "pip install openvino (a download of about 60 MB)" in dict(rows)["openvino"]
+    assert not [finding for finding in findings if "openvino" in finding.problem]
+
+
 def _torch(cuda="12.8", hip=None, capabilities=(), kernels=("sm_80", "sm_90")):
     """What a build of torch tells of itself and its GPUs; no such machine is at hand."""
     return types.SimpleNamespace(

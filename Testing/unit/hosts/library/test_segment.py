@@ -151,6 +151,8 @@ def test_a_warm_model_is_not_read_again_and_gives_the_same(models, head, tmp_pat
         segment(head, tmp_path / "mine")
     with pytest.raises(InvalidInputError, match="was loaded for the device 'cpu', not 'cuda'"):
         segment(head, warm, device="cuda")
+    with pytest.raises(InvalidInputError, match="was loaded for the precision 'checked', not 'float32'"):
+        segment(head, warm, precision="float32")
 
 
 def test_progress_is_told_shown_or_silent(tiny, head, capsys):
@@ -180,6 +182,7 @@ def test_work_stops_when_its_callback_raises(tiny, head):
         ({"model": "tinny"}, ModelError, "no model named 'tinny'; did you mean tiny"),
         ({"model": Path("nowhere")}, ModelError, "no model named 'nowhere'"),
         ({"device": "abacus"}, InvalidInputError, "unknown device 'abacus'"),
+        ({"precision": "half"}, InvalidInputError, "unknown precision 'half'; known: checked, float32, bfloat16"),
         ({"overlap": 2}, InvalidInputError, "overlap must be from 0 to 0.95"),
         ({"region_ras": "here"}, InvalidInputError, "region_ras must be two corners"),
         ({"region_ras": [1, 2]}, InvalidInputError, "the region must be two corners"),

@@ -33,6 +33,7 @@ from DeepSegmentLib.hosts.worker.jobs_and_events import (
     voxel_bytes,
 )
 from DeepSegmentLib.hosts.worker.shared_arrays import make_folder, remove_folder
+from DeepSegmentLib.networks.back_ends.engine import PRECISIONS
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.service.batch.find_inputs import Findings, Found
 from DeepSegmentLib.service.export import ExportCase, ExportSettings
@@ -113,15 +114,16 @@ def through_event(event, number=3):
 
 
 class TestLaws:
-    @given(volumes(), names, names, settings, names)
-    def test_segment_jobs(self, volume, name, model, asked, device):
-        job = SegmentJob(Volume(volume.voxels, volume.geometry, name, modality="MR"), model, device, asked)
+    @given(volumes(), names, names, settings, names, st.sampled_from(PRECISIONS))
+    def test_segment_jobs(self, volume, name, model, asked, device, precision):
+        job = SegmentJob(Volume(volume.voxels, volume.geometry, name, modality="MR"), model, device, asked, precision)
         assert same(through_job(job), job)
         assert voxel_bytes(job) == volume.voxels.nbytes
 
     @given(paths, paths, st.none() | paths, names, settings, st.booleans())
     def test_jobs_of_a_batch(self, source, target, report, uid, asked, skip):
         request = SegmentRequest(source, target, settings=asked, channels=(source,), report=report, replace=skip)
+        request = replace(request, precision="bfloat16" if skip else "checked")
         for job in (
             CaseJob(replace(request, series=uid), skip),
             CaseJob(replace(request, preview=report), not skip),

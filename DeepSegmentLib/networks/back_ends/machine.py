@@ -1,0 +1,47 @@
+"""What this machine computes with: processor, bfloat16, OpenVINO."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+
+@cache
+def processor_name() -> str:
+    """As Linux tells it, or the system; perhaps no more than "x86_64"."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+@cache
+def has_bfloat16() -> bool:
+    """Whether torch's kernels for bfloat16 run on this processor; an unknown one has none."""
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # there is no public name
+    except (AttributeError, RuntimeError):
+        return False
+
+
+@cache
+def openvino_version() -> str:
+    """Empty where OpenVINO is not installed; nothing is imported for it."""
+    try:
+        return version("openvino")
+    except PackageNotFoundError:
+        return ""
+
+
+@cache
+def openvino_has_bfloat16() -> bool:
+    """Whether OpenVINO computes in bfloat16 here."""
+    import openvino  # type: ignore[import-untyped]
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
