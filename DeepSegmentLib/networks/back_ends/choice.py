@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from DeepSegmentLib.imaging.memory import available_memory_bytes
+
 from .candidates import EAGER, candidate_named, candidates
 from .labels import difference, labels_of
 from .machine import openvino_version, processor_name
@@ -24,6 +26,9 @@ _WORTH_S = 0.1
 """A pass that takes less is not worth the seconds that compiling takes."""
 _HOPELESS = 2.0
 """A back end whose first pass takes so many times as long as the best one is not looked at any further."""
+_ROOM = 8
+"""Times the weights and the result: what two back ends at once may take beside torch. Of 31 million weights and a patch
+of 96 cubed, 1.9 GB; measured was 0.9."""
 _FIRST_PASS = 4.0
 """Torch's first pass takes up to so many times as long as those after it."""
 _ENOUGH_FOREGROUND = 1000
@@ -108,7 +113,7 @@ class ChosenBackEnd:
     def _compare_float32(self, x: Tensor) -> Tensor:
         result, seconds = _timed(self._body, x)
         self._best = _Tried(EAGER, self._body, seconds)
-        if seconds < _WORTH_S and self._engine.precision != "bfloat16":
+        if (seconds < _WORTH_S and self._engine.precision != "bfloat16") or not _has_room(self._body, result):
             self._decided = True
             return result
         if self._engine.precision != "bfloat16" or not candidates("bfloat16"):
@@ -185,6 +190,13 @@ class ChosenBackEnd:
         versions = f"torch {torch.__version__}, openvino {openvino_version() or 'none'}"
         where = f"{processor_name()}, {torch.get_num_threads()} threads"
         return f"{engine.weights_sha256} {shape} {engine.precision}; {where}; {versions}"
+
+
+def _has_room(body: nn.Module, result: Tensor) -> bool:
+    """Whether there is memory enough to try others; where nobody knows, there is."""
+    available = available_memory_bytes()
+    needed = _ROOM * sum(each.nbytes for each in (*body.parameters(), result))
+    return available is None or available >= needed
 
 
 def _timed(run: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, float]:

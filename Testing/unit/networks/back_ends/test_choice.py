@@ -202,6 +202,18 @@ def test_short_passes_stay_with_torch(bench: Bench, monkeypatch: pytest.MonkeyPa
     assert (chosen.name, fast.calls, bench.record) == ("torch float32", 0, {})
 
 
+@pytest.mark.parametrize(("available", "name"), [(1 << 10, "torch float32"), (None, "fast float32")])
+def test_where_memory_is_short_nothing_else_is_tried(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, available: int | None, name: str
+) -> None:
+    bench.add("fast", "float32", Run(0.1))
+    monkeypatch.setattr(choice, "available_memory_bytes", lambda: available)
+    chosen = bench.chosen()
+    chosen(patch())
+    assert chosen.name == name
+    assert list(bench.record.values()) == ([] if available else [name])
+
+
 def test_torchs_slow_first_pass_decides_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = iter([3.0, 0.8])
     monkeypatch.setattr(Doubling, "seconds", property(lambda _: next(seconds)))
