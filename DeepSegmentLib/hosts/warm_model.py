@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from DeepSegmentLib.files.models import read_spec
-from DeepSegmentLib.service.back_ends_record import load_model
+from DeepSegmentLib.service.models.back_ends_record import load_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class WarmModels:
-    """Loads models like `service.back_ends_record.load_model`, and the same one only once in a row."""
+    """Loads models like `service.models.back_ends_record.load_model`, and the same one only once in a row."""
 
     def __init__(self) -> None:
         self._key: tuple[Path, str, str, str] | None = None

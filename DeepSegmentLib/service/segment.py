@@ -73,7 +73,7 @@ class SegmentRequest:
         subset: Names of the segments to keep; None for all that the model has.
         statistics: Where to write the measurements of each segment (.csv, .json), or None.
         measure: Whether the report holds them, too.
-        precision: Of the arithmetic on the CPU, for who loads the model: see `service.back_ends_record.load_model`.
+        precision: Of the arithmetic on the CPU; who loads the model heeds it, see `service.models.back_ends_record`.
     """
 
     source: Path

@@ -200,9 +200,9 @@ def _request(options: argparse.Namespace) -> SegmentRequest:
 
 def _segment_one(options: argparse.Namespace, request: SegmentRequest, bar: ProgressBar) -> dict[str, Any]:
     from DeepSegmentLib.files.volumes import volume_stem
-    from DeepSegmentLib.service.back_ends_record import load_model
     from DeepSegmentLib.service.batch.plan_cases import single_target
     from DeepSegmentLib.service.batch.work_case import work_case
+    from DeepSegmentLib.service.models.back_ends_record import load_model
 
     if options.part:
         raise InvalidInputError("--part is for folders of many cases; the input is a single one")
@@ -271,7 +271,7 @@ def _described(report: dict[str, Any]) -> str:
     if "skipped" in report:
         return plain(f"{report['skipped']}: left out, {report['reason']}")
     volumes = _volumes(report["volumes_ml"])
-    seconds, model = sum(report["seconds"].values()), report["model"]
+    seconds, model = sum(report["seconds"][step] for step in ("read", "segment", "write")), report["model"]
     peak = report["memory"]["peak_bytes"]
     lines = [
         volumes,

@@ -153,10 +153,12 @@ def tell_run(report: dict[str, Any]) -> None:
         return
     memory, volume = report["memory"], report["input"]
     sizes = {what: memory[f"{what}_bytes"] for what in ("estimated", "available", "peak")}
+    seconds = {step: spent for step, spent in report["seconds"].items() if step != "steps"}
+    where = ", ".join(word for word in (report["device"], report["engine"]) if word)
     lines = (
         f"volume: {' x '.join(map(str, volume['shape_kji'][::-1]))} voxels, {counted(volume['channels'], 'channel')}",
-        f"device: {report['device']}, {report['tiles']} tiles",
-        "seconds: " + ", ".join(f"{step} {seconds:.1f}" for step, seconds in report["seconds"].items()),
+        f"device: {where}, {report['tiles']} tiles",
+        "seconds: " + ", ".join(f"{step} {spent:.1f}" for step, spent in seconds.items()),
         "memory: " + ", ".join(f"{what} {gigabytes(size)}" for what, size in sizes.items() if size),
     )
     complain("\n".join(lines) + "\n")

@@ -11,8 +11,8 @@ import numpy as np
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.input_stamp import input_stamp
 from DeepSegmentLib.segmentation.outputs import PredictSettings
-from DeepSegmentLib.service.back_ends_record import load_model as load_folder
 from DeepSegmentLib.service.catalogue import faster_model
+from DeepSegmentLib.service.models.back_ends_record import load_model as load_folder
 from DeepSegmentLib.service.run_report import provenance
 from DeepSegmentLib.service.segment import segment_volume
 

@@ -9,8 +9,8 @@ from model_examples import TINY_UNET, model_spec
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.models import save_model
 from DeepSegmentLib.networks.architectures.unet import UNet
-from DeepSegmentLib.service import back_ends_record
-from DeepSegmentLib.service.back_ends_record import BackEndsRecord, back_ends_file, load_model
+from DeepSegmentLib.service.models import back_ends_record
+from DeepSegmentLib.service.models.back_ends_record import BackEndsRecord, back_ends_file, load_model
 
 
 @pytest.fixture(autouse=True)
