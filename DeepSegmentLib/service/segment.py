@@ -39,7 +39,7 @@ from .maps_and_statistics import (
 from .models.focus import focus_region
 from .preflight import announcement, check, fitted
 from .preview import draw_preview, mark_of_origin
-from .run_report import Run, parameters, provenance, run_report
+from .run_report import Run, file_report, provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -231,6 +231,27 @@ def completed(request: SegmentRequest, spec: ModelSpec) -> SegmentRequest:
     return replace(request, subset=subset, settings=settings, channels=channels)
 
 
+@dataclass(frozen=True, eq=False)
+class CaseRead:
+    """A request whose input is in memory: the request completed, its input's stamp and how long reading took."""
+
+    request: SegmentRequest
+    spec: ModelSpec
+    volume: Volume
+    stamp: str
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class CaseRun:
+    """A request that is worked but for the writing: what was found, the memory foreseen and the seconds it took."""
+
+    case: CaseRead
+    run: Run
+    memory: dict[str, int | None]
+    seconds: float
+
+
 def segment_file(
     request: SegmentRequest,
     on_progress: ProgressCallback = silent,
@@ -239,7 +260,7 @@ def segment_file(
 ) -> dict[str, Any]:
     """Segment a volume file or DICOM series and write everything the request asks for.
 
-    Files appear complete or not at all, the segmentation last of those that describe it.
+    Its three steps, `read_case`, `run_case` and `write_case`, may be done by different threads.
 
     Returns:
         The report: model, checksum, parameters, device, times, memory and the volume of each segment in ml.
@@ -247,23 +268,44 @@ def segment_file(
     Raises:
         DeepSegmentError: See `segment_volume`; VolumeFileError where a file cannot be read or written.
     """
-    folder = find_model(request.model).path
-    spec = read_spec(folder)
+    return write_case(run_case(read_case(request, on_progress), on_progress, load=load), on_progress)
+
+
+def read_case(request: SegmentRequest, on_progress: ProgressCallback = silent) -> CaseRead:
+    """Check what can be known of a request before its work, and read its input; errors as of `segment_file`."""
+    spec = read_spec(find_model(request.model).path)
     request = completed(request, spec)
-    _check_request(request, folder, spec)
-    clock = _Stopwatch()
+    _check_request(request, spec)
+    begun = time.monotonic()
     stamp = input_stamp((request.source, *request.channels), request.series)  # before it is read
     on_progress(Progress("read", 0.0))
     volume = read_channels(request.source, request.channels, request.series)
-    clock.lap("read")
-    run, memory = _run_in_bounds(request, spec, volume, on_progress, load)
-    clock.lap("segment")
-    _check_request(request, folder, spec)  # again: it took a while, and others work too
+    return CaseRead(request, spec, volume, stamp, time.monotonic() - begun)
+
+
+def run_case(
+    case: CaseRead, on_progress: ProgressCallback = silent, *, load: Callable[[Path, str], Model] = load_model
+) -> CaseRun:
+    """Find the segments; nothing is written. Errors as of `segment_file`."""
+    begun = time.monotonic()
+    run, memory = _run_in_bounds(case.request, case.spec, case.volume, on_progress, load)
+    return CaseRun(case, run, memory, time.monotonic() - begun)
+
+
+def write_case(done: CaseRun, on_progress: ProgressCallback = silent) -> dict[str, Any]:
+    """Write everything that the request asks for; the report. Errors as of `segment_file`.
+
+    Files appear complete or not at all, the segmentation last of those that describe it.
+    """
+    case, run, begun = done.case, done.run, time.monotonic()
+    request, volume = case.request, case.volume
+    _check_request(request, case.spec)  # again: it took a while, and others work too
     measured, tables = _measured(request, run, volume)
-    outputs = tables | _write_outputs(request, run, volume, stamp)
-    clock.lap("write")
-    report = _report(request, run, volume) | measured | {"outputs": outputs, "seconds": clock.seconds}
-    report |= {"memory": memory | {"peak_bytes": peak_memory_bytes()}}
+    outputs = tables | _write_outputs(request, run, volume, case.stamp)
+    seconds = {"read": case.seconds, "segment": done.seconds, "write": time.monotonic() - begun}
+    report = file_report(run, volume, request.source, request.settings, request.subset) | measured
+    report |= {"outputs": outputs, "seconds": {step: round(each, 3) for step, each in seconds.items()}}
+    report |= {"memory": done.memory | {"peak_bytes": peak_memory_bytes()}}
     if request.report is not None:
         outputs["report"] = str(request.report)
         # ASCII, because a file name may hold what UTF-8 cannot.
@@ -296,22 +338,9 @@ def _run_in_bounds(
     return replace(run, notes=(*volume.notes, *run.notes)), memory
 
 
-class _Stopwatch:
-    """Seconds between laps, by name."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.monotonic()
-
-    def lap(self, name: str) -> None:
-        now = time.monotonic()
-        self.seconds[name] = round(now - self._last, 3)
-        self._last = now
-
-
-def _check_request(request: SegmentRequest, folder: Path, spec: ModelSpec) -> None:
+def _check_request(request: SegmentRequest, spec: ModelSpec) -> None:
     """Check that everything a request asks for can be written, and that nothing is lost by it."""
-    inputs = inputs_of([request.source, *request.channels], [folder])
+    inputs = inputs_of([request.source, *request.channels], [find_model(request.model).path])
     check_outputs(request_outputs(request, spec), inputs, replace=request.replace)
 
 
@@ -361,20 +390,3 @@ def _measured(request: SegmentRequest, run: Run, volume: Volume) -> tuple[dict[s
         return {"statistics": rows}, {}
     write_statistics(request.statistics, [(volume_stem(request.source), rows)])
     return {"statistics": rows}, {"statistics": str(request.statistics)}
-
-
-def _report(request: SegmentRequest, run: Run, volume: Volume) -> dict[str, Any]:
-    spec, geometry, made = run.model.spec, volume.geometry, provenance(run, request.settings)
-    return {
-        "library": made["library"],
-        "created": made["created"],
-        "input": {
-            "path": str(request.source),
-            "channels": volume.channels,
-            "shape_kji": list(geometry.shape),
-            "spacing_kji_mm": list(geometry.spacing_mm),
-            "orientation": geometry.orientation,
-        },
-        "model": {"name": spec.name, "version": spec.version, "sha256": spec.weights_sha256, "license": spec.license},
-        "parameters": parameters(request.settings, spec, request.subset),
-    } | run_report(run)

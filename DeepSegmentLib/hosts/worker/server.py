@@ -19,7 +19,7 @@ from DeepSegmentLib.errors import Cancelled
 from DeepSegmentLib.files.leftovers import discard, is_running
 from DeepSegmentLib.hosts.faults import as_error
 
-from .batch_jobs import CaseJob, CaseResult, FindJob, FindResult
+from .batch_jobs import CaseJob, CaseResult, CasesJob, CasesResult, FindJob, FindResult
 from .jobs_and_events import (
     ExportJob,
     ExportResult,
@@ -27,6 +27,7 @@ from .jobs_and_events import (
     Finished,
     MeasureJob,
     MeasureResult,
+    OfCase,
     Progressed,
     SegmentJob,
     SegmentResult,
@@ -189,15 +190,20 @@ class _Channel:
         """Tell the owner; waits where it has not read what was said before."""
         self._connection.send_bytes(encode_event(event, self._number, self._folder))
 
-    def on_progress(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress, case: int | None = None) -> None:
         """Tell the owner, though not more often than it looks.
+
+        Args:
+            progress: What to tell.
+            case: The number of the case, where it is one of several.
 
         Raises:
             Cancelled: The owner wants the job to stop.
         """
         now = time.monotonic()
         if progress.stage != self._stage or now - self._said >= _SAY_EVERY_S:
-            self.send(Progressed(progress))
+            event = Progressed(progress)
+            self.send(event if case is None else OfCase(case, event))
             self._stage, self._said = progress.stage, now
         if self._inbox.is_cancelled(self._number):
             raise Cancelled("stopped")
@@ -252,6 +258,8 @@ class Worker:
         if isinstance(job, AddModelJob | GetModelJob):
             return Finished(_bring_model(job, channel))
         self._models = self._models or WarmModels()
+        if isinstance(job, CasesJob):
+            return Finished(_work_cases(job, self._models, channel))
         run = _segment if isinstance(job, SegmentJob) else _work_case
         return Finished(run(job, self._models, channel))  # type: ignore[arg-type]
 
@@ -297,6 +305,25 @@ def _work_case(job: CaseJob, models: WarmModels, channel: _Channel) -> CaseResul
     from DeepSegmentLib.service.batch.work_case import work_case
 
     return CaseResult(work_case(job.request, channel.on_progress, skip_existing=job.skip_existing, load=models.load))
+
+
+def _work_cases(job: CasesJob, models: WarmModels, channel: _Channel) -> CasesResult:
+    from DeepSegmentLib.service.batch.work_cases import work_cases
+
+    def on_end(number: int, outcome: dict[str, Any] | Exception) -> None:
+        if isinstance(outcome, Exception):
+            channel.send(OfCase(number, Failed(as_error(outcome, f"segmenting {job.requests[number].source.name}"))))
+        else:
+            channel.send(OfCase(number, Finished(CaseResult(outcome))))
+
+    work_cases(
+        job.requests,
+        lambda number, progress: channel.on_progress(progress, number),
+        on_end,
+        skip_existing=job.skip_existing,
+        load=models.load,
+    )
+    return CasesResult(len(job.requests))
 
 
 def _bring_model(job: AddModelJob | GetModelJob, channel: _Channel) -> ModelResult:
