@@ -31,6 +31,7 @@ NOT_RUN = {
     "pip install .": "test_installation.py installs the wheel",
     "pip install '.[dicom]'": "likewise, with an extra",
     "pip install '.[onnx]'": "likewise",
+    "pip install '.[cluster]'": "likewise",
     "pip install torch --index-url https://download.pytorch.org/whl/cpu": "downloads 200 MB",
     "pip install --index-url https://download.pytorch.org/whl/cpu torch": "downloads 200 MB",
     "pip install torch": "downloads gigabytes",

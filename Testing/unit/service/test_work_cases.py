@@ -1,4 +1,4 @@
-"""Many cases in a row: the same results and reports as one after the other, with reading and writing beside the work."""
+"""Many cases in a row: results and reports as one after the other, with reading and writing beside the work."""
 
 import threading
 import time
