@@ -146,6 +146,29 @@ def fitted(
     raise refused
 
 
+def next_rung(error: ResourceError, spec: ModelSpec, device: str) -> tuple[ModelSpec, str]:
+    """The model for another try on the CPU after memory ran out on a device, and a note of it.
+
+    Raises:
+        ResourceError: There is nothing left to try.
+    """
+    if device != "cpu":
+        return spec, f"{error} Continued on the CPU."
+    smaller = with_halved_patches(spec, 1)
+    if smaller == spec:
+        raise error
+    return smaller, f"{error} {smaller_patches(smaller)}"
+
+
+def smaller_patches(spec: ModelSpec) -> str:
+    """What is said of a model whose patches were halved."""
+    extents = (" x ".join(map(str, reversed(stage.patch_shape))) for stage in spec.stages)
+    return (
+        f"Patches were made smaller ({', '.join(dict.fromkeys(extents))} voxels) to fit into memory; labels may "
+        "differ a little."
+    )
+
+
 def _check_work(geometry: Geometry, needs: Estimate) -> None:
     """Refuse a network that computes for days."""
     if needs.operations > _MOST_OPERATIONS:

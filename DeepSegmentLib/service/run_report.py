@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 from DeepSegmentLib import __version__
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from DeepSegmentLib.data import Volume
     from DeepSegmentLib.networks.model_spec import ModelSpec
     from DeepSegmentLib.networks.runtime import Model
     from DeepSegmentLib.segmentation.outputs import Prediction, PredictSettings
@@ -82,3 +85,23 @@ def run_report(run: Run) -> dict[str, Any]:
         "tiles": run.prediction.tiles,
         "volumes_ml": {name: round(ml, 3) for name, ml in run.prediction.label_map.volumes_ml().items()},
     }
+
+
+def file_report(
+    run: Run, volume: Volume, source: Path, settings: PredictSettings, subset: tuple[str, ...] | None
+) -> dict[str, Any]:
+    """The report of a run on a file: what was read, by which model and parameters, and all of `run_report`."""
+    spec, geometry, made = run.model.spec, volume.geometry, provenance(run, settings)
+    return {
+        "library": made["library"],
+        "created": made["created"],
+        "input": {
+            "path": str(source),
+            "channels": volume.channels,
+            "shape_kji": list(geometry.shape),
+            "spacing_kji_mm": list(geometry.spacing_mm),
+            "orientation": geometry.orientation,
+        },
+        "model": {"name": spec.name, "version": spec.version, "sha256": spec.weights_sha256, "license": spec.license},
+        "parameters": parameters(settings, spec, subset),
+    } | run_report(run)

@@ -21,7 +21,6 @@ from DeepSegmentLib.files.output_checks import Output, check_outputs, check_room
 from DeepSegmentLib.files.segmentations.labelmaps import segmentation_outputs, write_segmentation
 from DeepSegmentLib.files.volumes import read_channels, volume_stem
 from DeepSegmentLib.imaging.memory import available_memory_bytes, peak_memory_bytes
-from DeepSegmentLib.networks.model_spec import with_halved_patches
 from DeepSegmentLib.segmentation.doubts.doubt import doubts_before, notes_after
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.segmentation.predict import predict
@@ -37,9 +36,9 @@ from .maps_and_statistics import (
     write_statistics,
 )
 from .models.focus import focus_region
-from .preflight import announcement, check, fitted
+from .preflight import announcement, check, fitted, next_rung, smaller_patches
 from .preview import draw_preview, mark_of_origin
-from .run_report import Run, parameters, provenance, run_report
+from .run_report import Run, file_report, provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -152,7 +151,7 @@ def _segment(
     spec, needs = fitted(read_spec(folder), volume.geometry, settings, device)
     on_progress(Progress(announcement(needs), 0.0))
     loaded = load(folder, device)
-    notes = [] if spec == loaded.spec else [_smaller_patches(spec)]
+    notes = [] if spec == loaded.spec else [smaller_patches(spec)]
     on_progress(Progress("check volume", 0.0))
     doubts = doubts_before(volume, loaded.spec)
     if doubts:
@@ -163,32 +162,10 @@ def _segment(
             done = run(replace(loaded, spec=spec), loaded.device)
             return replace(done, notes=(*notes, *done.notes))
         except ResourceError as error:
-            spec, note = _next_rung(error, spec, loaded.device)
+            spec, note = next_rung(error, spec, loaded.device)
             notes.append(note)
         on_progress(Progress(note, 0.0))
         loaded = load(folder, "cpu")
-
-
-def _next_rung(error: ResourceError, spec: ModelSpec, device: str) -> tuple[ModelSpec, str]:
-    """The model for another try on the CPU after memory ran out on a device, and a note of it.
-
-    Raises:
-        ResourceError: There is nothing left to try.
-    """
-    if device != "cpu":
-        return spec, f"{error} Continued on the CPU."
-    smaller = with_halved_patches(spec, 1)
-    if smaller == spec:
-        raise error
-    return smaller, f"{error} {_smaller_patches(smaller)}"
-
-
-def _smaller_patches(spec: ModelSpec) -> str:
-    extents = (" x ".join(map(str, reversed(stage.patch_shape))) for stage in spec.stages)
-    return (
-        f"Patches were made smaller ({', '.join(dict.fromkeys(extents))} voxels) to fit into memory; labels may "
-        "differ a little."
-    )
 
 
 def _run(
@@ -234,6 +211,27 @@ def completed(request: SegmentRequest, spec: ModelSpec) -> SegmentRequest:
     return replace(request, subset=subset, settings=settings, channels=channels)
 
 
+@dataclass(frozen=True, eq=False)
+class CaseRead:
+    """A request whose input is in memory: the request completed, its input's stamp and how long reading took."""
+
+    request: SegmentRequest
+    spec: ModelSpec
+    volume: Volume
+    stamp: str
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class CaseRun:
+    """A request that is worked but for the writing: what was found, the memory foreseen and the seconds it took."""
+
+    case: CaseRead
+    run: Run
+    memory: dict[str, int | None]
+    seconds: dict[str, float]
+
+
 def segment_file(
     request: SegmentRequest,
     on_progress: ProgressCallback = silent,
@@ -242,7 +240,7 @@ def segment_file(
 ) -> dict[str, Any]:
     """Segment a volume file or DICOM series and write everything the request asks for.
 
-    Files appear complete or not at all, the segmentation last of those that describe it.
+    Its three steps, `read_case`, `run_case` and `write_case`, may be done by different threads.
 
     Returns:
         The report: model, checksum, parameters, device, times, memory and the volume of each segment in ml.
@@ -250,24 +248,55 @@ def segment_file(
     Raises:
         DeepSegmentError: See `segment_volume`; VolumeFileError where a file cannot be read or written.
     """
-    folder = find_model(request.model).path
-    spec = read_spec(folder)
+    return write_case(run_case(read_case(request, on_progress), on_progress, load=load), on_progress)
+
+
+def read_case(request: SegmentRequest, on_progress: ProgressCallback = silent) -> CaseRead:
+    """Check what can be known of a request before its work, and read its input; errors as of `segment_file`."""
+    spec = read_spec(find_model(request.model).path)
     request = completed(request, spec)
-    _check_request(request, folder, spec)
-    clock = _Stopwatch()
+    _check_request(request, spec)
+    begun = time.monotonic()
     stamp = input_stamp((request.source, *request.channels), request.series)  # before it is read
     on_progress(Progress("read", 0.0))
     volume = read_channels(request.source, request.channels, request.series)
-    clock.lap("read")
-    run, memory = _run_in_bounds(request, spec, volume, clock.noting_first_tile(on_progress), load)
-    clock.lap("segment")
-    _check_request(request, folder, spec)  # again: it took a while, and others work too
+    return CaseRead(request, spec, volume, stamp, time.monotonic() - begun)
+
+
+def run_case(
+    case: CaseRead, on_progress: ProgressCallback = silent, *, load: Callable[[Path, str], Model] = load_model
+) -> CaseRun:
+    """Find the segments; nothing is written. Errors as of `segment_file`."""
+    begun = time.monotonic()
+    seconds: dict[str, float] = {}
+
+    def noting(event: Progress) -> None:
+        if event.stage == "predict":
+            seconds.setdefault("first tile after", time.monotonic() - begun)
+        on_progress(event)
+
+    run, memory = _run_in_bounds(case.request, case.spec, case.volume, noting, load)
+    return CaseRun(case, run, memory, seconds | {"segment": time.monotonic() - begun})
+
+
+def write_case(done: CaseRun, on_progress: ProgressCallback = silent) -> dict[str, Any]:
+    """Write everything that the request asks for; the report. Errors as of `segment_file`.
+
+    Files appear complete or not at all, the segmentation last of those that describe it.
+    """
+    case, run, begun = done.case, done.run, time.monotonic()
+    request, volume = case.request, case.volume
+    _check_request(request, case.spec)  # again: it took a while, and others work too
     measured, tables = _measured(request, run, volume)
-    outputs = tables | _write_outputs(request, run, volume, stamp)
-    clock.lap("write")
-    report = _report(request, run, volume) | measured | {"outputs": outputs, "seconds": clock.seconds}
-    report["seconds"] |= {"steps": {step: round(seconds, 3) for step, seconds in run.prediction.seconds.items()}}
-    report |= {"memory": memory | {"peak_bytes": peak_memory_bytes()}}
+    outputs = tables | _write_outputs(request, run, volume, case.stamp)
+    seconds = {"read": case.seconds} | done.seconds | {"write": time.monotonic() - begun}
+    steps = {step: round(each, 3) for step, each in run.prediction.seconds.items()}
+    report = file_report(run, volume, request.source, request.settings, request.subset) | measured
+    report |= {
+        "outputs": outputs,
+        "seconds": {step: round(each, 3) for step, each in seconds.items()} | {"steps": steps},
+    }
+    report |= {"memory": done.memory | {"peak_bytes": peak_memory_bytes()}}
     if request.report is not None:
         outputs["report"] = str(request.report)
         # ASCII, because a file name may hold what UTF-8 cannot.
@@ -300,32 +329,9 @@ def _run_in_bounds(
     return replace(run, notes=(*volume.notes, *run.notes)), memory
 
 
-class _Stopwatch:
-    """Seconds between laps, by name."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, Any] = {}
-        self._start = self._last = time.monotonic()
-
-    def noting_first_tile(self, on_progress: ProgressCallback) -> ProgressCallback:
-        """The callback, which notes when the first tile is done, too."""
-
-        def noting(event: Progress) -> None:
-            if event.stage == "predict":
-                self.seconds.setdefault("first tile after", round(time.monotonic() - self._start, 3))
-            on_progress(event)
-
-        return noting
-
-    def lap(self, name: str) -> None:
-        now = time.monotonic()
-        self.seconds[name] = round(now - self._last, 3)
-        self._last = now
-
-
-def _check_request(request: SegmentRequest, folder: Path, spec: ModelSpec) -> None:
+def _check_request(request: SegmentRequest, spec: ModelSpec) -> None:
     """Check that everything a request asks for can be written, and that nothing is lost by it."""
-    inputs = inputs_of([request.source, *request.channels], [folder])
+    inputs = inputs_of([request.source, *request.channels], [find_model(request.model).path])
     check_outputs(request_outputs(request, spec), inputs, replace=request.replace)
 
 
@@ -375,20 +381,3 @@ def _measured(request: SegmentRequest, run: Run, volume: Volume) -> tuple[dict[s
         return {"statistics": rows}, {}
     write_statistics(request.statistics, [(volume_stem(request.source), rows)])
     return {"statistics": rows}, {"statistics": str(request.statistics)}
-
-
-def _report(request: SegmentRequest, run: Run, volume: Volume) -> dict[str, Any]:
-    spec, geometry, made = run.model.spec, volume.geometry, provenance(run, request.settings)
-    return {
-        "library": made["library"],
-        "created": made["created"],
-        "input": {
-            "path": str(request.source),
-            "channels": volume.channels,
-            "shape_kji": list(geometry.shape),
-            "spacing_kji_mm": list(geometry.spacing_mm),
-            "orientation": geometry.orientation,
-        },
-        "model": {"name": spec.name, "version": spec.version, "sha256": spec.weights_sha256, "license": spec.license},
-        "parameters": parameters(request.settings, spec, request.subset),
-    } | run_report(run)

@@ -41,6 +41,7 @@ LINES = {
     "segment head.nii out.seg.nrrd --model m --roi 0 0 0 5 0 5": "no extent",
     "segment head.nii out.seg.nrrd --model m --format per-segment": "needs a folder",
     "segment head.nii out.seg.nrrd --model m --part 1/2": "--part is for folders",
+    "segment head.nii out.seg.nrrd --model m --scheduler tcp://host:8786": "--scheduler is for folders",
     "segment volumes new --model m --part 3/2": "part 3 of 2",
     "segment volumes new --model m --part two": "'two' is no part",
     "segment volumes new --model m --statistics=table.txt": "table.txt.*suffix",

@@ -1,4 +1,4 @@
-"""A folder of inputs, worked case by case in a process of its own: what ends that process ends one case only."""
+"""A folder of inputs, worked in a process of its own or by those of a cluster: its cases, their reports, its tables."""
 
 from __future__ import annotations
 
@@ -9,22 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.data import Progress
-from DeepSegmentLib.errors import (
-    Cancelled,
-    DeepSegmentError,
-    InvalidInputError,
-    MissingPackageError,
-    ModelError,
-    VolumeFileError,
-)
+from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.atomic import write_text
-from DeepSegmentLib.files.leftovers import sweep
 from DeepSegmentLib.files.lock import LOCK_FILE, exclusive
 from DeepSegmentLib.files.output_checks import Inputs, Output, check_outputs
 from DeepSegmentLib.files.safe_names import plain
-from DeepSegmentLib.hosts.worker.batch_jobs import CaseJob, CaseResult, FindJob, FindResult
+from DeepSegmentLib.hosts.worker.batch_jobs import FindJob, FindResult
+from DeepSegmentLib.hosts.worker.case_runner import PATIENCE_S, CaseRunner, failed_report, sweep_folders, why
 from DeepSegmentLib.hosts.worker.client import WorkerClient
-from DeepSegmentLib.hosts.worker.jobs_and_events import Died, Failed, Finished, Progressed
+from DeepSegmentLib.hosts.worker.jobs_and_events import Failed, Finished
 from DeepSegmentLib.service.batch.existing_results import is_table_of_ours
 from DeepSegmentLib.service.batch.find_inputs import LOOKING
 from DeepSegmentLib.service.batch.parts import Part
@@ -33,7 +26,7 @@ from DeepSegmentLib.service.batch.summary_table import SUMMARY_FILE, summary_tex
 from DeepSegmentLib.service.maps_and_statistics import STATISTICS_SUFFIXES, write_statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from DeepSegmentLib.data import ProgressCallback
     from DeepSegmentLib.hosts.worker.jobs_and_events import Event, Job
@@ -41,13 +34,7 @@ if TYPE_CHECKING:
     from DeepSegmentLib.service.batch.plan_cases import Case
     from DeepSegmentLib.service.segment import SegmentRequest
 
-PATIENCE_S = 1800.0
-"""How long a case may give no sign of life: reading four gigabytes over a slow network takes half of it."""
-
-_LOOK_EVERY_S = 0.02
 _SAVE_EVERY_S = 2.0  # the table grows with the batch, and so does the time to write it
-_CRASHED = 1  # exit code of a case whose process ended
-_HOPELESS = (ModelError, MissingPackageError)  # no other case would fare better
 
 
 @dataclass(frozen=True)
@@ -59,12 +46,14 @@ class BatchSettings:
         skip_existing: Leave out cases whose results are complete, do others again.
         patience_s: See `PATIENCE_S`.
         part: Which part of the cases is worked here.
+        scheduler: Address of the Dask cluster that works them; None for this machine.
     """
 
     suffix: str = "seg.nrrd"
     skip_existing: bool = False
     patience_s: float = PATIENCE_S
     part: Part = field(default_factory=Part)
+    scheduler: str | None = None
 
 
 class Batch:
@@ -86,6 +75,7 @@ class Batch:
     ) -> None:
         self._request, self._settings, self._on_progress = request, settings, on_progress
         self._client = client or WorkerClient()
+        self._runner = CaseRunner(self._client, settings.patience_s)
         self._stack = ExitStack()
         self.results: tuple[str, ...] = ()
 
@@ -142,14 +132,15 @@ class Batch:
                 raise event.error
             fatal = stage.removeprefix(LOOKING)
             if not stage or fatal in avoid:
-                raise DeepSegmentError(f"{self._request.source} cannot be searched: {_why(event)}")
+                raise DeepSegmentError(f"{self._request.source} cannot be searched: {why(event)}")
             avoid.append(fatal)
 
     def work(self, cases: tuple[Case, ...]) -> Iterator[dict[str, Any]]:
-        """Work the cases one after the other; the report of each as it ends.
+        """Work the cases; the report of each, in their order.
 
-        A report is that of `work_case`, with the `case` and its `case_seconds`; one of a case that failed holds
-        `error` and `exit_code`. The table of all is kept beside the results.
+        A report is that of `work_case`, with the `case` and its `case_seconds`: how much longer the batch took for it,
+        or, on a cluster, how long its worker was at it. One of a case that failed holds `error` and `exit_code`. The
+        table of all is kept beside the results.
 
         Raises:
             VolumeFileError: The folder of results cannot be written, or another batch is writing there.
@@ -160,65 +151,30 @@ class Batch:
         self._stack.enter_context(exclusive(folder, own(Path(LOCK_FILE)).name))
         table = _Table(own(folder / SUMMARY_FILE), self._request.statistics)
         # In reverse: the process ends, then what it was writing goes, and only then another batch may begin.
-        self._stack.callback(_sweep, cases)
+        self._stack.callback(sweep_folders, cases)
         self._stack.callback(table.save)
         self._stack.callback(self._client.close)
-        clock = _BatchClock(len(cases), self._on_progress)
+        clock = _BatchClock([case.name for case in cases], self._on_progress)
+        reports = self._reports([case for case in cases if not case.error], clock)
         for case in cases:
-            begun = time.monotonic()
-            report = {"case": case.name} | self._work_one(case, clock.of_case(case.name))
-            seconds = time.monotonic() - begun
-            clock.done(None if "skipped" in report or case.error else seconds)
-            report |= {"case_seconds": round(seconds, 3)}
+            report = failed_report(case, case.error) if case.error else next(reports)
+            seconds = clock.done(worked="skipped" not in report and not case.error)
+            report = {"case": case.name} | report | {"case_seconds": round(report.get("case_seconds", seconds), 3)}
             table.add(report)
             yield report
 
-    def _work_one(self, case: Case, on_progress: ProgressCallback) -> dict[str, Any]:
-        if case.error:
-            return _failed(case, case.error, VolumeFileError.exit_code)
-        try:
-            event = self._run(CaseJob(case.request, self._settings.skip_existing), on_progress)
-        except DeepSegmentError as error:
-            if error.exit_code == Cancelled.exit_code:
-                raise
-            event = Failed(error)
-        if isinstance(event, Finished) and isinstance(event.result, CaseResult):
-            report = event.result.report
-            return report | {"input": report["input"] | {"path": case.name}}
-        if isinstance(event, Failed):
-            if isinstance(event.error, _HOPELESS):
-                raise event.error
-            return _failed(case, str(event.error), event.error.exit_code)
-        _sweep((case,))  # its process is gone, and what it was writing is not
-        return _failed(case, _why(event), _CRASHED)
+    def _reports(self, cases: Sequence[Case], clock: _BatchClock) -> Iterator[dict[str, Any]]:
+        skip, lock = self._settings.skip_existing, self._settings.part.own(self._request.target / LOCK_FILE)
+        if self._settings.scheduler is None:
+            return self._runner.work(cases, clock.case, skip_existing=skip)
+        from DeepSegmentLib.hosts.cluster.batch_on_cluster import ClusterBatch
+
+        self._client.close()  # the search is over, and its process has nothing more to do
+        cluster = self._stack.enter_context(ClusterBatch(self._settings.scheduler, lock))
+        return cluster.work(cases, clock.count, skip_existing=skip)
 
     def _run(self, job: Job, on_progress: ProgressCallback) -> Event:
-        """The last event of a job; one that gives no sign of life for too long is ended."""
-        self._client.submit(job)
-        heard = time.monotonic()
-        while True:
-            for event in self._client.poll():
-                if not isinstance(event, Progressed):
-                    return event
-                heard = time.monotonic()
-                on_progress(event.progress)
-            if time.monotonic() - heard > self._settings.patience_s:
-                self._client.close()
-                return Died(f"it gave no sign of life for {self._settings.patience_s:.0f} s and was ended")
-            time.sleep(_LOOK_EVERY_S)
-
-
-def _failed(case: Case, error: str, exit_code: int) -> dict[str, Any]:
-    """The report of a case that failed; what the error says of its path is said by its name."""
-    source = case.request.source
-    for path in (str(source.absolute()), str(source)):
-        error = error.replace(path, case.name)
-    text = "\n".join(plain(line) for line in error.splitlines())
-    return {"input": {"path": case.name}, "error": text, "exit_code": exit_code}
-
-
-def _why(event: Event) -> str:
-    return event.message if isinstance(event, Died) else f"it ended with {event}"
+        return self._runner.run(job, on_progress)
 
 
 def _make_folder(folder: Path) -> None:
@@ -226,13 +182,6 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise VolumeFileError(f"{folder} cannot be made: {error.strerror or error}; check its rights") from error
-
-
-def _sweep(cases: tuple[Case, ...]) -> None:
-    """Remove what writers that were killed left half-written, wherever a case writes."""
-    paths = (path for case in cases for path in (case.request.target, case.request.report, case.request.preview))
-    for folder in {path.parent for path in paths if path is not None}:
-        sweep(folder)
 
 
 class _Table:
@@ -262,33 +211,46 @@ class _Table:
 
 
 class _BatchClock:
-    """How far the whole is, from the cases that are done and the part of the one under way."""
+    """How far the whole is, from the cases that are done and the part of the one under way.
 
-    def __init__(self, total: int, on_progress: ProgressCallback) -> None:
-        self._total, self._on_progress = total, on_progress
-        self._ended = 0
+    Args:
+        names: Of the cases, in their order.
+        on_progress: Told of the whole.
+    """
+
+    def __init__(self, names: Sequence[str], on_progress: ProgressCallback) -> None:
+        self._place = {name: place for place, name in enumerate(names)}
+        self._total, self._on_progress = len(names), on_progress
+        self._ended, self._last_end = 0, time.monotonic()
+        self._begun: dict[str, float] = {}
         self._seconds: list[float] = []  # of cases that were really worked
 
-    def of_case(self, name: str) -> Callable[[Progress], None]:
-        """A callback for the next case."""
-        begun = time.monotonic()
+    def case(self, case: Case, event: Progress) -> None:
+        """A case on this machine got on; the one before it may still be written."""
+        spent = time.monotonic() - self._begun.setdefault(case.name, time.monotonic())
+        place = self._place[case.name]
+        fraction = (place + event.fraction) / self._total
+        stage = f"{place + 1} of {self._total} {case.name}: {event.stage}"
+        eta = self._eta(event, spent, self._total - place - 1)
+        self._on_progress(Progress(stage, fraction, eta, event.memory_bytes))
 
-        def report(event: Progress) -> None:
-            fraction = (self._ended + event.fraction) / self._total
-            stage = f"{self._ended + 1} of {self._total} {name}: {event.stage}"
-            self._on_progress(Progress(stage, fraction, self._eta(event, time.monotonic() - begun), event.memory_bytes))
+    def count(self, ended: int, seconds: float) -> None:
+        """So many cases have ended on a cluster, in so many seconds."""
+        rest = self._total - ended
+        eta = seconds / ended * rest if ended else None
+        self._on_progress(Progress(f"{ended} of {self._total} done", ended / self._total, eta))
 
-        return report
-
-    def done(self, seconds: float | None) -> None:
-        """A case ended; how long it took, or None where there was nothing to do."""
+    def done(self, *, worked: bool) -> float:
+        """A case ended; the seconds since the one before did. They count where there was something to do."""
+        now = time.monotonic()
+        seconds, self._last_end = now - self._last_end, now
         self._ended += 1
-        if seconds is not None:
+        if worked:
             self._seconds.append(seconds)
+        return seconds
 
-    def _eta(self, event: Progress, spent: float) -> float | None:
+    def _eta(self, event: Progress, spent: float, waiting: int) -> float | None:
         """Seconds to go: of this case by its tiles, of the others by those before."""
-        waiting = self._total - self._ended - 1
         if self._seconds:
             mean = sum(self._seconds) / len(self._seconds)
             rest = mean * (1 - event.fraction) if event.eta_s is None else event.eta_s

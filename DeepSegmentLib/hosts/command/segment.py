@@ -138,6 +138,12 @@ def _add_folder_options(parser: argparse.ArgumentParser) -> None:
         help="folder: only the K-th of N parts of its cases, such as 2/8, to share them among machines",
     )
     parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="folder: work its cases on the Dask cluster of this scheduler, such as tcp://host:8786; its workers see "
+        "inputs and results by the same paths",
+    )
+    parser.add_argument(
         "--skip-existing",
         action="store_true",
         help="leave out cases whose result is complete, of the same input, model and parameters, or was corrected; do "
@@ -204,8 +210,9 @@ def _segment_one(options: argparse.Namespace, request: SegmentRequest, bar: Prog
     from DeepSegmentLib.service.batch.work_case import work_case
     from DeepSegmentLib.service.models.back_ends_record import load_model
 
-    if options.part:
-        raise InvalidInputError("--part is for folders of many cases; the input is a single one")
+    for option in ("part", "scheduler"):
+        if getattr(options, option):
+            raise InvalidInputError(f"--{option} is for folders of many cases; the input is a single one")
     target = single_target(request.source, request.target, options.format, in_folder="output" in options.folders)
     statistics = _statistics(options, target.parent / f"{volume_stem(target)}_statistics.csv")
     request = replace(request, target=target, statistics=statistics)
@@ -231,7 +238,9 @@ def _segment_many(options: argparse.Namespace, request: SegmentRequest, bar: Pro
 
     part = Part.parse(options.part) if options.part else Part()
     lines = BatchLines(_stream(options), bar, errors_only=options.quiet)
-    settings = BatchSettings(options.format or _FORMATS[0], skip_existing=options.skip_existing, part=part)
+    settings = BatchSettings(
+        options.format or _FORMATS[0], options.skip_existing, part=part, scheduler=options.scheduler
+    )
     show = bar if options.verbose else lines.show
     with Batch(_for_many(options, request, part), settings, show) as batch:
         cases = batch.find()

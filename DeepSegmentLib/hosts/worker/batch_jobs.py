@@ -46,6 +46,22 @@ class CaseJob:
 
 
 @dataclass(frozen=True, eq=False)
+class CasesJob:
+    """Work cases in a row, see `service.batch.work_cases.work_cases`; what becomes of each is told by `OfCase`.
+
+    Attributes:
+        requests: What to do.
+        skip_existing: As of `CaseJob`.
+    """
+
+    requests: tuple[SegmentRequest, ...]
+    skip_existing: bool = False
+
+
+BatchJob = FindJob | CaseJob | CasesJob
+
+
+@dataclass(frozen=True, eq=False)
 class FindResult:
     """What a `FindJob` gives."""
 
@@ -57,6 +73,55 @@ class CaseResult:
     """What a `CaseJob` gives: the report of `work_case`."""
 
     report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CasesResult:
+    """What a `CasesJob` gives at its end.
+
+    Attributes:
+        count: How many cases were worked.
+    """
+
+    count: int
+
+
+BatchResult = FindResult | CaseResult | CasesResult
+
+
+def batch_result_to_json(result: BatchResult) -> dict[str, Any]:
+    """What a job of a batch gives, as JSON."""
+    if isinstance(result, FindResult):
+        return {"findings": findings_to_json(result.findings)}
+    return {"case": result.report} if isinstance(result, CaseResult) else {"count": result.count}
+
+
+def batch_result_from_json(document: dict[str, Any]) -> BatchResult | None:
+    """The inverse of `batch_result_to_json`; None where it is of a job of another kind."""
+    if "findings" in document:
+        return FindResult(findings_from_json(document["findings"]))
+    if "case" in document:
+        return CaseResult(document["case"])
+    return CasesResult(document["count"]) if "count" in document else None
+
+
+def batch_job_to_json(job: BatchJob) -> dict[str, Any]:
+    """A job of a batch as JSON."""
+    if isinstance(job, FindJob):
+        return find_to_json(job)
+    if isinstance(job, CaseJob):
+        return case_to_json(job)
+    requests = [request_to_json(request) for request in job.requests]
+    return {"requests": requests, "skip_existing": job.skip_existing}
+
+
+def batch_job_from_json(document: dict[str, Any]) -> BatchJob:
+    """The inverse of `batch_job_to_json`, from what goes by as a message with the `kind` of the job."""
+    if document["kind"] == "FindJob":
+        return find_from_json(document)
+    if document["kind"] == "CaseJob":
+        return case_from_json(document)
+    return CasesJob(tuple(map(request_from_json, document["requests"])), document["skip_existing"])
 
 
 def find_to_json(job: FindJob) -> dict[str, Any]:
@@ -91,24 +156,31 @@ def findings_from_json(document: dict[str, Any]) -> Findings:
 
 def case_to_json(job: CaseJob) -> dict[str, Any]:
     """A job as JSON."""
-    request = job.request
-    document = {field.name: getattr(request, field.name) for field in fields(request)}
-    paths = {name: _absolute(document[name]) for name in _PATHS}
-    channels = [_absolute(path) for path in request.channels]
-    document |= paths | {"channels": channels, "settings": settings_to_json(request.settings)}
-    return {"request": document, "skip_existing": job.skip_existing}
+    return {"request": request_to_json(job.request), "skip_existing": job.skip_existing}
 
 
 def case_from_json(document: dict[str, Any]) -> CaseJob:
     """The inverse of `case_to_json`."""
+    return CaseJob(request_from_json(document["request"]), document["skip_existing"])
+
+
+def request_to_json(request: SegmentRequest) -> dict[str, Any]:
+    """A request as JSON, its paths absolute."""
+    document = {field.name: getattr(request, field.name) for field in fields(request)}
+    paths = {name: _absolute(document[name]) for name in _PATHS}
+    channels = [_absolute(path) for path in request.channels]
+    return document | paths | {"channels": channels, "settings": settings_to_json(request.settings)}
+
+
+def request_from_json(document: dict[str, Any]) -> SegmentRequest:
+    """The inverse of `request_to_json`."""
     from DeepSegmentLib.service.segment import SegmentRequest
 
-    request = document["request"]
-    paths = {name: request[name] and Path(request[name]) for name in _PATHS}
-    channels = tuple(Path(path) for path in request["channels"])
-    subset = None if request["subset"] is None else tuple(request["subset"])
-    changed = paths | {"channels": channels, "subset": subset, "settings": settings_from_json(request["settings"])}
-    return CaseJob(SegmentRequest(**request | changed), document["skip_existing"])
+    paths = {name: document[name] and Path(document[name]) for name in _PATHS}
+    channels = tuple(Path(path) for path in document["channels"])
+    subset = None if document["subset"] is None else tuple(document["subset"])
+    changed = paths | {"channels": channels, "subset": subset, "settings": settings_from_json(document["settings"])}
+    return SegmentRequest(**document | changed)
 
 
 def settings_to_json(settings: PredictSettings) -> dict[str, Any]:

@@ -24,7 +24,7 @@ import DeepSegmentLib
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, ResourceError
 from DeepSegmentLib.imaging.memory import available_memory_bytes
 
-from .jobs_and_events import Died, Failed, Finished, Progressed, Stopped, decode_event, encode_job, voxel_bytes
+from .jobs_and_events import Died, Failed, Finished, OfCase, Progressed, Stopped, decode_event, encode_job, voxel_bytes
 from .shared_arrays import START_FILE, has_room, make_folder, remove_arrays, remove_folder
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class WorkerClient:
 
     def _take(self, event: Event) -> list[Event]:
         """An event as the owner gets it: after `cancel` nothing but the end counts."""
-        if isinstance(event, Progressed):
+        if isinstance(event, Progressed | OfCase):
             return [] if self._give_up_at is not None else [event]
         ended_by_itself = isinstance(event, Finished | Failed)
         return self._end(Stopped() if ended_by_itself and self._give_up_at is not None else event)

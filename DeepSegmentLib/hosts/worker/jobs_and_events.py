@@ -15,16 +15,12 @@ from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 
 from .batch_jobs import (
-    CaseJob,
-    CaseResult,
-    FindJob,
-    FindResult,
-    case_from_json,
-    case_to_json,
-    find_from_json,
-    find_to_json,
-    findings_from_json,
-    findings_to_json,
+    BatchJob,
+    BatchResult,
+    batch_job_from_json,
+    batch_job_to_json,
+    batch_result_from_json,
+    batch_result_to_json,
     settings_from_json,
     settings_to_json,
 )
@@ -93,7 +89,7 @@ class MeasureJob:
     label_map: LabelMap
 
 
-Job = SegmentJob | FindJob | CaseJob | ExportJob | MeasureJob | AddModelJob | GetModelJob
+Job = SegmentJob | BatchJob | ExportJob | MeasureJob | AddModelJob | GetModelJob
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +135,7 @@ class MeasureResult:
     rows: list[dict[str, Any]]
 
 
-Result = SegmentResult | FindResult | CaseResult | ExportResult | MeasureResult | ModelResult
+Result = SegmentResult | BatchResult | ExportResult | MeasureResult | ModelResult
 
 
 @dataclass(frozen=True)
@@ -179,7 +175,20 @@ class Died:
     message: str
 
 
-Event = Progressed | Finished | Failed | Stopped | Died
+@dataclass(frozen=True, eq=False)
+class OfCase:
+    """What goes on in one case of a `CasesJob`, which goes on itself.
+
+    Attributes:
+        case: Its number, from 0.
+        event: What.
+    """
+
+    case: int
+    event: Progressed | Finished | Failed
+
+
+Event = Progressed | OfCase | Finished | Failed | Stopped | Died
 
 
 def encode_job(job: Job, number: int, folder: Path) -> bytes:
@@ -192,10 +201,8 @@ def _from_job(job: Job, folder: Path) -> dict[str, Any]:
         return {"volume": _from_volume(job.volume, folder), "label_map": _from_label_map(job.label_map, folder)}
     if isinstance(job, ExportJob):
         return _from_export(job, folder)
-    if isinstance(job, FindJob):
-        return find_to_json(job)
-    if isinstance(job, CaseJob):
-        return case_to_json(job)
+    if isinstance(job, BatchJob):
+        return batch_job_to_json(job)
     if isinstance(job, AddModelJob | GetModelJob):
         return model_job_to_json(job)
     words = {"model": job.model, "device": job.device, "precision": job.precision}
@@ -204,7 +211,7 @@ def _from_job(job: Job, folder: Path) -> dict[str, Any]:
 
 def voxel_bytes(job: Job) -> int:
     """Size of the arrays that go with a job."""
-    if isinstance(job, FindJob | CaseJob | AddModelJob | GetModelJob):
+    if isinstance(job, BatchJob | AddModelJob | GetModelJob):
         return 0
     place = job.case if isinstance(job, ExportJob) else job
     labels = 0 if isinstance(place, SegmentJob) else place.label_map.layers.nbytes
@@ -217,10 +224,8 @@ def decode_job(document: dict[str, Any], folder: Path) -> Job:
         return MeasureJob(_to_volume(document["volume"], folder), _to_label_map(document["label_map"], folder))
     if document["kind"] == "ExportJob":
         return _to_export(document, folder)
-    if document["kind"] == "FindJob":
-        return find_from_json(document)
-    if document["kind"] == "CaseJob":
-        return case_from_json(document)
+    if document["kind"] in ("FindJob", "CaseJob", "CasesJob"):
+        return batch_job_from_json(document)
     if document["kind"] in ("AddModelJob", "GetModelJob"):
         return model_job_from_json(document)
     settings = settings_from_json(document["settings"])
@@ -270,14 +275,20 @@ def _to_export(document: dict[str, Any], folder: Path) -> ExportJob:
 
 def encode_event(event: Event, number: int, folder: Path) -> bytes:
     """An event of job `number` as a message; its voxels go to the folder."""
-    document: dict[str, Any] = {"kind": type(event).__name__, "number": number}
+    return json.dumps({"number": number, **_from_event(event, folder)}).encode()
+
+
+def _from_event(event: Event, folder: Path) -> dict[str, Any]:
+    document: dict[str, Any] = {"kind": type(event).__name__}
     if isinstance(event, Progressed):
         document |= asdict(event)
+    elif isinstance(event, OfCase):
+        document |= {"case": event.case, "event": _from_event(event.event, folder)}
     elif isinstance(event, Failed):
         document |= {"error": type(event.error).__name__, "message": str(event.error)}
     elif isinstance(event, Finished):
         document |= _from_result(event.result, folder)
-    return json.dumps(document).encode()
+    return document
 
 
 def decode_event(message: bytes, folder: Path) -> Event:
@@ -297,6 +308,7 @@ def _to_event(document: dict[str, Any], folder: Path) -> Event:
         "Progressed": lambda: Progressed(Progress(**document["progress"])),
         "Finished": lambda: Finished(_to_result(document, folder)),
         "Failed": lambda: Failed(_error(document["error"], document["message"])),
+        "OfCase": lambda: OfCase(document["case"], _to_event(document["event"], folder)),  # type: ignore[arg-type]
         "Stopped": Stopped,
     }
     if document["kind"] not in readers:
@@ -352,10 +364,8 @@ def _to_segment(document: dict[str, Any]) -> Segment:
 
 
 def _from_result(result: Result, folder: Path) -> dict[str, Any]:
-    if isinstance(result, FindResult):
-        return {"findings": findings_to_json(result.findings)}
-    if isinstance(result, CaseResult):
-        return {"case": result.report}
+    if isinstance(result, BatchResult):
+        return batch_result_to_json(result)
     if isinstance(result, ExportResult):
         return {"exported": result.report}
     if isinstance(result, MeasureResult):
@@ -373,10 +383,8 @@ def _from_result(result: Result, folder: Path) -> dict[str, Any]:
 
 
 def _to_result(document: dict[str, Any], folder: Path) -> Result:
-    if "findings" in document:
-        return FindResult(findings_from_json(document["findings"]))
-    if "case" in document:
-        return CaseResult(document["case"])
+    if of_batch := batch_result_from_json(document):
+        return of_batch
     if "exported" in document:
         return ExportResult(document["exported"])
     if "rows" in document:

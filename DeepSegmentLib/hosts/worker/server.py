@@ -21,7 +21,7 @@ from DeepSegmentLib.files.leftovers import discard, is_running
 from DeepSegmentLib.hosts.faults import as_error
 from DeepSegmentLib.hosts.torch_environment import prepare_for_torch
 
-from .batch_jobs import CaseJob, CaseResult, FindJob, FindResult
+from .batch_jobs import CaseJob, CaseResult, CasesJob, CasesResult, FindJob, FindResult
 from .jobs_and_events import (
     ExportJob,
     ExportResult,
@@ -29,6 +29,7 @@ from .jobs_and_events import (
     Finished,
     MeasureJob,
     MeasureResult,
+    OfCase,
     Progressed,
     SegmentJob,
     SegmentResult,
@@ -193,15 +194,20 @@ class _Channel:
         """Tell the owner; waits where it has not read what was said before."""
         self._connection.send_bytes(encode_event(event, self._number, self._folder))
 
-    def on_progress(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress, case: int | None = None) -> None:
         """Tell the owner, though not more often than it looks.
+
+        Args:
+            progress: What to tell.
+            case: The number of the case, where it is one of several.
 
         Raises:
             Cancelled: The owner wants the job to stop.
         """
         now = time.monotonic()
         if progress.stage != self._stage or now - self._said >= _SAY_EVERY_S:
-            self.send(Progressed(progress))
+            event = Progressed(progress)
+            self.send(event if case is None else OfCase(case, event))
             self._stage, self._said = progress.stage, now
         if self._inbox.is_cancelled(self._number):
             raise Cancelled("stopped")
@@ -258,6 +264,8 @@ class Worker:
         if isinstance(job, AddModelJob | GetModelJob):
             return Finished(_bring_model(job, channel))
         self._models = self._models or WarmModels()
+        if isinstance(job, CasesJob):
+            return Finished(_work_cases(job, self._models, channel))
         if not isinstance(job, SegmentJob):
             return Finished(_work_case(job, self._models, channel))
         self._recent = self._recent or RecentRuns()
@@ -309,6 +317,25 @@ def _work_case(job: CaseJob, models: WarmModels, channel: _Channel) -> CaseResul
 
     load = partial(models.load, precision=job.request.precision)
     return CaseResult(work_case(job.request, channel.on_progress, skip_existing=job.skip_existing, load=load))
+
+
+def _work_cases(job: CasesJob, models: WarmModels, channel: _Channel) -> CasesResult:
+    from DeepSegmentLib.service.batch.work_cases import work_cases
+
+    def on_end(number: int, outcome: dict[str, Any] | Exception) -> None:
+        if isinstance(outcome, Exception):
+            channel.send(OfCase(number, Failed(as_error(outcome, f"segmenting {job.requests[number].source.name}"))))
+        else:
+            channel.send(OfCase(number, Finished(CaseResult(outcome))))
+
+    work_cases(
+        job.requests,
+        lambda number, progress: channel.on_progress(progress, number),
+        on_end,
+        skip_existing=job.skip_existing,
+        load=partial(models.load, precision=job.requests[0].precision),
+    )
+    return CasesResult(len(job.requests))
 
 
 def _bring_model(job: AddModelJob | GetModelJob, channel: _Channel) -> ModelResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.data.progress import silent
@@ -14,7 +14,7 @@ from DeepSegmentLib.files.output_checks import Output, check_outputs, inputs_of
 from DeepSegmentLib.files.volumes import volume_stem
 from DeepSegmentLib.service.catalogue import find_model
 from DeepSegmentLib.service.maps_and_statistics import STATISTICS_SUFFIXES, statistics_of_files, write_statistics
-from DeepSegmentLib.service.segment import completed, segment_file
+from DeepSegmentLib.service.segment import completed, read_case, run_case, write_case
 
 from .existing_results import is_table_of_ours, judge, strange_companion
 
@@ -24,9 +24,24 @@ if TYPE_CHECKING:
 
     from DeepSegmentLib.data import ProgressCallback
     from DeepSegmentLib.networks.runtime import Model
-    from DeepSegmentLib.service.segment import SegmentRequest
+    from DeepSegmentLib.service.segment import CaseRead, CaseRun, SegmentRequest
 
     from .existing_results import Verdict
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A case whose input is read, or that is left out.
+
+    Attributes:
+        case: What `run_case` takes; None where it is left out.
+        notes: Why an existing result is done again.
+        left_out: The report of a case that is left out.
+    """
+
+    case: CaseRead | None
+    notes: tuple[str, ...] = ()
+    left_out: dict[str, Any] = field(default_factory=dict)
 
 
 def work_case(
@@ -46,23 +61,36 @@ def work_case(
         InvalidInputError: With `skip_existing`, something of another origin has the name of the result.
         DeepSegmentError: See `segment_file`.
     """
+    opened = open_case(request, on_progress, skip_existing=skip_existing)
+    if opened.case is None:
+        return opened.left_out
+    return close_case(opened, run_case(opened.case, on_progress, load=load), on_progress)
+
+
+def open_case(request: SegmentRequest, on_progress: ProgressCallback = silent, *, skip_existing: bool) -> Opened:
+    """The first step of `work_case`, and all of it for a case that is left out; errors as there."""
     request = completed(request, read_spec(find_model(request.model).path))
     _sweep_folders(request)
-    notes: list[str] = []
+    notes: tuple[str, ...] = ()
     if skip_existing:
         if os.path.lexists(request.target):
             verdict = judge(request)
             if verdict.kind == "foreign" and not request.replace:
                 raise InvalidInputError(f"{verdict.reason}; name another folder, or ask to replace it (--replace)")
             if verdict.kind == "complete" or (verdict.kind == "corrected" and not request.replace):
-                return _left_out(request, verdict)
-            notes = [f"done again: {verdict.reason}"]
+                return Opened(None, left_out=_left_out(request, verdict))
+            notes = (f"done again: {verdict.reason}",)
         elif not request.replace and (path := strange_companion(request)):
             raise InvalidInputError(f"{path} exists and is from no run; name another folder, or --replace it")
         # What an interrupted run left without its segmentation is done again too.
         request = replace(request, replace=True)
-    report = segment_file(request, on_progress, load=load)
-    return report | {"notes": [*notes, *report["notes"]]}
+    return Opened(read_case(request, on_progress), notes)
+
+
+def close_case(opened: Opened, done: CaseRun, on_progress: ProgressCallback = silent) -> dict[str, Any]:
+    """The last step of `work_case`: write what was found; the report."""
+    report = write_case(done, on_progress)
+    return report | {"notes": [*opened.notes, *report["notes"]]}
 
 
 def _left_out(request: SegmentRequest, verdict: Verdict) -> dict[str, Any]:

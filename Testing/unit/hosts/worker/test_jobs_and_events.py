@@ -16,12 +16,13 @@ from DeepSegmentLib import errors
 from DeepSegmentLib.data import Geometry, LabelMap, Progress, Volume
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError
 from DeepSegmentLib.files.segmentations.dicom_seg import Algorithm
-from DeepSegmentLib.hosts.worker.batch_jobs import CaseJob, CaseResult, FindJob, FindResult
+from DeepSegmentLib.hosts.worker.batch_jobs import CaseJob, CaseResult, CasesJob, CasesResult, FindJob, FindResult
 from DeepSegmentLib.hosts.worker.jobs_and_events import (
     ExportJob,
     Failed,
     Finished,
     MeasureJob,
+    OfCase,
     Progressed,
     SegmentJob,
     SegmentResult,
@@ -128,6 +129,7 @@ class TestLaws:
             CaseJob(replace(request, series=uid), skip),
             CaseJob(replace(request, preview=report), not skip),
             CaseJob(replace(request, subset=(uid, "a"), statistics=report, measure=skip)),
+            CasesJob((request, replace(request, series=uid)), skip),
             FindJob(str(source), str(target), (uid, "a")),
         ):
             assert same(through_job(job), job)
@@ -174,6 +176,11 @@ def test_the_other_events():
     assert through_event(Stopped()) == Stopped()
     report = {"input": {"path": "x"}, "error": "y", "exit_code": 2}
     assert through_event(Finished(CaseResult(report))).result.report == report
+    assert through_event(Finished(CasesResult(0))).result == CasesResult(0)
+    for event in (Progressed(Progress("read", 0.0)), Finished(CaseResult(report)), Failed(InvalidInputError("no"))):
+        heard = through_event(OfCase(7, event))
+        assert heard.case == 7
+        assert same(heard.event, event) or str(heard.event.error) == "no"
 
 
 def test_relative_paths_start_where_the_owner_is(tmp_path, monkeypatch):
