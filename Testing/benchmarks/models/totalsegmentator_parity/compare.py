@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "Testing")]
@@ -34,8 +35,9 @@ from DeepSegmentLib.files.models.importers.totalsegmentator.tasks import totalse
 from DeepSegmentLib.files.volumes import read_volume
 from DeepSegmentLib.files.volumes.writing import write_image
 from DeepSegmentLib.networks.stage_spec import StageSpec
+from DeepSegmentLib.segmentation.on_device.planes_back import WayBack, planes_back
 from DeepSegmentLib.segmentation.predict import predict
-from DeepSegmentLib.segmentation.regrid import network_geometry, planes_back, to_network
+from DeepSegmentLib.segmentation.regrid import network_geometry, to_network
 
 TASKS = totalsegmentator_tasks()
 CT, THICK, TURNED, ON_GRID = "ct", "oblique, 5 mm planes", "LPS, odd spacings", "on a grid of 3 mm"
@@ -165,9 +167,12 @@ def compare_resampling(peer, name, path, spacing=(1.5, 1.5, 1.5), threshold=50.0
     grid = network_geometry(oriented.geometry, stage)
     ours = to_network(oriented, grid, stage).voxels[0]
     planes = (
-        (k, np.stack([plane <= threshold, plane > threshold]).astype(np.float32)) for k, plane in enumerate(theirs)
+        (k, torch.from_numpy(np.stack([plane <= threshold, plane > threshold]).astype(np.float32)))
+        for k, plane in enumerate(theirs)
     )
-    back = np.stack([plane.argmax(0) for _, plane in planes_back(planes, grid, oriented.geometry, stage)])
+    back = np.stack(
+        [plane.numpy().argmax(0) for _, plane in planes_back(planes, WayBack(grid, oriented.geometry, stage))]
+    )
     expected = read_volume(labels).oriented("RAS").voxels[0]
     return {
         "volume": name,
