@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 
 _WORDS = {
-    # Threads that wait for others let go of the processor instead of spinning: with other programs running, a run takes
-    # half the time.
-    "OMP_WAIT_POLICY": "PASSIVE",
+    # Threads that wait for others spin for some microseconds only, then let go of the processor: with other programs
+    # running, or with OpenVINO's own threads, they would hold up what they wait for. GNU's OpenMP; LLVM's and Intel's.
+    "GOMP_SPINCOUNT": "20000",
+    "KMP_BLOCKTIME": "1",
     # Operations that Apple's GPUs lack run on the CPU, one by one.
     "PYTORCH_ENABLE_MPS_FALLBACK": "1",
 }
