@@ -205,8 +205,8 @@ def _from_job(job: Job, folder: Path) -> dict[str, Any]:
         return batch_job_to_json(job)
     if isinstance(job, AddModelJob | GetModelJob):
         return model_job_to_json(job)
-    words = {"model": job.model, "device": job.device, "precision": job.precision}
-    return words | {"settings": settings_to_json(job.settings)} | {"volume": _from_volume(job.volume, folder)}
+    words = {name: getattr(job, name) for name in ("model", "device", "precision")}
+    return words | {"settings": settings_to_json(job.settings), "volume": _from_volume(job.volume, folder)}
 
 
 def voxel_bytes(job: Job) -> int:
@@ -214,8 +214,7 @@ def voxel_bytes(job: Job) -> int:
     if isinstance(job, BatchJob | AddModelJob | GetModelJob):
         return 0
     place = job.case if isinstance(job, ExportJob) else job
-    labels = 0 if isinstance(place, SegmentJob) else place.label_map.layers.nbytes
-    return place.volume.voxels.nbytes + labels
+    return place.volume.voxels.nbytes + (0 if isinstance(place, SegmentJob) else place.label_map.layers.nbytes)
 
 
 def decode_job(document: dict[str, Any], folder: Path) -> Job:
@@ -228,8 +227,7 @@ def decode_job(document: dict[str, Any], folder: Path) -> Job:
         return batch_job_from_json(document)
     if document["kind"] in ("AddModelJob", "GetModelJob"):
         return model_job_from_json(document)
-    settings = settings_from_json(document["settings"])
-    volume = _to_volume(document["volume"], folder)
+    volume, settings = _to_volume(document["volume"], folder), settings_from_json(document["settings"])
     return SegmentJob(volume, document["model"], document["device"], settings, document["precision"])
 
 
