@@ -15,6 +15,8 @@ from .body import CONVOLUTIONS, drop_idle_biases, is_own_norm, sharing_copy
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    _Norm = nn.InstanceNorm2d | nn.InstanceNorm3d | nn.GroupNorm
+
 _ROWS_COUNTED = 8192
 _ROWS_WRITTEN = 4096
 """Voxels at once: with 32 channels in float32 a megabyte or less, which stays in the processor's cache."""
@@ -22,7 +24,7 @@ _ROWS_WRITTEN = 4096
 _SUMS = 64
 """Side by side in a chunk: the longer a sum in float32, the more digits it loses."""
 
-_Norm = nn.InstanceNorm2d | nn.InstanceNorm3d | nn.GroupNorm
+_NORMS = (nn.InstanceNorm2d, nn.InstanceNorm3d, nn.GroupNorm)
 _LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -149,7 +151,7 @@ def _replace_layers(module: nn.Module) -> None:
         names = [name for name, _ in parent.named_children()]
         for n, name in enumerate(names):
             layer = getattr(parent, name)
-            if isinstance(layer, _Norm) and (isinstance(layer, nn.GroupNorm) or is_own_norm(layer)):
+            if isinstance(layer, _NORMS) and (isinstance(layer, nn.GroupNorm) or is_own_norm(layer)):
                 _replace_norm(parent, names, n)
             elif isinstance(layer, nn.AvgPool3d) and layer.kernel_size == layer.stride and not layer.padding:
                 setattr(parent, name, BlockMean(_three(layer.kernel_size)))
