@@ -42,6 +42,6 @@ def openvino_version() -> str:
 @cache
 def openvino_has_bfloat16() -> bool:
     """Whether OpenVINO computes in bfloat16 here."""
-    import openvino  # type: ignore[import-untyped]
+    import openvino
 
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -36,7 +36,7 @@ def openvino_graph(body: nn.Module, x: Tensor, dtype: torch.dtype, example: Tens
     Raises:
         RuntimeError: A layer has no counterpart in OpenVINO.
     """
-    import openvino  # type: ignore[import-untyped]
+    import openvino
 
     model = _converted(body, example)
     model.reshape(list(x.shape))
@@ -59,8 +59,8 @@ def openvino_graph(body: nn.Module, x: Tensor, dtype: torch.dtype, example: Tens
 
 def _converted(body: nn.Module, example: Tensor) -> Any:
     """The traced body as OpenVINO's graph."""
-    from openvino.frontend import FrontEndManager  # type: ignore[import-untyped]
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder  # type: ignore[import-untyped]
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     module = sharing_copy(body)
     drop_idle_biases(module)

@@ -45,8 +45,9 @@ def _alarm():
 
 
 def _tree(folder):
-    """What is in a folder and below: kinds, sizes and contents; a lock stays by design."""
-    return {str(path): _content(path) for path in sorted(folder.rglob("*")) if path.name != LOCK_FILE}
+    """What is in a folder and below: kinds, sizes and contents; a lock and the index of models stay by design."""
+    stays = (LOCK_FILE, ".index.json")
+    return {str(path): _content(path) for path in sorted(folder.rglob("*")) if path.name not in stays}
 
 
 def _content(path):
