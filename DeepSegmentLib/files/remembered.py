@@ -28,10 +28,13 @@ def remembered(file: Path) -> dict[str, str]:
     return {key: value for key, value in entries if isinstance(value, str)}
 
 
-def remember(file: Path, notes: dict[str, str]) -> None:
-    """Add notes, the newest last; what cannot be written is asked or computed again, which is all the harm."""
+def remember(file: Path, notes: dict[str, str], *, most: int = _MOST_NOTES) -> None:
+    """Add notes, the newest last, of which so many are kept.
+
+    What cannot be written is asked or computed again, which is all the harm.
+    """
     known = {key: value for key, value in remembered(file).items() if key not in notes} | notes
-    newest = dict([*known.items()][-_MOST_NOTES:])
+    newest = dict([*known.items()][-most:])
     with suppress(OSError, VolumeFileError):
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps(newest, indent=1) + "\n")

@@ -15,9 +15,10 @@ from DeepSegmentLib.imaging.resampling import SLAB_VOXELS
 from DeepSegmentLib.imaging.tiling import tile_shape
 from DeepSegmentLib.networks.costs import blended_channels, count_operations, count_weights, peak_features
 
+from .outputs import needs_scores
 from .prepare import context_mm, oriented_for, region_box
 from .regrid import back_orders, network_geometry
-from .tiles import TileSettings, count_passes, slab_axis
+from .tiles import MIXED_AT_ONCE, TileSettings, count_passes, slab_axis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,8 +36,6 @@ _SCRATCH_BYTES = 64 << 20
 _MAPS_AT_ONCE = 2
 # Filling holes of a mask takes so many masks.
 _MASKS = 4
-# Voxels whose corners disagree that are looked at together, see `on_device.planes_back`.
-_MIXED_AT_ONCE = 1 << 16
 # Planes that one of the result comes from, by the order of the spline: it forgets fast, see `imaging.resampling`.
 _PLANES_HELD = {0: 1, 1: 2, 2: 21, 3: 27, 4: 35, 5: 42}
 
@@ -76,10 +75,11 @@ def passes_of(geometry: Geometry, stage: StageSpec, settings: PredictSettings) -
 
 
 def _passes(stage: StageSpec, grid: Geometry, settings: PredictSettings) -> int:
-    return count_passes(grid.shape, _tiles(stage, settings))
+    return count_passes(grid.shape, tiles_of_stage(stage, settings))
 
 
-def _tiles(stage: StageSpec, settings: PredictSettings) -> TileSettings:
+def tiles_of_stage(stage: StageSpec, settings: PredictSettings) -> TileSettings:
+    """How the tiles of a stage are run."""
     return TileSettings.of(stage, settings.overlap, mirror=settings.mirror)
 
 
@@ -140,15 +140,13 @@ class _Work:
         self.stage = part.stages[number]
         self.seen = _seen(geometry, self.stage, settings, box)
         self.grid = network_geometry(self.seen, self.stage)
-        tiles = _tiles(self.stage, settings)
+        tiles = tiles_of_stage(self.stage, settings)
         # What the network gets at once.
         self._patch = tiles.extent(self.grid.shape)
         self._axis = slab_axis(self.grid.shape, tiles)
         self._rows = next(n for axis, n in enumerate(self.grid.shape) if axis != self._axis)
         self._channels = blended_channels(self.stage.network, len(self.stage.weights))
-        maps = bool(settings.probabilities or settings.uncertainty)
-        curved = max(back_orders(self.seen, self.stage)) > 1
-        self._scores = spec.output == "regions" or maps or curved
+        self._scores = needs_scores(spec, settings) or max(back_orders(self.seen, self.stage)) > 1
         self._own, self._whole = len(spec.channels), math.prod(geometry.shape)
         # Labels of the stage before, and those that this one makes for the next.
         self._label_bytes = 2 * self._whole * ((number > 0) + (number < len(part.stages) - 1))
@@ -195,7 +193,7 @@ class _Work:
 
     def _label_planes(self, plane: int, result: int) -> int:
         """Planes of features, three at most, with their labels; labels of one of the result, and what finds them."""
-        mixed = min(result, _MIXED_AT_ONCE) * (6 * self._channels + self.stage.network.out_channels)
+        mixed = min(result, MIXED_AT_ONCE) * (6 * self._channels + self.stage.network.out_channels)
         return _FLOAT * ((4 * self._channels + 4) * plane + 12 * result + mixed)
 
     def _score_planes(self, plane: int, result: int) -> int:

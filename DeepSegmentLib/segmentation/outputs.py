@@ -121,23 +121,18 @@ class Outputs:
         self._entropy = _map(geometry, settings) if settings.uncertainty else None
         self._written = False
 
-    @property
-    def needs_scores(self) -> bool:
-        """Whether labels alone are not enough."""
-        return self._spec.output == "regions" or bool(self._maps) or self._entropy is not None
-
-    def writer(self, part: Part, box: Box, axis: int) -> Callable[[int, PlaneOfLabels], None]:
-        """What takes the planes of a part across an axis, with their index in a box of the volume as its stage sees it.
+    def writer(self, part: Part, box: Box) -> Callable[[tuple[int, int], PlaneOfLabels], None]:
+        """What takes the planes of a part, with their axis and index in a box of the volume as its stage sees it.
 
         They must be `PlaneOfScores` where `needs_scores` says so.
         """
-        write = partial(self._write, part, box, axis, merge=self._written)
+        write = partial(self._write, part, box, merge=self._written)
         self._written = True
         return write
 
-    def _write(self, part: Part, box: Box, axis: int, n: int, plane: PlaneOfLabels, *, merge: bool) -> None:
+    def _write(self, part: Part, box: Box, index: tuple[int, int], plane: PlaneOfLabels, *, merge: bool) -> None:
         """Turn one plane into labels and maps."""
-        place = partial(plane_of, self._geometry, part.stages[-1], box, (axis, n))
+        place = partial(plane_of, self._geometry, part.stages[-1], box, index)
         if self._spec.output == "regions":
             self._write_regions(part, cast("PlaneOfScores", plane), place)
         else:
@@ -177,6 +172,11 @@ class Outputs:
             None if self._entropy is None else Volume(self._entropy[None], self._geometry, f"{name} entropy".strip())
         )
         return Prediction(labels, maps, uncertain, tiles, passes)
+
+
+def needs_scores(spec: ModelSpec, settings: PredictSettings) -> bool:
+    """Whether labels alone are not enough for what a prediction gives."""
+    return spec.output == "regions" or bool(settings.probabilities) or settings.uncertainty
 
 
 def plane_of(

@@ -20,13 +20,13 @@ from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.memory import peak_memory_bytes
 
 from .earlier_stage import flattened_regions, with_earlier_labels
-from .needs import is_needed, passes_of
+from .needs import is_needed, passes_of, tiles_of_stage
 from .on_device.class_scores import PlaneOfLabels, PlaneOfScores, logits_of
 from .on_device.planes_back import WayBack, as_probabilities, labels_back, planes_back
 from .on_device.run_tiles import blended_planes
-from .outputs import Outputs, Prediction, PredictSettings, plane_of
+from .outputs import Outputs, Prediction, PredictSettings, needs_scores, plane_of
 from .prepare import Prepared, check_volume, prepare, regions
-from .tiles import TileSettings, slab_axis
+from .tiles import slab_axis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -100,12 +100,8 @@ class _Run:
         for stage, each in earlier:
             labels = self._labels(part, stage, each, labels)
         prepared = self._prepared(part, last, labels)
-        tiles = self._tiles(last)
-        write = self._outputs.writer(part, prepared.box, slab_axis(prepared.volume.geometry.shape, tiles))
-        self._stage(prepared, last, network, write, scores=self._outputs.needs_scores)
-
-    def _tiles(self, stage: StageSpec) -> TileSettings:
-        return TileSettings.of(stage, self._settings.overlap, mirror=self._settings.mirror)
+        write = self._outputs.writer(part, prepared.box)
+        self._stage(prepared, last, network, write, scores=needs_scores(self._spec, self._settings))
 
     def _labels(
         self, part: Part, stage: StageSpec, network: Network, earlier: NDArray[Any] | None
@@ -114,15 +110,14 @@ class _Run:
         labels = np.zeros(self._volume.geometry.shape, dtype=np.uint16)
         prepared = self._prepared(part, stage, earlier)
         place = partial(plane_of, self._volume.geometry, stage, prepared.box)
-        axis = slab_axis(prepared.volume.geometry.shape, self._tiles(stage))
 
-        def write(n: int, plane: PlaneOfLabels) -> None:
+        def write(index: tuple[int, int], plane: PlaneOfLabels) -> None:
             flat = (
                 flattened_regions(self._spec, part, plane.regions())
                 if isinstance(plane, PlaneOfScores) and not self._exclusive
                 else plane.largest()
             )
-            place((axis, n), labels)[...] = flat
+            place(index, labels)[...] = flat
 
         self._stage(prepared, stage, network, write, scores=not self._exclusive)
         return labels
@@ -147,17 +142,18 @@ class _Run:
         prepared: Prepared,
         stage: StageSpec,
         network: Network,
-        write: Callable[[int, PlaneOfLabels], None],
+        write: Callable[[tuple[int, int], PlaneOfLabels], None],
         *,
         scores: bool,
     ) -> None:
         """Run a stage's tiles and write its planes, as labels or as scores of all classes."""
-        tiles, grid, timed, start = self._tiles(stage), prepared.volume.geometry, _Timed(network), time.monotonic()
+        tiles, timed, start = tiles_of_stage(stage, self._settings), _Timed(network), time.monotonic()
         blended = blended_planes(prepared.volume.voxels, timed, tiles, self._clock, self._retreat)
+        grid = prepared.volume.geometry
         axis = slab_axis(grid.shape, tiles)
         way = WayBack(grid, prepared.oriented.crop(prepared.box), stage, axis)
         for n, plane in self._planes(self._checked(blended), network, way, scores=scores):
-            write(n, plane)
+            write((axis, n), plane)
             self._clock.report()
         self._seconds["network"] += timed.seconds
         self._seconds["blend and label"] += time.monotonic() - start - timed.seconds

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _VOXELS_AT_ONCE = 1 << 18
 """Planes that a 2D network gets at once; more are hardly faster."""
+MIXED_AT_ONCE = 1 << 16
+"""Voxels between corners of other labels that are looked at together on the way back."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from DeepSegmentLib.segmentation.regrid import back_orders, plans_back
+from DeepSegmentLib.segmentation.tiles import MIXED_AT_ONCE
 
 from .class_scores import largest_class, probabilities_of
 
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     Planes = Iterator[tuple[int, Tensor]]
 
 Plane = TypeVar("Plane")
-
-_VOXELS_AT_ONCE = 1 << 16
-"""Of those whose corners disagree."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +196,7 @@ class _Inside:
         mixed = (~agree)[j][:, i].nonzero(as_tuple=True)
         if len(mixed[0]):
             table = low.table if share == 0 else torch.lerp(low.table, high.table, share)
-            for row, column in zip(*(torch.split(each, _VOXELS_AT_ONCE) for each in mixed), strict=True):
+            for row, column in zip(*(torch.split(each, MIXED_AT_ONCE) for each in mixed), strict=True):
                 features = self._between_corners(table, labels.shape[1], row, column)
                 result[row, column] = largest_class(features, head)
         return result

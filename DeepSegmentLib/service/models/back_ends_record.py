@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from DeepSegmentLib.errors import VolumeFileError
-from DeepSegmentLib.files.atomic import write_text
 from DeepSegmentLib.files.models import load_model as load_folder
 from DeepSegmentLib.files.models.places import user_folder
-from DeepSegmentLib.files.opening import read_bytes
+from DeepSegmentLib.files.remembered import remember, remembered
 from DeepSegmentLib.networks.back_ends.engine import Engine
 
 if TYPE_CHECKING:
@@ -20,7 +16,6 @@ if TYPE_CHECKING:
     from DeepSegmentLib.networks.runtime import Model
 
 _MOST_ENTRIES = 200
-_MOST_BYTES = 1 << 20
 
 
 def back_ends_file() -> Path:
@@ -48,24 +43,8 @@ class BackEndsRecord:
 
     def known(self, key: str) -> str | None:
         """What was kept under a key; None where nothing was."""
-        return _read().get(key)
+        return remembered(back_ends_file()).get(key)
 
     def keep(self, key: str, choice: str) -> None:
         """Keep a choice."""
-        choices = _read()
-        choices.pop(key, None)
-        choices[key] = choice
-        newest = dict(list(choices.items())[-_MOST_ENTRIES:])
-        with suppress(OSError, VolumeFileError):
-            back_ends_file().parent.mkdir(parents=True, exist_ok=True)
-            write_text(back_ends_file(), json.dumps(newest, indent=1) + "\n")
-
-
-def _read() -> dict[str, str]:
-    """Choices by their keys; lines that make no sense are passed over."""
-    try:
-        document = json.loads(read_bytes(back_ends_file(), largest=_MOST_BYTES))
-    except (OSError, ValueError, RecursionError, VolumeFileError):
-        return {}
-    lines = document.items() if isinstance(document, dict) else ()
-    return {key: choice for key, choice in lines if isinstance(choice, str)}
+        remember(back_ends_file(), {key: choice}, most=_MOST_ENTRIES)
