@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from .channels_last import channels_last
-from .machine import has_bfloat16, openvino_has_bfloat16, openvino_version
+from .machine import has_bfloat16, has_matrix_units, openvino_has_bfloat16, openvino_version
 from .openvino_graph import openvino_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor, nn
+
+    from .openvino_graph import Arithmetic
+
+
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,47 +28,52 @@ class Candidate:
 
     Attributes:
         name: Of the library and its layout.
-        precision: What it computes in.
+        arithmetic: What convolutions are computed in, such as "float32".
+        precision: Whose labels it shall give.
+        is_fallback: Whether it is slower than those before it, and only worth trying where none of these suits.
         make: From a body, patches of the shape that will come, and an example to trace with, what computes it. May
             raise anything, where the network does not suit it.
     """
 
     name: str
-    precision: Literal["float32", "bfloat16"]
+    arithmetic: str
+    precision: Precision
+    is_fallback: bool
     make: Callable[[nn.Module, Tensor, Tensor], Callable[[Tensor], Tensor]]
 
     def __str__(self) -> str:
-        return f"{self.name} {self.precision}"
+        return f"{self.name} {self.arithmetic}"
 
 
-def _eager(body: nn.Module, _: Tensor, __: Tensor) -> Callable[[Tensor], Tensor]:
-    return body
+def _openvino(arithmetic: Arithmetic, precision: Precision, *, is_fallback: bool = False) -> Candidate:
+    def make(body: nn.Module, x: Tensor, example: Tensor) -> Callable[[Tensor], Tensor]:
+        return openvino_graph(body, x, arithmetic, example)
+
+    return Candidate("openvino", arithmetic, precision, is_fallback, make)
 
 
-def _channels_last(dtype: torch.dtype, body: nn.Module, _: Tensor, __: Tensor) -> Callable[[Tensor], Tensor]:
-    return channels_last(body, dtype)
+def _channels_last(precision: Precision) -> Candidate:
+    def make(body: nn.Module, _: Tensor, __: Tensor) -> Callable[[Tensor], Tensor]:
+        return channels_last(body, getattr(torch, precision))
+
+    return Candidate("torch-channels-last", precision, precision, is_fallback=True, make=make)
 
 
-def _openvino(dtype: torch.dtype, body: nn.Module, x: Tensor, example: Tensor) -> Callable[[Tensor], Tensor]:
-    return openvino_graph(body, x, dtype, example)
-
-
-EAGER = Candidate("torch", "float32", _eager)
-_FLOAT32 = (
-    Candidate("openvino", "float32", partial(_openvino, torch.float32)),
-    Candidate("torch-channels-last", "float32", partial(_channels_last, torch.float32)),
+EAGER = Candidate("torch", "float32", "float32", is_fallback=False, make=lambda body, _, __: body)
+_ALL = (
+    _openvino("bfloat16x3", "float32"),
+    _openvino("float32", "float32"),
+    _channels_last("float32"),
+    _openvino("bfloat16", "bfloat16"),
+    _openvino("bfloat16x3-finest", "bfloat16", is_fallback=True),
+    _channels_last("bfloat16"),
 )
-_BFLOAT16 = (
-    Candidate("openvino", "bfloat16", partial(_openvino, torch.bfloat16)),
-    Candidate("torch-channels-last", "bfloat16", partial(_channels_last, torch.bfloat16)),
-)
+"""Of each precision in the order in which they are tried."""
 
 
-def candidates(precision: Literal["float32", "bfloat16"]) -> tuple[Candidate, ...]:
-    """Those of a precision that this machine has, beside `EAGER`; the fastest ones first, as far as known."""
-    if precision == "float32":
-        return tuple(each for each in _FLOAT32 if _is_here(each))
-    return tuple(each for each in _BFLOAT16 if _is_here(each) and _has_bfloat16(each))
+def candidates(precision: Precision) -> tuple[Candidate, ...]:
+    """Those of a precision that this machine has, beside `EAGER`."""
+    return tuple(each for each in _ALL if each.precision == precision and _is_here(each))
 
 
 def candidate_named(name: str) -> Candidate | None:
@@ -74,8 +83,9 @@ def candidate_named(name: str) -> Candidate | None:
 
 
 def _is_here(candidate: Candidate) -> bool:
-    return candidate.name != "openvino" or bool(openvino_version())
-
-
-def _has_bfloat16(candidate: Candidate) -> bool:
-    return openvino_has_bfloat16() if candidate.name == "openvino" else has_bfloat16()
+    if candidate.name != "openvino":
+        return candidate.arithmetic == "float32" or has_bfloat16()
+    if not openvino_version():
+        return False
+    products = candidate.arithmetic.startswith("bfloat16x3")
+    return candidate.arithmetic == "float32" or (openvino_has_bfloat16() and (has_matrix_units() or not products))

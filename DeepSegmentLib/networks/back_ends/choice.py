@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from .candidates import Candidate
+    from .candidates import Candidate, Precision
     from .engine import Engine
     from .labels import Difference
 
 _WORTH_S = 0.1
 """A pass that takes less is not worth the seconds that compiling takes."""
-_HOPELESS = 2.0
+_HOPELESS = 1.5
 """A back end whose first pass takes so many times as long as the best one is not looked at any further."""
 _ROOM = 8
 """Times the weights and the result: what two back ends at once may take beside torch. Of 31 million weights and a patch
@@ -144,15 +144,16 @@ class ChosenBackEnd:
     def _labels(self, result: Tensor) -> Tensor:
         return labels_of(result, self._head, exclusive=self._engine.exclusive)
 
-    def _try_all(self, precision: str, x: Tensor, expected: Tensor) -> None:
-        """Take the fastest back end of a precision, where it is faster than the best so far."""
-        for candidate in candidates("bfloat16" if precision == "bfloat16" else "float32"):
-            tried = self._tried(candidate, x, expected)
+    def _try_all(self, precision: Precision, x: Tensor, expected: Tensor) -> None:
+        """Take the fastest back end of a precision that suits, where it is faster than the best so far."""
+        taken = False
+        for candidate in candidates(precision):
+            tried = None if candidate.is_fallback and taken else self._tried(candidate, x, expected)
             if tried is not None:
-                self._best = tried
+                self._best, taken = tried, True
 
     def _tried(self, candidate: Candidate, x: Tensor, expected: Tensor) -> _Tried | None:
-        """The back end with its time, where it works, is the fastest so far and gives the labels that are expected."""
+        """The back end with its time, where it works, is faster than the best so far and gives the labels expected."""
         run = self._made(candidate, x)
         if run is None or self._best is None:
             return None

@@ -31,6 +31,15 @@ def has_bfloat16() -> bool:
 
 
 @cache
+def has_matrix_units() -> bool:
+    """Whether the processor multiplies matrices of bfloat16 (AMX), several times as fast as vectors of float32."""
+    try:
+        return bool(torch.cpu._is_amx_tile_supported())  # there is no public name
+    except (AttributeError, RuntimeError):
+        return False
+
+
+@cache
 def openvino_version() -> str:
     """Empty where OpenVINO is not installed; nothing is imported for it."""
     try:

@@ -5,32 +5,32 @@ Never by `openvino.convert_model`, which goes through OpenVINO's telemetry: noth
 
 from __future__ import annotations
 
-import math
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .body import drop_idle_biases, sharing_copy
+from .openvino_norms import with_exact_norms
+from .openvino_products import with_products_of_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-_EDGES = (8, 6, 4, 2, 3, 5, 7)
-"""Of the blocks that are averaged before the whole is, longest first where it divides an axis."""
-_FEW_VOXELS = 4096
-"""So many are averaged at once without losing digits."""
+Arithmetic = Literal["float32", "bfloat16", "bfloat16x3", "bfloat16x3-finest"]
+"""What convolutions are computed in: one type, or float32 from products of bfloat16; the latter in all of the network,
+or where it has the full extent, with bfloat16 below."""
 
 
-def openvino_graph(body: nn.Module, x: Tensor, dtype: torch.dtype, example: Tensor) -> Callable[[Tensor], Tensor]:
-    """What computes a body by OpenVINO for patches of the shape of one; takes and gives float32.
+def openvino_graph(body: nn.Module, x: Tensor, arithmetic: Arithmetic, example: Tensor) -> Callable[[Tensor], Tensor]:
+    """What computes a body by OpenVINO for patches of the shape of one; float32 in, float32 with channels last out.
 
     Args:
         body: What to compute.
         x: Patches (batch, channel, ...).
-        dtype: float32 or bfloat16.
+        arithmetic: What its convolutions are computed in.
         example: A patch to trace with: small where the layers are the same for any extent.
 
     Raises:
@@ -40,9 +40,13 @@ def openvino_graph(body: nn.Module, x: Tensor, dtype: torch.dtype, example: Tens
 
     model = _converted(body, example)
     model.reshape(list(x.shape))
-    if dtype == torch.float32:
-        _with_exact_norms(model)
-    kind = "f32" if dtype == torch.float32 else "bf16"
+    if arithmetic != "bfloat16":
+        with_exact_norms(model)
+    if arithmetic in ("bfloat16x3", "bfloat16x3-finest"):
+        finest = tuple(x.shape[2:]) if arithmetic == "bfloat16x3-finest" else None
+        with_products_of_parts(model, finest)
+    _put_channels_last(model)
+    kind = "f32" if arithmetic == "float32" else "bf16"
     hints = {"INFERENCE_PRECISION_HINT": kind, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     request = openvino.Core().compile_model(model, "CPU", hints).create_infer_request()
     shape = tuple(request.get_output_tensor(0).shape)
@@ -52,7 +56,7 @@ def openvino_graph(body: nn.Module, x: Tensor, dtype: torch.dtype, example: Tens
         out = torch.empty(shape, dtype=torch.float32)
         request.set_output_tensor(0, openvino.Tensor(out.numpy(), shared_memory=True))
         request.infer([np.ascontiguousarray(patches.numpy())], share_inputs=True, share_outputs=True)
-        return out
+        return out.movedim(-1, 1)
 
     return run
 
@@ -74,31 +78,11 @@ def _converted(body: nn.Module, example: Tensor) -> Any:
     return graph
 
 
-def _with_exact_norms(model: Any) -> None:
-    """Instance norms by averages of blocks: OpenVINO's own adds up all voxels in a row, and loses digits."""
-    for node in model.get_ordered_ops():
-        if node.get_type_name() == "MVN":
-            source = node.input(0).get_source_output()
-            shape = [int(n) for n in source.get_shape()]
-            if len(shape) in (4, 5):
-                exact = _norm(source, shape[2:], node.get_attributes()["eps"])
-                for target in node.output(0).get_target_inputs():
-                    target.replace_source_output(exact.output(0))
-
-
-def _norm(source: Any, extent: Sequence[int], eps: float) -> Any:
+def _put_channels_last(model: Any) -> None:
+    """Give the result as (batch, ..., channel), as it is in memory anyway, instead of turning it round."""
     from openvino import opset8 as ops
 
-    far = ops.subtract(source, _mean(source, extent))
-    variance = _mean(ops.multiply(far, far), extent)
-    return ops.multiply(far, ops.divide(np.float32(1), ops.sqrt(ops.add(variance, np.float32(eps)))))
-
-
-def _mean(source: Any, extent: Sequence[int]) -> Any:
-    from openvino import opset8 as ops
-
-    if math.prod(extent) > _FEW_VOXELS:
-        edges = [next((edge for edge in _EDGES if n % edge == 0), 1) for n in extent]
-        nothing = [0] * len(extent)
-        source = ops.avg_pool(source, edges, nothing, nothing, edges, exclude_pad=False)
-    return ops.reduce_mean(source, np.arange(2, 2 + len(extent)), keep_dims=True)
+    result = model.get_results()[0]
+    axes = [0, *range(2, len(result.get_output_shape(0))), 1]
+    result.input(0).replace_source_output(ops.transpose(result.input_value(0), np.array(axes)).output(0))
+    model.validate_nodes_and_infer_types()

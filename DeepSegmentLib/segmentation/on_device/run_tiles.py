@@ -90,18 +90,19 @@ class _Slab:
         """Add features or logits (channel, k, j, i) of a tile."""
         box = Box(self._turned(tile.start), self._turned(tile.stop))
         if self._blender is None:
-            self._blender = self._made(len(result), box.shape[0], result.device)
+            self._blender = self._made(result, box.shape[0])
             self._weights = self._weights.to(self._blender.device)
         self._blender.add(box, result.permute(0, *(n + 1 for n in self._order)), self._weights)
 
-    def _made(self, channels: int, depth: int, device: torch.device) -> SlabBlender:
+    def _made(self, like: Tensor, depth: int) -> SlabBlender:
+        channels, last = len(like), like.stride(0) == 1
         try:
-            return SlabBlender(channels, self._shape, depth, device)
+            return SlabBlender(channels, self._shape, depth, like.device, channels_last=last)
         except (RuntimeError, MemoryError) as error:
-            if device.type == "cpu" or not is_out_of_memory(error):
+            if like.device.type == "cpu" or not is_out_of_memory(error):
                 raise
-        self._on_retreat(f"out of memory on {device}; tiles are blended in main memory")
-        return SlabBlender(channels, self._shape, depth)
+        self._on_retreat(f"out of memory on {like.device}; tiles are blended in main memory")
+        return SlabBlender(channels, self._shape, depth, channels_last=last)
 
     def release(self, stop: int) -> Iterator[tuple[int, Tensor]]:
         """Finish all planes before `stop`."""

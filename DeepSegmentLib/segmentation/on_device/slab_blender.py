@@ -26,7 +26,15 @@ class SlabBlender:
         device: Where they are held; tiles are brought there.
     """
 
-    def __init__(self, channels: int, shape: Index, depth: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        channels: int,
+        shape: Index,
+        depth: int,
+        device: torch.device | str = "cpu",
+        *,
+        channels_last: bool = False,
+    ) -> None:
         """Start empty.
 
         Args:
@@ -34,12 +42,16 @@ class SlabBlender:
             shape: Extent (k, j, i) of the whole array.
             depth: Largest extent of a tile along k.
             device: Where to hold the planes.
+            channels_last: Whether the channels of a voxel are held side by side; best as tiles have them.
         """
         self.device = torch.device(device)
         self._shape = shape
         self._first = 0
-        self._total = torch.zeros((channels, min(depth, shape[0]), *shape[1:]), device=self.device)
-        self._weight = torch.zeros(self._total.shape[1:], device=self.device)
+        extent = (min(depth, shape[0]), *shape[1:])
+        held = (*extent, channels) if channels_last else (channels, *extent)
+        self._total = torch.zeros(held, device=self.device)
+        self._total = self._total.movedim(-1, 0) if channels_last else self._total
+        self._weight = torch.zeros(extent, device=self.device)
 
     def add(self, tile: Box, values: Tensor, weights: Tensor) -> None:
         """Add a tile.

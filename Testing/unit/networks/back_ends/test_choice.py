@@ -56,13 +56,15 @@ class Bench:
         self.all: list[Candidate] = []
         self.record = Memory()
 
-    def add(self, name: str, precision: Any, run: Callable[[Tensor], Tensor] | Exception) -> Any:
+    def add(
+        self, name: str, precision: Any, run: Callable[[Tensor], Tensor] | Exception, *, is_fallback: bool = False
+    ) -> Any:
         def make(*_: object) -> Callable[[Tensor], Tensor]:
             if isinstance(run, Exception):
                 raise run
             return run
 
-        self.all.append(Candidate(name, precision, make))
+        self.all.append(Candidate(name, precision, precision, is_fallback, make))
         return run
 
     def of(self, precision: str) -> tuple[Candidate, ...]:
@@ -100,6 +102,18 @@ def test_the_fastest_of_float32_is_taken_and_kept(bench: Bench) -> None:
     counts = slow.calls, fast.calls
     chosen(patch())
     assert (slow.calls, fast.calls) == (counts[0], counts[1] + 1)
+
+
+def test_a_fallback_is_tried_where_nothing_before_it_suits(bench: Bench) -> None:
+    fast = bench.add("fast", "float32", Run(0.5))
+    spare = bench.add("spare", "float32", Run(0.4), is_fallback=True)
+    wrong = bench.add("wrong", "bfloat16", Run(0.1, wrong=3))
+    finer = bench.add("finer", "bfloat16", Run(0.2), is_fallback=True)
+    finest = bench.add("finest", "bfloat16", Run(0.15), is_fallback=True)
+    chosen = bench.chosen()
+    chosen(patch())
+    assert chosen.name == "finer bfloat16"
+    assert [each.calls > 0 for each in (fast, spare, wrong, finer, finest)] == [True, False, True, True, False]
 
 
 def test_what_was_kept_is_taken_without_comparing(bench: Bench) -> None:

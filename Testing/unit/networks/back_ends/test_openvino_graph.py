@@ -56,7 +56,7 @@ def test_float32_gives_the_features_of_torch(spec: UNetSpec, shape: tuple[int, .
     body, x = body_of(spec), torch.from_numpy(random_patches(*shape))
     example = torch.zeros(1, 2, *(2 * step for step in spec.divisor))
     with torch.inference_mode():
-        found, expected = openvino_graph(body, x, torch.float32, example)(x), body(x)
+        found, expected = openvino_graph(body, x, "float32", example)(x), body(x)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
@@ -67,7 +67,7 @@ def test_float32_gives_the_logits_of_monais_networks(pair: Pair) -> None:
     body = Body(runtime.build(pair.spec), headless=False).eval()
     x = torch.randn(pair.shape)
     with torch.inference_mode():
-        found, expected = openvino_graph(body, x, torch.float32, x)(x), body(x)
+        found, expected = openvino_graph(body, x, "float32", x)(x), body(x)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
 
 
@@ -76,7 +76,7 @@ def test_a_large_offset_is_no_noise() -> None:
     spec = spec_of()
     body, x = body_of(spec), torch.from_numpy(random_patches(1, 2, 48, 40, 32)) + 300
     with torch.inference_mode():
-        found = openvino_graph(body, x, torch.float32, torch.zeros(1, 2, 4, 4, 4))(x)
+        found = openvino_graph(body, x, "float32", torch.zeros(1, 2, 4, 4, 4))(x)
         exact = body.double()(x.double())
     torch.testing.assert_close(found.double(), exact, atol=2e-3, rtol=1e-3)
 
@@ -86,7 +86,7 @@ def test_bfloat16_is_near() -> None:
         pytest.skip("this processor has no bfloat16")
     body, x = body_of(spec_of(features=(8, 16))), torch.from_numpy(random_patches(1, 2, 24, 24, 24))
     with torch.inference_mode():
-        found, expected = openvino_graph(body, x, torch.bfloat16, torch.zeros(1, 2, 4, 4, 4))(x), body(x)
+        found, expected = openvino_graph(body, x, "bfloat16", torch.zeros(1, 2, 4, 4, 4))(x), body(x)
     assert found.dtype == torch.float32
     assert float((found - expected).square().mean().sqrt()) < 0.05 * float(expected.square().mean().sqrt())
 
@@ -95,7 +95,7 @@ def test_a_result_stays_when_the_next_one_comes() -> None:
     body = body_of(spec_of())
     one, other = torch.from_numpy(random_patches(1, 2, 8, 8, 8)), torch.zeros(1, 2, 8, 8, 8)
     with torch.inference_mode():
-        run = openvino_graph(body, one, torch.float32, other)
+        run = openvino_graph(body, one, "float32", other)
         first = run(one)
         before = first.clone()
         assert not torch.equal(run(other), before)
@@ -117,4 +117,4 @@ def test_nothing_is_told_to_anyone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", refuse)
     body, x = body_of(spec_of()), torch.zeros(1, 2, 8, 8, 8)
     with torch.inference_mode():
-        assert openvino_graph(body, x, torch.float32, x)(x).shape == (1, 4, 8, 8, 8)
+        assert openvino_graph(body, x, "float32", x)(x).shape == (1, 4, 8, 8, 8)

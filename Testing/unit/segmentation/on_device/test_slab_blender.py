@@ -18,24 +18,33 @@ extents = st.tuples(*[st.integers(1, 20)] * 3)
 patches = st.tuples(*[st.integers(1, 12)] * 3)
 
 
-def _blend(array, patch, overlap, weights=None):
+def _blend(array, patch, overlap, weights=None, *, channels_last=False):
     tiles = tuple(plan_tiles(array.shape[1:], patch, overlap=overlap))
     weights = importance_map(tiles[0].shape) if weights is None else weights
-    blender = SlabBlender(len(array), array.shape[1:], tiles[0].shape[0])
+    blender = SlabBlender(len(array), array.shape[1:], tiles[0].shape[0], channels_last=channels_last)
     planes = []
     for first, row in groupby(tiles, key=lambda tile: tile.start[0]):
         planes += blender.release(first)
         for tile in row:
-            blender.add(tile, torch.from_numpy(array[(slice(None), *tile.to_slices())]), torch.from_numpy(weights))
+            cut = torch.from_numpy(array[(slice(None), *tile.to_slices())])
+            blender.add(tile, cut, torch.from_numpy(weights))
     planes += blender.release(array.shape[1])
     return [(k, plane.numpy()) for k, plane in planes]
 
 
-@given(shape=extents, patch=patches, overlap=st.floats(0, 0.8), seed=st.integers(0, 1000))
-def test_blending_gives_back_what_was_cut(shape, patch, overlap, seed):
+@given(shape=extents, patch=patches, overlap=st.floats(0, 0.8), seed=st.integers(0, 1000), last=st.booleans())
+def test_blending_gives_back_what_was_cut(shape, patch, overlap, seed, last):
     array = np.random.default_rng(seed).normal(size=(2, *shape)).astype(np.float32)
-    planes = _blend(array, patch, overlap)
+    planes = _blend(array, patch, overlap, channels_last=last)
     assert np.allclose(np.stack([plane for _, plane in planes], axis=1), array, atol=1e-5)
+
+
+def test_channels_lie_side_by_side_where_that_is_asked_for():
+    array = np.random.default_rng(1).normal(size=(3, 4, 5, 6)).astype(np.float32)
+    held, apart = (_blend(array, (4, 5, 4), 0.5, channels_last=last) for last in (True, False))
+    for (_, one), (_, other) in zip(held, apart, strict=True):
+        assert np.array_equal(one, other)
+        assert one.strides[0] == 4 < other.strides[0]
 
 
 @given(shape=extents, patch=patches, overlap=st.floats(0, 0.8))
