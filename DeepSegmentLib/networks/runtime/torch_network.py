@@ -126,7 +126,7 @@ class TorchNetwork:
     def _example(self, x: Tensor) -> Tensor:
         """What the network is traced with: a U-Net has the same layers for any extent, others may not."""
         if isinstance(self.spec, UNetSpec):
-            return x.new_zeros(1, x.shape[1], *(2 * step for step in self.spec.divisor))
+            return x.new_zeros(1, x.shape[1], *padded_extent(self.spec.divisor, self.spec.divisor))
         return x
 
 
