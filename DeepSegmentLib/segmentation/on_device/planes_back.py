@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from DeepSegmentLib.segmentation.regrid import back_orders, plans_back
 from DeepSegmentLib.segmentation.tiles import MIXED_AT_ONCE
@@ -205,8 +206,10 @@ class _Inside:
         """Features (voxel, feature) of some voxels of the result, by bilinear interpolation."""
         j0, j1, v = (each[row] for each in self._rows)
         i0, i1, w = (each[column] for each in self._columns)
-        first = torch.lerp(table[j0 * width + i0], table[j0 * width + i1], w[:, None])
-        return torch.lerp(first, torch.lerp(table[j1 * width + i0], table[j1 * width + i1], w[:, None]), v[:, None])
+        corners = torch.stack([j0 * width + i0, j0 * width + i1, j1 * width + i0, j1 * width + i1], dim=1)
+        shares = torch.stack([(1 - v) * (1 - w), (1 - v) * w, v * (1 - w), v * w], dim=1)
+        # The weighted sum of rows of a table, in one operation.
+        return functional.embedding_bag(corners, table, mode="sum", per_sample_weights=shares)
 
 
 def _with_next(plane: Tensor, axis: int) -> Tensor:
