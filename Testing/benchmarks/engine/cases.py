@@ -11,7 +11,8 @@ SPACING_MM = 1.5
 
 SHORT = "tiny-48-5-16"
 DEFAULT = (
-    "plain-192-5", "plain-192-40", "plain-192-117", "plain-256-40", "plain-256-40-96", "plain-256-117",
+    "plain-192-5", "plain-192-40", "trained-192-40", "plain-192-117",
+    "plain-256-40", "plain-256-40-96", "plain-256-117",
     "residual-192-40", "residual-256-40", "plain-300-40", "plain-300-117", "plain-531-40", "plain-531-117",
 )  # fmt: skip
 DEPTHS = tuple(f"pointwise-512x512x{depth}-117" for depth in (300, 600, 1200))
@@ -29,7 +30,7 @@ _VOLUMES = {
 }
 _PATCHES = {"48": 16, "192": 96}
 _PATCH = 128
-_NAME = re.compile(r"(tiny|pointwise|plain|residual)-(\d+|\d+x\d+x\d+)-(\d+)(?:-(\d+))?")
+_NAME = re.compile(r"(tiny|pointwise|plain|trained|residual)-(\d+|\d+x\d+x\d+)-(\d+)(?:-(\d+))?")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Case:
 
     Attributes:
         name: NETWORK-VOLUME-CLASSES or NETWORK-VOLUME-CLASSES-PATCH.
-        network: "plain", "residual", "pointwise" or "tiny".
+        network: "plain", "trained" (the same, weights of which are not random), "residual", "pointwise" or "tiny".
         volume: Name of the volume.
         size: Its extent (i, j, k), in voxels.
         spacing_mm: Size of these, likewise.
