@@ -5,19 +5,24 @@ Never by `openvino.convert_model`, which goes through OpenVINO's telemetry: noth
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from DeepSegmentLib.data.progress import check_stop, waited_for
+
 from .body import drop_idle_biases, sharing_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+_WAIT_MS = 20
 _EDGES = (8, 6, 4, 2, 3, 5, 7)
 """Of the blocks that are averaged before the whole is, longest first where it divides an axis."""
 _FEW_VOXELS = 4096
@@ -44,17 +49,32 @@ def openvino_graph(body: nn.Module, x: Tensor, dtype: torch.dtype, example: Tens
         _with_exact_norms(model)
     kind = "f32" if dtype == torch.float32 else "bf16"
     hints = {"INFERENCE_PRECISION_HINT": kind, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    request = openvino.Core().compile_model(model, "CPU", hints).create_infer_request()
+    compiled = waited_for(partial(openvino.Core().compile_model, model, "CPU", hints))
+    request = compiled.create_infer_request()
     shape = tuple(request.get_output_tensor(0).shape)
 
     def run(patches: Tensor) -> Tensor:
         # A new array each time, which OpenVINO fills: its own one would change with the next patch.
         out = torch.empty(shape, dtype=torch.float32)
         request.set_output_tensor(0, openvino.Tensor(out.numpy(), shared_memory=True))
-        request.infer([np.ascontiguousarray(patches.numpy())], share_inputs=True, share_outputs=True)
+        given = np.ascontiguousarray(patches.numpy())
+        request.start_async([given], share_inputs=True)
+        _wait_for(request)
         return out
 
     return run
+
+
+def _wait_for(request: Any) -> None:
+    """Wait until a request is done, or end it where the work shall stop."""
+    try:
+        while not request.wait_for(_WAIT_MS):
+            check_stop()
+    except BaseException:
+        request.cancel()
+        with contextlib.suppress(RuntimeError):  # "was cancelled"
+            request.wait()  # no longer: it writes into arrays that are free after this
+        raise
 
 
 def _converted(body: nn.Module, example: Tensor) -> Any:
