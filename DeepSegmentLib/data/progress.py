@@ -138,7 +138,11 @@ def waited_for(work: Callable[[], _Result], on_stop: Callable[[], object] = unwa
 
     _own.executor = executor = _own.executor or ThreadPoolExecutor(1, "waited for")
     left = threading.Event()
-    future = executor.submit(_until, left, work)
+    try:
+        future = executor.submit(_until, left, work)
+    except RuntimeError:  # no thread can be had, where memory is short
+        _own.executor = None
+        return work()
     try:
         while not wait([future], _WAIT_S).done:
             check_stop()

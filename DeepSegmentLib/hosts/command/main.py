@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from DeepSegmentLib import __version__
-from DeepSegmentLib.data.progress import is_work_left
 from DeepSegmentLib.errors import Cancelled, ResourceError
 from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.hosts.faults import as_error
@@ -68,6 +67,8 @@ def _run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt as stop:
         last_words()
         code = stop.exit_code if isinstance(stop, StopSignal) else Cancelled.exit_code
+        from DeepSegmentLib.data.progress import is_work_left  # with NumPy, which the help does not need
+
         if is_work_left():  # at its end Python would wait for it, too
             leave_at_once(code)
         return code
