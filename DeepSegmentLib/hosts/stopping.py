@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def _listening(stop: _Stop, last_words: Callable[[], None]) -> Iterator[None]:
                     leave_at_once(128 + number[0])
 
     before = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=listen, name="signals", daemon=True).start()
+    with suppress(RuntimeError):  # no thread can be had, where memory is short
+        threading.Thread(target=listen, name="signals", daemon=True).start()
     try:
         yield
     finally:
