@@ -1,7 +1,7 @@
 """Stops at random moments of a run: how long until it ended, and what is left in memory and on disk.
 
     python Testing/benchmarks/engine/make.py --case plain-192-40 --work FOLDER
-    python Testing/benchmarks/cancel.py --case plain-192-40 --work FOLDER
+    python Testing/benchmarks/engine/cancel.py --case plain-192-40 --work FOLDER
         --json Testing/benchmarks/results/cancel.json
 
 Three doors, each stopped --repeats times at moments drawn evenly from the length of an undisturbed run: the command by
@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT / "Testing" / "benchmarks" / "engine"), str(ROOT)]
 from cases import case_of
 
