@@ -6,6 +6,7 @@ import hashlib
 import stat
 from typing import TYPE_CHECKING
 
+from DeepSegmentLib.data.progress import check_stop
 from DeepSegmentLib.errors import VolumeFileError
 
 from .opening import is_folder, open_file
@@ -52,6 +53,7 @@ def _checksum(path: Path) -> str:
     with open_file(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
+            check_stop()
     return f"sha256:{digest.hexdigest()}"
 
 

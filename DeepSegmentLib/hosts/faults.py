@@ -15,7 +15,15 @@ TRACEBACK = "DEEPSEGMENT_TRACEBACK"
 """The environment variable that shows where in the code something happened."""
 
 
-_NO_MEMORY = ("failed to map segment", "allocate memory", "not enough memory", "out of memory", "paging file")
+_NO_MEMORY = (
+    "failed to map segment",
+    "allocate memory",
+    "not enough memory",
+    "out of memory",
+    "paging file",
+    "bad_alloc",
+    "new thread",
+)
 _NO_FAULT = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
 
 
@@ -47,12 +55,12 @@ def as_error(error: BaseException, doing: str) -> DeepSegmentError:
 
 def _tells_of_memory(error: BaseException) -> bool:
     """Whether a library says that memory ran out, such as one that cannot be loaded any more."""
-    text = _told(error).lower()
+    text = _told(error, 2000).lower()
     return isinstance(error, ImportError | RuntimeError | OSError) and any(phrase in text for phrase in _NO_MEMORY)
 
 
-def _told(error: BaseException) -> str:
+def _told(error: BaseException, most: int = 300) -> str:
     try:
-        return " ".join(str(error).split())[:300]
+        return " ".join(str(error).split())[:most]
     except Exception:  # it cannot even say what it is
         return ""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
+    from typing import NoReturn
 
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _LATER_S = 0.05
+_PATIENCE_S = 0.7
+_LOOK_EVERY_S = 0.02
 _DEAF_S = 5.0  # after a signal, so that impatience does not interrupt the clearing up
 
 
@@ -30,10 +34,14 @@ class StopSignal(KeyboardInterrupt):
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable(last_words: Callable[[], None] | None = None) -> Iterator[None]:
     """While the block lasts, signals raise `StopSignal` in it; those that are ignored (nohup) stay so.
 
     Does nothing outside the main thread, which alone gets signals.
+
+    Args:
+        last_words: Called where nothing can be raised within 0.7 s, in a long call of a library or an import; after
+            them the process ends, see `leave_at_once`. None to wait for the end of the call, however long it is.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -42,10 +50,46 @@ def stoppable() -> Iterator[None]:
     stop = _Stop()
     before = {number: signal.signal(number, stop) for number in heeded}
     try:
-        yield
+        with ExitStack() as listening:
+            if last_words is not None:
+                listening.enter_context(_listening(stop, last_words))
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+@contextmanager
+def _listening(stop: _Stop, last_words: Callable[[], None]) -> Iterator[None]:
+    """While the block lasts, a thread hears of signals, too, and ends the process where the handler does nothing."""
+    import socket  # the help of the command needs none of it
+
+    ear, mouth = socket.socketpair()
+    mouth.setblocking(False)
+
+    def listen() -> None:
+        with ear:
+            while number := ear.recv(1):
+                if number[0] in _SIGNALS and not stop.raises_within(_PATIENCE_S):
+                    last_words()
+                    leave_at_once(128 + number[0])
+
+    before = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+    with suppress(RuntimeError):  # no thread can be had, where memory is short
+        threading.Thread(target=listen, name="signals", daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        mouth.close()
+
+
+def leave_at_once(code: int) -> NoReturn:
+    """End the process whatever it is doing, and leave nothing half-written behind."""
+    from DeepSegmentLib.files.leftovers import discard
+
+    discard()
+    os._exit(code)
 
 
 @contextmanager
@@ -73,12 +117,14 @@ class _Stop:
     Attributes:
         holds: Whether a signal has to wait.
         kept: The one that waits.
+        raised: Whether one has been raised.
     """
 
     def __init__(self) -> None:
         self._heard = -_DEAF_S
         self.holds = False
         self.kept: int | None = None
+        self.raised = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if self.holds:
@@ -88,8 +134,17 @@ class _Stop:
             again.daemon = True
             again.start()
         elif time.monotonic() - self._heard > _DEAF_S:
-            self._heard = time.monotonic()
+            self._heard, self.raised = time.monotonic(), True
             raise StopSignal(number)
+
+    def raises_within(self, seconds: float) -> bool:
+        """Wait until a signal is raised; seconds in which they have to wait do not count."""
+        until = time.monotonic() + seconds
+        while not self.raised and time.monotonic() < until:
+            time.sleep(_LOOK_EVERY_S)
+            if self.holds:
+                until = time.monotonic() + seconds
+        return self.raised
 
 
 def _is_importing(frame: FrameType | None) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from DeepSegmentLib.data.progress import check_stop, waited_for
 from DeepSegmentLib.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -138,7 +140,7 @@ def scale_of(channel: NDArray[Any], rule: Normalization, mask: NDArray[np.bool_]
         mean, deviation = _moments(channel, mask)
         return Scale(rule, np.float32(mean), _positive(deviation))
     values = np.asarray(channel if mask is None else channel[mask], dtype=np.float32)
-    low, high = np.percentile(values, [rule.low, rule.high])
+    low, high = waited_for(lambda: np.percentile(values, [rule.low, rule.high]))
     return Scale(rule, np.float32(low), _positive(high - low))
 
 
@@ -204,7 +206,7 @@ def filled_nonzero(channels: NDArray[Any]) -> NDArray[np.bool_]:
         mask |= channel != 0
     from scipy import ndimage  # a model's spec names rules of this module, and a list of models needs no scipy
 
-    return np.asarray(ndimage.binary_fill_holes(mask))
+    return np.asarray(waited_for(partial(ndimage.binary_fill_holes, mask)))
 
 
 def normalize(channel: NDArray[Any], rule: Normalization) -> NDArray[np.float32]:
@@ -233,6 +235,7 @@ def _moments(channel: NDArray[Any], mask: NDArray[np.bool_] | None) -> tuple[flo
 
 def _planes(channel: NDArray[Any], mask: NDArray[np.bool_] | None) -> Iterator[NDArray[np.float32]]:
     for k, plane in enumerate(np.atleast_2d(channel)):
+        check_stop()
         yield np.asarray(plane if mask is None else plane[np.atleast_2d(mask)[k]], dtype=np.float32)
 
 

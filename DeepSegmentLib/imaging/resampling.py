@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from DeepSegmentLib.data import Geometry, LabelMap, Volume
-from DeepSegmentLib.data.progress import unwatched
+from DeepSegmentLib.data.progress import check_stop, unwatched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -208,6 +208,7 @@ def _in_slabs(
         slab = (slice(None),) * across + (slice(start, start + step),)
         source, target = np.moveaxis(voxels[slab], axis, 0), np.moveaxis(result[slab], axis, 0)
         for new, old, weights in plan.blocks():
+            check_stop()
             target[new] = np.tensordot(weights, np.asarray(source[old], dtype=np.float32), axes=1)
     return result
 

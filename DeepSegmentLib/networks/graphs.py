@@ -9,12 +9,14 @@ import json
 import math
 import tempfile
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from DeepSegmentLib.data.progress import check_stop, waited_for
 from DeepSegmentLib.errors import MissingPackageError, ModelError
 
 if TYPE_CHECKING:
@@ -159,9 +161,13 @@ class OnnxGraph(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The output for patches of the graph's extent."""
         patches = x.half() if self._half else x
+        options, given = _onnxruntime().RunOptions(), {self._name: patches.cpu().numpy()}
         try:
-            (output,) = self._session.run(None, {self._name: patches.cpu().numpy()})
+            (output,) = waited_for(
+                partial(self._session.run, None, given, options), partial(setattr, options, "terminate", True)
+            )
         except Exception as error:  # see above
+            check_stop()
             words = str(error)
             if any(phrase in words.lower() for phrase in _OUT_OF_MEMORY):
                 raise MemoryError(words) from error

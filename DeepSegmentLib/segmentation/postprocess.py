@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from DeepSegmentLib.data import LabelMap
-from DeepSegmentLib.data.progress import unwatched
+from DeepSegmentLib.data.progress import check_stop, unwatched
 from DeepSegmentLib.imaging.components import fill_holes, remove_small
 
 if TYPE_CHECKING:
@@ -61,11 +61,13 @@ def _clean_up_block(
     """Clean up, in place, segments that are taken together in a block of all layers."""
     mask = np.zeros(layers.shape[1:], dtype=bool)
     for each in together:  # one at a time: there may be a hundred
+        check_stop()
         mask |= layers[each.layer] == each.value
     kept = remove_small(
         mask, keep_largest=cleanup.keep_largest, minimum_voxels=minimum_voxels, neighbours=cleanup.neighbours
     )
     for each in together:
+        check_stop()
         labels = layers[each.layer]
         labels[(labels == each.value) & ~kept] = 0
     if cleanup.everywhere:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from DeepSegmentLib.data import Progress
-from DeepSegmentLib.data.progress import silent
+from DeepSegmentLib.data.progress import silent, watching
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.memory import peak_memory_bytes
 
@@ -69,13 +69,14 @@ def predict(
         Cancelled: Raised by `on_progress`.
     """
     settings = settings or PredictSettings()
-    run = _Run(volume, spec, settings, on_progress)
-    of_stages = iter(zip(spec.stages, networks, strict=True))
-    for part in spec.parts:
-        stages = [next(of_stages) for _ in part.stages]
-        if is_needed(part, settings):
-            run.part(part, stages)
-    return run.finish()
+    with watching(on_progress) as tell:
+        run = _Run(volume, spec, settings, tell)
+        of_stages = iter(zip(spec.stages, networks, strict=True))
+        for part in spec.parts:
+            stages = [next(of_stages) for _ in part.stages]
+            if is_needed(part, settings):
+                run.part(part, stages)
+        return run.finish()
 
 
 class _Run:

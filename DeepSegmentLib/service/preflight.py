@@ -32,7 +32,7 @@ _FINEST_MM, _COARSEST_MM = 0.05, 30.0
 _MOST_PASSES = 1_000_000
 """Days on a fast GPU, months on a CPU."""
 # Multiplications: ten times what the largest published U-Nets take for a patch, and for a whole body with mirroring. A
-# CPU makes some 1e10 a second and no pass can be stopped before its end.
+# CPU makes some 1e10 a second.
 _MOST_OPERATIONS, _MOST_OPERATIONS_IN_ALL = 10**14, 10**17
 _LONG_HOURS = 2.0
 """Runs that take longer say so beforehand."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.data import Progress, Volume
 from DeepSegmentLib.data.name_lookup import known_names
-from DeepSegmentLib.data.progress import silent, tell_part
+from DeepSegmentLib.data.progress import silent, tell_part, watching
 from DeepSegmentLib.errors import ResourceError
 from DeepSegmentLib.files.atomic import atomic_path, write_text
 from DeepSegmentLib.files.datasets.channel_files import further_channels
@@ -128,13 +128,14 @@ def segment_volume(
     kept = chosen_segments(subset, spec := read_spec(folder))
     settings = replace(settings, probabilities=chosen_maps(settings.probabilities, kept, spec), subset=kept)
     work = partial(_segment, volume, folder, kept, device=device, load=load)
-    if spec.focus is None or settings.region_ras is not None:
-        return work(settings, on_progress=on_progress)
-    begin, end = partial(tell_part, on_progress, 0.0, _FOCUS_PART), partial(tell_part, on_progress, _FOCUS_PART, 1.0)
-    look = partial(segment_volume, volume, device=device, on_progress=begin, load=load)
-    region, note = focus_region(spec, settings, look, begin)
-    run = work(replace(settings, region_ras=region), on_progress=end)
-    return replace(run, notes=(note, *run.notes))
+    with watching(on_progress) as tell:
+        if spec.focus is None or settings.region_ras is not None:
+            return work(settings, on_progress=tell)
+        begin, end = partial(tell_part, tell, 0.0, _FOCUS_PART), partial(tell_part, tell, _FOCUS_PART, 1.0)
+        look = partial(segment_volume, volume, device=device, on_progress=begin, load=load)
+        region, note = focus_region(spec, settings, look, begin)
+        run = work(replace(settings, region_ras=region), on_progress=end)
+        return replace(run, notes=(note, *run.notes))
 
 
 def _segment(
@@ -258,8 +259,9 @@ def read_case(request: SegmentRequest, on_progress: ProgressCallback = silent) -
     _check_request(request, spec)
     begun = time.monotonic()
     stamp = input_stamp((request.source, *request.channels), request.series)  # before it is read
-    on_progress(Progress("read", 0.0))
-    volume = read_channels(request.source, request.channels, request.series)
+    with watching(on_progress) as tell:
+        tell(Progress("read", 0.0))
+        volume = read_channels(request.source, request.channels, request.series)
     return CaseRead(request, spec, volume, stamp, time.monotonic() - begun)
 
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 from zipfile import ZipFile
@@ -28,10 +26,11 @@ from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.hosts.command.main import main
 from DeepSegmentLib.networks.model_json import spec_from_json, spec_to_json
 from DeepSegmentLib.networks.runtime import on_array
-from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.segmentation.predict import predict
 from DeepSegmentLib.service.catalogue import add_model, list_models, remove_model
 from DeepSegmentLib.service.segment import segment_volume
+
+from .peak_memory import more_bytes_a_voxel
 
 _TURN = 0.5  # radians
 _OBLIQUE = np.array([[1, 0, 0], [0, np.cos(_TURN), -np.sin(_TURN)], [0, np.sin(_TURN), np.cos(_TURN)]])
@@ -266,15 +265,10 @@ class ModelSuite:
         assert len(patches) == 1
 
     def test_memory_does_not_grow_with_the_classes(self, model):
-        """Twice the volume costs what volumes and labels do, and not an array of all classes over it."""
+        """More of a volume costs what volumes and labels do, and not an array of all classes over it."""
         spec = read_spec(model.folder)
         classes, channels = max(stage.network.out_channels for stage in spec.stages), len(spec.channels)
-        networks = [_of_constants(stage.network.out_channels) for stage in spec.stages]
-        shapes, settings = [(24, 48, 48), (72, 48, 48)], PredictSettings(overlap=0)
-        volumes = [noise(_grid(shape, (1, 1, 1)), channels) for shape in shapes]
-        peaks = [_peak(partial(predict, volume, spec, networks, settings=settings)) for volume in volumes]
-        more = (peaks[1] - peaks[0]) / (np.prod(shapes[1]) - np.prod(shapes[0]))
-        assert more < 40 * channels + 24 + 0.25 * 4 * classes
+        assert more_bytes_a_voxel(model.folder) < 40 * channels + 24 + 0.25 * 4 * classes
 
     # Damage ---------------------------------------------------------------------------------------------------------
 
@@ -346,23 +340,3 @@ def _copy(source: Path, target: Path) -> Path:
 
 def _weights(folder: Path) -> list[str]:
     return [each.sha256 for each in read_spec(folder).weights]
-
-
-def _of_constants(classes: int) -> ArrayNetwork:
-    """A network that costs nothing itself."""
-
-    def network(patches: np.ndarray) -> np.ndarray:
-        return np.broadcast_to(
-            np.arange(classes, dtype=np.float32)[None, :, None, None, None], (len(patches), classes, *patches.shape[2:])
-        )
-
-    return ArrayNetwork(network)
-
-
-def _peak(work: Callable[[], object]) -> int:
-    tracemalloc.start()
-    try:
-        work()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()

@@ -5,6 +5,7 @@ from typing import ClassVar
 import torch
 from model_examples import model_spec
 
+from conformance.peak_memory import more_bytes_a_voxel
 from conformance.suite import ModelSuite, cut, lost
 from DeepSegmentLib.files.models import save_model
 from DeepSegmentLib.networks.architectures.unet import UNet
@@ -25,3 +26,6 @@ class TestOwn(ModelSuite):
         spec = model_spec(provenance={"made": "for a test"})
         save_model(folder / "tiny", spec, UNet(spec.stages[0].network), card="# Tiny\n")
         return [folder / "tiny"]
+
+    def test_memory_that_torch_does_not_give_back_is_seen(self, model):
+        assert more_bytes_a_voxel(model.folder, keeps=True) > more_bytes_a_voxel(model.folder) + 0.5 * 3 * 4

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from DeepSegmentLib.data.progress import check_stop
 from DeepSegmentLib.errors import MissingPackageError, VolumeFileError
 from DeepSegmentLib.files.opening import open_file
 
@@ -76,6 +77,7 @@ def read_pixels(slices: Sequence[Slice], voxels: NDArray[Any]) -> None:
     for planes in files.values():
         frames = _frames(slices[planes[0]].image, [slices[k].frame for k in planes])
         for k, plane in zip(planes, frames, strict=True):
+            check_stop()
             _rescale(plane, slices[k], voxels[k])
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from DeepSegmentLib.data import Volume
+from DeepSegmentLib.data.progress import check_stop
 from DeepSegmentLib.errors import VolumeFileError
 from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.volume_checks import check_extent, check_finite, shortened
@@ -187,6 +188,7 @@ def _slices(folder: Path) -> Iterable[Slice]:
         raise VolumeFileError(f"the folder {folder} does not exist; check the name")
     with _reading(folder):
         for path in sorted(folder.iterdir()):
+            check_stop()
             if path.is_file():
                 yield from read_header(path) or ()
 

@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from DeepSegmentLib.data.progress import check_stop
 from DeepSegmentLib.errors import ChecksumError, MissingPackageError, ModelError, ResourceError
 from DeepSegmentLib.files.opening import parse_json
 from DeepSegmentLib.imaging.memory import available_memory_bytes
@@ -86,6 +87,7 @@ def digest_of(file: IO[bytes]) -> str:
     digest = hashlib.sha256()
     while part := file.read(_AT_ONCE):
         digest.update(part)
+        check_stop()
     return digest.hexdigest()
 
 

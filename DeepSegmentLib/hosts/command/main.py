@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from DeepSegmentLib import __version__
 from DeepSegmentLib.errors import Cancelled, ResourceError
 from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.hosts.faults import as_error
-from DeepSegmentLib.hosts.stopping import StopSignal, stoppable
+from DeepSegmentLib.hosts.stopping import StopSignal, leave_at_once, stoppable
 from DeepSegmentLib.hosts.torch_environment import prepare_for_torch
 
 from .correct import add_correct_options, correct
@@ -57,12 +58,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    last_words = partial(
+        complain, f"\ndeepsegment: stopped; {getattr(options, 'at_stop', 'nothing half-written is left')}\n"
+    )
     try:
-        with stoppable():
+        with stoppable(last_words):
             code: int = options.run(options)
     except KeyboardInterrupt as stop:
-        complain(f"\ndeepsegment: stopped; {getattr(options, 'at_stop', 'nothing half-written is left')}\n")
-        return stop.exit_code if isinstance(stop, StopSignal) else Cancelled.exit_code
+        last_words()
+        code = stop.exit_code if isinstance(stop, StopSignal) else Cancelled.exit_code
+        from DeepSegmentLib.data.progress import is_work_left  # with NumPy, which the help does not need
+
+        if is_work_left():  # at its end Python would wait for it, too
+            leave_at_once(code)
+        return code
     except BrokenPipeError:
         raise
     except Exception as error:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from DeepSegmentLib.data import Progress
+from DeepSegmentLib.data.progress import watching
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.input_stamp import input_stamp
 from DeepSegmentLib.segmentation.outputs import PredictSettings
@@ -106,8 +108,10 @@ def segment(
     folder, device, load = _chosen(model, str(device), precision, fast=fast)
     files = volume_files(volume)
     stamp = {"input": input_stamp(files, series)} if files else {}
-    read = read_volume(volume, series=series)
     with shown(progress) as tell:
+        with watching(tell):
+            tell(Progress("read", 0.0))
+            read = read_volume(volume, series=series)
         run = segment_volume(
             read,
             str(folder),

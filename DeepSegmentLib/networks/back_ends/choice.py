@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from DeepSegmentLib.data.progress import check_stop
 from DeepSegmentLib.imaging.memory import available_memory_bytes
 
 from .candidates import EAGER, candidate_named, candidates
@@ -107,6 +108,7 @@ class ChosenBackEnd:
         try:
             return candidate.make(self._body, x, self._example(x))
         except Exception as error:  # OpenVINO and torch.jit raise anything for a layer they lack
+            check_stop()
             self.passed_over[str(candidate)] = f"{type(error).__name__}: {error}"
             return None
 
@@ -161,6 +163,7 @@ class ChosenBackEnd:
             result, first = _timed(run, x)
             seconds = first if self._is_hopeless(first) else min(first, _timed(run, x)[1])
         except Exception as error:  # as above; out of memory too
+            check_stop()
             self.passed_over[str(candidate)] = f"{type(error).__name__}: {error}"
             return None
         reason = self._objection(candidate, seconds, difference(expected, self._labels(result)))

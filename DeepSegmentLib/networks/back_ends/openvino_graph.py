@@ -5,12 +5,16 @@ Never by `openvino.convert_model`, which goes through OpenVINO's telemetry: noth
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from DeepSegmentLib.data.progress import check_stop, waited_for
 
 from .body import drop_idle_biases, sharing_copy
 from .openvino_norms import with_exact_norms
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 Arithmetic = Literal["float32", "bfloat16", "bfloat16x3", "bfloat16x3-finest"]
 """What convolutions are computed in: one type, or float32 from products of bfloat16; the latter in all of the network,
 or where it has the full extent, with bfloat16 below."""
+_WAIT_MS = 20
 
 
 def openvino_graph(body: nn.Module, x: Tensor, arithmetic: Arithmetic, example: Tensor) -> Callable[[Tensor], Tensor]:
@@ -48,17 +53,32 @@ def openvino_graph(body: nn.Module, x: Tensor, arithmetic: Arithmetic, example: 
     _put_channels_last(model)
     kind = "f32" if arithmetic == "float32" else "bf16"
     hints = {"INFERENCE_PRECISION_HINT": kind, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    request = openvino.Core().compile_model(model, "CPU", hints).create_infer_request()
+    compiled = waited_for(partial(openvino.Core().compile_model, model, "CPU", hints))
+    request = compiled.create_infer_request()
     shape = tuple(request.get_output_tensor(0).shape)
 
     def run(patches: Tensor) -> Tensor:
         # A new array each time, which OpenVINO fills: its own one would change with the next patch.
         out = torch.empty(shape, dtype=torch.float32)
         request.set_output_tensor(0, openvino.Tensor(out.numpy(), shared_memory=True))
-        request.infer([np.ascontiguousarray(patches.numpy())], share_inputs=True, share_outputs=True)
+        given = np.ascontiguousarray(patches.numpy())
+        request.start_async([given], share_inputs=True)
+        _wait_for(request)
         return out.movedim(-1, 1)
 
     return run
+
+
+def _wait_for(request: Any) -> None:
+    """Wait until a request is done, or end it where the work shall stop."""
+    try:
+        while not request.wait_for(_WAIT_MS):
+            check_stop()
+    except BaseException:
+        request.cancel()
+        with contextlib.suppress(RuntimeError):  # "was cancelled"
+            request.wait()  # no longer: it writes into arrays that are free after this
+        raise
 
 
 def _converted(body: nn.Module, example: Tensor) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from DeepSegmentLib.data.progress import check_stop
 from DeepSegmentLib.errors import ModelError
 from DeepSegmentLib.networks.architectures import MONAI_NETWORKS
 from DeepSegmentLib.networks.architectures.unet import UNet
@@ -82,6 +83,7 @@ def _empty_module(network: NetworkSpec, weights: int) -> nn.Module:
 
 def _plain(weight: NDArray[Any]) -> NDArray[Any]:
     """A copy that can be written, of the types that torch computes with here: float32 and int64."""
+    check_stop()
     return np.array(weight, dtype=np.float32 if weight.dtype.kind == "f" else np.int64)
 
 

@@ -14,6 +14,7 @@ _OUT_OF_MEMORY = (
     "cannot allocate memory",
     "failed to allocate",
     "could not create a memory object",
+    "could not create a primitive",
     "not enough memory",
     "alloc_failed",
     "bad_alloc",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from DeepSegmentLib.data.progress import waited_for
 from DeepSegmentLib.errors import InvalidInputError, ResourceError
 from DeepSegmentLib.networks.architectures.with_head import WithHead
 from DeepSegmentLib.networks.back_ends.body import Body
@@ -17,6 +19,7 @@ from DeepSegmentLib.networks.unet_spec import UNetSpec
 
 from .devices import is_out_of_memory
 from .network import Head
+from .stops import stops_at_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,6 +120,13 @@ class TorchNetwork:
         return torch.stack([self._last(each) for each in features])
 
     def _features(self, x: Tensor) -> Tensor:
+        if self.device.type == "cpu":
+            return waited_for(partial(self._features_of, x))
+        return self._features_of(x)  # the device works on it by itself
+
+    @torch.inference_mode()
+    @stops_at_layers()
+    def _features_of(self, x: Tensor) -> Tensor:
         if self._chosen is not None:
             return self._chosen(x)
         with torch.autocast(self.device.type, dtype=torch.float16, enabled=self.device.type == "cuda"):

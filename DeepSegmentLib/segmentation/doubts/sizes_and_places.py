@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from DeepSegmentLib.data import Geometry
 from DeepSegmentLib.data.geometry import as_index
+from DeepSegmentLib.data.progress import check_stop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,6 +94,7 @@ def _shape(mask: NDArray[np.bool_], block: tuple[slice, ...], grid: Geometry, ml
     sums = [mask.sum(axis=tuple(other for other in range(3) if other != axis)) for axis in range(3)]
     middle = [each.start + np.average(np.arange(len(n)), weights=n) for each, n in zip(block, sums, strict=True)]
     extent = np.multiply(mask.shape, grid.spacing_mm)[::-1]
+    check_stop()
     components, _ = ndimage.label(mask)
     sizes = np.sort(np.bincount(components.ravel())[1:])[::-1].cumsum()
     pieces = int(np.searchsorted(sizes, _MOST_OF_IT * sizes[-1])) + 1

@@ -110,3 +110,23 @@ def test_streams_that_cannot_be_written_lose_no_result(tmp_path, streams, many):
     shell = ["sh", "-c", f'"$@" {streams}', "sh", *map(str, command)]
     assert subprocess.run(shell, check=False, capture_output=True).returncode == 0
     assert (tmp_path / "out" / "a.seg.nrrd").is_file()
+
+
+_DEAF = """
+import hashlib, os, pathlib, sys, threading
+from DeepSegmentLib.files.atomic import atomic_path
+from DeepSegmentLib.hosts.stopping import stoppable
+
+with stoppable(lambda: print("last words", flush=True)), atomic_path(pathlib.Path(sys.argv[1])) as fresh:
+    fresh.write_text("half")
+    threading.Timer(0.5, os.kill, [os.getpid(), int(sys.argv[2])]).start()
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # minutes in one call
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_long_call_of_a_library_is_not_waited_for(tmp_path, name, code):
+    call = [sys.executable, "-c", _DEAF, str(tmp_path / "result"), str(int(getattr(signal, name)))]
+    done = subprocess.run(call, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (code, "last words\n"), done.stderr
+    assert not list(tmp_path.iterdir())
