@@ -157,7 +157,7 @@ class _Run:
             self._clock.report()
         self._seconds["network"] += timed.seconds
         self._seconds["blend and label"] += time.monotonic() - start - timed.seconds
-        self._clock.end_stage(tiles.passes_a_tile)
+        self._clock.end_stage(timed.passes)
 
     def _retreat(self, note: str) -> None:
         self._retreats.append(note)
@@ -203,15 +203,17 @@ class _Run:
 
 
 class _Timed:
-    """A network that tells how long it worked; on a GPU, how long it took to be asked."""
+    """A network that tells how many patches it saw, and how long it worked; on a GPU, how long it took to be asked."""
 
     def __init__(self, network: Network) -> None:
-        self._network, self.device, self.head, self.seconds = network, network.device, network.head, 0.0
+        self._network, self.device, self.head = network, network.device, network.head
+        self.seconds, self.passes = 0.0, 0
 
     def __call__(self, patches: torch.Tensor) -> torch.Tensor:
         start = time.monotonic()
         result = self._network(patches)
         self.seconds += time.monotonic() - start
+        self.passes += len(patches)
         return result
 
 
@@ -239,10 +241,10 @@ class _Clock:
         self._done, self._total = done, total
         self.report()
 
-    def end_stage(self, passes_a_tile: int) -> None:
-        """All tiles of the stage are done."""
+    def end_stage(self, passes: int) -> None:
+        """All tiles of the stage are done, by so many forward passes."""
         self.tiles += self._done
-        self.passes += self._done * passes_a_tile
+        self.passes += passes
 
     def report(self) -> None:
         """Tell how far the tiles are."""
