@@ -4,8 +4,19 @@ This, `architectures` and `graphs` are all of the layer that imports torch.
 """
 
 from .building import build, check_weights, module_from_weights, weights_of
-from .devices import available_devices, choose_device, is_out_of_memory
-from .network import Ensemble, Head, Model, Network, StoredNetwork, engine_of, logits_of, on_array
+from .devices import available_devices, choose_device, choose_devices, is_out_of_memory
+from .network import (
+    Ensemble,
+    Head,
+    Model,
+    Network,
+    SideBySide,
+    StoredNetwork,
+    copies_of,
+    engine_of,
+    logits_of,
+    on_array,
+)
 from .torch_network import TorchNetwork, padded_extent
 
 __all__ = [
@@ -13,12 +24,15 @@ __all__ = [
     "Head",
     "Model",
     "Network",
+    "SideBySide",
     "StoredNetwork",
     "TorchNetwork",
     "available_devices",
     "build",
     "check_weights",
     "choose_device",
+    "choose_devices",
+    "copies_of",
     "engine_of",
     "is_out_of_memory",
     "logits_of",

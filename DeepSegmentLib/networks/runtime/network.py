@@ -129,6 +129,24 @@ def _joined_head(heads: Sequence[Head | None]) -> Head | None:
     return Head(weight, torch.stack([head.bias for head in known]).mean(dim=0))
 
 
+class SideBySide:
+    """The same network on several devices. It is the first copy; who has many patches asks each, see `copies_of`."""
+
+    def __init__(self, copies: Sequence[Network]) -> None:
+        """Take one copy or more."""
+        self.copies = tuple(copies)
+        self.device, self.head = self.copies[0].device, self.copies[0].head
+
+    @property
+    def engine(self) -> str:
+        """What computes the copies, each once."""
+        return ", ".join(_distinct(engine_of(copy) for copy in self.copies))
+
+    def __call__(self, patches: Tensor, /) -> Tensor:
+        """Features or logits of the first copy."""
+        return self.copies[0](patches)
+
+
 class StoredNetwork:
     """A network that is read when it is first needed, so that one that nobody asks costs nothing."""
 
@@ -153,6 +171,11 @@ class StoredNetwork:
         return self._loaded().head
 
     @property
+    def copies(self) -> tuple[Network, ...]:
+        """Those of the network."""
+        return copies_of(self._loaded())
+
+    @property
     def engine(self) -> str:
         """What computes it; empty while it is not read."""
         return "" if self._network is None else engine_of(self._network)
@@ -164,6 +187,12 @@ class StoredNetwork:
             ModelError: It cannot be read.
         """
         return self._loaded()(patches)
+
+
+def copies_of(network: Network) -> tuple[Network, ...]:
+    """The same network on each of its devices; itself, where it has but one."""
+    copies: tuple[Network, ...] = getattr(network, "copies", (network,))
+    return copies
 
 
 def engine_of(network: Network) -> str:

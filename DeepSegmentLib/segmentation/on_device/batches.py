@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from functools import partial
 from itertools import chain, combinations, islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,10 +15,13 @@ from torch.nn import functional
 from DeepSegmentLib.data.geometry import as_index
 from DeepSegmentLib.errors import ResourceError
 from DeepSegmentLib.imaging.tiling import tile_shape
+from DeepSegmentLib.networks.runtime import copies_of
 from DeepSegmentLib.segmentation.tiles import inner_of
 
+from .copies import Copies
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -57,25 +61,30 @@ class Batches:
         self, voxels: NDArray[np.float32], network: Network, settings: TileSettings, on_retreat: Callable[[str], None]
     ) -> None:
         """Take an array (channel, k, j, i), the network, how tiles are run, and who is told where memory is short."""
-        self._voxels, self._network, self._on_retreat = voxels, network, on_retreat
+        self._voxels, self._on_retreat = voxels, on_retreat
         shape = as_index(voxels.shape[1:])
         self._extent = settings.extent(shape)
         self._inner = inner_of(tile_shape(shape, self._extent), self._extent)
-        self._mirrors = _subsets(settings.mirror_axes)
+        self._copies = Copies(copies_of(network), partial(_mean_of_mirrors, _subsets(settings.mirror_axes)))
         self._size = _batch_size(network.device, math.prod(self._extent))
         self._last_values: _Values | None = None
 
-    def run(self, tiles: Iterable[Box]) -> Iterator[tuple[Box, Tensor]]:
-        """Each tile, in order, with its features or logits (channel, k, j, i), averaged over its mirror images."""
+    def run(self, tiles: Iterable[Box]) -> Generator[tuple[Box, Tensor], None, None]:
+        """Each tile, in order, with its features or logits (channel, k, j, i), averaged over its mirror images.
+
+        Raises:
+            ResourceError: One patch is too much for the memory of each device.
+        """
         asked: deque[_Asked] = deque()
         kept = torch.empty(0)
-        for result in self._results(self._patches(tiles, asked)):
-            while asked[0].is_repeated:
-                yield asked.popleft().tile, kept
-            tile, values, _ = asked.popleft()
-            if values is not None:
-                kept = result.clone()  # the result is a part of a batch's
-            yield tile, result
+        with self._copies:
+            for result in self._results(self._patches(tiles, asked)):
+                while asked[0].is_repeated:
+                    yield asked.popleft().tile, kept
+                tile, values, _ = asked.popleft()
+                if values is not None:
+                    kept = result.clone()  # the result is a part of a batch's
+                yield tile, result
         yield from ((each.tile, kept) for each in asked)
 
     def _patches(self, tiles: Iterable[Box], asked: deque[_Asked]) -> Iterator[Tensor]:
@@ -90,33 +99,61 @@ class Batches:
                 yield _padded(torch.from_numpy(np.array(part)), self._inner, self._extent)
 
     def _results(self, patches: Iterator[Tensor]) -> Iterator[Tensor]:
-        """Features or logits of each patch, cut to the extent of tiles."""
-        waiting: list[Tensor] = []
+        """Features or logits of each patch, in order, cut to the extent of tiles."""
+        asked: deque[_Batch] = deque()
         while True:
-            waiting += islice(patches, max(0, self._size - len(waiting)))
-            if not waiting:
+            while len(asked) < self._copies.most_asked and (batch := list(islice(patches, self._size))):
+                asked.append(self._ask(batch))
+            if not asked:
                 return
-            batch = waiting[: self._size]
+            first = asked.popleft()
             try:
-                results = self._of_batch(batch)
+                results = first.answer()
             except ResourceError as error:
-                if len(batch) == 1:
-                    raise
-                self._size = len(batch) // 2
-                self._on_retreat(f"{error}; {self._size} at once from here on")
+                self._retreat(first, error)
+                asked.extendleft(map(self._ask, reversed(_split(first.patches, self._size))))
                 continue
-            del waiting[: len(batch)]
             yield from (each[(slice(None), *self._inner)] for each in results)
 
-    def _of_batch(self, batch: Sequence[Tensor]) -> Tensor:
-        patches = _on_device(torch.stack([*batch]), self._network.device)
-        total: Tensor | None = None
-        for axes in self._mirrors:
-            flip = [axis + 2 for axis in axes]
-            result = self._network(torch.flip(patches, flip)).flip(flip) if flip else self._network(patches)
-            total = result if total is None else total + result
-        assert total is not None  # `_subsets` always holds the empty one
-        return total / len(self._mirrors) if len(self._mirrors) > 1 else total
+    def _ask(self, patches: list[Tensor]) -> _Batch:
+        return _Batch(patches, *self._copies.ask(patches))
+
+    def _retreat(self, batch: _Batch, error: ResourceError) -> None:
+        """Fewer at once; where it was only one, without the device that had no room for it, while there are others."""
+        fewer = len(batch.patches) // 2
+        if not fewer:
+            is_told = batch.copy not in self._copies
+            if not self._copies.leave_out(batch.copy):
+                raise error
+            if not is_told:
+                self._on_retreat(f"{error}; continued without {batch.copy.device}")
+        elif fewer < self._size:
+            self._size = fewer
+            self._on_retreat(f"{error}; {fewer} at once from here on")
+
+
+class _Batch(NamedTuple):
+    """Patches that a copy of the network was asked for, and what gives their features or logits."""
+
+    patches: list[Tensor]
+    copy: Network
+    answer: Callable[[], Tensor]
+
+
+def _split(patches: list[Tensor], size: int) -> list[list[Tensor]]:
+    return [patches[n : n + size] for n in range(0, len(patches), size)]
+
+
+def _mean_of_mirrors(mirrors: Sequence[tuple[int, ...]], network: Network, batch: Sequence[Tensor]) -> Tensor:
+    """Features or logits of patches, averaged over their mirror images."""
+    patches = _on_device(torch.stack([*batch]), network.device)
+    total: Tensor | None = None
+    for axes in mirrors:
+        flip = [axis + 2 for axis in axes]
+        result = network(torch.flip(patches, flip)).flip(flip) if flip else network(patches)
+        total = result if total is None else total + result
+    assert total is not None  # `_subsets` always holds the empty one
+    return total / len(mirrors) if len(mirrors) > 1 else total
 
 
 def _only_values(part: NDArray[np.float32]) -> _Values | None:

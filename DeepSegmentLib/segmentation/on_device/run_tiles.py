@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +16,7 @@ from .batches import Batches
 from .slab_blender import SlabBlender
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -32,7 +33,7 @@ def blended_planes(
     settings: TileSettings,
     on_tile: Callable[[int, int], None],
     on_retreat: Callable[[str], None] = lambda _: None,
-) -> Iterator[tuple[int, Tensor]]:
+) -> Generator[tuple[int, Tensor], None, None]:
     """Features or logits of a whole volume plane by plane, each as soon as no later tile can touch it.
 
     Out of memory, batches get smaller; then tiles are blended in main memory.
@@ -58,10 +59,11 @@ def blended_planes(
         tiles = sorted(tiles, key=lambda tile: tile.start[axis])
     batches = Batches(voxels, network, settings, on_retreat)
     slab = _Slab(shape, axis, torch.from_numpy(settings.importance(shape)), on_retreat)
-    for done, (tile, result) in enumerate(batches.run(tiles), start=1):
-        yield from slab.release(tile.start[axis])
-        slab.add(tile, result)
-        on_tile(done, total)
+    with closing(batches.run(tiles)) as results:
+        for done, (tile, result) in enumerate(results, start=1):
+            yield from slab.release(tile.start[axis])
+            slab.add(tile, result)
+            on_tile(done, total)
     yield from slab.release(shape[axis])
 
 
