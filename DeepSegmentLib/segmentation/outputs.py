@@ -95,7 +95,7 @@ class Prediction:
         tiles: Tiles that were blended.
         passes: Forward passes of networks for them, mirrored ones included; those of members of an ensemble are one.
             Of tiles that hold one value only one is passed, see `on_device.batches`.
-        notes: What was done to need less memory.
+        notes: What was done to need less memory, or for numbers too large for float16.
         seconds: How long each step took.
     """
 

@@ -19,7 +19,7 @@ from DeepSegmentLib.data import Progress
 from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.memory import peak_memory_bytes
-from DeepSegmentLib.networks.runtime import copies_of
+from DeepSegmentLib.networks.runtime import begin_run, copies_of, notes_of
 
 from .earlier_stage import flattened_regions, with_earlier_labels
 from .needs import is_needed, passes_of, tiles_of_stage
@@ -149,6 +149,7 @@ class _Run:
         scores: bool,
     ) -> None:
         """Run a stage's tiles and write its planes, as labels or as scores of all classes."""
+        begin_run(network)
         tiles, timed, start = tiles_of_stage(stage, self._settings), _Timed(network), time.monotonic()
         running = blended_planes(prepared.volume.voxels, timed, tiles, self._clock, self._retreat)
         grid = prepared.volume.geometry
@@ -161,6 +162,8 @@ class _Run:
         self._seconds["network"] += timed.seconds
         self._seconds["blend and label"] += time.monotonic() - start - timed.seconds
         self._clock.end_stage(timed.passes)
+        for note in notes_of(network):
+            self._retreat(note)
 
     def _retreat(self, note: str) -> None:
         self._retreats.append(note)

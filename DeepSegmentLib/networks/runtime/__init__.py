@@ -12,9 +12,11 @@ from .network import (
     Network,
     SideBySide,
     StoredNetwork,
+    begin_run,
     copies_of,
     engine_of,
     logits_of,
+    notes_of,
     on_array,
 )
 from .torch_network import TorchNetwork, padded_extent
@@ -28,6 +30,7 @@ __all__ = [
     "StoredNetwork",
     "TorchNetwork",
     "available_devices",
+    "begin_run",
     "build",
     "check_weights",
     "choose_device",
@@ -37,6 +40,7 @@ __all__ = [
     "is_out_of_memory",
     "logits_of",
     "module_from_weights",
+    "notes_of",
     "on_array",
     "padded_extent",
     "weights_of",

@@ -353,7 +353,7 @@ def test_every_precision_gives_logits_like_those_of_torch(
 def test_what_computes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert network().engine == "torch float32"
     run = TorchNetwork(UNet(TINY_UNET), TINY_UNET, CPU, Engine("float32"))
-    assert Ensemble([run, run]).engine == ""
+    assert engine_of(Ensemble([run, run])) == ""
     on_array(run, random_patches(1, 1, 4, 4, 4))
     assert run.engine == "torch float32"  # so small a patch is worth no other
     stored = StoredNetwork(lambda: Ensemble([run, network()]))

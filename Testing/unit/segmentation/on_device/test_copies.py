@@ -13,7 +13,7 @@ from model_examples import TINY_UNET, ArrayNetwork
 
 from DeepSegmentLib.errors import Cancelled, ResourceError
 from DeepSegmentLib.networks.architectures.unet import UNet
-from DeepSegmentLib.networks.runtime import Ensemble, SideBySide, StoredNetwork, TorchNetwork, copies_of
+from DeepSegmentLib.networks.runtime import Ensemble, SideBySide, StoredNetwork, TorchNetwork, copies_of, engine_of
 from DeepSegmentLib.segmentation.on_device import batches
 from DeepSegmentLib.segmentation.on_device.copies import Copies
 from DeepSegmentLib.segmentation.on_device.run_tiles import blended_planes
@@ -176,7 +176,7 @@ def test_the_copies_of_networks_of_all_kinds():
     both = SideBySide([Ensemble([one, one]), Ensemble([other, other])])
     assert copies_of(both) == both.copies == copies_of(StoredNetwork(lambda: both))
     assert copies_of(one) == copies_of(StoredNetwork(lambda: one)) == (one,)
-    assert both.engine == "torch float32"
+    assert engine_of(both) == "torch float32"
     assert both.head is both.copies[0].head
     patches = torch.from_numpy(noise((4, 4, 4)))[None]
     assert torch.equal(both(patches), both.copies[0](patches))
