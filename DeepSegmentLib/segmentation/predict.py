@@ -209,7 +209,7 @@ class _Run:
 
 
 class _Timed:
-    """A network that tells how many patches it saw, and how long it worked; on a GPU, how long it took to be asked."""
+    """A network that tells how many patches it saw, and how long it took to answer; graphs on a GPU do so too soon."""
 
     def __init__(self, network: Network) -> None:
         copies = copies_of(network)

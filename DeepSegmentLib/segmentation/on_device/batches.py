@@ -61,12 +61,12 @@ class Batches:
         self, voxels: NDArray[np.float32], network: Network, settings: TileSettings, on_retreat: Callable[[str], None]
     ) -> None:
         """Take an array (channel, k, j, i), the network, how tiles are run, and who is told where memory is short."""
-        self._voxels, self._on_retreat = voxels, on_retreat
+        self._voxels, self._device, self._on_retreat = voxels, network.device, on_retreat
         shape = as_index(voxels.shape[1:])
         self._extent = settings.extent(shape)
         self._inner = inner_of(tile_shape(shape, self._extent), self._extent)
         self._copies = Copies(copies_of(network), partial(_mean_of_mirrors, _subsets(settings.mirror_axes)))
-        self._size = _batch_size(network.device, math.prod(self._extent))
+        self._size = _batch_size(self._device, math.prod(self._extent))
         self._last_values: _Values | None = None
 
     def run(self, tiles: Iterable[Box]) -> Generator[tuple[Box, Tensor], None, None]:
@@ -103,7 +103,7 @@ class Batches:
         asked: deque[_Batch] = deque()
         while True:
             while len(asked) < self._copies.most_asked and (batch := list(islice(patches, self._size))):
-                asked.append(self._ask(batch))
+                asked.append(self._ask(self._put_together(batch)))
             if not asked:
                 return
             first = asked.popleft()
@@ -111,11 +111,16 @@ class Batches:
                 results = first.answer()
             except ResourceError as error:
                 self._retreat(first, error)
-                asked.extendleft(map(self._ask, reversed(_split(first.patches, self._size))))
+                asked.extendleft(map(self._ask, reversed(torch.split(first.patches, self._size))))
                 continue
             yield from (each[(slice(None), *self._inner)] for each in results)
 
-    def _ask(self, patches: list[Tensor]) -> _Batch:
+    def _put_together(self, patches: list[Tensor]) -> Tensor:
+        """One array, from where a graphics card fetches it by itself."""
+        together = torch.stack(patches)
+        return together.pin_memory() if self._device.type == "cuda" else together
+
+    def _ask(self, patches: Tensor) -> _Batch:
         return _Batch(patches, *self._copies.ask(patches))
 
     def _retreat(self, batch: _Batch, error: ResourceError) -> None:
@@ -135,18 +140,14 @@ class Batches:
 class _Batch(NamedTuple):
     """Patches that a copy of the network was asked for, and what gives their features or logits."""
 
-    patches: list[Tensor]
+    patches: Tensor
     copy: Network
     answer: Callable[[], Tensor]
 
 
-def _split(patches: list[Tensor], size: int) -> list[list[Tensor]]:
-    return [patches[n : n + size] for n in range(0, len(patches), size)]
-
-
-def _mean_of_mirrors(mirrors: Sequence[tuple[int, ...]], network: Network, batch: Sequence[Tensor]) -> Tensor:
+def _mean_of_mirrors(mirrors: Sequence[tuple[int, ...]], network: Network, batch: Tensor) -> Tensor:
     """Features or logits of patches, averaged over their mirror images."""
-    patches = _on_device(torch.stack([*batch]), network.device)
+    patches = batch.to(network.device, non_blocking=network.device.type == "cuda")
     total: Tensor | None = None
     for axes in mirrors:
         flip = [axis + 2 for axis in axes]
@@ -167,12 +168,6 @@ def _only_values(part: NDArray[np.float32]) -> _Values | None:
 def _batch_size(device: torch.device, voxels: int) -> int:
     """Patches at once: a processor is busy with one, a graphics card with some millions of voxels."""
     return 1 if device.type == "cpu" else max(1, _VOXELS_OF_BATCH // voxels)
-
-
-def _on_device(patches: Tensor, device: torch.device) -> Tensor:
-    if device.type != "cuda":
-        return patches.to(device)
-    return patches.pin_memory().to(device, non_blocking=True)
 
 
 def _subsets(axes: Sequence[int]) -> list[tuple[int, ...]]:

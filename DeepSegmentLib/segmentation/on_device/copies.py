@@ -17,25 +17,27 @@ Answer = TypeVar("Answer")
 
 
 class Copies(Generic[Question, Answer]):
-    """Asks the copies of a network, the least busy one each time; a single one in the thread that wants the answer.
+    """Asks the copies of a network, the least busy one each time.
 
+    A single one on a processor is asked in the thread that wants the answer, as there is nothing else to compute with.
     To be used in a `with` statement, at whose end what was not begun is forgotten and what was begun is waited for.
     """
 
     def __init__(self, copies: Sequence[Network], work: Callable[[Network, Question], Answer]) -> None:
         """Take one copy or more, and what to do with one for an answer."""
         self._work = work
+        self._at_once = len(copies) > 1 or copies[0].device.type == "cuda"
         self._threads = {copy: ThreadPoolExecutor(1, f"tiles on {copy.device}") for copy in copies}
         self._asked: dict[Network, list[Future[Answer]]] = {copy: [] for copy in copies}
 
     @property
     def most_asked(self) -> int:
         """Questions to have open: one for each copy and one more, so that none is idle while answers are looked at."""
-        return 1 if len(self._threads) == 1 else len(self._asked) + 1
+        return len(self._asked) + self._at_once
 
     def ask(self, question: Question) -> tuple[Network, Callable[[], Answer]]:
         """The copy that works at it, and what waits for the answer or raises what went wrong; to be called once."""
-        if len(self._threads) == 1:
+        if not self._at_once:
             (copy,) = self._asked
             return copy, partial(self._work, copy, question)
         for answers in self._asked.values():

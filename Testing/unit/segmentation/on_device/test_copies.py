@@ -105,6 +105,18 @@ def test_answers_come_in_the_order_of_the_questions_and_the_idle_one_is_asked():
     assert not our_threads()
 
 
+@pytest.mark.parametrize(("device", "at_once"), [("cpu", 1), ("mps", 1), ("cuda:1", 2)])
+def test_a_single_card_works_while_the_next_patches_are_cut(device, at_once):
+    """A processor does not: it would get in its own way."""
+    network = ArrayNetwork(None)
+    network.device = torch.device(device)
+    with Copies([network], lambda copy, n: (threading.current_thread() is threading.main_thread(), n)) as copies:
+        assert copies.most_asked == at_once
+        assert [copies.ask(n)[1]() for n in range(3)] == [(at_once == 1, n) for n in range(3)]
+        assert not copies.leave_out(network)
+    assert not our_threads()
+
+
 @pytest.mark.parametrize("devices", [1, 3])
 def test_an_error_of_one_device_ends_the_run(devices):
     def broken(patches):
