@@ -218,8 +218,7 @@ def _in_slabs(
         source, target = np.moveaxis(voxels[slab], axis, 0), np.moveaxis(result[slab], axis, 0)
         for new, old, weights in plan.blocks():
             part = np.subtract(source[old], corner, dtype=np.float32)
-            target[new] = np.tensordot(weights, part, axes=1)
-            target[new] += corner
+            np.add(np.tensordot(weights, part, axes=1), corner, out=target[new])
     return result
 
 
