@@ -31,6 +31,8 @@ _SPLINE_REACH = 40
 """Old samples beyond which a spline has forgotten: their weight is under 1e-12 for all orders to 5."""
 _LEAST_WEIGHT = 1e-7
 """Smaller weights of splines do not count in float32."""
+_LARGEST_CORNER = 1 << 16
+"""A difference from a larger number would lose digits of small ones; Hounsfield units and gray values are below."""
 
 
 def are_parallel(a: Geometry, b: Geometry) -> bool:
@@ -197,8 +199,15 @@ def along_axes(
 def _in_slabs(
     voxels: NDArray[Any] | ScaledVoxels, plan: AxisPlan, axis: int, on_step: Callable[[], None]
 ) -> NDArray[np.float32]:
-    """One axis of the array (channel, k, j, i) resampled, a slab of it after the other."""
+    """One axis of the array (channel, k, j, i) resampled, a slab of it after the other.
+
+    What is resampled is the difference from the first voxel of each channel. Weights sum to 1, so that is the same; but
+    where there is nothing but that value, as in air, it stays exactly that: tiles are compared, see
+    `segmentation.on_device.batches`.
+    """
     across = 2 if axis == 1 else 1
+    corner = np.array(voxels[(slice(None), *(slice(1),) * 3)], dtype=np.float32)[..., 0]
+    corner[np.abs(corner) > _LARGEST_CORNER] = 0
     shape = [*voxels.shape]
     shape[axis] = len(plan.positions)
     result = np.empty(shape, dtype=np.float32)
@@ -209,7 +218,8 @@ def _in_slabs(
         source, target = np.moveaxis(voxels[slab], axis, 0), np.moveaxis(result[slab], axis, 0)
         for new, old, weights in plan.blocks():
             check_stop()
-            target[new] = np.tensordot(weights, np.asarray(source[old], dtype=np.float32), axes=1)
+            part = np.subtract(source[old], corner, dtype=np.float32)
+            np.add(np.tensordot(weights, part, axes=1), corner, out=target[new])
     return result
 
 

@@ -144,6 +144,9 @@ class _Work:
         # What the network gets at once.
         self._patch = tiles.extent(self.grid.shape)
         self._axis = slab_axis(self.grid.shape, tiles)
+        self._tile = math.prod(tile_shape(self.grid.shape, self._patch))
+        # The result of a tile that holds one value is kept for others of that value.
+        self._kept = self._tile if tiles.count(self.grid.shape) > 1 else 0
         self._rows = next(n for axis, n in enumerate(self.grid.shape) if axis != self._axis)
         self._channels = blended_channels(self.stage.network, len(self.stage.weights))
         self._scores = needs_scores(spec, settings) or max(back_orders(self.seen, self.stage)) > 1
@@ -186,7 +189,7 @@ class _Work:
         slab = (self._channels + 1) * tile_shape(grid, self._patch)[axis] * plane
         tile = 4 * self.stage.network.in_channels * math.prod(self._patch)
         return (
-            _FLOAT * (slab + tile)
+            _FLOAT * (slab + tile + self._channels * self._kept)
             + self._results()
             + (self._score_planes(plane, result) if self._scores else self._label_planes(plane, result))
         )
@@ -205,10 +208,8 @@ class _Work:
 
     def _results(self) -> int:
         """Of a tile at the patch's extent: sum and mean of mirror images and members; once more at its own."""
-        patch = math.prod(self._patch)
         copies = 3 if len(self.stage.weights) > 1 else 2
-        tile = copies * patch + math.prod(tile_shape(self.grid.shape, self._patch))
-        return _FLOAT * self._channels * tile
+        return _FLOAT * self._channels * (copies * math.prod(self._patch) + self._tile)
 
     def feature_bytes(self) -> int:
         """Feature maps at their most, deep in the network or at its head, beyond a tile's results later."""

@@ -92,9 +92,10 @@ class Prediction:
         label_map: The segments.
         probabilities: Float32 volumes in [0, 1] by segment name.
         uncertainty: Entropy in [0, 1] (1: all classes equally likely), or None.
-        tiles: Tiles that were run.
+        tiles: Tiles that were blended.
         passes: Forward passes of networks for them, mirrored ones included; those of members of an ensemble are one.
-        notes: What was done to need less memory.
+            Of tiles that hold one value only one is passed, see `on_device.batches`.
+        notes: What was done to need less memory, or for numbers too large for float16.
         seconds: How long each step took.
     """
 

@@ -7,6 +7,7 @@ array of all classes over the whole volume never exists. The parts of a model ru
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from DeepSegmentLib.data import Progress
 from DeepSegmentLib.data.progress import silent, watching
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.memory import peak_memory_bytes
+from DeepSegmentLib.networks.runtime import begin_run, copies_of, notes_of
 
 from .earlier_stage import flattened_regions, with_earlier_labels
 from .needs import is_needed, passes_of, tiles_of_stage
@@ -148,17 +150,21 @@ class _Run:
         scores: bool,
     ) -> None:
         """Run a stage's tiles and write its planes, as labels or as scores of all classes."""
+        begin_run(network)
         tiles, timed, start = tiles_of_stage(stage, self._settings), _Timed(network), time.monotonic()
-        blended = blended_planes(prepared.volume.voxels, timed, tiles, self._clock, self._retreat)
+        running = blended_planes(prepared.volume.voxels, timed, tiles, self._clock, self._retreat)
         grid = prepared.volume.geometry
         axis = slab_axis(grid.shape, tiles)
         way = WayBack(grid, prepared.oriented.crop(prepared.box), stage, axis)
-        for n, plane in self._planes(self._checked(blended), network, way, scores=scores):
-            write((axis, n), plane)
-            self._clock.report()
+        with closing(running) as blended:
+            for n, plane in self._planes(self._checked(blended), network, way, scores=scores):
+                write((axis, n), plane)
+                self._clock.report()
         self._seconds["network"] += timed.seconds
         self._seconds["blend and label"] += time.monotonic() - start - timed.seconds
-        self._clock.end_stage(tiles.passes_a_tile)
+        self._clock.end_stage(timed.passes)
+        for note in notes_of(network):
+            self._retreat(note)
 
     def _retreat(self, note: str) -> None:
         self._retreats.append(note)
@@ -205,15 +211,29 @@ class _Run:
 
 
 class _Timed:
-    """A network that tells how long it worked; on a GPU, how long it took to be asked."""
+    """A network that tells how many patches it saw, and how long it took to answer; graphs on a GPU do so too soon."""
 
     def __init__(self, network: Network) -> None:
-        self._network, self.device, self.head, self.seconds = network, network.device, network.head, 0.0
+        copies = copies_of(network)
+        self.copies = tuple(map(_Timed, copies)) if len(copies) > 1 else (self,)
+        self._network, self.device, self.head = network, network.device, network.head
+        self._seconds, self._passes = 0.0, 0
+
+    @property
+    def seconds(self) -> float:
+        """How long each copy worked, on average."""
+        return sum(copy._seconds for copy in self.copies) / len(self.copies)
+
+    @property
+    def passes(self) -> int:
+        """Patches that all copies saw."""
+        return sum(copy._passes for copy in self.copies)
 
     def __call__(self, patches: torch.Tensor) -> torch.Tensor:
         start = time.monotonic()
         result = self._network(patches)
-        self.seconds += time.monotonic() - start
+        self._seconds += time.monotonic() - start
+        self._passes += len(patches)
         return result
 
 
@@ -241,10 +261,10 @@ class _Clock:
         self._done, self._total = done, total
         self.report()
 
-    def end_stage(self, passes_a_tile: int) -> None:
-        """All tiles of the stage are done."""
+    def end_stage(self, passes: int) -> None:
+        """All tiles of the stage are done, by so many forward passes."""
         self.tiles += self._done
-        self.passes += self._done * passes_a_tile
+        self.passes += passes
 
     def report(self) -> None:
         """Tell how far the tiles are."""

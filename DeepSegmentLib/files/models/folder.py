@@ -29,7 +29,7 @@ from .graphs.reading import read_raw_graph
 from .weights import SAFETENSORS, check_digest, digest_of, read_weights, safetensors_package
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
     from types import ModuleType
 
@@ -133,7 +133,7 @@ def verify_model(folder: Path) -> ModelSpec:
 
 
 def load_model(folder: Path, device: str = "auto", engine: Engine | None = None) -> Model:
-    """Read, verify and put a model on a device (see `choose_device`); on the CPU computed as the engine chooses.
+    """Read, verify and put a model on its devices (see `choose_devices`); on the CPU computed as the engine chooses.
 
     Of a model of several parts, the networks of each are read and verified when it is run first.
 
@@ -144,12 +144,12 @@ def load_model(folder: Path, device: str = "auto", engine: Engine | None = None)
         MissingPackageError: torch is not installed.
     """
     runtime = _runtime()
-    place = runtime.choose_device(device)
+    places = runtime.choose_devices(device)
     spec = read_spec(folder)
     engine = engine and replace(engine, exclusive=spec.output == "labels")
-    loads = [partial(_network_of, folder, stage, place, engine) for stage in spec.stages]
+    loads = [partial(_network_of, folder, stage, places, engine) for stage in spec.stages]
     networks = [runtime.StoredNetwork(load) if len(spec.parts) > 1 else load() for load in loads]
-    model: Model = runtime.Model(spec, networks, str(place))
+    model: Model = runtime.Model(spec, networks, ", ".join(map(str, places)))
     return model
 
 
@@ -165,8 +165,15 @@ def members_of(folder: Path, device: str = "auto") -> Iterator[tuple[StageSpec, 
             yield stage, weights.file, _member(folder, stage, weights, place)
 
 
-def _network_of(folder: Path, stage: StageSpec, place: torch.device, engine: Engine | None) -> Network:
-    """The network of a stage, its members behind it."""
+def _network_of(folder: Path, stage: StageSpec, places: Sequence[torch.device], engine: Engine | None) -> Network:
+    """The network of a stage, a copy of it on each device."""
+    copies = [_copy_of(folder, stage, place, engine) for place in places]
+    network: Network = copies[0] if len(copies) == 1 else _runtime().SideBySide(copies)
+    return network
+
+
+def _copy_of(folder: Path, stage: StageSpec, place: torch.device, engine: Engine | None) -> Network:
+    """The network of a stage on a device, its members behind it."""
     members = [_member(folder, stage, weights, place, engine) for weights in stage.weights]
     network: Network = members[0] if len(members) == 1 else _runtime().Ensemble(members)
     return network

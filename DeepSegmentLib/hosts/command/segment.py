@@ -73,7 +73,9 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="further channel of a model that needs several, in its order; may be repeated",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
+    parser.add_argument(
+        "--device", default="auto", help="auto (default), cpu, cuda (all like the first), cuda:1 or mps"
+    )
     parser.add_argument(
         "--precision",
         type=one_of(_PRECISIONS, "precision"),

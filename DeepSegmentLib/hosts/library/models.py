@@ -66,7 +66,8 @@ def load_model(
 
     Args:
         model: Its name, see `list_models`, or its folder.
-        device: "auto" (a CUDA device if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
+        device: "auto" ("cuda" if there is a CUDA device, else the CPU), "cpu", "cuda" (all CUDA devices that are alike
+            and idle), "cuda:1" (that one) or "mps".
         precision: On the CPU, see `segment`.
 
     Returns:

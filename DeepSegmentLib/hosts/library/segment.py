@@ -62,7 +62,8 @@ def segment(
     Args:
         volume: In any form, see `read_volume`; a list where the model needs several channels, in its order.
         model: Name of a model, see `list_models`; a model folder; or one that is kept loaded, see `load_model`.
-        device: "auto" (a CUDA device if there is one, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
+        device: "auto" ("cuda" if there is a CUDA device, else the CPU), "cpu", "cuda" (all CUDA devices that are alike
+            and idle), "cuda:1" (that one) or "mps".
         subset: Names of the segments that are wanted, in letters of any case; all if None.
         series: Which DICOM series, where a folder holds several: its UID, number or description.
         progress: True for a bar; or a function that receives `Progress`, and may raise `Cancelled` to stop.

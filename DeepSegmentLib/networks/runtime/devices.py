@@ -29,7 +29,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The torch device of this name.
+    """The torch device of this name, for work that takes one; see `choose_devices`.
 
     "auto" is the first CUDA device, or else the CPU. Apple's "mps" has to be asked for by name: not every torch
     release has all 3D layers for it.
@@ -54,6 +54,36 @@ def choose_device(name: str = "auto") -> torch.device:
             f"Use one of these or auto; a GPU needs its driver and a torch build for it"
         )
     return torch.device(wanted)
+
+
+def choose_devices(name: str = "auto") -> tuple[torch.device, ...]:
+    """The devices that share the tiles of a run.
+
+    For "auto" and "cuda" these are the first CUDA device and all that are of its kind and have half of their memory
+    free: others would give other roundings, keep the first one waiting, or belong to somebody else's work. By its
+    number a device is named alone.
+
+    Args:
+        name: As of `choose_device`, with its errors.
+    """
+    first = choose_device(name)
+    if first.type != "cuda" or name not in ("auto", "cuda"):
+        return (first,)
+    others = (n for n in range(1, torch.cuda.device_count()) if _kind(n) == _kind(0) and _is_idle(n))
+    return (first, *(torch.device(f"cuda:{n}") for n in others))
+
+
+def _kind(n: int) -> tuple[str, int]:
+    properties = torch.cuda.get_device_properties(n)
+    return properties.name, properties.total_memory
+
+
+def _is_idle(n: int) -> bool:
+    try:
+        free, total = torch.cuda.mem_get_info(n)
+    except RuntimeError:  # it is given to one process, which is another one
+        return False
+    return 2 * free >= total
 
 
 def available_devices() -> tuple[str, ...]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -101,14 +102,9 @@ class Ensemble:
 
     def __init__(self, members: Sequence[Network]) -> None:
         """Take one member or more; all have the same inputs, outputs and device."""
-        self.members = tuple(members)
+        self.members = self.behind = tuple(members)
         self.device = self.members[0].device
         self.head = _joined_head([member.head for member in self.members])
-
-    @property
-    def engine(self) -> str:
-        """What computes the members, each once."""
-        return ", ".join(_distinct(engine_of(member) for member in self.members))
 
     def __call__(self, patches: Tensor, /) -> Tensor:
         """Features of all members, or mean logits, summed up in the members' order."""
@@ -127,6 +123,19 @@ def _joined_head(heads: Sequence[Head | None]) -> Head | None:
         return None
     weight = torch.cat([head.weight for head in known], dim=1) / len(known)
     return Head(weight, torch.stack([head.bias for head in known]).mean(dim=0))
+
+
+class SideBySide:
+    """The same network on several devices. It is the first copy; who has many patches asks each, see `copies_of`."""
+
+    def __init__(self, copies: Sequence[Network]) -> None:
+        """Take one copy or more."""
+        self.copies = self.behind = tuple(copies)
+        self.device, self.head = self.copies[0].device, self.copies[0].head
+
+    def __call__(self, patches: Tensor, /) -> Tensor:
+        """Features or logits of the first copy."""
+        return self.copies[0](patches)
 
 
 class StoredNetwork:
@@ -153,9 +162,14 @@ class StoredNetwork:
         return self._loaded().head
 
     @property
-    def engine(self) -> str:
-        """What computes it; empty while it is not read."""
-        return "" if self._network is None else engine_of(self._network)
+    def copies(self) -> tuple[Network, ...]:
+        """Those of the network."""
+        return copies_of(self._loaded())
+
+    @property
+    def behind(self) -> tuple[Network, ...]:
+        """The network; nothing while it is not read."""
+        return () if self._network is None else (self._network,)
 
     def __call__(self, patches: Tensor, /) -> Tensor:
         """Its features or logits.
@@ -166,9 +180,32 @@ class StoredNetwork:
         return self._loaded()(patches)
 
 
+def copies_of(network: Network) -> tuple[Network, ...]:
+    """The same network on each of its devices; itself, where it has but one."""
+    copies: tuple[Network, ...] = getattr(network, "copies", (network,))
+    return copies
+
+
+def _single(network: Network) -> Iterator[Network]:
+    """The networks that one is made of, as far as they are read; itself, where it is made of no others."""
+    behind: tuple[Network, ...] | None = getattr(network, "behind", None)
+    return iter((network,)) if behind is None else chain.from_iterable(map(_single, behind))
+
+
 def engine_of(network: Network) -> str:
     """What computes a network and in which precision, such as "openvino float32"; empty where it does not tell."""
-    return str(getattr(network, "engine", ""))
+    return ", ".join(_distinct(str(getattr(each, "engine", "")) for each in _single(network)))
+
+
+def begin_run(network: Network) -> None:
+    """Let a network begin anew: what it had to do otherwise in an earlier run does not count for the next."""
+    for each in _single(network):
+        getattr(each, "begin_run", lambda: None)()
+
+
+def notes_of(network: Network) -> list[str]:
+    """What a network had to do otherwise since `begin_run`, for the user."""
+    return _distinct(getattr(each, "note", "") for each in _single(network))
 
 
 def _distinct(names: Iterable[str]) -> list[str]:

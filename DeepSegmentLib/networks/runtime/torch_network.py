@@ -18,6 +18,7 @@ from DeepSegmentLib.networks.graph_spec import GraphSpec
 from DeepSegmentLib.networks.unet_spec import UNetSpec
 
 from .devices import is_out_of_memory
+from .mixed_precision import MixedPrecision, precisions_of
 from .network import Head
 from .stops import stops_at_layers
 
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
 class TorchNetwork:
     """A torch module on a device, behind the `Network` seam.
 
-    Float32 throughout, except on CUDA, where all but the last layer runs in float16 (`torch.autocast`), and on the CPU
-    what an engine chooses (`ChosenBackEnd`); the last layer is float32 everywhere. Patches whose
-    extent the network's `divisor` does not divide are padded with zeros on the far side and the result cut back. A 2D
-    network sees the planes (j, i) one by one.
+    Float32 throughout, except on CUDA, where all but the last layer runs in float16 while that suffices
+    (`MixedPrecision`), and on the CPU what an engine chooses (`ChosenBackEnd`); the last layer is float32 everywhere.
+    Patches whose extent the network's `divisor` does not divide are padded with zeros on the far side and the result
+    cut back. A 2D network sees the planes (j, i) one by one.
 
     Attributes:
         device: Where it runs.
@@ -59,15 +60,27 @@ class TorchNetwork:
         self._last = _head_of(self.module)
         self.head = self._last if self._last is not None and self._last.is_worth_waiting else None
         self._body = Body(self.module, headless=self._last is not None).eval()
-        chooses = engine is not None and device.type == "cpu" and not isinstance(spec, GraphSpec)
+        is_graph = isinstance(spec, GraphSpec)
+        chooses = engine is not None and device.type == "cpu" and not is_graph
         self._chosen = ChosenBackEnd(self._body, engine, self._last, self._example) if engine and chooses else None
+        precisions = (torch.float32,) if is_graph else precisions_of(device)
+        self._mixed = MixedPrecision(self._body, device, precisions)
 
     @property
     def engine(self) -> str:
         """What computes it and in which precision, such as "openvino float32"; empty while that is not decided."""
         if isinstance(self.spec, GraphSpec):
             return self.spec.architecture
-        return self._chosen.name if self._chosen else f"torch {'float16' if self.device.type == 'cuda' else 'float32'}"
+        return (self._chosen or self._mixed).name
+
+    @property
+    def note(self) -> str:
+        """What it had to do otherwise since `begin_run`, for the user; empty for nothing."""
+        return self._mixed.note
+
+    def begin_run(self) -> None:
+        """Forget what it had to do otherwise."""
+        self._mixed.begin_run()
 
     def __call__(self, patches: Tensor, /) -> Tensor:
         """Features or logits (batch, channel, k, j, i) of patches (batch, channel, k, j, i).
@@ -127,11 +140,7 @@ class TorchNetwork:
     @torch.inference_mode()
     @stops_at_layers()
     def _features_of(self, x: Tensor) -> Tensor:
-        if self._chosen is not None:
-            return self._chosen(x)
-        with torch.autocast(self.device.type, dtype=torch.float16, enabled=self.device.type == "cuda"):
-            features: Tensor = self._body(x)
-            return features.float()
+        return (self._chosen or self._mixed)(x)
 
     def _example(self, x: Tensor) -> Tensor:
         """What the network is traced with: a U-Net has the same layers for any extent, others may not."""

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from itertools import chain, combinations, groupby
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from torch.nn import functional
 
 from DeepSegmentLib.data import Box
 from DeepSegmentLib.data.geometry import as_index
-from DeepSegmentLib.errors import ResourceError
 from DeepSegmentLib.networks.runtime import is_out_of_memory
-from DeepSegmentLib.segmentation.tiles import inner_of, slab_axis
+from DeepSegmentLib.segmentation.tiles import slab_axis
 
+from .batches import Batches
 from .slab_blender import SlabBlender
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
     from DeepSegmentLib.data import Index
     from DeepSegmentLib.networks.runtime import Network
     from DeepSegmentLib.segmentation.tiles import TileSettings
-
-_VOXELS_OF_BATCH = 1 << 22
-"""Voxels of the patches that a graphics card gets at once: two of 128 cubed."""
 
 
 def blended_planes(
@@ -38,7 +33,7 @@ def blended_planes(
     settings: TileSettings,
     on_tile: Callable[[int, int], None],
     on_retreat: Callable[[str], None] = lambda _: None,
-) -> Iterator[tuple[int, Tensor]]:
+) -> Generator[tuple[int, Tensor], None, None]:
     """Features or logits of a whole volume plane by plane, each as soon as no later tile can touch it.
 
     Out of memory, batches get smaller; then tiles are blended in main memory.
@@ -62,14 +57,12 @@ def blended_planes(
     tiles: Iterable[Box] = settings.tiles_of(shape)
     if axis:
         tiles = sorted(tiles, key=lambda tile: tile.start[axis])
-    batches = _Batches(voxels, network, settings, on_retreat)
+    batches = Batches(voxels, network, settings, on_retreat)
     slab = _Slab(shape, axis, torch.from_numpy(settings.importance(shape)), on_retreat)
-    done = 0
-    for first, row in groupby(tiles, key=lambda tile: tile.start[axis]):
-        yield from slab.release(first)
-        for tile, result in batches.run(row):
+    with closing(batches.run(tiles)) as results:
+        for done, (tile, result) in enumerate(results, start=1):
+            yield from slab.release(tile.start[axis])
             slab.add(tile, result)
-            done += 1
             on_tile(done, total)
     yield from slab.release(shape[axis])
 
@@ -108,70 +101,3 @@ class _Slab:
         """Finish all planes before `stop`."""
         if self._blender is not None:
             yield from self._blender.release(stop)
-
-
-class _Batches:
-    """Runs tiles, several at a time where that pays, fewer where memory is short."""
-
-    def __init__(
-        self, voxels: NDArray[np.float32], network: Network, settings: TileSettings, on_retreat: Callable[[str], None]
-    ) -> None:
-        self._voxels, self._network, self._settings, self._on_retreat = voxels, network, settings, on_retreat
-        self._extent = settings.extent(as_index(voxels.shape[1:]))
-        self._mirrors = _subsets(settings.mirror_axes)
-        self._size = 0
-
-    def run(self, tiles: Iterator[Box]) -> Iterator[tuple[Box, Tensor]]:
-        """Each tile with its features or logits (channel, k, j, i), averaged over its mirror images."""
-        waiting = list(tiles)
-        while waiting:
-            size = self._size or _batch_size(self._network.device, math.prod(self._extent))
-            batch = waiting[:size]
-            try:
-                results = self._results(batch)
-            except ResourceError as error:
-                if len(batch) == 1:
-                    raise
-                self._size = len(batch) // 2
-                self._on_retreat(f"{error}; {self._size} at once from here on")
-                continue
-            yield from zip(batch, results, strict=True)
-            del waiting[: len(batch)]
-
-    def _cut(self, tile: Box) -> Tensor:
-        return torch.from_numpy(np.array(self._voxels[(slice(None), *tile.to_slices())]))
-
-    def _results(self, batch: Sequence[Box]) -> list[Tensor]:
-        padded = [_padded(self._cut(tile), self._extent) for tile in batch]
-        patches = _on_device(torch.stack([patch for patch, _ in padded]), self._network.device)
-        total: Tensor | None = None
-        for axes in self._mirrors:
-            flip = [axis + 2 for axis in axes]
-            result = self._network(torch.flip(patches, flip)).flip(flip) if flip else self._network(patches)
-            total = result if total is None else total + result
-        assert total is not None  # `_subsets` always holds the empty one
-        if len(self._mirrors) > 1:
-            total = total / len(self._mirrors)
-        return [each[(slice(None), *inner)] for each, (_, inner) in zip(total, padded, strict=True)]
-
-
-def _batch_size(device: torch.device, voxels: int) -> int:
-    """Patches at once: a processor is busy with one, a graphics card with some millions of voxels."""
-    return 1 if device.type == "cpu" else max(1, _VOXELS_OF_BATCH // voxels)
-
-
-def _on_device(patches: Tensor, device: torch.device) -> Tensor:
-    if device.type != "cuda":
-        return patches.to(device)
-    return patches.pin_memory().to(device, non_blocking=True)
-
-
-def _subsets(axes: Sequence[int]) -> list[tuple[int, ...]]:
-    return list(chain.from_iterable(combinations(axes, n) for n in range(len(axes) + 1)))
-
-
-def _padded(patch: Tensor, patch_shape: Index) -> tuple[Tensor, tuple[slice, slice, slice]]:
-    """The patch with zeros on both sides of axes shorter than the network's, and where it lies in that."""
-    inner = inner_of(as_index(patch.shape[1:]), patch_shape)
-    edges = [(each.start, max(0, want - each.stop)) for each, want in zip(inner, patch_shape, strict=True)]
-    return functional.pad(patch, [n for pair in reversed(edges) for n in pair]), inner

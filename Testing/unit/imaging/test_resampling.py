@@ -10,7 +10,14 @@ from strategies import geometries, spacings, volumes
 
 from DeepSegmentLib.data import Geometry, LabelMap, Volume
 from DeepSegmentLib.imaging import resampling
-from DeepSegmentLib.imaging.resampling import axis_weights, plan_same_corners, resample, resample_labels
+from DeepSegmentLib.imaging.resampling import (
+    along_axes,
+    axis_weights,
+    plan_same_corners,
+    plan_same_extent,
+    resample,
+    resample_labels,
+)
 
 
 def _noise(geometry, seed=0):
@@ -102,6 +109,29 @@ def test_a_label_reaches_half_a_voxel_beyond_the_first_centre():
     fine = geometry.resampled((1, 1, 0.5))
     labels = LabelMap(np.array([[[[3, 4]]]], np.uint8), geometry)
     assert resample_labels(labels, fine).layers.ravel().tolist() == [3, 3, 4, 4]
+
+
+@pytest.mark.parametrize("order", range(6))
+@given(value=st.floats(-3000, 3000, width=32), factor=st.floats(0.3, 3))
+def test_air_stays_exactly_what_it_is(order, value, factor):
+    """Where only one value counts there is only one afterwards, to the last bit: the corner's."""
+    voxels = np.full((2, 5, 6, 120), value, dtype=np.float32)
+    voxels[1] = 7
+    voxels[:, 2:4, 2:4, 110:] = 1e3
+    plans = {axis: plan_same_extent(n, max(1, round(n * factor)), order=order) for axis, n in enumerate((5, 6, 120))}
+    found = along_axes(voxels, plans)
+    air = found[..., : int(found.shape[-1] * 0.7)]
+    assert np.unique(air[0]).tolist() == [value]
+    assert np.unique(air[1]).tolist() == [7]
+
+
+@pytest.mark.parametrize("fill", [1e6, -1e30])
+def test_a_corner_far_beyond_all_else_costs_no_digits(fill):
+    voxels = np.random.default_rng(0).normal(size=(1, 4, 4, 90)).astype(np.float32)
+    plans = {2: plan_same_extent(90, 70, order=3)}
+    expected = along_axes(voxels, plans)[..., 40:]
+    voxels[..., 0] = fill
+    np.testing.assert_allclose(along_axes(voxels, plans)[..., 40:], expected, atol=1e-5)
 
 
 @given(volumes(), spacings(0.3, 3.0), st.integers(1, 50))

@@ -1,6 +1,6 @@
 """Running patches on a device."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from DeepSegmentLib.networks.runtime import (
     TorchNetwork,
     available_devices,
     choose_device,
+    choose_devices,
     engine_of,
     is_out_of_memory,
     module_from_weights,
@@ -212,6 +213,43 @@ def test_unknown_devices_are_refused(name: str) -> None:
         choose_device(name)
 
 
+@dataclass
+class Card:
+    """A CUDA device that is not there."""
+
+    name: str = "one"
+    total_memory: int = 8
+    free: int = 8
+
+
+@pytest.mark.parametrize(
+    ("cards", "shared"),
+    [
+        ([Card()], [0]),
+        ([Card(), Card(free=4), Card()], [0, 1, 2]),
+        ([Card(free=1), Card(), Card(free=3), Card("other"), Card(total_memory=9, free=9)], [0, 1]),
+        ([Card(), Card(free=-1), Card()], [0, 2]),
+    ],
+)
+def test_devices_that_are_alike_and_idle_share_the_work(
+    cards: list[Card], shared: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def memory(n: int) -> tuple[int, int]:
+        if cards[n].free < 0:
+            raise RuntimeError("CUDA-capable device(s) is/are busy or unavailable")
+        return cards[n].free, cards[n].total_memory
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(cards))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", cards.__getitem__)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", memory)
+    for name in ("auto", "cuda"):
+        assert choose_devices(name) == tuple(torch.device("cuda", n) for n in shared)
+    last = len(cards) - 1
+    assert choose_devices(f"cuda:{last}") == (torch.device("cuda", last),)
+    assert choose_devices("cpu") == (CPU,)
+
+
 @pytest.mark.gpu
 @needs_cuda
 def test_cuda_agrees_with_the_cpu() -> None:
@@ -315,7 +353,7 @@ def test_every_precision_gives_logits_like_those_of_torch(
 def test_what_computes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert network().engine == "torch float32"
     run = TorchNetwork(UNet(TINY_UNET), TINY_UNET, CPU, Engine("float32"))
-    assert Ensemble([run, run]).engine == ""
+    assert engine_of(Ensemble([run, run])) == ""
     on_array(run, random_patches(1, 1, 4, 4, 4))
     assert run.engine == "torch float32"  # so small a patch is worth no other
     stored = StoredNetwork(lambda: Ensemble([run, network()]))

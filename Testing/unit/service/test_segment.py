@@ -17,7 +17,7 @@ from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.model_spec import Channel
-from DeepSegmentLib.networks.runtime import Model
+from DeepSegmentLib.networks.runtime import Model, SideBySide
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.service.preflight import estimate
 from DeepSegmentLib.service.segment import SegmentRequest, segment_file, segment_volume
@@ -62,6 +62,21 @@ def test_a_full_device_is_left_for_the_cpu_and_the_run_says_so(folder, good):
     assert run.device == "cpu"
     assert "Continued on the CPU" in run.notes[0]
     assert run.notes[1:] == straight.notes
+    assert np.array_equal(run.prediction.label_map.layers, straight.prediction.label_map.layers)
+
+
+def test_several_devices_share_the_tiles_and_a_full_one_is_left_out(folder):
+    def load(path, device="auto"):
+        model = load_model(path, "cpu")
+        copies = [model.networks[0], _FullDevice(model.networks[0], 2), load_model(path, "cpu").networks[0]]
+        return Model(model.spec, [SideBySide(copies)], "cuda:0, cuda:1, cuda:2")
+
+    run = segment_volume(_volume(), str(folder), device="cuda", load=load)
+    straight = segment_volume(_volume(), str(folder), device="cpu")
+    assert run.device == "cuda:0, cuda:1, cuda:2"
+    assert run.notes[0] == "out of memory on cuda:0.; continued without cpu"
+    assert run.passes == straight.passes
+    assert min(run.prediction.seconds.values()) >= 0
     assert np.array_equal(run.prediction.label_map.layers, straight.prediction.label_map.layers)
 
 

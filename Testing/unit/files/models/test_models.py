@@ -34,6 +34,7 @@ from DeepSegmentLib.files.models import (
     verify_model,
     write_model,
 )
+from DeepSegmentLib.networks import runtime
 from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.model_json import spec_from_json, spec_to_json
 from DeepSegmentLib.networks.model_spec import Channel, ModelSpec, Part, with_weights
@@ -223,6 +224,20 @@ def test_members_and_parts_are_written_one_by_one_and_read_again(tmp_path: Path)
     np.testing.assert_allclose(on_array(two, patches), (alone[1] + alone[2]) / 2, atol=1e-6)
     copy_model(tmp_path / "m", tmp_path / "copy")
     assert contents(tmp_path / "copy") == contents(tmp_path / "m")
+
+
+def test_on_several_devices_each_has_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_model(tmp_path / "m", two_parts(), iter(members(3)), card="")
+    write_model(tmp_path / "one", model_spec(), iter([weights_of(UNet(TINY_UNET))]), card="")
+    alone = load_model(tmp_path / "m", "cpu").networks
+    monkeypatch.setattr(runtime, "choose_devices", lambda _: (torch.device("cpu"),) * 3)
+    model, patches = load_model(tmp_path / "m", "cuda"), random_patches(1, 1, 4, 4, 4)
+    assert model.device == "cpu, cpu, cpu"
+    assert [len(runtime.copies_of(network)) for network in model.networks] == [3, 3]
+    for network, expected in zip(model.networks, alone, strict=True):
+        for copy in runtime.copies_of(network):
+            np.testing.assert_array_equal(on_array(copy, patches), on_array(expected, patches))
+    assert len({id(copy) for copy in runtime.copies_of(load_model(tmp_path / "one", "cuda").networks[0])}) == 3
 
 
 def test_a_part_is_read_when_it_runs_and_its_damage_is_told_then(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from model_examples import TINY_UNET
 from DeepSegmentLib.errors import ResourceError
 from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.runtime import Ensemble, Head, TorchNetwork, logits_of, on_array
-from DeepSegmentLib.segmentation.on_device import run_tiles
+from DeepSegmentLib.segmentation.on_device import batches
 from DeepSegmentLib.segmentation.on_device.run_tiles import blended_planes
 from DeepSegmentLib.segmentation.tiles import TileSettings, slab_axis
 
@@ -99,7 +99,7 @@ def test_the_fewest_voxels_are_held():
 
 @pytest.mark.parametrize("most", [1, 2, 3, 99])
 def test_batches_get_smaller_until_they_fit_and_it_is_said(most, monkeypatch):
-    monkeypatch.setattr(run_tiles, "_batch_size", lambda *_: 8)
+    monkeypatch.setattr(batches, "_batch_size", lambda *_: 8)
     notes, settings = [], TileSettings((4, 4, 4))
     network = Features(most=most)
     small = logits(noise((9, 9, 9)), network, settings, on_retreat=notes.append)
