@@ -142,6 +142,7 @@ class SegmentSection:
             self._panel.results.log(note)
         text = writtenText(written, result, "" if isChosen else volumeNode.GetName())
         self._panel.messages.showIdle(notesText(result.report["notes"]) + text)
+        self._panel.openvino.ranBy(result.report)
 
     def _needs(self):
         choice = self._panel.choice
