@@ -52,7 +52,7 @@ def test_it_is_offered_after_a_run_on_the_cpu_with_its_size(host, panel, without
     "report",
     [
         {"device": "cuda:0", "engine": ""},
-        {"device": "cpu", "engine": ""},  # a graph, which brings its own way
+        {"device": "cpu", "engine": "torchscript"},  # a graph, which brings its own way
         {"device": "cpu", "engine": "openvino bfloat16"},
         {"skipped": True, "reason": "is there"},
     ],

@@ -29,7 +29,7 @@ class OpenVinoOffer:
         from DeepSegmentLib.service.openvino_package import is_worth_offering
 
         engine = report.get("engine", "")
-        self._wanted = report.get("device") == "cpu" and engine.startswith("torch") and is_worth_offering()
+        self._wanted = report.get("device") == "cpu" and engine.startswith(("torch ", "torch-")) and is_worth_offering()
         self.refresh()
 
     def install(self):
