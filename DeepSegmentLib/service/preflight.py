@@ -16,7 +16,7 @@ from DeepSegmentLib.segmentation.prepare import context_mm, oriented_for
 
 from .models.back_ends_record import is_chosen
 from .openvino_package import installed_version
-from .speeds import known_speed
+from .speeds import known_runs
 
 if TYPE_CHECKING:
     from DeepSegmentLib.data import Geometry, Index
@@ -52,7 +52,9 @@ class Estimate:
     Attributes:
         tiles: Forward passes of the network, at most (a crop to the content may save some).
         memory_bytes: Peak memory of the process on a CPU, with `comparing_bytes`.
-        seconds: How long it takes, at most, with the model loaded; None where it has not run on this machine yet.
+        seconds: How long it takes from the click to the labels; None where the model has not run on this machine yet.
+            Reading and writing files is not in it.
+        start_seconds: The part of it that loading the model takes, which is done once in a row of runs.
         network_bytes: The part of the memory that is on the GPU where the network runs there.
         operations: Multiplications of one pass, at most.
         operations_in_all: Multiplications of all passes.
@@ -63,6 +65,7 @@ class Estimate:
     tiles: int
     memory_bytes: int
     seconds: float | None = None
+    start_seconds: float = 0.0
     network_bytes: int = 0
     operations: int = 0
     operations_in_all: int = 0
@@ -82,14 +85,15 @@ def estimate(spec: ModelSpec, geometry: Geometry, settings: PredictSettings, dev
         InvalidInputError: The region lies outside the volume, or the grid has too many voxels to count.
     """
     needs = needs_of(spec, geometry, settings)
-    speed = known_speed(spec, device)
-    seconds = None if speed is None else speed * needs.passes
+    known, voxels = known_runs(spec, device), math.prod(geometry.shape)
+    start = known.seconds_to_start if known else 0.0
     memory = _process_bytes(spec, needs, geometry)
     comparing = _comparing_bytes(spec, needs, memory, settings, device)
     return Estimate(
         needs.passes,
         memory + comparing,
-        seconds,
+        start + known.seconds(needs.passes, voxels) if known else None,
+        start,
         needs.network_bytes,
         needs.operations,
         needs.operations_in_all,

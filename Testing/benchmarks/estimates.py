@@ -47,12 +47,11 @@ def line(n: int, report: dict) -> str:
     """What was said and what was."""
     memory, seconds = report["memory"], report["seconds"]
     said, was = memory["estimated_bytes"], memory["peak_bytes"]
-    told = seconds.get("estimated")
-    took = seconds["read"] + seconds["segment"] + seconds["write"]
+    told, took = report["estimated_s"], seconds["segment"]
     time_told = "no time said" if told is None else f"{told:.1f} s said ({told / took:.2f})"
     return (
         f"  run {n}: {said / GIB:.2f} GiB said, {was / GIB:.2f} used ({said / was:.2f}); "
-        f"{time_told}, {took:.1f} taken, {report['process_s']:.1f} with start; {report['engine']}"
+        f"{time_told}, {took:.1f} taken, {report['process_s']:.1f} the process; {report['engine']}"
     )
 
 
