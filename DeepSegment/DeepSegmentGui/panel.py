@@ -17,6 +17,7 @@ from DeepSegmentGui.sections.correct import CorrectSection
 from DeepSegmentGui.sections.export import ExportSection
 from DeepSegmentGui.sections.input import InputSection
 from DeepSegmentGui.sections.measure import MeasureSection
+from DeepSegmentGui.sections.openvino_offer import OpenVinoOffer
 from DeepSegmentGui.sections.output import OutputSection
 from DeepSegmentGui.sections.results import ResultsSection
 from DeepSegmentGui.sections.segment import SegmentSection
@@ -52,6 +53,7 @@ class Panel:
         self.advanced = AdvancedSection(ui, parent, self)
         self.output = OutputSection(ui, scene, self)
         self.segment = SegmentSection(ui, scene, self)
+        self.openvino = OpenVinoOffer(ui, self)
         self.segmentOrCancel, self.undo = self.segment.segmentOrCancel, self.segment.undo
         self.reasonNotToSegment = self.segment.reasonNotToSegment
         self._shortcuts = []
@@ -226,6 +228,7 @@ class Panel:
             self.exporter.refresh()
             self.several.refresh()
             self.segment.refresh()
+            self.openvino.refresh()
         finally:
             self._refreshing = False
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from DeepSegmentLib.imaging.resampling import SLAB_VOXELS
 from DeepSegmentLib.imaging.tiling import tile_shape
 from DeepSegmentLib.networks.costs import blended_channels, count_operations, count_weights, peak_features
+from DeepSegmentLib.networks.graph_spec import GraphSpec
 
 from .outputs import needs_scores
 from .prepare import context_mm, oriented_for, region_box
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 _FLOAT = 4
 # Scratch memory of torch, NumPy and their threads, and weights of interpolation while they are made.
 _SCRATCH_BYTES = 64 << 20
+# What comparing back ends takes at once, beside torch: of its feature maps this part, a copy of the weights, and what
+# compiles. So computed 116, 122, 799 and 802 MiB; measured (Testing/benchmarks/back_end_memory.py) were 124, 125, 789
+# and 801.
+_COMPARED_FEATURES, _COMPILING_BYTES = 0.65, 48 << 20
+# Nobody compares where a pass takes less than 0.1 s: a core makes more than so many multiplications in that time.
+_NEVER_COMPARED = 10**9
 # Of maps that grow on disk, the one that is being written is in memory, and a copy of it.
 _MAPS_AT_ONCE = 2
 # Filling holes of a mask takes so many masks.
@@ -50,6 +57,8 @@ class Needs:
         network_bytes: The networks' weights, and feature maps for one patch, beyond these arrays; where they run.
         operations: Multiplications of one pass, of all members, at most.
         operations_in_all: Multiplications of all passes.
+        comparing_bytes: What is taken on the CPU beyond all that while back ends are compared; that is done once for a
+            model and a machine.
     """
 
     passes: int
@@ -57,6 +66,7 @@ class Needs:
     network_bytes: int
     operations: int
     operations_in_all: int
+    comparing_bytes: int = 0
 
 
 def is_needed(part: Part, settings: PredictSettings) -> bool:
@@ -116,6 +126,7 @@ def needs_of(spec: ModelSpec, geometry: Geometry, settings: PredictSettings, box
         network_bytes=weights + max(work.feature_bytes() for work in works),
         operations=max(operations),
         operations_in_all=sum(n * each for n, each in zip(passes, operations, strict=True)),
+        comparing_bytes=max(work.comparing_bytes() for work in works),
     )
 
 
@@ -214,6 +225,14 @@ class _Work:
     def feature_bytes(self) -> int:
         """Feature maps at their most, deep in the network or at its head, beyond a tile's results later."""
         return max(0, _FLOAT * peak_features(self.stage.network, _padded(self._patch, self.stage)) - self._results())
+
+    def comparing_bytes(self) -> int:
+        """What comparing back ends takes; nothing for graphs, and for networks that are not worth it."""
+        network = self.stage.network
+        if isinstance(network, GraphSpec) or self.operations() < _NEVER_COMPARED * len(self.stage.weights):
+            return 0
+        features = peak_features(network, _padded(self._patch, self.stage))
+        return int(_FLOAT * (_COMPARED_FEATURES * features + count_weights(network))) + _COMPILING_BYTES
 
     def operations(self) -> int:
         """Multiplications of one pass of all members."""

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 from DeepSegmentLib import __version__
 from DeepSegmentLib.imaging.memory import available_memory_bytes, total_memory_bytes
 
+from . import openvino_package
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Row = tuple[str, str]
 
 _PACKAGES = ("numpy", "scipy", "SimpleITK", "scikit-image", "safetensors", "pillow", "torch")
-_OPENVINO = "openvino"
-_WITHOUT_OPENVINO = "not installed; often faster on the CPU: pip install openvino (a download of about 60 MB)"
 _LITTLE_MEMORY = 4 << 30
 _LITTLE_DISK = 2 << 30
 _CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
@@ -81,7 +81,7 @@ _Part = tuple[str, list[Row], list[Finding]]
 def _software() -> _Part:
     rows = [("DeepSegment", __version__), ("Python", platform.python_version()), ("platform", platform.platform())]
     rows += [(name, _version(name) or "not installed") for name in _PACKAGES]
-    rows.append((_OPENVINO, _version(_OPENVINO) or _WITHOUT_OPENVINO))
+    rows.append((openvino_package.PACKAGE, openvino_package.installed_version() or openvino_package.how_to_install()))
     missing = [name for name in _PACKAGES if not _version(name)]
     return (
         "Software",

@@ -14,7 +14,9 @@ from DeepSegmentLib.networks.model_spec import with_halved_patches
 from DeepSegmentLib.segmentation.needs import is_needed, needs_of
 from DeepSegmentLib.segmentation.prepare import context_mm, oriented_for
 
-from .speeds import known_speed
+from .models.back_ends_record import is_chosen
+from .openvino_package import installed_version
+from .speeds import known_runs
 
 if TYPE_CHECKING:
     from DeepSegmentLib.data import Geometry, Index
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
     from DeepSegmentLib.segmentation.needs import Needs
     from DeepSegmentLib.segmentation.outputs import PredictSettings
 
-# Python, NumPy, SciPy, SimpleITK, scikit-image and torch, loaded and idle (measured by Testing/benchmarks/memory.py).
-_LIBRARIES_BYTES = 350 << 20
+# Python, NumPy, SciPy, SimpleITK, scikit-image and torch, loaded and idle, and what OpenVINO adds where it is installed
+# (measured by Testing/benchmarks/back_end_memory.py).
+_LIBRARIES_BYTES, _OPENVINO_BYTES = 360 << 20, 20 << 20
 # Estimates are up to so many times what a run takes (Testing/benchmarks/memory.py): only above that is it sure that
 # there is too little memory.
 _MARGIN = 1.4
@@ -48,19 +51,25 @@ class Estimate:
 
     Attributes:
         tiles: Forward passes of the network, at most (a crop to the content may save some).
-        memory_bytes: Peak memory of the process on a CPU.
-        seconds: How long it takes, at most, with the model loaded; None where it has not run on this machine yet.
+        memory_bytes: Peak memory of the process on a CPU, with `comparing_bytes`.
+        seconds: How long it takes from the click to the labels; None where the model has not run on this machine yet.
+            Reading and writing files is not in it.
+        start_seconds: The part of it that loading the model takes, which is done once in a row of runs.
         network_bytes: The part of the memory that is on the GPU where the network runs there.
         operations: Multiplications of one pass, at most.
         operations_in_all: Multiplications of all passes.
+        comparing_bytes: The part of the memory that only a first run takes, which compares back ends; 0 where what is
+            fastest is known, or there is too little memory to compare.
     """
 
     tiles: int
     memory_bytes: int
     seconds: float | None = None
+    start_seconds: float = 0.0
     network_bytes: int = 0
     operations: int = 0
     operations_in_all: int = 0
+    comparing_bytes: int = 0
 
 
 def estimate(spec: ModelSpec, geometry: Geometry, settings: PredictSettings, device: str = "auto") -> Estimate:
@@ -76,15 +85,36 @@ def estimate(spec: ModelSpec, geometry: Geometry, settings: PredictSettings, dev
         InvalidInputError: The region lies outside the volume, or the grid has too many voxels to count.
     """
     needs = needs_of(spec, geometry, settings)
-    speed = known_speed(spec, device)
-    seconds = None if speed is None else speed * needs.passes
+    known, voxels = known_runs(spec, device), math.prod(geometry.shape)
+    start = known.seconds_to_start if known else 0.0
     memory = _process_bytes(spec, needs, geometry)
-    return Estimate(needs.passes, memory, seconds, needs.network_bytes, needs.operations, needs.operations_in_all)
+    comparing = _comparing_bytes(spec, needs, memory, settings, device)
+    return Estimate(
+        needs.passes,
+        memory + comparing,
+        start + known.seconds(needs.passes, voxels) if known else None,
+        start,
+        needs.network_bytes,
+        needs.operations,
+        needs.operations_in_all,
+        comparing,
+    )
 
 
 def _process_bytes(spec: ModelSpec, needs: Needs, geometry: Geometry) -> int:
     volume = 2 * len(spec.channels) * math.prod(geometry.shape)  # as most scanners store it
-    return _LIBRARIES_BYTES + volume + needs.array_bytes + needs.network_bytes
+    libraries = _LIBRARIES_BYTES + (_OPENVINO_BYTES if installed_version() else 0)
+    return libraries + volume + needs.array_bytes + needs.network_bytes
+
+
+def _comparing_bytes(spec: ModelSpec, needs: Needs, others: int, settings: PredictSettings, device: str) -> int:
+    """What comparing back ends adds to the memory of a run, where it will be done."""
+    if device not in ("auto", "cpu") or not needs.comparing_bytes:
+        return 0
+    free = _free_bytes()
+    stages = (stage for part in spec.parts if is_needed(part, settings) for stage in part.stages)
+    too_little = free is not None and free < others + needs.comparing_bytes
+    return 0 if too_little or is_chosen(stages) else needs.comparing_bytes
 
 
 def announcement(needs: Estimate) -> str:
@@ -119,9 +149,10 @@ def check(spec: ModelSpec, geometry: Geometry, settings: PredictSettings, device
     _check_work(geometry, needs)
     free = _free_bytes()
     elsewhere = 0 if device == "cpu" else needs.network_bytes
-    if free is not None and needs.memory_bytes - elsewhere > _MARGIN * free:
+    needed = needs.memory_bytes - needs.comparing_bytes - elsewhere
+    if free is not None and needed > _MARGIN * free:
         raise ResourceError(
-            f"{_voxels(geometry)} need {_gigabytes(needs.memory_bytes - elsewhere)} of memory, {_gigabytes(free)} are "
+            f"{_voxels(geometry)} need {_gigabytes(needed)} of memory, {_gigabytes(free)} are "
             f"free; close other programs, or {_what_fits(spec, geometry, settings, free + elsewhere)}"
         )
     return needs

@@ -35,10 +35,12 @@ from .maps_and_statistics import (
     write_maps,
     write_statistics,
 )
+from .models.back_ends_record import is_chosen
 from .models.focus import focus_region
 from .preflight import announcement, check, fitted, next_rung, smaller_patches
 from .preview import draw_preview, mark_of_origin
 from .run_report import Run, file_report, provenance
+from .speeds import TimedNetwork, record_run, taken_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,6 +102,7 @@ def segment_volume(
     subset: Sequence[str] | None = None,
     on_progress: ProgressCallback = silent,
     load: Callable[[Path, str], Model] = load_model,
+    ready_s: float = 0.0,
 ) -> Run:
     """Segment a volume with a model of the catalogue.
 
@@ -117,6 +120,7 @@ def segment_volume(
         subset: Names of the segments to keep, in letters of any case; None for all.
         on_progress: Told how far the work is; may raise `Cancelled`.
         load: Gives the model of a folder on a device, such as `WarmModels().load`.
+        ready_s: Seconds since the user asked for it, such as those that importing took; they count as start.
 
     Raises:
         ModelError: The model is not there or damaged.
@@ -127,7 +131,7 @@ def segment_volume(
     folder, settings = find_model(model).path, settings or PredictSettings()
     kept = chosen_segments(subset, spec := read_spec(folder))
     settings = replace(settings, probabilities=chosen_maps(settings.probabilities, kept, spec), subset=kept)
-    work = partial(_segment, volume, folder, kept, device=device, load=load)
+    work = partial(_segment, volume, folder, kept, device=device, load=load, ready_s=ready_s)
     with watching(on_progress) as tell:
         if spec.focus is None or settings.region_ras is not None:
             return work(settings, on_progress=tell)
@@ -147,11 +151,14 @@ def _segment(
     device: str,
     on_progress: ProgressCallback,
     load: Callable[[Path, str], Model],
+    ready_s: float,
 ) -> Run:
     """Segment where the settings say; where memory is too little on another device, or with smaller patches."""
     spec, needs = fitted(read_spec(folder), volume.geometry, settings, device)
     on_progress(Progress(announcement(needs), 0.0))
+    begun, chosen = time.monotonic(), is_chosen(spec.stages)
     loaded = load(folder, device)
+    loading_s = ready_s + time.monotonic() - begun
     notes = [] if spec == loaded.spec else [smaller_patches(spec)]
     on_progress(Progress("check volume", 0.0))
     doubts = doubts_before(volume, loaded.spec)
@@ -160,7 +167,9 @@ def _segment(
     run = partial(_run, volume, doubts=doubts, settings=settings, subset=kept, on_progress=on_progress)
     while True:
         try:
-            done = run(replace(loaded, spec=spec), loaded.device)
+            done, networks = run(replace(loaded, spec=spec), loaded.device)
+            compared = not chosen and is_chosen(spec.stages)
+            _remember(done, networks, device=device, loading_s=loading_s, compared=compared)
             return replace(done, notes=(*notes, *done.notes))
         except ResourceError as error:
             spec, note = next_rung(error, spec, loaded.device)
@@ -178,15 +187,22 @@ def _run(
     settings: PredictSettings,
     subset: tuple[str, ...] | None,
     on_progress: ProgressCallback,
-) -> Run:
+) -> tuple[Run, list[TimedNetwork]]:
+    """The run, and the networks that kept the time of it."""
     check(model.spec, volume.geometry, settings, device)  # now that it is known where the network runs
-    start = time.monotonic()
-    prediction = predict(volume, model.spec, model.networks, settings=settings, on_progress=on_progress)
+    start, networks = time.monotonic(), [TimedNetwork(network) for network in model.networks]
+    prediction = predict(volume, model.spec, networks, settings=settings, on_progress=on_progress)
     seconds = time.monotonic() - start
     notes = (*prediction.notes, *notes_after(doubts, volume, prediction.label_map, model.spec, settings))
     if subset is not None:
         prediction = replace(prediction, label_map=prediction.label_map.only(subset))
-    return Run(prediction, model, device, notes, seconds, prediction.passes, subset)
+    return Run(prediction, model, device, notes, seconds, prediction.passes, subset), networks
+
+
+def _remember(run: Run, networks: Sequence[TimedNetwork], *, device: str, loading_s: float, compared: bool) -> None:
+    size = math.prod(run.prediction.label_map.geometry.shape)
+    taken = taken_by(networks, seconds=run.seconds, loading_s=loading_s, voxels=size, compared=compared)
+    record_run(run.model.spec, (device, run.device), taken)
 
 
 def chosen_segments(wishes: Sequence[str] | None, spec: ModelSpec) -> tuple[str, ...] | None:
@@ -225,11 +241,12 @@ class CaseRead:
 
 @dataclass(frozen=True, eq=False)
 class CaseRun:
-    """A request that is worked but for the writing: what was found, the memory foreseen and the seconds it took."""
+    """A request that is worked but for the writing: what was found, memory and seconds foreseen, seconds it took."""
 
     case: CaseRead
     run: Run
     memory: dict[str, int | None]
+    estimated_s: float | None
     seconds: dict[str, float]
 
 
@@ -277,8 +294,8 @@ def run_case(
             seconds.setdefault("first tile after", time.monotonic() - begun)
         on_progress(event)
 
-    run, memory = _run_in_bounds(case.request, case.spec, case.volume, noting, load)
-    return CaseRun(case, run, memory, seconds | {"segment": time.monotonic() - begun})
+    run, memory, estimated_s = _run_in_bounds(case.request, case.spec, case.volume, noting, load)
+    return CaseRun(case, run, memory, estimated_s, seconds | {"segment": time.monotonic() - begun})
 
 
 def write_case(done: CaseRun, on_progress: ProgressCallback = silent) -> dict[str, Any]:
@@ -298,7 +315,7 @@ def write_case(done: CaseRun, on_progress: ProgressCallback = silent) -> dict[st
         "outputs": outputs,
         "seconds": {step: round(each, 3) for step, each in seconds.items()} | {"steps": steps},
     }
-    report |= {"memory": done.memory | {"peak_bytes": peak_memory_bytes()}}
+    report |= {"memory": done.memory | {"peak_bytes": peak_memory_bytes()}, "estimated_s": done.estimated_s}
     if request.report is not None:
         outputs["report"] = str(request.report)
         # ASCII, because a file name may hold what UTF-8 cannot.
@@ -313,8 +330,8 @@ def _run_in_bounds(
     volume: Volume,
     on_progress: ProgressCallback,
     load: Callable[[Path, str], Model],
-) -> tuple[Run, dict[str, int | None]]:
-    """Predict where memory and disk allow it; the run, and the memory that was foreseen and was free."""
+) -> tuple[Run, dict[str, int | None], float | None]:
+    """Predict where memory and disk allow it; the run, the memory that was foreseen and was free, seconds foreseen."""
     settings = replace(request.settings, maps_folder=standing_folder(request.target))
     _, needs = fitted(spec, volume.geometry, settings, request.device)
     memory = {"estimated_bytes": needs.memory_bytes, "available_bytes": available_memory_bytes()}
@@ -328,7 +345,7 @@ def _run_in_bounds(
         on_progress=on_progress,
         load=load,
     )
-    return replace(run, notes=(*volume.notes, *run.notes)), memory
+    return replace(run, notes=(*volume.notes, *run.notes)), memory, needs.seconds
 
 
 def _check_request(request: SegmentRequest, spec: ModelSpec) -> None:

@@ -117,3 +117,14 @@ def test_a_folder_of_wheels_serves_without_internet(dependencies, absent, tmp_pa
     (call,) = absent.installed
     assert call.startswith(f'--no-index --find-links "{(tmp_path / "wheels of mine").as_posix()}"')
     assert call.endswith('"a>=1" "b" "torch"')
+
+
+def test_openvino_of_a_folder_of_wheels_is_installed_too(dependencies, absent, tmp_path):
+    (tmp_path / "openvino-2026.4.1-22982-cp312-cp312-win_amd64.whl").touch()
+    dependencies.installFromFolder(_file(tmp_path, "a>=1"), tmp_path)
+    assert absent.installed[0].endswith('"a>=1" "torch" "openvino>=2025.0"')
+
+
+def test_openvino_is_asked_for_as_the_library_does(dependencies):
+    extras = tomllib.loads((MODULE.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extras["cpu"] == [dependencies._OPENVINO]

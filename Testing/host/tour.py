@@ -19,6 +19,7 @@ from DeepSegmentLib.hosts.mrml.correction.blocks import read_labels, write_label
 from DeepSegmentLib.hosts.mrml.geometry import local_geometry
 from DeepSegmentLib.hosts.mrml.segmentations.layers import image_of
 from DeepSegmentLib.hosts.mrml.segmentations.segments import find_by_name, mask_of
+from DeepSegmentLib.service import openvino_package
 from host.application import dark_palette, start
 from host.widgets.mouse import Mouse, place_of
 from host.widgets.pythonqt import unwrap
@@ -79,6 +80,15 @@ class Tour:
         self.host.click(self.ui.reviewButton)
         self.picture("panel-review")
         self.ui.uncertaintyOverlayCheckBox.checked = False
+
+    def offer_openvino(self):
+        """What stands below the button where OpenVINO is not installed."""
+        told, openvino_package.installed_version = openvino_package.installed_version, lambda: ""
+        self.open("inputSection")
+        self.panel.openvino.ranBy({"device": "cpu", "engine": "torch-channels-last float32"})
+        self.picture("panel-openvino", views=False)
+        self.host.click(self.ui.openvinoNotNowButton)
+        openvino_package.installed_version = told
 
     def segment_again(self):
         """What the model made is updated; what was changed since is asked for."""
@@ -202,6 +212,7 @@ class Tour:
 
     def walk(self):
         self.segment()
+        self.offer_openvino()
         self.correct()
         self.segment_again()
         self.save_and_load()

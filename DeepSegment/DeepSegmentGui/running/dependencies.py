@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import slicer
@@ -16,6 +17,8 @@ _IMPORT_NAMES = {
     "pyyaml": "yaml",
     "zlib-ng": "zlib_ng",
 }
+_OPENVINO = "openvino>=2025.0"
+"""As the extra "cpu" of pyproject.toml asks for it."""
 # Files of torch 2.13 have paths longer than Windows allows by default (light-the-torch issue 176).
 _TORCH_VERSIONS = {"win32": "<2.13"}
 
@@ -57,14 +60,30 @@ def ensure(path):
     return not missing(path)
 
 
+def installOpenVino():
+    """Install OpenVINO from the Python Package Index; the user clicked that.
+
+    NumPy stays as it is, as Slicer brings it: pip takes an OpenVINO that suits it, or fails.
+
+    Raises:
+        RuntimeError: While testing nothing is installed.
+        Exception: What pip raises.
+    """
+    if slicer.app.testingEnabled():
+        raise RuntimeError(_("Nothing is installed while testing."))
+    slicer.util.pip_install(f'"{_OPENVINO}" "numpy=={version("numpy")}"')
+    importlib.invalidate_caches()
+
+
 def installFromFolder(path, folder):
     """Install everything, torch too, from a folder of wheels: for machines without internet.
 
     Args:
         path: Of requirements.txt.
-        folder: Holds the wheels, as `pip download` puts them.
+        folder: Holds the wheels, as `pip download` puts them; OpenVINO is installed where it is among them.
     """
-    wanted = " ".join(f'"{line}"' for line in [*requirements(path), "torch"])
+    extra = [_OPENVINO] if any(Path(folder).glob("openvino-[0-9]*.whl")) else []
+    wanted = " ".join(f'"{line}"' for line in [*requirements(path), "torch", *extra])
     slicer.util.pip_install(f'--no-index --find-links "{Path(folder).as_posix()}" {wanted}')
     importlib.invalidate_caches()
 

@@ -103,6 +103,7 @@ class BatchSection:
             return self._job([self._scene.GetNodeByID(destination.volumeIDs[0])], model)
 
         def done(result):
+            self._panel.openvino.ranBy(result.report)
             written = self._panel.writer.write(result, destination)
             self._results.add(written.node)
             ids = destination.volumeIDs[0], written.node.GetID()
@@ -119,6 +120,7 @@ class BatchSection:
         model = self._panel.choice.line.name
 
         def done(result):
+            self._panel.openvino.ranBy(result.report)
             labels, words = result.label_map, result.provenance
             write_frame(self._scene, target, sequence, n, label_map=labels, provenance=words)
             text = "\n".join([countedSegments(len(labels.segments)), *result.report["notes"]])
@@ -160,6 +162,7 @@ class BatchSection:
 
     def _fileDone(self, request):
         def done(result):
+            self._panel.openvino.ranBy(result.report)
             text, state = reportText(result.report)
             return Outcome(text, state, open=lambda: self._results.showFiles(request))
 

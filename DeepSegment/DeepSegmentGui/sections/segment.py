@@ -23,6 +23,7 @@ class SegmentSection:
     def __init__(self, ui, scene, panel):
         self._ui, self._scene, self._panel = ui, scene, panel
         self._destination = None
+        self._loadedModel = ""
         self.doubts = VolumeDoubts(panel.refresh)
         ui.segmentButton.connect("clicked()", self.segmentOrCancel)
         ui.undoButton.connect("clicked()", self.undo)
@@ -114,6 +115,7 @@ class SegmentSection:
         from DeepSegmentLib.errors import DeepSegmentError
 
         destination, self._destination = self._destination, None
+        self._loadedModel = result.provenance["model"]
         if destination is None:
             self._panel.messages.showIdle(_("Cancelled; nothing was changed."))
             return
@@ -142,10 +144,12 @@ class SegmentSection:
             self._panel.results.log(note)
         text = writtenText(written, result, "" if isChosen else volumeNode.GetName())
         self._panel.messages.showIdle(notesText(result.report["notes"]) + text)
+        self._panel.openvino.ranBy(result.report)
 
     def _needs(self):
         choice = self._panel.choice
-        return runNeeds(self._panel.parameters, choice.line.entry, choice.subset)
+        loaded = self._panel.jobs.processID is not None and self._loadedModel == choice.line.name
+        return runNeeds(self._panel.parameters, choice.line.entry, choice.subset, loaded=loaded)
 
     def _doubts(self):
         """What is doubted of the volumes before the run; nothing where they cannot be segmented anyway."""

@@ -254,6 +254,7 @@ class Worker:
 
     def _run(self, job: Job, channel: _Channel) -> Event:
         # The library's heavy parts are imported by the first job, so that a worker answers as soon as it is there.
+        begun = time.monotonic()
         from DeepSegmentLib.hosts.recent_runs import RecentRuns
         from DeepSegmentLib.hosts.warm_model import WarmModels
 
@@ -269,15 +270,17 @@ class Worker:
         if not isinstance(job, SegmentJob):
             return Finished(_work_case(job, self._models, channel))
         self._recent = self._recent or RecentRuns()
-        return Finished(_segment(job, self._models, self._recent, channel))
+        return Finished(_segment(job, self._models, self._recent, channel, begun=begun))
 
 
-def _segment(job: SegmentJob, models: WarmModels, recent: RecentRuns, channel: _Channel) -> SegmentResult:
+def _segment(
+    job: SegmentJob, models: WarmModels, recent: RecentRuns, channel: _Channel, *, begun: float
+) -> SegmentResult:
+    """The result of a job that came at `begun`, by `time.monotonic`."""
     from DeepSegmentLib.segmentation.uncertain_places import most_uncertain_places
     from DeepSegmentLib.service.catalogue import find_model
     from DeepSegmentLib.service.run_report import provenance, run_report
     from DeepSegmentLib.service.segment import segment_volume
-    from DeepSegmentLib.service.speeds import record_speed
 
     work = partial(
         segment_volume,
@@ -288,10 +291,9 @@ def _segment(job: SegmentJob, models: WarmModels, recent: RecentRuns, channel: _
         subset=job.settings.subset,
         on_progress=channel.on_progress,
         load=partial(models.load, precision=job.precision),
+        ready_s=time.monotonic() - begun,
     )
-    run, new = recent.run(job.volume, find_model(job.model).path, f"{job.device} {job.precision}", job.settings, work)
-    for device in {job.device, run.device} if new else ():
-        record_speed(run.model.spec, device, seconds=run.seconds, passes=run.passes)
+    run, _ = recent.run(job.volume, find_model(job.model).path, f"{job.device} {job.precision}", job.settings, work)
     prediction = run.prediction
     uncertain = prediction.uncertainty
     channel.on_progress(Progress("hand over", 1.0, 0.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from DeepSegmentLib.files.models import load_model as load_folder
@@ -10,10 +11,12 @@ from DeepSegmentLib.files.remembered import remember, remembered
 from DeepSegmentLib.networks.back_ends.engine import Engine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from DeepSegmentLib.networks.back_ends.engine import Precision
     from DeepSegmentLib.networks.runtime import Model
+    from DeepSegmentLib.networks.stage_spec import StageSpec
 
 _MOST_ENTRIES = 200
 
@@ -36,6 +39,29 @@ def load_model(folder: Path, device: str = "auto", precision: Precision = "check
         ModelError, ResourceError, MissingPackageError: See `files.models.load_model`.
     """
     return load_folder(folder, device, Engine(precision, BackEndsRecord()))
+
+
+def is_chosen(stages: Iterable[StageSpec]) -> bool:
+    """Whether it is known what computes the networks of these stages, so that no back ends are compared any more.
+
+    Torch is not imported for it: of what a choice depends on, the weights and the versions of what computes are looked
+    at, which is nearly all that changes on one machine.
+    """
+    notes = [key.split() for key in remembered(back_ends_file()) if key.endswith(_versions())]
+    known = {words[0] for words in notes if words}
+    return all(weights.sha256 in known for stage in stages for weights in stage.weights)
+
+
+def _versions() -> str:
+    """How what is kept tells them."""
+    return f"; torch {_version('torch')}, openvino {_version('openvino')}"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
 
 
 class BackEndsRecord:

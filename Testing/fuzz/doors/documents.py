@@ -244,11 +244,11 @@ def use_speeds(folder: Path, _: Case) -> None:
     """Ask for a speed, and note one."""
     from model_examples import model_spec
 
-    from DeepSegmentLib.service.speeds import known_speed, record_speed
+    from DeepSegmentLib.service.speeds import Taken, known_runs, record_run
 
     os.environ["XDG_DATA_HOME"] = str(folder)
-    known_speed(model_spec(), "auto")
-    record_speed(model_spec(), "auto", seconds=1.0, passes=2)
+    known_runs(model_spec(), "auto")
+    record_run(model_spec(), ["auto"], Taken(1.0, 1.0, 2.0, 2.0, 1.0, 1000.0))
 
 
 _JSON = by_name({".json": mutate_json})

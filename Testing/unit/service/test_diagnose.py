@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from DeepSegmentLib.service import diagnose as module
+from DeepSegmentLib.service import openvino_package
 from DeepSegmentLib.service.diagnose import (
     Diagnosis,
     Finding,
@@ -113,10 +114,12 @@ def test_what_the_processor_computes_in_is_told(monkeypatch, has):
 
 @pytest.mark.parametrize("version", ["2026.4.1", ""])
 def test_openvino_is_offered_and_never_missed(monkeypatch, version):
-    own = module._version
-    monkeypatch.setattr(module, "_version", lambda name: version if name == "openvino" else own(name))
+    monkeypatch.setattr(openvino_package, "installed_version", lambda: version)
+    monkeypatch.setattr(openvino_package, "download_mb", lambda: 59)
     _, rows, findings = module._software()
-    assert version or "pip install openvino (a download of about 60 MB)" in dict(rows)["openvino"]
+    told = dict(rows)["openvino"]
+    assert told == (version or openvino_package.how_to_install())
+    assert version or ("59 MB" in told and told.endswith(": pip install openvino"))
     assert not [finding for finding in findings if "openvino" in finding.problem]
 
 

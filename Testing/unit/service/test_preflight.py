@@ -203,3 +203,31 @@ def test_the_weights_count(tmp_path, folder):
     grid = Geometry.from_spacing((8, 8, 8), (1, 1, 1))
     more = estimate(read_spec(tmp_path), grid, PredictSettings()).memory_bytes
     assert more - estimate(read_spec(folder), grid, PredictSettings()).memory_bytes >= 4 * 27 * 4000 * 3
+
+
+COMPARED = model_spec(network=replace(TINY_UNET, features=(32, 32)), patch_shape=(64, 64, 64))
+GRID = Geometry.from_spacing((64, 64, 64), (1, 1, 1))
+
+
+def test_comparing_back_ends_counts_once_and_on_the_cpu_only(free, monkeypatch):
+    free(100 << 30)
+    monkeypatch.setattr(preflight, "is_chosen", lambda _: False)
+    first = estimate(COMPARED, GRID, PredictSettings())
+    assert first.comparing_bytes > 48 << 20
+    assert estimate(COMPARED, GRID, PredictSettings(), "cuda:0").comparing_bytes == 0
+    assert estimate(model_spec(), GRID, PredictSettings()).comparing_bytes == 0  # a pass of no time
+    monkeypatch.setattr(preflight, "is_chosen", lambda _: True)
+    later = estimate(COMPARED, GRID, PredictSettings())
+    assert later.comparing_bytes == 0
+    assert later.memory_bytes == first.memory_bytes - first.comparing_bytes
+
+
+def test_where_comparing_does_not_fit_it_is_left_and_nothing_is_refused_for_it(free, monkeypatch):
+    monkeypatch.setattr(preflight, "is_chosen", lambda _: False)
+    free(100 << 30)
+    needs = estimate(COMPARED, GRID, PredictSettings())
+    free(needs.memory_bytes - 1)
+    assert check(COMPARED, GRID, PredictSettings(), "cpu").comparing_bytes == 0
+    monkeypatch.setattr(preflight, "_MARGIN", 1.0)
+    free(needs.memory_bytes - needs.comparing_bytes)
+    check(COMPARED, GRID, PredictSettings(), "cpu")

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from model_examples import TINY_UNET, model_spec
@@ -9,8 +10,9 @@ from model_examples import TINY_UNET, model_spec
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.models import save_model
 from DeepSegmentLib.networks.architectures.unet import UNet
+from DeepSegmentLib.networks.stage_spec import WeightsFile
 from DeepSegmentLib.service.models import back_ends_record
-from DeepSegmentLib.service.models.back_ends_record import BackEndsRecord, back_ends_file, load_model
+from DeepSegmentLib.service.models.back_ends_record import BackEndsRecord, back_ends_file, is_chosen, load_model
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +67,26 @@ def test_models_are_loaded_for_a_precision(tmp_path):
     assert load_model(tmp_path / "model", "cpu", "float32").engine == ""
     with pytest.raises(InvalidInputError, match="unknown precision 'half'"):
         load_model(tmp_path / "model", "cpu", "half")
+
+
+def test_what_an_engine_keeps_is_known_without_torch():
+    """The record is read by its words alone: this holds them to what `ChosenBackEnd` writes."""
+    torch = pytest.importorskip("torch")
+    from DeepSegmentLib.networks.back_ends.choice import ChosenBackEnd
+    from DeepSegmentLib.networks.back_ends.engine import Engine
+
+    stage = model_spec(weights=(WeightsFile("weights.safetensors", "1e" * 32),)).stages[0]
+    assert not is_chosen([stage])
+    engine = Engine("float32", BackEndsRecord(), weights_sha256=stage.weights[0].sha256)
+    chosen = ChosenBackEnd(torch.nn.Conv3d(1, 2, 3, padding=1), engine, None)
+    BackEndsRecord().keep(chosen._key(), "torch float32")
+    assert is_chosen([stage])
+    assert not is_chosen([stage, replace(stage, weights=(WeightsFile("others.safetensors", "0f" * 32),))])
+
+
+def test_after_an_update_of_torch_nothing_is_known(monkeypatch):
+    stage = model_spec(weights=(WeightsFile("weights.safetensors", "1e" * 32),)).stages[0]
+    BackEndsRecord().keep(f"{stage.weights[0].sha256} 1x1x8x8x8 checked{back_ends_record._versions()}", "torch float32")
+    assert is_chosen([stage])
+    monkeypatch.setattr(back_ends_record, "_version", lambda name: {"torch": "99.0"}.get(name, "none"))
+    assert not is_chosen([stage])
