@@ -19,9 +19,10 @@ further processes to start), and by MONAI's `sliding_window_inference` between t
 All run the same weights: random ones, the last layer fitted to the organs of a made CT, so that classes are not tied.
 "plain" is nnU-Net's default U-Net (31 M weights), "trained" the same after some minutes of training on that CT (what
 rounding does to labels depends on the weights, and so does the arithmetic that is taken), "residual" nnU-Net's preset
-ResEnc M (102 M). Tiles overlap by half and are blended by a Gaussian, nothing is mirrored; the networks' grid has voxels
-of 1.5 mm, volumes and logits are brought to it and back linearly, by the method of each engine. MONAI's logits are brought back class by class, of which the best is
-kept; all of them on the grid of the file, as its `Invertd` makes them, would take tens of gigabytes.
+ResEnc M (102 M). Tiles overlap by half and are blended by a Gaussian, nothing is mirrored; the networks' grid has
+voxels of 1.5 mm, volumes and logits are brought to it and back linearly, by the method of each engine. MONAI's logits
+are brought back class by class, of which the best is kept; all of them on the grid of the file, as its `Invertd`
+makes them, would take tens of gigabytes.
 
 Seconds are medians, in brackets the range; the engines take turns, each run is a process of its own, and its start is
 counted. Memory is that of all processes of a run at its peak: what each has for itself, and once the largest part that
