@@ -83,6 +83,7 @@ def _is_worth(node: Any) -> bool:
 
 def _products(node: Any, rests: dict[tuple[int, int], Any] | None) -> Any:
     """What a convolution gives, in float32; of rounded numbers alone where rests are not asked for."""
+    from openvino import op
     from openvino import opset8 as ops
 
     source, weight = node.input_value(0), node.input_value(1).get_node().get_data()
@@ -97,8 +98,9 @@ def _products(node: Any, rests: dict[tuple[int, int], Any] | None) -> Any:
         return ops.clamp(result, -_LARGEST, _LARGEST)
 
     if rests is None:
-        return in_float32(product(source, ops.constant(weight)))
-    rounded, rest = (ops.constant(each) for each in parts(weight))
+        return in_float32(product(source, op.Constant(weight, shared_memory=False)))
+    # Not `ops.constant`, which makes a list of all numbers.
+    rounded, rest = (op.Constant(each, shared_memory=False) for each in parts(weight))
     small = in_float32(product(_rest(source, rests), rounded))
     return ops.add(product(source, rounded), ops.add(product(source, rest), small))
 
