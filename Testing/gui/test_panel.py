@@ -79,9 +79,22 @@ def test_the_button_says_why_it_is_disabled(host, module, tmp_path):
     choose(host, module[0], add_volume(host, tmp_path, "head"))
     assert ui.segmentButton.enabled
     assert "GB" in ui.preflightLabel.text
+    run(host, module[0])  # its one pass compared back ends, which tells no pace
+    ui.anySpacingCheckBox.checked = True  # else the worker would give the same result again
     run(host, module[0])
     assert " s; " in ui.preflightLabel.text  # now that a run was timed
     assert ui.preflightLabel.text.split(";")[0] in ui.modelCard.toPlainText()
+
+
+def test_loading_is_no_part_of_the_time_of_a_model_that_is_loaded(module):
+    from DeepSegmentGui.running.run_needs import needsText
+
+    from DeepSegmentLib.service.preflight import Estimate
+
+    needs = Estimate(8, 600_000_000, seconds=20.0, start_seconds=6.0)
+    assert "about 20 s" in needsText(needs, None)
+    assert "about 14 s" in needsText(needs, None, loaded=True)
+    assert " s" not in needsText(Estimate(8, 600_000_000), None)  # it never ran here
 
 
 def test_a_spacing_that_no_scan_has_is_told_before_the_run_and_can_be_said_to_be_right(host, module, tmp_path):
