@@ -309,12 +309,9 @@ def write_case(done: CaseRun, on_progress: ProgressCallback = silent) -> dict[st
     measured, tables = _measured(request, run, volume)
     outputs = tables | _write_outputs(request, run, volume, case.stamp)
     seconds = {"read": case.seconds} | done.seconds | {"write": time.monotonic() - begun}
-    steps = {step: round(each, 3) for step, each in run.prediction.seconds.items()}
+    rounded, steps = ({k: round(each, 3) for k, each in some.items()} for some in (seconds, run.prediction.seconds))
     report = file_report(run, volume, request.source, request.settings, request.subset) | measured
-    report |= {
-        "outputs": outputs,
-        "seconds": {step: round(each, 3) for step, each in seconds.items()} | {"steps": steps},
-    }
+    report |= {"outputs": outputs, "seconds": rounded | {"steps": steps}}
     report |= {"memory": done.memory | {"peak_bytes": peak_memory_bytes()}, "estimated_s": done.estimated_s}
     if request.report is not None:
         outputs["report"] = str(request.report)
