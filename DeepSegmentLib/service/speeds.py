@@ -81,7 +81,26 @@ class TimedNetwork:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._calls: list[tuple[float, int]] = []
+        self._share = 1.0
         self.reading_s: float | None = None
+
+    @property
+    def behind(self) -> tuple[Network, ...]:
+        """The network."""
+        return (self._network,)
+
+    @property
+    def copies(self) -> tuple[Network, ...]:
+        """Those of the network on several devices, each call a part of the time; itself, where there is but one."""
+        from DeepSegmentLib.networks.runtime import copies_of  # loads torch, which is there by now
+
+        copies = copies_of(self._network)
+        if len(copies) == 1:
+            return (self,)
+        timed = [TimedNetwork(copy) for copy in copies]
+        for each in timed:
+            each._calls, each._share = self._calls, 1 / len(copies)
+        return tuple(timed)
 
     @property
     def device(self) -> device:
@@ -100,7 +119,7 @@ class TimedNetwork:
         """Its features or logits; raises what it raises."""
         begun = time.monotonic()
         result = self._network(patches)
-        self._calls.append((time.monotonic() - begun, len(patches)))
+        self._calls.append(((time.monotonic() - begun) * self._share, len(patches)))
         return result
 
     @property

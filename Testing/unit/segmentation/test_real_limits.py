@@ -23,7 +23,7 @@ from DeepSegmentLib.hosts.faults import as_error
 from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.model_spec import with_halved_patches
 from DeepSegmentLib.networks.unet_spec import UNetSpec
-from DeepSegmentLib.segmentation.on_device import run_tiles
+from DeepSegmentLib.segmentation.on_device import batches
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.segmentation.predict import predict
 from DeepSegmentLib.service import preflight
@@ -106,7 +106,7 @@ def segmented(limit, folder, foreseen, at_once):
     loaded, head = load_model(folder, "cpu"), volume()
     if not foreseen:
         preflight._free_bytes = lambda: None
-    run_tiles._batch_size = lambda *_: at_once
+    batches._batch_size = lambda *_: at_once
     with Limit(limit):
         try:
             run = segment_volume(head, str(folder), device="cpu", settings=APART, load=lambda *_: loaded)

@@ -68,7 +68,7 @@ def test_a_full_device_is_left_for_the_cpu_and_the_run_says_so(folder, good):
 def test_several_devices_share_the_tiles_and_a_full_one_is_left_out(folder):
     def load(path, device="auto"):
         model = load_model(path, "cpu")
-        copies = [model.networks[0], _FullDevice(model.networks[0], 2), load_model(path, "cpu").networks[0]]
+        copies = [model.networks[0], _FullDevice(model.networks[0], 0), load_model(path, "cpu").networks[0]]
         return Model(model.spec, [SideBySide(copies)], "cuda:0, cuda:1, cuda:2")
 
     run = segment_volume(_volume(), str(folder), device="cuda", load=load)
