@@ -62,7 +62,7 @@ def _channels_last(precision: Precision) -> Candidate:
 EAGER = Candidate("torch", "float32", "float32", is_fallback=False, make=lambda body, _, __: body)
 _ALL = (
     _openvino("bfloat16x3", "float32"),
-    _openvino("float32", "float32"),
+    _openvino("float32", "float32", is_fallback=True),
     _channels_last("float32"),
     _openvino("bfloat16", "bfloat16"),
     _openvino("bfloat16x3-finest", "bfloat16", is_fallback=True),

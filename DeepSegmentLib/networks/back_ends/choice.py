@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 _WORTH_S = 0.1
 """A pass that takes less is not worth the seconds that compiling takes."""
 _HOPELESS = 1.5
-"""A back end whose first pass takes so many times as long as the best one is not looked at any further."""
+"""A back end whose first pass takes so many times as long as the best one gets no second one."""
 _ROOM = 8
 """Times the weights and the result: what two back ends at once may take beside torch. Of 31 million weights and a patch
 of 96 cubed, 1.9 GB; measured was 0.9."""
-_FIRST_PASS = 4.0
-"""Torch's first pass takes up to so many times as long as those after it."""
+_FIRST_PASS_S = 0.5
+"""A first pass takes up to so many seconds more than those after it."""
 _ENOUGH_FOREGROUND = 1000
 """Voxels that labels are compared on before bfloat16 is trusted: one in a thousand must be one at least."""
 _MOST_DIFFERING = {"float32": 1e-4, "bfloat16": 1e-3}
@@ -126,7 +126,7 @@ class ChosenBackEnd:
 
     def _look_again_at_eager(self, x: Tensor, first: float) -> None:
         """Torch's first pass takes longer than later ones; where that may have decided, it gets another one."""
-        if self._best is not None and EAGER is not self._best.candidate and first < _FIRST_PASS * self._best.seconds:
+        if self._best is not None and EAGER is not self._best.candidate and first < self._best.seconds + _FIRST_PASS_S:
             seconds = _timed(self._body, x)[1]
             if seconds < self._best.seconds:
                 self._best = _Tried(EAGER, self._body, seconds)
@@ -161,7 +161,7 @@ class ChosenBackEnd:
             return None
         try:
             result, first = _timed(run, x)
-            seconds = first if self._is_hopeless(first) else min(first, _timed(run, x)[1])
+            seconds = min(first, _timed(run, x)[1]) if self._is_close(first) else first
         except Exception as error:  # as above; out of memory too
             check_stop()
             self.passed_over[str(candidate)] = f"{type(error).__name__}: {error}"
@@ -172,8 +172,9 @@ class ChosenBackEnd:
             return None
         return _Tried(candidate, run, seconds)
 
-    def _is_hopeless(self, seconds: float) -> bool:
-        return self._best is not None and seconds > _HOPELESS * self._best.seconds
+    def _is_close(self, first: float) -> bool:
+        """Whether a second pass may decide otherwise than the first one."""
+        return self._best is not None and self._best.seconds <= first < _HOPELESS * self._best.seconds
 
     def _objection(self, candidate: Candidate, seconds: float, found: Difference) -> str:
         """Why a back end is not taken; empty where it is."""

@@ -229,7 +229,7 @@ def test_where_memory_is_short_nothing_else_is_tried(
 
 
 def test_torchs_slow_first_pass_decides_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = iter([3.0, 0.8])
+    seconds = iter([1.4, 0.8])
     monkeypatch.setattr(Doubling, "seconds", property(lambda _: next(seconds)))
     bench.add("fair", "float32", Run(1.0))
     chosen = bench.chosen()
