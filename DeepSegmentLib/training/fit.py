@@ -8,9 +8,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
@@ -23,6 +24,7 @@ from DeepSegmentLib.errors import Cancelled, InvalidInputError, ModelError
 from .losses import deeply_supervised
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class SampleSource(Protocol):
-    """Gives the training sample of an iteration."""
+    """Gives the training sample of an iteration; pickled, where processes beside the training make samples."""
 
     def __call__(self, iteration: int) -> tuple[Tensor, Tensor]:
         """Image (channel, k, j, i) and what the loss compares with; the same for the same iteration."""
@@ -41,6 +43,7 @@ Loss = Callable[[list[Tensor], Tensor], Tensor]
 
 
 _MOST_WORKERS = 256
+_ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 RECENT = 100
 """Steps whose losses are averaged for the result."""
@@ -59,7 +62,7 @@ class TrainSettings:
         average: Decay of the exponential moving average of the weights, which is the result.
         clip: Largest norm of the gradient.
         checkpoint_every: Steps between checkpoints.
-        workers: Processes that make samples beside the training.
+        workers: Processes that make samples beside the training; each has the cases in its own memory.
         seed: Of the first weights.
     """
 
@@ -151,7 +154,8 @@ def fit(
     saved = state.iteration
     on_start(saved)
     try:
-        with undisturbed():  # a signal that comes while processes are begun would be lost, or end only half of them
+        # A signal that comes while processes are begun would be lost, or end only half of them.
+        with undisturbed(), _helpers_begin_deaf():
             batches = iter(_batches(source, settings, start=state.iteration))
         for image, target in batches:
             on_step(StepFinished(state.iteration + 1, state.step(image, target, undisturbed)))
@@ -292,7 +296,24 @@ def _batches(source: SampleSource, settings: TrainSettings, start: int) -> DataL
         num_workers=settings.workers,
         shuffle=False,
         worker_init_fn=_leave_the_end_to_the_parent,
+        # New processes, as on Windows and macOS: once OpenVINO has computed here, a copy may be killed, or its parent.
+        multiprocessing_context="spawn" if settings.workers else None,
     )
+
+
+@contextmanager
+def _helpers_begin_deaf() -> Iterator[None]:
+    """Processes that are begun in the block hear no signal until they leave the end to their parent."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        resource_tracker.ensure_running()  # by multiprocessing's own process, which lets signals through when it begins
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _leave_the_end_to_the_parent(_: int) -> None:
@@ -301,9 +322,8 @@ def _leave_the_end_to_the_parent(_: int) -> None:
     A sample that is on its way when the parent ends is no error to tell.
     """
     sys.excepthook = _but_lost_connections  # called in the thread of multiprocessing that hands samples over
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _but_lost_connections(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -1,5 +1,8 @@
 """The loop: learns, resumes as if never stopped, leaves no half-written checkpoint."""
 
+import math
+import sys
+
 import pytest
 import torch
 
@@ -77,6 +80,20 @@ def test_samples_made_in_a_second_process_are_the_same(tmp_path):
     alone = fit(_network(), _source, _settings(4), tmp_path / "alone.pt", lambda _: None)
     helped = fit(_network(), _source, _settings(4, workers=1), tmp_path / "helped.pt", lambda _: None)
     assert all(torch.equal(a, b) for a, b in zip(alone.network.parameters(), helped.network.parameters(), strict=True))
+
+
+_COPIED = False
+
+
+def _source_of_new_processes(iteration):
+    image, target = _source(iteration)
+    return image * float("nan") if _COPIED else image, target
+
+
+def test_processes_that_make_samples_are_new_and_no_copies_of_one_that_may_have_threads(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "_COPIED", True)
+    fitted = fit(_network(), _source_of_new_processes, _settings(2, workers=1), tmp_path / "state.pt", lambda _: None)
+    assert math.isfinite(fitted.loss)
 
 
 @pytest.mark.parametrize("wrong", [{"iterations": 0}, {"iterations": 1, "average": 1.0}])
