@@ -34,8 +34,8 @@ _FLOAT = 4
 # Scratch memory of torch, NumPy and their threads, and weights of interpolation while they are made.
 _SCRATCH_BYTES = 64 << 20
 # What comparing back ends takes at once, beside torch: of its feature maps this part, a copy of the weights, and what
-# compiles. So computed 116, 122, 799 and 802 MiB; measured (Testing/benchmarks/back_end_memory.py) were 124, 125, 789
-# and 801.
+# compiles. So computed 116, 122, 799 and 802 MiB; measured (Testing/benchmarks/estimates/back_end_memory.py) were 124,
+# 125, 789 and 801.
 _COMPARED_FEATURES, _COMPILING_BYTES = 0.65, 48 << 20
 # Nobody compares where a pass takes less than 0.1 s: a core makes more than so many multiplications in that time.
 _NEVER_COMPARED = 10**9

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from DeepSegmentLib import __version__
 from DeepSegmentLib.imaging.memory import available_memory_bytes, total_memory_bytes
 
-from . import openvino_package
+from .models import openvino_package
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

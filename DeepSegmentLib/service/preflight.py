@@ -15,7 +15,7 @@ from DeepSegmentLib.segmentation.needs import is_needed, needs_of
 from DeepSegmentLib.segmentation.prepare import context_mm, oriented_for
 
 from .models.back_ends_record import is_chosen
-from .openvino_package import installed_version
+from .models.openvino_package import installed_version
 from .speeds import known_runs
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from DeepSegmentLib.segmentation.outputs import PredictSettings
 
 # Python, NumPy, SciPy, SimpleITK, scikit-image and torch, loaded and idle, and what OpenVINO adds where it is installed
-# (measured by Testing/benchmarks/back_end_memory.py).
+# (measured by Testing/benchmarks/estimates/back_end_memory.py).
 _LIBRARIES_BYTES, _OPENVINO_BYTES = 360 << 20, 20 << 20
 # Estimates are up to so many times what a run takes (Testing/benchmarks/memory.py): only above that is it sure that
 # there is too little memory.

@@ -12,7 +12,7 @@ import slicer
 from nodes import add_volume
 
 from DeepSegmentLib.data import Geometry
-from DeepSegmentLib.service import openvino_package
+from DeepSegmentLib.service.models import openvino_package
 
 ON_CPU = {"device": "cpu", "engine": "torch-channels-last bfloat16"}
 

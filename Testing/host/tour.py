@@ -19,7 +19,7 @@ from DeepSegmentLib.hosts.mrml.correction.blocks import read_labels, write_label
 from DeepSegmentLib.hosts.mrml.geometry import local_geometry
 from DeepSegmentLib.hosts.mrml.segmentations.layers import image_of
 from DeepSegmentLib.hosts.mrml.segmentations.segments import find_by_name, mask_of
-from DeepSegmentLib.service import openvino_package
+from DeepSegmentLib.service.models import openvino_package
 from host.application import dark_palette, start
 from host.widgets.mouse import Mouse, place_of
 from host.widgets.pythonqt import unwrap

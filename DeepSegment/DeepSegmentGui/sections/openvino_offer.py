@@ -26,7 +26,7 @@ class OpenVinoOffer:
         Args:
             report: Of the run. Where a GPU computed, or the network brings its own way, there is nothing to offer.
         """
-        from DeepSegmentLib.service.openvino_package import is_worth_offering
+        from DeepSegmentLib.service.models.openvino_package import is_worth_offering
 
         engine = report.get("engine", "")
         self._wanted = report.get("device") == "cpu" and engine.startswith(("torch ", "torch-")) and is_worth_offering()
@@ -52,7 +52,7 @@ class OpenVinoOffer:
 
     def decline(self):
         """Never offer it again."""
-        from DeepSegmentLib.service.openvino_package import decline
+        from DeepSegmentLib.service.models.openvino_package import decline
 
         decline()
         self._wanted = False
@@ -60,7 +60,7 @@ class OpenVinoOffer:
 
     def refresh(self):
         """Bring line and buttons in line with what can be done."""
-        from DeepSegmentLib.service.openvino_package import download_mb
+        from DeepSegmentLib.service.models.openvino_package import download_mb
 
         if self._wanted:
             text = _(

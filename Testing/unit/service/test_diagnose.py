@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from DeepSegmentLib.service import diagnose as module
-from DeepSegmentLib.service import openvino_package
 from DeepSegmentLib.service.diagnose import (
     Diagnosis,
     Finding,
@@ -21,6 +20,7 @@ from DeepSegmentLib.service.diagnose import (
     has_kernels,
     usable_cores,
 )
+from DeepSegmentLib.service.models import openvino_package
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 

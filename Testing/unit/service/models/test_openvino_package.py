@@ -2,7 +2,7 @@
 
 import pytest
 
-from DeepSegmentLib.service import openvino_package as package
+from DeepSegmentLib.service.models import openvino_package as package
 
 
 @pytest.fixture

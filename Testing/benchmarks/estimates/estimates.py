@@ -1,7 +1,7 @@
 """What is said before a run, against what the run takes: memory and time of the whole process.
 
-    python Testing/benchmarks/estimates.py brain-mr=.cache/colin27/ch2.nii.gz brain-mr=other.nii.gz@2 [--models FOLDER]
-    python Testing/benchmarks/estimates.py brain-mr=noise:400x512x512
+    python Testing/benchmarks/estimates/estimates.py brain-mr=.cache/colin27/ch2.nii.gz brain-mr=other.nii.gz@2
+    python Testing/benchmarks/estimates/estimates.py brain-mr=noise:400x512x512
 
 Each MODEL=FILE is segmented by the command in a process of its own, thrice by a user of whom nothing is known before
 the first: then back ends are compared and no time can be told; the second and third go by what was remembered.

@@ -1,6 +1,6 @@
 """Memory of one network on the CPU: by torch alone, by one back end, and while all are compared.
 
-    python Testing/benchmarks/back_end_memory.py
+    python Testing/benchmarks/estimates/back_end_memory.py
 
 Each line is a process of its own: what it had before the first patch (the libraries and the weights), what two passes
 added, and beside it the weights and the feature maps as `networks.costs` counts them. `service.preflight` and
