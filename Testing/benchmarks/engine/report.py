@@ -25,8 +25,9 @@ are brought back class by class, of which the best is kept; all of them on the g
 makes them, would take tens of gigabytes.
 
 Seconds are medians, in brackets the range; the engines take turns, each run is a process of its own, and its start is
-counted. Memory is that of all processes of a run at its peak: what each has for itself, and once the largest part that
-is shared.
+counted. This library had run each model before: its first run on a machine compares back ends and takes longer.
+Memory is that of all processes of a run at its peak: what each has for itself, and once the largest part that is
+shared.
 
 Made by
 `{_COMMAND}`,
