@@ -91,7 +91,7 @@ def test_within_openvino():
     layers = [nn.Conv3d(16, 16, 3, padding=1) for _ in range(100)]
     body = Body(nn.Sequential(nn.Conv3d(1, 16, 1), *layers), headless=False).eval()
     patch = torch.ones(1, 1, 48, 48, 48)
-    run = openvino_graph(body, patch, torch.float32, torch.zeros(1, 1, 4, 4, 4))
+    run = openvino_graph(body, patch, "float32", torch.zeros(1, 1, 4, 4, 4))
     for seconds in (0.05, 0.1, 0.3):  # what was stopped can be asked again
         assert_stops(lambda: [(run(patch), check_stop()) for _ in range(1000)], seconds)
     with torch.inference_mode():
