@@ -19,7 +19,7 @@ from DeepSegmentLib.data import Progress
 from DeepSegmentLib.data.progress import silent, watching
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.imaging.memory import peak_memory_bytes
-from DeepSegmentLib.networks.runtime import begin_run, copies_of, notes_of
+from DeepSegmentLib.networks.runtime import TimedNetwork, begin_run, notes_of
 
 from .earlier_stage import flattened_regions, with_earlier_labels
 from .needs import is_needed, passes_of, tiles_of_stage
@@ -151,7 +151,7 @@ class _Run:
     ) -> None:
         """Run a stage's tiles and write its planes, as labels or as scores of all classes."""
         begin_run(network)
-        tiles, timed, start = tiles_of_stage(stage, self._settings), _Timed(network), time.monotonic()
+        tiles, timed, start = tiles_of_stage(stage, self._settings), TimedNetwork(network), time.monotonic()
         running = blended_planes(prepared.volume.voxels, timed, tiles, self._clock, self._retreat)
         grid = prepared.volume.geometry
         axis = slab_axis(grid.shape, tiles)
@@ -208,33 +208,6 @@ class _Run:
         )
         self._on_progress(Progress("done", 1.0, 0.0, peak_memory_bytes()))
         return replace(prediction, notes=tuple(self._retreats), seconds=self._seconds)
-
-
-class _Timed:
-    """A network that tells how many patches it saw, and how long it took to answer; graphs on a GPU do so too soon."""
-
-    def __init__(self, network: Network) -> None:
-        copies = copies_of(network)
-        self.copies = tuple(map(_Timed, copies)) if len(copies) > 1 else (self,)
-        self._network, self.device, self.head = network, network.device, network.head
-        self._seconds, self._passes = 0.0, 0
-
-    @property
-    def seconds(self) -> float:
-        """How long each copy worked, on average."""
-        return sum(copy._seconds for copy in self.copies) / len(self.copies)
-
-    @property
-    def passes(self) -> int:
-        """Patches that all copies saw."""
-        return sum(copy._passes for copy in self.copies)
-
-    def __call__(self, patches: torch.Tensor) -> torch.Tensor:
-        start = time.monotonic()
-        result = self._network(patches)
-        self._seconds += time.monotonic() - start
-        self._passes += len(patches)
-        return result
 
 
 class _Clock:

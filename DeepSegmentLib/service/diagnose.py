@@ -10,12 +10,12 @@ import subprocess
 import tempfile
 import warnings
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib import __version__
 from DeepSegmentLib.imaging.memory import available_memory_bytes, total_memory_bytes
+from DeepSegmentLib.networks.back_ends.engine import version_of
 
 from .models import openvino_package
 
@@ -80,9 +80,9 @@ _Part = tuple[str, list[Row], list[Finding]]
 
 def _software() -> _Part:
     rows = [("DeepSegment", __version__), ("Python", platform.python_version()), ("platform", platform.platform())]
-    rows += [(name, _version(name) or "not installed") for name in _PACKAGES]
+    rows += [(name, version_of(name) or "not installed") for name in _PACKAGES]
     rows.append((openvino_package.PACKAGE, openvino_package.installed_version() or openvino_package.how_to_install()))
-    missing = [name for name in _PACKAGES if not _version(name)]
+    missing = [name for name in _PACKAGES if not version_of(name)]
     return (
         "Software",
         rows,
@@ -90,17 +90,9 @@ def _software() -> _Part:
     )
 
 
-def _version(package: str) -> str:
-    """Version of an installed package; empty where it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
-
-
 def _devices() -> _Part:
     driver, rows = _nvidia()
-    if not _version("torch"):  # _software tells
+    if not version_of("torch"):  # _software tells
         return "Devices", rows, []
     try:
         import torch

@@ -21,6 +21,7 @@ from DeepSegmentLib.files.output_checks import Output, check_outputs, check_room
 from DeepSegmentLib.files.segmentations.labelmaps import segmentation_outputs, write_segmentation
 from DeepSegmentLib.files.volumes import read_channels, volume_stem
 from DeepSegmentLib.imaging.memory import available_memory_bytes, peak_memory_bytes
+from DeepSegmentLib.networks.runtime import TimedNetwork
 from DeepSegmentLib.segmentation.doubts.doubt import doubts_before, notes_after
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.segmentation.predict import predict
@@ -40,7 +41,7 @@ from .models.focus import focus_region
 from .preflight import announcement, check, fitted, next_rung, smaller_patches
 from .preview import draw_preview, mark_of_origin
 from .run_report import Run, file_report, provenance
-from .speeds import TimedNetwork, record_run, taken_by
+from .speeds import record_run, taken_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -155,7 +155,7 @@ def fit(
     on_start(saved)
     try:
         # A signal that comes while processes are begun would be lost, or end only half of them.
-        with undisturbed(), _helpers_begin_deaf():
+        with undisturbed(), _helpers_begin_deaf() if settings.workers else nullcontext():
             batches = iter(_batches(source, settings, start=state.iteration))
         for image, target in batches:
             on_step(StepFinished(state.iteration + 1, state.step(image, target, undisturbed)))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from .channels_last import channels_last
-from .machine import has_bfloat16, has_matrix_units, openvino_has_bfloat16, openvino_version
+from .engine import version_of
+from .machine import has_bfloat16, has_matrix_units, openvino_has_bfloat16
 from .openvino_graph import openvino_graph
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def candidate_named(name: str) -> Candidate | None:
 def _is_here(candidate: Candidate) -> bool:
     if candidate.name != "openvino":
         return candidate.arithmetic == "float32" or has_bfloat16()
-    if not openvino_version():
+    if not version_of("openvino"):
         return False
     products = candidate.arithmetic.startswith("bfloat16x3")
     return candidate.arithmetic == "float32" or (openvino_has_bfloat16() and (has_matrix_units() or not products))

@@ -11,8 +11,9 @@ from DeepSegmentLib.data.progress import check_stop
 from DeepSegmentLib.imaging.memory import available_memory_bytes
 
 from .candidates import EAGER, candidate_named, candidates
+from .engine import versions
 from .labels import difference, labels_of
-from .machine import openvino_version, processor_name
+from .machine import processor_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -192,9 +193,8 @@ class ChosenBackEnd:
     def _key(self) -> str:
         """All that the choice depends on."""
         engine, shape = self._engine, "x".join(map(str, self._shape))
-        versions = f"torch {torch.__version__}, openvino {openvino_version() or 'none'}"
         where = f"{processor_name()}, {torch.get_num_threads()} threads"
-        return f"{engine.weights_sha256} {shape} {engine.precision}; {where}; {versions}"
+        return f"{engine.weights_sha256} {shape} {engine.precision}; {where}; {versions()}"
 
 
 def _has_room(body: nn.Module, result: Tensor) -> bool:

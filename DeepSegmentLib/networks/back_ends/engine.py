@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Literal, Protocol, get_args
 
 from DeepSegmentLib.errors import InvalidInputError
 
 Precision = Literal["checked", "float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+
+def version_of(package: str) -> str:
+    """Of a package that is installed, otherwise empty; nothing is imported for it."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def versions() -> str:
+    """Of what computes networks, as it is kept with a choice."""
+    return ", ".join(f"{package} {version_of(package) or 'none'}" for package in ("torch", "openvino"))
 
 
 class Record(Protocol):
@@ -26,9 +40,9 @@ class Engine:
     """How networks are computed on the CPU.
 
     Attributes:
-        precision: "float32": the fastest back end of this precision. "checked": the fastest of any whose labels are
-            those of float32, but for less than one in a thousand voxels of the foreground; this is looked at once.
-            "bfloat16": the fastest of this precision where the processor has it, unchecked.
+        precision: "float32": the fastest back end whose convolutions keep float32's digits. "checked": the fastest of
+            any whose labels are those of float32, but for less than one in a thousand voxels of the foreground; this is
+            looked at once. "bfloat16": the fastest of this precision where the processor has it, unchecked.
         record: Where choices are kept; None to compare anew in each process.
         weights_sha256: Of the network, so that the choice is kept for it.
         exclusive: Whether the largest logit is the label; otherwise each channel is a region of its own, where its

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -37,15 +36,6 @@ def has_matrix_units() -> bool:
         return bool(torch.cpu._is_amx_tile_supported())  # there is no public name
     except (AttributeError, RuntimeError):
         return False
-
-
-@cache
-def openvino_version() -> str:
-    """Empty where OpenVINO is not installed; nothing is imported for it."""
-    try:
-        return version("openvino")
-    except PackageNotFoundError:
-        return ""
 
 
 @cache

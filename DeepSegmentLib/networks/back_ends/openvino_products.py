@@ -97,10 +97,12 @@ def _products(node: Any, rests: dict[tuple[int, int], Any] | None) -> Any:
         """A convolution gives the type of what it is fused with, and nothing is changed by this."""
         return ops.clamp(result, -_LARGEST, _LARGEST)
 
+    def constant(numbers: NDArray[np.float32]) -> Any:
+        return op.Constant(numbers, shared_memory=False)  # `ops.constant` makes a list of all numbers
+
     if rests is None:
-        return in_float32(product(source, op.Constant(weight, shared_memory=False)))
-    # Not `ops.constant`, which makes a list of all numbers.
-    rounded, rest = (op.Constant(each, shared_memory=False) for each in parts(weight))
+        return in_float32(product(source, constant(weight)))
+    rounded, rest = map(constant, parts(weight))
     small = in_float32(product(_rest(source, rests), rounded))
     return ops.add(product(source, rounded), ops.add(product(source, rest), small))
 

@@ -19,6 +19,7 @@ from .network import (
     notes_of,
     on_array,
 )
+from .timed_network import TimedNetwork
 from .torch_network import TorchNetwork, padded_extent
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Network",
     "SideBySide",
     "StoredNetwork",
+    "TimedNetwork",
     "TorchNetwork",
     "available_devices",
     "begin_run",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from DeepSegmentLib.files.models import load_model as load_folder
 from DeepSegmentLib.files.models.places import user_folder
 from DeepSegmentLib.files.remembered import remember, remembered
-from DeepSegmentLib.networks.back_ends.engine import Engine
+from DeepSegmentLib.networks.back_ends.engine import Engine, versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,21 +46,9 @@ def is_chosen(stages: Iterable[StageSpec]) -> bool:
     Torch is not imported for it: of what a choice depends on, the weights and the versions of what computes are looked
     at, which is nearly all that changes on one machine.
     """
-    notes = [key.split() for key in remembered(back_ends_file()) if key.endswith(_versions())]
+    notes = [key.split() for key in remembered(back_ends_file()) if key.endswith(f"; {versions()}")]
     known = {words[0] for words in notes if words}
     return all(weights.sha256 in known for stage in stages for weights in stage.weights)
-
-
-def _versions() -> str:
-    """How what is kept tells them."""
-    return f"; torch {_version('torch')}, openvino {_version('openvino')}"
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "none"
 
 
 class BackEndsRecord:

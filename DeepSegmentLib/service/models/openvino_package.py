@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import platform
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
+
+from DeepSegmentLib.networks.back_ends.engine import version_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,10 +31,7 @@ _NOT_NOW = "install openvino"
 
 def installed_version() -> str:
     """Empty where it is not installed; nothing is imported for it."""
-    try:
-        return version(PACKAGE)
-    except PackageNotFoundError:
-        return ""
+    return version_of(PACKAGE)
 
 
 def download_mb() -> int | None:

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_examples import model_spec
 
+from DeepSegmentLib.networks.runtime import TimedNetwork, timed_network
 from DeepSegmentLib.networks.stage_spec import WeightsFile
 from DeepSegmentLib.service import speeds
-from DeepSegmentLib.service.speeds import Taken, TimedNetwork, known_runs, record_run, speeds_file, taken_by
+from DeepSegmentLib.service.speeds import Taken, known_runs, record_run, speeds_file, taken_by
 
 SPEC = model_spec()
 RUN = Taken(start_s=5.0, starts=1.0, passes_s=12.0, passes=4.0, around_s=2.0, voxels=1000.0)
@@ -67,7 +68,7 @@ class Clock:
 
     def __init__(self, monkeypatch):
         self.now = 0.0
-        monkeypatch.setattr(speeds.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(timed_network.time, "monotonic", lambda: self.now)
 
     def network(self, seconds, reading=0.0):
         """One whose calls take these seconds, each of one patch."""

@@ -10,6 +10,7 @@ from model_examples import TINY_UNET, model_spec
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.models import save_model
 from DeepSegmentLib.networks.architectures.unet import UNet
+from DeepSegmentLib.networks.back_ends.engine import versions
 from DeepSegmentLib.networks.stage_spec import WeightsFile
 from DeepSegmentLib.service.models import back_ends_record
 from DeepSegmentLib.service.models.back_ends_record import BackEndsRecord, back_ends_file, is_chosen, load_model
@@ -86,7 +87,7 @@ def test_what_an_engine_keeps_is_known_without_torch():
 
 def test_after_an_update_of_torch_nothing_is_known(monkeypatch):
     stage = model_spec(weights=(WeightsFile("weights.safetensors", "1e" * 32),)).stages[0]
-    BackEndsRecord().keep(f"{stage.weights[0].sha256} 1x1x8x8x8 checked{back_ends_record._versions()}", "torch float32")
+    BackEndsRecord().keep(f"{stage.weights[0].sha256} 1x1x8x8x8 checked; {versions()}", "torch float32")
     assert is_chosen([stage])
-    monkeypatch.setattr(back_ends_record, "_version", lambda name: {"torch": "99.0"}.get(name, "none"))
+    monkeypatch.setattr(back_ends_record, "versions", lambda: "torch 99.0, openvino none")
     assert not is_chosen([stage])
