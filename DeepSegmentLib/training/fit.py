@@ -296,7 +296,7 @@ def _batches(source: SampleSource, settings: TrainSettings, start: int) -> DataL
         num_workers=settings.workers,
         shuffle=False,
         worker_init_fn=_leave_the_end_to_the_parent,
-        # New processes, as on Windows and macOS: once OpenVINO has computed here, a copy may be killed, or its parent.
+        # New processes, as on Windows and macOS: what locks threads of this one hold stays locked in a copy.
         multiprocessing_context="spawn" if settings.workers else None,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -39,8 +40,18 @@ def has_matrix_units() -> bool:
 
 
 @cache
-def openvino_has_bfloat16() -> bool:
-    """Whether OpenVINO computes in bfloat16 here."""
+def openvino_core() -> Any:
+    """OpenVINO, the same one as long as the process lives.
+
+    On processors with AMX it gives the thread that calls it a stack for signals, and frees that when it is let go,
+    perhaps in another thread: the next signal, such as Ctrl-C, would end the process.
+    """
     import openvino
 
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return openvino.Core()
+
+
+@cache
+def openvino_has_bfloat16() -> bool:
+    """Whether OpenVINO computes in bfloat16 here."""
+    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from DeepSegmentLib.data.progress import check_stop, waited_for
 
 from .body import drop_idle_biases, sharing_copy
+from .machine import openvino_core
 from .openvino_norms import with_exact_norms
 from .openvino_products import with_products_of_parts
 
@@ -53,7 +54,7 @@ def openvino_graph(body: nn.Module, x: Tensor, arithmetic: Arithmetic, example: 
     _put_channels_last(model)
     kind = "f32" if arithmetic == "float32" else "bf16"
     hints = {"INFERENCE_PRECISION_HINT": kind, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    compiled = waited_for(partial(openvino.Core().compile_model, model, "CPU", hints))
+    compiled = waited_for(partial(openvino_core().compile_model, model, "CPU", hints))
     request = compiled.create_infer_request()
     shape = tuple(request.get_output_tensor(0).shape)
 

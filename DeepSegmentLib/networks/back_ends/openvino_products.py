@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from .machine import openvino_core
 from .openvino_norms import negative
 
 if TYPE_CHECKING:
@@ -151,9 +152,7 @@ def _keep_precision(node: Any) -> None:
 @cache
 def _mark() -> tuple[str, Any]:
     """Name and value of the mark that OpenVINO knows a node by whose precision stays."""
-    import openvino
-
-    graph = openvino.Core().read_model(_MARKED_GRAPH.encode(), b"")
+    graph = openvino_core().read_model(_MARKED_GRAPH.encode(), b"")
     marked = next(node for node in graph.get_ordered_ops() if node.get_friendly_name() == "marked")
     ((name, mark),) = marked.get_rt_info().items()
     return name, mark

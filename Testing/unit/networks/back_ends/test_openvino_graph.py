@@ -1,7 +1,9 @@
 """Networks by OpenVINO."""
 
 import socket
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from DeepSegmentLib.networks.monai_specs import SwinUNETRSpec
 from DeepSegmentLib.networks.unet_spec import UNetSpec
 
 pytest.importorskip("openvino")
+REPOSITORY = Path(__file__).resolve().parents[4]
 # Windows that are shifted round are turned wrongly; the choice among back ends finds that and leaves them to torch.
 PAIRS = {pair.name: pair for pair in pairs() if not isinstance(pair.spec, SwinUNETRSpec)}
 
@@ -118,3 +121,29 @@ def test_nothing_is_told_to_anyone(monkeypatch: pytest.MonkeyPatch) -> None:
     body, x = body_of(spec_of()), torch.zeros(1, 2, 8, 8, 8)
     with torch.inference_mode():
         assert openvino_graph(body, x, "float32", x)(x).shape == (1, 4, 8, 8, 8)
+
+
+_SIGNALLED = """
+import os, signal, threading, torch
+from torch import nn
+from DeepSegmentLib.networks.back_ends.body import Body
+from DeepSegmentLib.networks.back_ends.openvino_graph import openvino_graph
+
+body, x = Body(nn.Conv3d(1, 8, 3), headless=False).eval(), torch.zeros(1, 1, 8, 8, 8)
+runs = [openvino_graph(body, x, "float32", x) for _ in range(3)]
+let_go = threading.Thread(target=runs.clear)
+let_go.start()
+let_go.join()
+heard = []
+signal.signal(signal.SIGUSR1, lambda *_: heard.append("heard"))
+os.kill(os.getpid(), signal.SIGUSR1)
+print(*heard)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a signal that a program may send itself")
+def test_signals_are_heard_after_graphs_were_let_go() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _SIGNALLED], check=False, capture_output=True, text=True, cwd=REPOSITORY
+    )
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
