@@ -109,8 +109,8 @@ def remove_folder(folder: Path) -> None:
     """Remove the folder and all that is in it, as far as the system lets, while others may still write to it."""
     doomed = folder.with_name(f"{folder.name}-gone")
     with contextlib.suppress(OSError):
-        folder.rename(doomed)  # from here on nothing new gets into it
-    for path in (doomed, folder):
+        folder.rename(doomed)  # from here on nothing new gets into it but what was just being created
+    for path in (doomed, doomed, folder):
         shutil.rmtree(path, ignore_errors=True)
 
 

@@ -53,11 +53,11 @@ def _openvino(arithmetic: Arithmetic, precision: Precision, *, is_fallback: bool
     return Candidate("openvino", arithmetic, precision, is_fallback, make)
 
 
-def _channels_last(precision: Precision) -> Candidate:
+def _channels_last(precision: Precision, *, is_fallback: bool = False) -> Candidate:
     def make(body: nn.Module, _: Tensor, __: Tensor) -> Callable[[Tensor], Tensor]:
         return channels_last(body, getattr(torch, precision))
 
-    return Candidate("torch-channels-last", precision, precision, is_fallback=True, make=make)
+    return Candidate("torch-channels-last", precision, precision, is_fallback, make)
 
 
 EAGER = Candidate("torch", "float32", "float32", is_fallback=False, make=lambda body, _, __: body)
@@ -67,7 +67,7 @@ _ALL = (
     _channels_last("float32"),
     _openvino("bfloat16", "bfloat16"),
     _openvino("bfloat16x3-finest", "bfloat16", is_fallback=True),
-    _channels_last("bfloat16"),
+    _channels_last("bfloat16", is_fallback=True),
 )
 """Of each precision in the order in which they are tried."""
 

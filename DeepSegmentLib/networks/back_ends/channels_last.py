@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .body import CONVOLUTIONS, drop_idle_biases, is_own_norm, sharing_copy
+from .winograd import WinogradConv3d, is_winograd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +34,8 @@ def channels_last(body: nn.Module, dtype: torch.dtype) -> Callable[[Tensor], Ten
     module = sharing_copy(body)
     drop_idle_biases(module)
     _replace_layers(module)
+    if dtype == torch.float32:
+        _replace_convolutions(module)
     _convert(module, dtype)
 
     def run(x: Tensor) -> Tensor:
@@ -102,9 +105,12 @@ class RowNorm(nn.Module):
             mean, shift = torch.zeros_like(mean), shift - mean * scale
         mean, scale, shift = mean.float(), scale.float(), shift.float()
         for chunk, part in zip(torch.split(rows, _ROWS_WRITTEN), torch.split(target, _ROWS_WRITTEN), strict=True):
-            values = torch.sub(chunk, mean) if chunk.dtype == torch.float32 else chunk.float()
-            result = torch.addcmul(shift, values, scale)
-            part.copy_(result if self.leak == 1.0 else functional.leaky_relu_(result, self.leak))
+            exact = part if chunk.dtype == torch.float32 else torch.empty(chunk.shape)
+            torch.addcmul(shift, torch.sub(chunk, mean, out=exact), scale, out=exact)
+            if self.leak != 1.0:
+                functional.leaky_relu_(exact, self.leak)
+            if exact is not part:
+                part.copy_(exact)
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -155,6 +161,13 @@ def _replace_layers(module: nn.Module) -> None:
                 _replace_norm(parent, names, n)
             elif isinstance(layer, nn.AvgPool3d) and layer.kernel_size == layer.stride and not layer.padding:
                 setattr(parent, name, BlockMean(_three(layer.kernel_size)))
+
+
+def _replace_convolutions(module: nn.Module) -> None:
+    for parent in list(module.modules()):
+        for name, layer in list(parent.named_children()):
+            if is_winograd(layer):
+                setattr(parent, name, WinogradConv3d(layer))
 
 
 def _replace_norm(parent: nn.Module, names: list[str], n: int) -> None:
