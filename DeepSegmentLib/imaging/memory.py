@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +40,41 @@ def total_memory_bytes() -> int | None:
 def resident_memory_bytes() -> int | None:
     """Memory that this process has now, or None where the system does not tell (it does on Linux)."""
     return _own_memory(1)
+
+
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """While this lasts, arrays that are freed make room for the next ones, and go back to the system at its end.
+
+    A network makes and frees arrays of a hundred megabytes with each layer; to get each from the system anew, page by
+    page, can take as long as to compute it. For glibc (Linux), elsewhere nothing changes; with several at a time, the
+    last one's end counts.
+    """
+    _tell_allocator(+1)
+    try:
+        yield
+    finally:
+        _tell_allocator(-1)
+
+
+_keeping, _keeping_lock = 0, Lock()
+# The parameters of mallopt(3), and what holds where nobody has changed them.
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+_USUAL = {_TRIM_THRESHOLD: 128 * 1024, _MMAP_MAX: 65_536}
+_KEEPING = {_TRIM_THRESHOLD: 2**31 - 1, _MMAP_MAX: 0}
+
+
+def _tell_allocator(more: int) -> None:
+    global _keeping
+    library: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
+    with _keeping_lock:
+        before, _keeping = _keeping, _keeping + more
+        if not hasattr(library, "malloc_trim") or bool(before) == bool(_keeping):
+            return
+        for parameter, value in (_KEEPING if _keeping else _USUAL).items():
+            library.mallopt(parameter, value)
+        if not _keeping:
+            library.malloc_trim(0)
 
 
 def _own_memory(column: int) -> int | None:

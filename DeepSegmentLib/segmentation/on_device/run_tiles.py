@@ -9,6 +9,7 @@ import torch
 
 from DeepSegmentLib.data import Box
 from DeepSegmentLib.data.geometry import as_index
+from DeepSegmentLib.imaging.memory import freed_memory_kept
 from DeepSegmentLib.networks.runtime import is_out_of_memory
 from DeepSegmentLib.segmentation.tiles import slab_axis
 
@@ -59,7 +60,7 @@ def blended_planes(
         tiles = sorted(tiles, key=lambda tile: tile.start[axis])
     batches = Batches(voxels, network, settings, on_retreat)
     slab = _Slab(shape, axis, torch.from_numpy(settings.importance(shape)), on_retreat)
-    with closing(batches.run(tiles)) as results:
+    with freed_memory_kept(), closing(batches.run(tiles)) as results:
         for done, (tile, result) in enumerate(results, start=1):
             yield from slab.release(tile.start[axis])
             slab.add(tile, result)

@@ -22,6 +22,31 @@ def test_the_peak_grows_with_an_array():
     assert memory.peak_memory_bytes() >= size
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the allocator of glibc")
+def test_freed_memory_is_kept_until_the_end():
+    """In a process of its own, as other tests leave memory behind."""
+    code = """
+import numpy as np
+from DeepSegmentLib.imaging.memory import freed_memory_kept, resident_memory_bytes as now
+SIZE = 256 << 20
+def used():
+    before = now()
+    array = np.ones(SIZE, np.uint8)
+    del array
+    return now() - before
+assert used() < SIZE / 8
+with freed_memory_kept():
+    with freed_memory_kept():
+        first = now()
+        assert used() > SIZE / 2
+    assert used() < SIZE / 8  # the same place
+    assert now() - first > SIZE / 2
+assert now() - first < SIZE / 8
+assert used() < SIZE / 8
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_containers_limit_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "_CGROUP", tmp_path)
     (tmp_path / "memory.max").write_text("1000000\n")
