@@ -1,8 +1,10 @@
-"""What torch's libraries are told by environment variables, before they are loaded."""
+"""What torch's libraries and the C library are told before torch is loaded and threads begin."""
 
 from __future__ import annotations
 
 import os
+
+from DeepSegmentLib.imaging.memory import use_one_heap
 
 _WORDS = {
     # Threads that wait for others spin for some microseconds only, then let go of the processor: with other programs
@@ -20,3 +22,4 @@ def prepare_for_torch() -> None:
     """Set what the user has not set; for processes of our own, before torch is imported."""
     for name, word in _WORDS.items():
         os.environ.setdefault(name, word)
+    use_one_heap()

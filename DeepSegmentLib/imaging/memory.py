@@ -50,6 +50,7 @@ def freed_memory_kept() -> Iterator[None]:
     page, can take as long as to compute it. For glibc (Linux), elsewhere nothing changes; with several at a time, the
     last one's end counts.
     """
+    use_one_heap()
     _tell_allocator(+1)
     try:
         yield
@@ -57,24 +58,41 @@ def freed_memory_kept() -> Iterator[None]:
         _tell_allocator(-1)
 
 
+def use_one_heap() -> None:
+    """Let threads that begin after this take memory from the heap of the first one. For glibc, elsewhere nothing.
+
+    The heaps that threads have otherwise are of 64 MB at most, and go back to the system whenever they are empty: a
+    network that runs in a thread gets each of its arrays anew, whatever `freed_memory_kept` says.
+    """
+    library = _glibc()
+    if library is not None:
+        library.mallopt(_ARENA_MAX, 1)
+
+
 _keeping, _keeping_lock = 0, Lock()
 # The parameters of mallopt(3), and what holds where nobody has changed them.
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 _USUAL = {_TRIM_THRESHOLD: 128 * 1024, _MMAP_MAX: 65_536}
 _KEEPING = {_TRIM_THRESHOLD: 2**31 - 1, _MMAP_MAX: 0}
 
 
 def _tell_allocator(more: int) -> None:
     global _keeping
-    library: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
+    library = _glibc()
     with _keeping_lock:
         before, _keeping = _keeping, _keeping + more
-        if not hasattr(library, "malloc_trim") or bool(before) == bool(_keeping):
+        if library is None or bool(before) == bool(_keeping):
             return
         for parameter, value in (_KEEPING if _keeping else _USUAL).items():
             library.mallopt(parameter, value)
         if not _keeping:
             library.malloc_trim(0)
+
+
+def _glibc() -> Any:
+    """The C library, where it is glibc; otherwise None."""
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return library if hasattr(library, "malloc_trim") else None
 
 
 def _own_memory(column: int) -> int | None:

@@ -47,6 +47,29 @@ assert used() < SIZE / 8
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the allocator of glibc")
+def test_memory_is_kept_for_threads_too():
+    code = """
+import resource, threading
+import numpy as np
+from DeepSegmentLib.imaging.memory import freed_memory_kept
+def fresh_pages():
+    before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+    arrays = [np.ones(40 << 20, np.uint8) for _ in range(3)]  # each fits in a heap of a thread, and no two do
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before
+def work():
+    fresh_pages()
+    found.append(fresh_pages())
+found = []
+with freed_memory_kept():
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+assert found[0] < 100, found
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_containers_limit_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "_CGROUP", tmp_path)
     (tmp_path / "memory.max").write_text("1000000\n")
