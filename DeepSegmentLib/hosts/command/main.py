@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import os
 import sys
 from functools import partial
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(build_parser().parse_args(arguments))
         finally:
             finish()  # here, where it can still be told what became of the output
+            if arguments is None:
+                gc.freeze()  # the process ends, and need not look through torch's objects for what can be freed
     except BrokenPipeError:
         _stop_printing()
         return _READER_GONE
