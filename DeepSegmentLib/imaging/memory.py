@@ -69,6 +69,13 @@ def use_one_heap() -> None:
         library.mallopt(_ARENA_MAX, 1)
 
 
+def return_freed_memory() -> None:
+    """Give the system back now what `freed_memory_kept` keeps, where what comes next is of other sizes."""
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
 _keeping, _keeping_lock = 0, Lock()
 # The parameters of mallopt(3), and what holds where nobody has changed them.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8

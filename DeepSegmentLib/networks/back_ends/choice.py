@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from DeepSegmentLib.data.progress import check_stop
-from DeepSegmentLib.imaging.memory import available_memory_bytes
+from DeepSegmentLib.imaging.memory import available_memory_bytes, return_freed_memory
 
 from .candidates import EAGER, candidate_named, candidates
 from .engine import versions
@@ -34,7 +34,7 @@ of 96 cubed, 1.9 GB; measured was 0.9."""
 _FIRST_PASS_S = 0.5
 """A first pass takes up to so many seconds more than those after it."""
 _PASSES = 10
-"""So many share the seconds that making a back end takes: tiles of a volume of common size, as each process makes it."""
+"""So many share the seconds that making a back end takes, which each process does: tiles of a volume of common size."""
 _ENOUGH_FOREGROUND = 1000
 """Voxels that labels are compared on before bfloat16 is trusted: one in a thousand must be one at least."""
 _MOST_DIFFERING = {"float32": 1e-4, "bfloat16": 1e-3}
@@ -143,6 +143,7 @@ class ChosenBackEnd:
                 return
             self._try_all("bfloat16", x, labels)
         self._decided = True
+        return_freed_memory()
         if self._engine.record is not None:
             self._engine.record.keep(self._key(), self.name)
 
@@ -159,6 +160,7 @@ class ChosenBackEnd:
 
     def _tried(self, candidate: Candidate, x: Tensor, expected: Tensor) -> _Tried | None:
         """The back end with its time, where it works, is faster than the best so far and gives the labels expected."""
+        return_freed_memory()  # of the one before, whose arrays are of other sizes
         begun = time.perf_counter()
         run = self._made(candidate, x)
         if run is None or self._best is None:

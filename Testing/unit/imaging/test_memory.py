@@ -27,7 +27,7 @@ def test_freed_memory_is_kept_until_the_end():
     """In a process of its own, as other tests leave memory behind."""
     code = """
 import numpy as np
-from DeepSegmentLib.imaging.memory import freed_memory_kept, resident_memory_bytes as now
+from DeepSegmentLib.imaging.memory import freed_memory_kept, resident_memory_bytes as now, return_freed_memory
 SIZE = 256 << 20
 def used():
     before = now()
@@ -41,6 +41,9 @@ with freed_memory_kept():
         assert used() > SIZE / 2
     assert used() < SIZE / 8  # the same place
     assert now() - first > SIZE / 2
+    return_freed_memory()
+    assert now() - first < SIZE / 8
+    assert used() > SIZE / 2
 assert now() - first < SIZE / 8
 assert used() < SIZE / 8
 """
