@@ -53,5 +53,8 @@ def openvino_core() -> Any:
 
 @cache
 def openvino_has_bfloat16() -> bool:
-    """Whether OpenVINO computes in bfloat16 here."""
-    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    """Whether OpenVINO computes in bfloat16 here; one that cannot be loaded, for lack of memory too, does not."""
+    try:
+        return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    except Exception:  # RuntimeError or ImportError, whatever is missing
+        return False

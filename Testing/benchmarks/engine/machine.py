@@ -59,7 +59,7 @@ def own_versions() -> dict[str, str]:
     from DeepSegmentLib import __version__
 
     found = {"DeepSegmentLib": __version__, "Python": platform.python_version()}
-    for name in PACKAGES[2:]:
+    for name in (*PACKAGES[2:], "openvino"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -80,7 +80,8 @@ def _machine(content: dict[str, Any]) -> str:
         rates = [f"{name} {rate:.0f}" for name, rate in content["ceilings"].items() if name != "load"]
         lines.append(
             "What torch reaches there at best, in thousand million operations a second (matrices 4096 x 4096, a "
-            f"convolution of 128 to 128 channels on 48 x 48 x 48 voxels, channels last): {', '.join(rates)}.\n"
+            f"convolution of 128 to 128 channels on 48 x 48 x 48 voxels, channels last): {', '.join(rates)}. A virtual "
+            "machine's neighbours use the same matrix units, so that these rates, and all seconds, come and go.\n"
         )
     return "\n".join(lines)
 

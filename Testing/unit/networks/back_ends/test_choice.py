@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.networks.back_ends import choice
+from DeepSegmentLib.networks.back_ends import candidates as back_ends
+from DeepSegmentLib.networks.back_ends import choice, machine, openvino_graph
 from DeepSegmentLib.networks.back_ends.candidates import EAGER, Candidate, candidate_named, candidates
 from DeepSegmentLib.networks.back_ends.choice import ChosenBackEnd
 from DeepSegmentLib.networks.back_ends.engine import Engine, Precision
@@ -247,3 +248,28 @@ def test_back_ends_of_this_machine_are_found_by_their_names() -> None:
     assert "torch-channels-last float32" in map(str, here)
     assert [candidate_named(str(each)) for each in here] == [*here]
     assert candidate_named("abacus float32") is None
+
+
+def test_openvino_that_cannot_be_loaded_is_passed_over_and_torch_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise RuntimeError("Failed to create plugin")
+
+    def there(package: str) -> str:
+        return "2026.4.1" if package == "openvino" else ""
+
+    monkeypatch.setattr(back_ends, "version_of", there)
+    monkeypatch.setattr(machine, "openvino_core", broken)
+    monkeypatch.setattr(openvino_graph, "openvino_core", broken)
+    monkeypatch.setattr(choice, "_WORTH_S", 0.0)
+    machine.openvino_has_bfloat16.cache_clear()
+    try:
+        network = nn.Sequential(nn.Conv3d(1, 2, 3, padding=1)).eval()
+        chosen = ChosenBackEnd(network, Engine(), head=None)
+        x = torch.randn(1, 1, SIDE, SIDE, SIDE)
+        with torch.inference_mode():
+            assert torch.allclose(chosen(x), network(x), atol=1e-5)
+            assert torch.allclose(chosen(x), network(x), atol=1e-5)
+        assert chosen.name.startswith("torch")
+        assert "openvino float32" in chosen.passed_over
+    finally:
+        machine.openvino_has_bfloat16.cache_clear()
