@@ -62,7 +62,8 @@ def use_one_heap() -> None:
     """Let threads that begin after this take memory from the heap of the first one. For glibc, elsewhere nothing.
 
     The heaps that threads have otherwise are of 64 MB at most, and go back to the system whenever they are empty: a
-    network that runs in a thread gets each of its arrays anew, whatever `freed_memory_kept` says.
+    network that runs in a thread gets each of its arrays anew, whatever `freed_memory_kept` says. It stays so as long
+    as the process lives.
     """
     library = _glibc()
     if library is not None:
@@ -93,7 +94,7 @@ def _tell_allocator(more: int) -> None:
         for parameter, value in (_KEEPING if _keeping else _USUAL).items():
             library.mallopt(parameter, value)
         if not _keeping:
-            library.malloc_trim(0)
+            return_freed_memory()
 
 
 def _glibc() -> Any:

@@ -51,7 +51,6 @@ def openvino_core() -> Any:
     return openvino.Core()
 
 
-@cache
 def openvino_has_bfloat16() -> bool:
     """Whether OpenVINO computes in bfloat16 here; one that cannot be loaded, for lack of memory too, does not."""
     try:

@@ -31,7 +31,10 @@ shared.
 
 Made by
 `{_COMMAND}`,
-`nnunet` an environment with PyPI's nnunetv2 and monai; with `--depths` and `--linear` likewise.
+`nnunet` an environment with PyPI's nnunetv2 and monai; with `--depths` and `--linear` likewise. What follows
+"DeepSegment," is an `--ours NAME=OPTIONS`, such as `--ours "bfloat16=--precision bfloat16"`; without OpenVINO is the
+same command by the Python of an environment that lacks it, with
+`--engines ours --ours "without OpenVINO=--precision checked"`.
 """
 
 
@@ -80,8 +83,8 @@ def _machine(content: dict[str, Any]) -> str:
         rates = [f"{name} {rate:.0f}" for name, rate in content["ceilings"].items() if name != "load"]
         lines.append(
             "What torch reaches there at best, in thousand million operations a second (matrices 4096 x 4096, a "
-            f"convolution of 128 to 128 channels on 48 x 48 x 48 voxels, channels last): {', '.join(rates)}. A virtual "
-            "machine's neighbours use the same matrix units, so that these rates, and all seconds, come and go.\n"
+            f"convolution of 128 to 128 channels on 48 x 48 x 48 voxels, channels last): {', '.join(rates)}. On a "
+            "virtual machine others may use the same units: these rates, and all seconds, come and go then.\n"
         )
     return "\n".join(lines)
 
