@@ -64,7 +64,7 @@ tour: $(VENV)/developer $(COLIN27)/ch2.nii.gz
 	$(BIN)/python Testing/host/model_tour.py Resources/Screenshots
 
 train: $(VENV)/library
-	$(BIN)/deepsegment train Resources/Recipes/brain-mr.json "$(LABEL_MAPS)" $(CACHE)/brain-mr --checkpoint $(CACHE)/brain-mr.pt
+	$(BIN)/deepsegment train-synthetic Resources/Recipes/brain-mr.json "$(LABEL_MAPS)" $(CACHE)/brain-mr --checkpoint $(CACHE)/brain-mr.pt
 
 benchmarks: $(VENV)/developer
 	$(BIN)/python Testing/benchmarks/start.py

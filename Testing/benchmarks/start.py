@@ -26,7 +26,10 @@ from DeepSegmentLib.networks.unet_spec import UNetSpec
 
 COMMANDS = (
     ("--help",),
-    *((name, "--help") for name in ("segment", "correct", "models", "evaluate", "export", "train", "diagnose")),
+    *(
+        (name, "--help")
+        for name in ("segment", "correct", "models", "evaluate", "export", "train-synthetic", "diagnose")
+    ),
     ("models", "list"),
     ("models", "info", "brain-mr"),
 )

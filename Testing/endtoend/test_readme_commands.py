@@ -42,7 +42,7 @@ NOT_RUN = {
     "cd demo": "changes a shell",
     "pre-commit install": "changes the checkout",
     "deepsegment models get totalseg-total-fast": "downloads; test_get_model.py gets models from a server here",
-    "deepsegment train": "names the command; test_train.py runs it",
+    "deepsegment train-synthetic": "names the command; test_train_synthetic.py runs it",
     "deepsegment segment FOLDER RESULTS": "names a form; a folder is segmented above",
 }
 

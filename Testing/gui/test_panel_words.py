@@ -14,7 +14,8 @@ from DeepSegmentLib.hosts.plurals import counted
 
 LIBRARY = REPOSITORY / "DeepSegmentLib"
 OTHER_SHELLS = (
-    "hosts/command/", "hosts/library/", "hosts/worker/server.py", "service/train.py", "service/models/pack_models.py"
+    "hosts/command/", "hosts/library/", "hosts/worker/server.py", "service/learning/train_synthetic.py",
+    "service/models/pack_models.py"
 )  # fmt: skip
 COMMAND_LINE = re.compile(
     r"(?<![\w-])--[a-z]|`|(?<![._])pip install|gdcmconv|ask to|as the volume|\bcommand\b|\bterminal\b|DEEPSEGMENT_"

@@ -81,7 +81,9 @@ HEAVY = {
 }
 
 
-@pytest.mark.parametrize("name", ["", "segment", "correct", "models", "evaluate", "export", "train", "diagnose"])
+@pytest.mark.parametrize(
+    "name", ["", "segment", "correct", "models", "evaluate", "export", "train-synthetic", "diagnose"]
+)
 def test_help_loads_no_package(name):
     assert not _loaded_by(*name.split(), "--help") & (HEAVY | {"numpy"})
 

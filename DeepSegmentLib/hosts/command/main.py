@@ -22,10 +22,10 @@ from .correct import add_correct_options, correct
 from .diagnose import add_diagnose_options, diagnose
 from .evaluate import add_evaluate_options, evaluate
 from .export import add_export_options, export
+from .learning.train_synthetic import add_train_synthetic_options, train_synthetic
 from .models import add_models_options, models
 from .segment import add_segment_options, segment
 from .terminal import Parser, complain, finish
-from .train import add_train_options, train
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,7 +133,12 @@ _COMMANDS = (
         add_export_options,
         export,
     ),
-    ("train", "train a model from label maps by domain randomisation", add_train_options, train),
+    (
+        "train-synthetic",
+        "train a model from label maps alone, by domain randomisation",
+        add_train_synthetic_options,
+        train_synthetic,
+    ),
     ("diagnose", "print versions, devices, memory and what to do about problems", add_diagnose_options, diagnose),
 )
 

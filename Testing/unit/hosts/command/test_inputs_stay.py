@@ -111,7 +111,7 @@ READ = {
     "resume": [],
     "evaluate": [spelled(("maps", *SEGMENTATIONS)), spelled(("other", *SEGMENTATIONS))],
     "export": [spelled(IMAGES), spelled(SEGMENTATIONS)],
-    "train": [spelled(("recipe.json",)), spelled(("maps",))],
+    "train-synthetic": [spelled(("recipe.json",)), spelled(("maps",))],
 }
 ALSO_READ = {
     "segment": {"--model": spelled(("model",))},
@@ -124,7 +124,7 @@ WRITTEN = {
     "resume": ["--output"],
     "evaluate": ["--csv", "--report"],
     "export": ["--output"],
-    "train": ["", "--checkpoint"],
+    "train-synthetic": ["", "--checkpoint"],
 }
 MORE = {
     "segment": [["--save-uncertainty"], ["--save-probabilities", "left"]],
@@ -141,7 +141,7 @@ MUST = {
     "resume": ["--output"],
     "export": ["--output"],
     "segment": [""],
-    "train": WRITTEN["train"],
+    "train-synthetic": WRITTEN["train-synthetic"],
 }
 
 
@@ -169,7 +169,8 @@ def commands(draw, name):
 
 def _can_replace(command):
     arguments = {"segment": ["a", "b"], "evaluate": ["a", "b"], "correct": ["--output", "c"], "export": [
-        "a", "b", "--to", "csv", "--output", "c"], "train": ["a", "b", "c", "--checkpoint", "d"]}[command]  # fmt: skip
+        "a", "b", "--to", "csv", "--output", "c"],
+        "train-synthetic": ["a", "b", "c", "--checkpoint", "d"]}[command]  # fmt: skip
     with suppress(SystemExit):
         build_parser().parse_args([command, *arguments, "--replace"])
         return True

@@ -150,7 +150,7 @@ def test_diagnose_prints_a_report(capsys):
 
 
 def test_help_is_there_for_every_command(capsys):
-    for command in ([], ["segment"], ["models"], ["models", "add"], ["evaluate"], ["train"], ["diagnose"]):
+    for command in ([], ["segment"], ["models"], ["models", "add"], ["evaluate"], ["train-synthetic"], ["diagnose"]):
         with pytest.raises(SystemExit) as stop:
             main([*command, "--help"])
         assert stop.value.code == 0

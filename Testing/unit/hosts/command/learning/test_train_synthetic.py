@@ -18,7 +18,7 @@ from DeepSegmentLib.data.dataclass_json import to_json
 from DeepSegmentLib.files.models import read_spec, verify_model
 from DeepSegmentLib.files.segmentations.labelmaps import write_labelmap
 from DeepSegmentLib.hosts.command.main import main
-from DeepSegmentLib.service.train import Recipe
+from DeepSegmentLib.service.learning.train_synthetic import Recipe
 from DeepSegmentLib.training.fit import TrainSettings, _but_lost_connections
 from DeepSegmentLib.training.synthesis import SynthesisSettings
 from DeepSegmentLib.training.synthesis_cases import Tissue
@@ -52,7 +52,7 @@ def _write(desk, **settings):
     (desk / "recipe.json").write_text(json.dumps(to_json(recipe)))
 
 
-COMMAND = ["train", "recipe.json", "maps", "model", "--checkpoint", "state.pt"]
+COMMAND = ["train-synthetic", "recipe.json", "maps", "model", "--checkpoint", "state.pt"]
 
 
 def test_what_is_done_is_told_step_by_step(desk, capsys):
@@ -101,12 +101,12 @@ def test_a_signal_saves_the_state_and_the_training_goes_on_exactly(desk, name, c
     assert process.returncode == code, told
     assert "Traceback" not in told
     assert "Warning" not in told
-    assert "to go on: deepsegment train recipe.json maps model --checkpoint state.pt\n" in told
+    assert "to go on: deepsegment train-synthetic recipe.json maps model --checkpoint state.pt\n" in told
     assert not (desk / "model").exists()
     assert 5 <= torch.load(desk / "state.pt", weights_only=True)["iteration"] < 40
     _write(desk, iterations=40, workers=0)  # who makes the samples changes nothing
     assert main(COMMAND) == 0
-    assert main(["train", "recipe.json", "maps", "whole", "--checkpoint", "other.pt"]) == 0
+    assert main(["train-synthetic", "recipe.json", "maps", "whole", "--checkpoint", "other.pt"]) == 0
     weights = [verify_model(desk / name).weights_sha256 for name in ("model", "whole")]
     assert weights[0] == weights[1]
 

@@ -1,4 +1,4 @@
-"""The command `deepsegment train`, and what it tells while it runs."""
+"""The command `deepsegment train-synthetic`, and what it tells while it runs."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.errors import Cancelled
+from DeepSegmentLib.hosts.command.shared_options import add_json, add_verbosity
+from DeepSegmentLib.hosts.command.terminal import ProgressBar, complain, duration, say, say_json
 from DeepSegmentLib.hosts.stopping import held_back
-
-from .shared_options import add_json, add_verbosity
-from .terminal import ProgressBar, complain, duration, say, say_json
 
 if TYPE_CHECKING:
     import argparse
 
-    from DeepSegmentLib.service.train import Preparation, Recipe
+    from DeepSegmentLib.service.learning.train_synthetic import Preparation, Recipe
     from DeepSegmentLib.training.fit import StepFinished
 
 _LINE_EVERY_S = 30.0  # in a log file
 _LINE_EVERY = 25  # steps, likewise
 
 
-def add_train_options(parser: argparse.ArgumentParser) -> None:
+def add_train_synthetic_options(parser: argparse.ArgumentParser) -> None:
     """Give a parser the options of the command."""
     parser.add_argument("recipe", type=Path, help="recipe (.json): model, tissues, synthesis and schedule")
     parser.add_argument("label_maps", type=Path, help="folder of label maps")
@@ -40,11 +39,11 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def train(options: argparse.Namespace) -> int:
+def train_synthetic(options: argparse.Namespace) -> int:
     """Run the command."""
     told = TrainingLines(quiet=options.quiet, every_step=options.verbose)
     told.stage(f"train by {options.recipe}: load the libraries")
-    from DeepSegmentLib.service.train import Watch, read_recipe, train_model
+    from DeepSegmentLib.service.learning.train_synthetic import Watch, read_recipe, train_model
 
     recipe = read_recipe(options.recipe)
     told.recipe(recipe)
@@ -132,4 +131,4 @@ class TrainingLines:
         self.bar.close()
         if options.checkpoint.exists():
             paths = (options.recipe, options.label_maps, options.output, "--checkpoint", options.checkpoint)
-            complain(f"\nto go on: deepsegment train {shlex.join(map(str, paths))}\n")
+            complain(f"\nto go on: deepsegment train-synthetic {shlex.join(map(str, paths))}\n")

@@ -16,8 +16,8 @@ from DeepSegmentLib.errors import Cancelled, InvalidInputError, ModelError, Reso
 from DeepSegmentLib.files.models import read_spec, verify_model
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, write_labelmap
 from DeepSegmentLib.files.volumes import write_volume
+from DeepSegmentLib.service.learning.train_synthetic import Preparation, Recipe, Watch, read_recipe, train_model
 from DeepSegmentLib.service.segment import SegmentRequest, segment_file
-from DeepSegmentLib.service.train import Preparation, Recipe, Watch, read_recipe, train_model
 from DeepSegmentLib.training.fit import TrainSettings
 from DeepSegmentLib.training.synthesis import SynthesisSettings
 from DeepSegmentLib.training.synthesis_cases import Tissue
@@ -97,7 +97,7 @@ def test_the_card_has_the_figures_of_this_training_only(tmp_path, label_maps):
 
 
 def test_the_recipe_of_the_bundled_model_claims_no_result():
-    recipe = read_recipe(Path(__file__).parents[3] / "Resources" / "Recipes" / "brain-mr.json")
+    recipe = read_recipe(Path(__file__).parents[4] / "Resources" / "Recipes" / "brain-mr.json")
     for claim in ("Dice", "Colin27", "Measured", "label maps published"):
         assert claim not in recipe.card
     assert "training_data" not in recipe.model.provenance

@@ -1,0 +1,1 @@
+"""The second half of the loop: collect cases, train, compare, promote, choose what to annotate next."""
