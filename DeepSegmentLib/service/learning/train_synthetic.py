@@ -28,7 +28,8 @@ from DeepSegmentLib.networks.costs import count_weights, stage_voxels
 from DeepSegmentLib.networks.model_json import upgraded
 from DeepSegmentLib.networks.model_spec import ModelSpec  # noqa: TC001 - the JSON reader resolves the annotations
 from DeepSegmentLib.networks.unet_spec import UNetSpec
-from DeepSegmentLib.training.fit import RECENT, Fitted, StepFinished, TrainSettings, fit
+from DeepSegmentLib.training.fitting.fit import RECENT, Fitted, Hooks, StepFinished, fit
+from DeepSegmentLib.training.fitting.settings import TrainSettings  # noqa: TC001 - recipes resolve the annotations
 from DeepSegmentLib.training.measure_expectations import expect
 from DeepSegmentLib.training.synthesis import SynthesisSettings, synthesize
 from DeepSegmentLib.training.synthesis_cases import SynthesisCase, Tissue, make_case
@@ -153,7 +154,7 @@ class Watch:
         on_progress: Told of what comes before the steps: reading label maps.
         on_start: Told once, before the first step.
         on_step: Told of each step.
-        undisturbed: See `training.fit.fit`.
+        undisturbed: See `training.fitting.fit.fit`.
     """
 
     on_progress: ProgressCallback = silent
@@ -222,15 +223,12 @@ def _fit(recipe: Recipe, cases: list[SynthesisCase], checkpoint: Path, watch: Wa
     torch.manual_seed(recipe.training.seed)
     network = UNet(recipe.network)
     settings, device = recipe.training, str(next(network.parameters()).device)
-    return fit(
-        network,
-        SynthesisSource(cases, recipe),
-        settings,
-        checkpoint,
-        watch.on_step,
+    hooks = Hooks(
         on_start=lambda done: watch.on_start(Preparation(len(cases), settings.iterations, done, device)),
+        on_step=watch.on_step,
         undisturbed=watch.undisturbed,
     )
+    return fit(network, SynthesisSource(cases, recipe), settings, checkpoint, hooks)
 
 
 def _report(recipe: Recipe, cases: int, fitted: Fitted) -> dict[str, Any]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import argparse
 
     from DeepSegmentLib.service.learning.train_synthetic import Preparation, Recipe
-    from DeepSegmentLib.training.fit import StepFinished
+    from DeepSegmentLib.training.fitting.fit import StepFinished
 
 _LINE_EVERY_S = 30.0  # in a log file
 _LINE_EVERY = 25  # steps, likewise

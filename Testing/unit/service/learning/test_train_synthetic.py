@@ -18,7 +18,7 @@ from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, write_la
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.service.learning.train_synthetic import Preparation, Recipe, Watch, read_recipe, train_model
 from DeepSegmentLib.service.segment import SegmentRequest, segment_file
-from DeepSegmentLib.training.fit import TrainSettings
+from DeepSegmentLib.training.fitting.settings import TrainSettings
 from DeepSegmentLib.training.synthesis import SynthesisSettings
 from DeepSegmentLib.training.synthesis_cases import Tissue
 

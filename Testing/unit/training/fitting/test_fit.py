@@ -9,7 +9,8 @@ import torch
 from DeepSegmentLib.errors import Cancelled, InvalidInputError
 from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.unet_spec import UNetSpec
-from DeepSegmentLib.training.fit import TrainSettings, fit
+from DeepSegmentLib.training.fitting.fit import Hooks, fit
+from DeepSegmentLib.training.fitting.settings import TrainSettings
 
 
 def _network(*, deep=True):
@@ -37,7 +38,7 @@ def _settings(iterations, **more):
 def test_it_learns(tmp_path):
     losses = []
     network = fit(
-        _network(), _source, _settings(60), tmp_path / "state.pt", lambda step: losses.append(step.loss)
+        _network(), _source, _settings(60), tmp_path / "state.pt", Hooks(on_step=lambda step: losses.append(step.loss))
     ).network
     assert len(losses) == 60
     assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
@@ -49,17 +50,21 @@ def test_it_learns(tmp_path):
 
 @pytest.mark.parametrize("deep", [True, False])
 def test_a_stopped_training_goes_on_as_if_never_stopped(tmp_path, deep):
-    whole = fit(_network(deep=deep), _source, _settings(20), tmp_path / "whole.pt", lambda _: None)
+    whole = fit(_network(deep=deep), _source, _settings(20), tmp_path / "whole.pt", Hooks())
 
     def stop(step):
         if step.iteration == 17:
             raise Cancelled("stopped by the user")
 
     with pytest.raises(Cancelled):
-        fit(_network(deep=deep), _source, _settings(20), tmp_path / "parts.pt", stop)
+        fit(_network(deep=deep), _source, _settings(20), tmp_path / "parts.pt", Hooks(on_step=stop))
     seen = []
     parts = fit(
-        _network(deep=deep), _source, _settings(20), tmp_path / "parts.pt", lambda step: seen.append(step.iteration)
+        _network(deep=deep),
+        _source,
+        _settings(20),
+        tmp_path / "parts.pt",
+        Hooks(on_step=lambda step: seen.append(step.iteration)),
     )
     assert seen == [18, 19, 20]  # not after the checkpoint of step 14
     for a, b in zip(whole.network.state_dict().values(), parts.network.state_dict().values(), strict=True):
@@ -70,15 +75,21 @@ def test_a_stopped_training_goes_on_as_if_never_stopped(tmp_path, deep):
 
 
 def test_a_finished_training_gives_its_result_again(tmp_path):
-    first = fit(_network(), _source, _settings(8), tmp_path / "state.pt", lambda _: None)
-    again = fit(_network(), _source, _settings(8), tmp_path / "state.pt", lambda _: pytest.fail("a step was made"))
+    first = fit(_network(), _source, _settings(8), tmp_path / "state.pt", Hooks())
+    again = fit(
+        _network(),
+        _source,
+        _settings(8),
+        tmp_path / "state.pt",
+        Hooks(on_step=lambda _: pytest.fail("a step was made")),
+    )
     assert all(torch.equal(a, b) for a, b in zip(first.network.parameters(), again.network.parameters(), strict=True))
     assert (again.iterations, again.loss, again.seconds) == (first.iterations, first.loss, first.seconds)
 
 
 def test_samples_made_in_a_second_process_are_the_same(tmp_path):
-    alone = fit(_network(), _source, _settings(4), tmp_path / "alone.pt", lambda _: None)
-    helped = fit(_network(), _source, _settings(4, workers=1), tmp_path / "helped.pt", lambda _: None)
+    alone = fit(_network(), _source, _settings(4), tmp_path / "alone.pt", Hooks())
+    helped = fit(_network(), _source, _settings(4, workers=1), tmp_path / "helped.pt", Hooks())
     assert all(torch.equal(a, b) for a, b in zip(alone.network.parameters(), helped.network.parameters(), strict=True))
 
 
@@ -92,7 +103,7 @@ def _source_of_new_processes(iteration):
 
 def test_processes_that_make_samples_are_new_and_no_copies_of_one_that_may_have_threads(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "_COPIED", True)
-    fitted = fit(_network(), _source_of_new_processes, _settings(2, workers=1), tmp_path / "state.pt", lambda _: None)
+    fitted = fit(_network(), _source_of_new_processes, _settings(2, workers=1), tmp_path / "state.pt", Hooks())
     assert math.isfinite(fitted.loss)
 
 

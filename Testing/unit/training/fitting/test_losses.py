@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from DeepSegmentLib.training.losses import deeply_supervised, dice_cross_entropy, soft_dice_loss
+from DeepSegmentLib.training.fitting.losses import deeply_supervised, dice_cross_entropy, soft_dice_loss
 
 
 def _certain(target, classes):

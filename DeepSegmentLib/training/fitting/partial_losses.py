@@ -1,0 +1,195 @@
+"""What training from cases minimises, where not everything is known of them.
+
+A voxel says something only about the classes that somebody looked for there. Of labels, the probabilities of all other
+classes are added to the background's before anything is compared (marginal loss): whatever the network finds of a class
+that nobody drew costs nothing and earns nothing. Of regions, channels that are not known are left out.
+
+References:
+    Shi et al., Marginal loss and exclusion loss for partially supervised multi-organ segmentation, Medical Image
+    Analysis 2021. Dice: Drozdzal et al., DLMIA 2016. Focal: Lin et al., ICCV 2017. Deep supervision: Isensee et al.,
+    nnU-Net, Nat Methods 2021.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from DeepSegmentLib.errors import InvalidInputError
+
+_SMOOTH = 1e-5
+_NEVER = -1e4  # a logit whose probability is 0 and whose gradient is a number
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """What is minimised.
+
+    Attributes:
+        dice: Weight of the soft Dice loss, the mean over the classes that occur in the batch.
+        cross_entropy: Weight of the cross-entropy.
+        balance: Classes weigh in the cross-entropy as their voxels in the batch to the power of minus this; 0 for all
+            alike. Small structures are found late without it.
+        focal: Exponent of the focal loss; 0 for plain cross-entropy.
+        marginal: Whether what nobody drew is unknown; otherwise it counts as background, as in other trainers.
+        batch_dice: Whether the Dice is that of the whole batch, or the mean of those of its samples.
+    """
+
+    dice: float = 1.0
+    cross_entropy: float = 1.0
+    balance: float = 0.5
+    focal: float = 0.0
+    marginal: bool = True
+    batch_dice: bool = True
+
+    def __post_init__(self) -> None:
+        if not (min(self.dice, self.cross_entropy) >= 0 < self.dice + self.cross_entropy):
+            raise InvalidInputError(
+                f"dice and cross_entropy must be 0 or more, one of them above; got {self.dice} and {self.cross_entropy}"
+            )
+        if not (0 <= self.balance <= 1 and 0 <= self.focal <= 10):
+            raise InvalidInputError(f"balance must be in 0..1 and focal in 0..10, got {self.balance} and {self.focal}")
+
+
+@dataclass(frozen=True)
+class PartialLoss:
+    """The loss of a training from cases: of logits at several resolutions, and of a batch of `Patch` without its image.
+
+    Attributes:
+        settings: What is minimised.
+        output: "labels" or "regions", as of the model.
+    """
+
+    settings: LossSettings
+    output: str = "labels"
+
+    def __call__(self, outputs: list[Tensor], labels: Tensor, regions: Tensor, known: Tensor) -> Tensor:
+        """Mean over the resolutions, each half as heavy as the next finer one.
+
+        Args:
+            outputs: Logits (batch, channel, k, j, i) of each resolution, finest first.
+            labels: (batch, layer, k, j, i), see `Patch`.
+            regions: (batch, k, j, i).
+            known: (batch, row, channels + 1).
+        """
+        total, weights = outputs[0].new_zeros(()), 0.0
+        for level, logits in enumerate(outputs):
+            size = logits.shape[2:]
+            truth = _shrunk(labels, size), _shrunk(regions[:, None], size)[:, 0]
+            total = total + self.at_one_resolution(logits, *truth, known) * 0.5**level
+            weights += 0.5**level
+        return total / weights
+
+    def at_one_resolution(self, logits: Tensor, labels: Tensor, regions: Tensor, known: Tensor) -> Tensor:
+        """As called, for one resolution."""
+        classes, weight = what_is_known(regions, known, logits.shape[1])
+        if not self.settings.marginal:
+            classes = None
+        if self.output == "regions":
+            return _of_regions(logits, labels.to(logits.dtype), classes, weight, self.settings)
+        return _of_labels(logits, labels[:, 0], classes, weight, self.settings)
+
+
+def what_is_known(regions: Tensor, known: Tensor, channels: int) -> tuple[Tensor | None, Tensor]:
+    """What the rows of a batch say of each voxel.
+
+    Args:
+        regions: Rows (batch, k, j, i).
+        known: (batch, row, channels + 1).
+        channels: Of the network.
+
+    Returns:
+        Which channels are known (batch, channel, k, j, i), None where all are, everywhere that counts; and how much
+        each voxel counts (batch, k, j, i).
+    """
+    batch = torch.arange(len(regions), device=regions.device).reshape(-1, 1, 1, 1)
+    weight = known[..., channels][batch, regions]
+    counts = known[..., channels] > 0
+    if bool((known[..., :channels][counts] > 0).all()):
+        return None, weight
+    return (known[..., :channels] > 0)[batch, regions].movedim(-1, 1), weight
+
+
+def marginal_logits(logits: Tensor, classes: Tensor) -> Tensor:
+    """Logits whose softmax has the probabilities of unknown classes in that of the background.
+
+    Args:
+        logits: (batch, class, ...); class 0 is the background.
+        classes: Which are known, bool of the same shape; class 0 is.
+    """
+    unknown = ~classes
+    unknown[:, 0] = False
+    together = logits.masked_fill(classes, _NEVER)
+    together = torch.cat((logits[:, :1], together[:, 1:]), dim=1).logsumexp(dim=1, keepdim=True)
+    return torch.cat((together, logits[:, 1:].masked_fill(unknown[:, 1:], _NEVER)), dim=1)
+
+
+def _of_labels(
+    logits: Tensor, labels: Tensor, classes: Tensor | None, weight: Tensor, settings: LossSettings
+) -> Tensor:
+    if classes is not None:
+        labels = labels * classes.gather(1, labels[:, None])[:, 0]  # at a border, resampled another way than the rows
+        logits = marginal_logits(logits, classes)
+    log_probabilities = logits.log_softmax(dim=1)
+    loss = logits.new_zeros(())
+    if settings.cross_entropy:
+        loss = loss + settings.cross_entropy * _cross_entropy(log_probabilities, labels, weight, settings)
+    if settings.dice:
+        truth = functional.one_hot(labels, logits.shape[1]).movedim(-1, 1)[:, 1:].to(logits.dtype)
+        loss = loss + settings.dice * _dice(log_probabilities[:, 1:].exp(), truth, weight, settings)
+    return loss
+
+
+def _cross_entropy(log_probabilities: Tensor, labels: Tensor, weight: Tensor, settings: LossSettings) -> Tensor:
+    right = log_probabilities.gather(1, labels[:, None])[:, 0]
+    if settings.balance:
+        counts = torch.bincount(labels.reshape(-1), minlength=log_probabilities.shape[1])
+        weight = weight * counts.clamp(min=1).to(right.dtype).pow(-settings.balance)[labels]
+    if settings.focal:
+        right = right * (1 - right.exp()) ** settings.focal
+    return -(right * weight).sum() / weight.sum().clamp(min=_SMOOTH * _SMOOTH)
+
+
+def _dice(probabilities: Tensor, truth: Tensor, weight: Tensor, settings: LossSettings) -> Tensor:
+    """One minus the mean soft Dice of the channels that occur; of unknown ones both sides are 0."""
+    axes = [*range(2, truth.ndim)] if not settings.batch_dice else [0, *range(2, truth.ndim)]
+    counted = truth * weight[:, None]
+    overlap = (probabilities * counted).sum(axes)
+    total = (probabilities * weight[:, None]).sum(axes) + counted.sum(axes)
+    occurs = counted.sum(axes) > 0
+    dice = (2 * overlap + _SMOOTH) / (total + _SMOOTH)
+    return ((1 - dice) * occurs).sum() / occurs.sum().clamp(min=1)
+
+
+def _of_regions(
+    logits: Tensor, truth: Tensor, classes: Tensor | None, weight: Tensor, settings: LossSettings
+) -> Tensor:
+    counts = weight[:, None].expand_as(logits)
+    if classes is not None:
+        counts = counts * classes
+    loss = logits.new_zeros(())
+    if settings.cross_entropy:
+        each = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+        if settings.focal:
+            each = each * (1 - (-each).exp()) ** settings.focal
+        loss = loss + settings.cross_entropy * (each * counts).sum() / counts.sum().clamp(min=_SMOOTH * _SMOOTH)
+    if settings.dice:
+        inside = torch.ones_like(weight)
+        masked = logits.sigmoid() * counts, truth * counts
+        loss = loss + settings.dice * _dice(*masked, inside, settings)
+    return loss
+
+
+def _shrunk(labels: Tensor, size: torch.Size) -> Tensor:
+    """Labels (batch, layer, k, j, i) at a coarser resolution: those of the nearest voxels."""
+    if labels.shape[2:] == size:
+        return labels
+    places = [
+        ((torch.arange(n, device=labels.device) + 0.5) * (whole / n)).long()
+        for n, whole in zip(size, labels.shape[2:], strict=True)
+    ]
+    k, j, i = places
+    return labels[:, :, k[:, None, None], j[:, None], i]

@@ -1,0 +1,236 @@
+"""What a training is at some step: weights, their average, the optimiser; and how it is kept on disk."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from contextlib import nullcontext
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import torch
+from torch import Tensor
+
+from DeepSegmentLib.data.dataclass_json import from_json, to_json
+from DeepSegmentLib.errors import InvalidInputError, ModelError
+from DeepSegmentLib.networks.back_ends.machine import has_bfloat16
+
+from .checks import Checked
+from .instance_norm import with_quick_norms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from torch import nn
+
+    from .settings import TrainSettings
+
+    Loss = Callable[..., Tensor]
+    Undisturbed = Callable[[], AbstractContextManager[object]]
+
+RECENT = 100
+"""Steps whose losses are averaged for the result."""
+
+_SUPERVISED = 3
+"""Resolutions that the loss looks at, the finest first."""
+
+
+class TrainingState:
+    """Weights, their moving average, the optimiser and how far it is.
+
+    Args:
+        network: To train, in place.
+        settings: How.
+        loss: Of the logits of each resolution, finest first, and what a sample holds beside its image.
+        groups: Parameters by their rates: dicts with "params", "factor" (of the learning rate) and "begin" (the step
+            from which they learn); None for all alike.
+    """
+
+    def __init__(
+        self, network: nn.Module, settings: TrainSettings, loss: Loss, groups: Sequence[dict[str, Any]] | None = None
+    ) -> None:
+        self.device = next(network.parameters()).device
+        self.precision = _precision(settings.precision, self.device)
+        self.network, self.settings, self.loss, self.iteration = _laid_out(network).train(), settings, loss, 0
+        self.losses, self.checks, self.seconds = list[float](), list[Checked](), 0.0
+        self._counted = time.monotonic()
+        self.average = deepcopy(self.network)
+        all_alike = [{"params": [each for each in network.parameters() if each.requires_grad]}]
+        self.optimizer = _optimizer(list(groups or all_alike), settings)
+
+    def start_the_clock(self) -> None:
+        """Time counts from now on."""
+        self._counted = time.monotonic()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all steps are done, or the time is."""
+        return self.settings.is_over(self.iteration, self.seconds)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step, of groups without a factor."""
+        progress = self.settings.progress(self.iteration, self.seconds)
+        return self.settings.learning_rate * self.settings.rate_at(self.iteration, progress)
+
+    def step(self, batches: Sequence[Sequence[Tensor]], undisturbed: Undisturbed) -> float:
+        """One step of the optimiser by the mean gradient of some batches; their mean loss.
+
+        Raises:
+            ModelError: The loss is not a finite number; the weights are as before.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        total = sum(self._backward(batch, len(batches)) for batch in batches)
+        if not math.isfinite(total):
+            raise ModelError(
+                f"the loss of step {self.iteration + 1} is {total}: lower learning_rate in the recipe (it is "
+                f"{self.settings.learning_rate}), or look for volumes with extreme intensities"
+            )
+        _average_over_processes(self.network)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        for group in self.optimizer.param_groups:
+            begun = self.iteration >= group.get("begin", 0)
+            group["lr"] = self.rate * group.get("factor", 1.0) if begun else 0.0
+        with undisturbed():
+            self._change(total)
+        return total
+
+    def _backward(self, batch: Sequence[Tensor], parts: int) -> float:
+        image, *target = (each.to(self.device, non_blocking=True) for each in batch)
+        if image.ndim == 5:
+            image = image.contiguous(memory_format=torch.channels_last_3d)
+        with self._autocast():
+            outputs = self._outputs(image)
+        loss = self.loss([each.float() for each in outputs], *target) / parts
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self.precision is torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.precision)
+
+    def _outputs(self, image: Tensor) -> list[Tensor]:
+        if getattr(getattr(self.network, "spec", None), "deep_supervision", False):
+            outputs: list[Tensor] = self.network.forward_all(image)  # type: ignore[operator]
+            return outputs[:_SUPERVISED]
+        return [self.network(image)]
+
+    def _change(self, loss: float) -> None:
+        """All that a step changes, so that between two of them the state is whole."""
+        self.optimizer.step()
+        self.iteration += 1
+        self._update_average()
+        self.losses = [*self.losses, loss][-RECENT:]
+        now = time.monotonic()
+        self.seconds, self._counted = self.seconds + now - self._counted, now
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # A young average would remember the random first weights: let it grow with the steps done.
+        decay = min(self.settings.average, (1 + self.iteration) / (10 + self.iteration))
+        for mean, now in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(now, 1 - decay)
+            else:
+                mean.copy_(now)
+
+    def snapshot(self) -> dict[str, Any]:
+        """What goes to disk."""
+        return {
+            "iteration": self.iteration,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "losses": self.losses,
+            "checks": [to_json(each) for each in self.checks],
+            "seconds": self.seconds,
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """The inverse."""
+        self.iteration = snapshot["iteration"]
+        self.network.load_state_dict(snapshot["network"])
+        self.average.load_state_dict(snapshot["average"])
+        self.optimizer.load_state_dict(snapshot["optimizer"])
+        self.losses, self.seconds = list(snapshot["losses"]), float(snapshot["seconds"])
+        self.checks = [from_json(Checked, each, "check") for each in snapshot.get("checks", ())]
+        self._counted = time.monotonic()
+
+
+def _precision(wanted: str, device: torch.device) -> torch.dtype:
+    if wanted == "auto":
+        able = has_bfloat16() if device.type == "cpu" else device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if able else torch.float32
+    return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+
+
+def _laid_out(network: nn.Module) -> nn.Module:
+    """With channels last, which is several times as quick on a CPU, and norms that keep them there."""
+    if any(each.ndim == 5 for each in network.parameters()):
+        network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return with_quick_norms(network) if next(network.parameters()).device.type == "cpu" else network
+
+
+def _optimizer(groups: list[dict[str, Any]], settings: TrainSettings) -> torch.optim.Optimizer:
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(
+            groups,
+            lr=settings.learning_rate,
+            momentum=settings.momentum,
+            nesterov=settings.momentum > 0,
+            weight_decay=settings.weight_decay,
+        )
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+
+
+def _average_over_processes(network: nn.Module) -> None:
+    """Where several processes train together (`torchrun`), all make the same step."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return
+    for parameter in network.parameters():
+        if parameter.grad is not None:
+            torch.distributed.all_reduce(parameter.grad)
+            parameter.grad /= torch.distributed.get_world_size()
+
+
+def save(snapshot: dict[str, Any], path: Path) -> None:
+    """Write a training state, completely or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{uuid4().hex[:12]}.pt")
+    try:
+        torch.save(snapshot, partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def resume(state: TrainingState, checkpoint: Path) -> None:
+    """Go on where a file says that a training was.
+
+    Raises:
+        ModelError: It is damaged, or of another network.
+        InvalidInputError: It is further on than the settings go.
+    """
+    try:
+        state.restore(torch.load(checkpoint, weights_only=True))
+    except Exception as error:  # whatever torch's unpickler, which runs no code, says to foreign files
+        raise ModelError(
+            f"{checkpoint} holds no training state of this network ({_first_line(error)}); name another file, or "
+            "delete it to begin anew"
+        ) from error
+    if state.iteration > state.settings.iterations:
+        raise InvalidInputError(
+            f"{checkpoint} is {state.iteration} iterations on, and the training has {state.settings.iterations}; name "
+            "another file, or train longer"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    """What went wrong, without torch's advice on how to trust the file nevertheless."""
+    line, *_ = [*str(error).strip().splitlines(), type(error).__name__]
+    return "it is damaged, or more than numbers" if "weights_only" in line or "Weights only" in line else line[:200]
