@@ -22,6 +22,7 @@ from .correct import add_correct_options, correct
 from .diagnose import add_diagnose_options, diagnose
 from .evaluate import add_evaluate_options, evaluate
 from .export import add_export_options, export
+from .learning.train import add_train_options, train
 from .learning.train_synthetic import add_train_synthetic_options, train_synthetic
 from .models import add_models_options, models
 from .segment import add_segment_options, segment
@@ -133,6 +134,7 @@ _COMMANDS = (
         add_export_options,
         export,
     ),
+    ("train", "train a model from the cases of a project, or fine-tune one on them", add_train_options, train),
     (
         "train-synthetic",
         "train a model from label maps alone, by domain randomisation",

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -28,15 +27,16 @@ from DeepSegmentLib.networks.costs import count_weights, stage_voxels
 from DeepSegmentLib.networks.model_json import upgraded
 from DeepSegmentLib.networks.model_spec import ModelSpec  # noqa: TC001 - the JSON reader resolves the annotations
 from DeepSegmentLib.networks.unet_spec import UNetSpec
-from DeepSegmentLib.training.fitting.fit import RECENT, Fitted, Hooks, StepFinished, fit
+from DeepSegmentLib.training.fitting.fit import RECENT, Fitted, Hooks, fit
 from DeepSegmentLib.training.fitting.settings import TrainSettings  # noqa: TC001 - recipes resolve the annotations
 from DeepSegmentLib.training.measure_expectations import expect
 from DeepSegmentLib.training.synthesis import SynthesisSettings, synthesize
 from DeepSegmentLib.training.synthesis_cases import SynthesisCase, Tissue, make_case
 
+from .watch import Preparation, Watch
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Sequence
     from pathlib import Path
 
     import torch
@@ -109,10 +109,6 @@ class Recipe:
             raise InvalidInputError(f"patch_shape of the synthesis must be multiples of {divisor}, got {patch}")
 
 
-def _ignore(_: object) -> None:
-    """Nobody is told."""
-
-
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe.
 
@@ -127,40 +123,6 @@ def read_recipe(path: Path) -> Recipe:
         document = document | {"model": upgraded(document["model"])}
     recipe: Recipe = from_json(Recipe, document, "recipe")
     return recipe
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """What a training begins with, told before its first step.
-
-    Attributes:
-        cases: Label maps that were read.
-        iterations: Steps of the whole training.
-        done: Steps that the checkpoint has already.
-        device: Where it runs, such as "cpu".
-    """
-
-    cases: int
-    iterations: int
-    done: int
-    device: str
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Who is told what a training does; each may raise `Cancelled` to stop it.
-
-    Attributes:
-        on_progress: Told of what comes before the steps: reading label maps.
-        on_start: Told once, before the first step.
-        on_step: Told of each step.
-        undisturbed: See `training.fitting.fit.fit`.
-    """
-
-    on_progress: ProgressCallback = silent
-    on_start: Callable[[Preparation], None] = _ignore
-    on_step: Callable[[StepFinished], None] = _ignore
-    undisturbed: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
 def train_model(
@@ -200,7 +162,7 @@ def train_model(
     report = _report(recipe, len(cases), fitted)
     provenance = {**recipe.model.provenance, **{name: str(value) for name, value in report.items()}}
     spec = replace(recipe.model, expectations=expectations, provenance=provenance)
-    save_model(output, spec, fitted.network, card=_card(recipe, report), half=True)
+    save_model(output, spec, cast("UNet", fitted.network), card=_card(recipe, report), half=True)
     return report
 
 

@@ -1,7 +1,7 @@
 """Prepared cases on disk, so that they are made once and read by every process that makes samples of them.
 
-A folder for each: the arrays as NumPy files, which are mapped into memory and read where a patch needs them, and a JSON file
-with the rest and a checksum of each array. The folder appears as a whole.
+A folder for each: the arrays as NumPy files, which are mapped into memory and read where a patch needs them, and a JSON
+file with the rest and a checksum of each array. The folder appears as a whole.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import shutil
 from dataclasses import asdict
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -21,6 +20,8 @@ from DeepSegmentLib.errors import ResourceError
 from .prepared_case import Known, PreparedCase
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 _ARRAYS = ("image", "labels", "regions")
@@ -92,11 +93,17 @@ def load(folder: Path, *, check: bool = False) -> PreparedCase:
         known = tuple(Known(tuple(map(bool, row["classes"])), float(row["weight"])) for row in notes["known"])
         names = [*_ARRAYS, *(f"places_{n}" for n in range(len(known[0].classes)))]
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names}
-        if check and any(_digest(array) != notes["digests"][name] for name, array in arrays.items()):
-            raise ValueError("an array differs from its checksum")
+        if check:
+            _compare(arrays, notes["digests"])
         k, j, i = notes["spacing_mm"]
         places = tuple(np.array(arrays[name]) for name in names[len(_ARRAYS) :])
         image, labels, regions = (arrays[name] for name in _ARRAYS)
         return PreparedCase(notes["name"], notes["group"], image, labels, regions, known, (k, j, i), places)
     except (OSError, KeyError, TypeError, IndexError, ValueError) as error:
         raise ValueError(f"{folder} is damaged: {error}") from error
+
+
+def _compare(arrays: dict[str, NDArray[Any]], digests: dict[str, str]) -> None:
+    for name, array in arrays.items():
+        if _digest(array) != digests[name]:
+            raise ValueError(f"{name} differs from its checksum")

@@ -1,0 +1,113 @@
+"""The recipe of a training from cases: all that fixes it, as JSON that a person can read and change."""
+
+# ruff: noqa: TC001 - the JSON reader resolves the annotations at run time.
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from DeepSegmentLib.data.dataclass_json import from_json, to_json
+from DeepSegmentLib.errors import InvalidInputError, ModelError, VolumeFileError
+from DeepSegmentLib.files.atomic import write_text
+from DeepSegmentLib.files.opening import read_json
+from DeepSegmentLib.networks.model_json import upgraded
+from DeepSegmentLib.networks.model_spec import ModelSpec, Part
+from DeepSegmentLib.training.fine_tuning.settings import FineTuning
+from DeepSegmentLib.training.fitting.partial_losses import LossSettings
+from DeepSegmentLib.training.fitting.settings import TrainSettings
+from DeepSegmentLib.training.patches.case_source import PatchSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LARGEST_RECIPE = 4 << 20
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The model that a training begins from.
+
+    Attributes:
+        name: As the catalogue calls it, or the path of its folder.
+        version: Of the model.
+        sha256: Of its weights: another model of that name is refused.
+    """
+
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class CaseRecipe:
+    """Everything that makes a model from the cases of a project.
+
+    Attributes:
+        model: The spec to write; its segments are what is learned.
+        training: The schedule.
+        patches: What the network sees of the cases.
+        loss: What is minimised.
+        parent: What it begins from; None for random weights.
+        tuning: Which weights of the parent learn, and how quickly; None without a parent.
+        held_out: Names of cases that are never learned from: old and new model are compared on them.
+        watched: Names of held-out cases that the network is tried out on while it is trained.
+        replay: Share of the patches that come from cases the parent knows already, where there are such.
+        unreviewed: How much voxels count that nobody looked at, 0 to 1.
+        reasons: Why the figures are as they are, a sentence each; changing them changes nothing.
+    """
+
+    model: ModelSpec
+    training: TrainSettings
+    patches: PatchSettings = field(default_factory=PatchSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    parent: Parent | None = None
+    tuning: FineTuning | None = None
+    held_out: tuple[str, ...] = ()
+    watched: tuple[str, ...] = ()
+    replay: float = 0.5
+    unreviewed: float = 0.25
+    reasons: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.model.parts) != 1 or len(self.model.stages) != 1 or len(self.model.weights) != 1:
+            raise InvalidInputError("a training fits one network, so its model must have one part, stage and member")
+        if not (0 <= self.replay < 1 and 0 <= self.unreviewed <= 1):
+            raise InvalidInputError(
+                f"replay must be from 0 to below 1 and unreviewed from 0 to 1, got {self.replay} and {self.unreviewed}"
+            )
+        if not {*self.watched} <= {*self.held_out}:
+            raise InvalidInputError("only held-out cases can be watched: what is learned from tells nothing")
+
+    @property
+    def part(self) -> Part:
+        """The only part of the model."""
+        return self.model.parts[0]
+
+    @property
+    def sha256(self) -> str:
+        """A digest of all that the recipe says."""
+        content = json.dumps(to_json(self), sort_keys=True, allow_nan=False)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+def read_case_recipe(path: Path) -> CaseRecipe:
+    """Read a recipe.
+
+    Raises:
+        ModelError: The file cannot be read, is not JSON, or a key is missing, unknown or wrong.
+    """
+    try:
+        document = read_json(path, largest=_LARGEST_RECIPE)
+    except VolumeFileError as error:
+        raise ModelError(f"{path}: cannot be read as a recipe: {error}") from error
+    if isinstance(document, dict) and "model" in document:
+        document = document | {"model": upgraded(document["model"])}
+    recipe: CaseRecipe = from_json(CaseRecipe, document, "recipe")
+    return recipe
+
+
+def write_case_recipe(recipe: CaseRecipe, path: Path) -> None:
+    """Write a recipe, completely or not at all."""
+    write_text(path, json.dumps(to_json(recipe), indent=1, ensure_ascii=False, allow_nan=False) + "\n")

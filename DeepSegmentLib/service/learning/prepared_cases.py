@@ -1,0 +1,89 @@
+"""The cases of a project on the network's grid, made once and kept in the project.
+
+A prepared case is known by what it was made of: the digest of its volume, the revision of its labels, what was drawn,
+and all of the model that has a say. A damaged one is made again; the whole folder can be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from DeepSegmentLib.data import Progress
+from DeepSegmentLib.data.dataclass_json import to_json
+from DeepSegmentLib.training.cases.prepare_case import prepare_case
+from DeepSegmentLib.training.cases.stored_case import load, store
+
+from .project import labelled_cases
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from DeepSegmentLib.data import ProgressCallback
+    from DeepSegmentLib.files.projects import CaseRecord
+
+    from .case_recipe import CaseRecipe
+
+_FOLDER = "prepared"
+_FORMAT = 1
+
+
+def prepared_folders(
+    project: Path, records: Sequence[CaseRecord], recipe: CaseRecipe, on_progress: ProgressCallback
+) -> tuple[Path, ...]:
+    """The folders of the prepared cases, in the order of the records; those that are missing are made.
+
+    Raises:
+        DeepSegmentError: A case cannot be read, or does not fit the model.
+        ResourceError: The disk is full or write-protected.
+    """
+    folders = [project / _FOLDER / _key(record, recipe) for record in records]
+    missing = [(record, folder) for record, folder in zip(records, folders, strict=True) if not _is_good(folder)]
+    for n, (record, folder) in enumerate(missing):
+        on_progress(Progress(f"prepare case {n + 1} of {len(missing)}, {record.name}", n / len(missing)))
+        for case in labelled_cases(project, [record.name], statuses=(record.status,)):
+            store(prepare_case(case, recipe.model, recipe.part, unreviewed=recipe.unreviewed), folder)
+    return tuple(folders)
+
+
+def _key(record: CaseRecord, recipe: CaseRecipe) -> str:
+    """What a prepared case depends on, as a name of a folder."""
+    stage = replace(recipe.part.stages[-1], mirror_axes=())
+    rules = {
+        key: value
+        for key, value in to_json(stage).items()
+        if key not in ("network", "weights", "tiling", "patch_shape")
+    }
+    of_case = {"volume": record.volume_digest, "revision": record.revision, "drawn": to_json(record.drawn)}
+    content = json.dumps(
+        [
+            _FORMAT,
+            of_case,
+            to_json(record.reviewed),
+            rules,
+            recipe.part.segments,
+            recipe.model.output,
+            recipe.unreviewed,
+        ],
+        sort_keys=True,
+        allow_nan=False,
+    )
+    return f"{record.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+
+
+def _is_good(folder: Path) -> bool:
+    """Whether it is there and whole; what is damaged is deleted."""
+    if not folder.exists():
+        return False
+    try:
+        load(folder, check=True)
+    except ValueError:
+        with suppress(OSError):
+            shutil.rmtree(folder)
+        return False
+    return True
