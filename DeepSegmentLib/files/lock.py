@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,14 +18,17 @@ if TYPE_CHECKING:
 LOCK_FILE = ".deepsegment.lock"
 """Stays in the folder, empty; the operating system holds the lock and frees it when the process ends, however."""
 
+_LOOK_EVERY_S = 0.02
+
 
 @contextmanager
-def exclusive(folder: Path, name: str = LOCK_FILE) -> Iterator[None]:
-    """Be the only one who writes to a folder, or be refused at once.
+def exclusive(folder: Path, name: str = LOCK_FILE, *, wait_s: float = 0.0) -> Iterator[None]:
+    """Be the only one who writes to a folder, or be refused.
 
     Args:
         folder: Which.
         name: Of the lock; work that is shared has one for each part.
+        wait_s: How long to wait for another writer; 0 to be refused at once.
 
     Raises:
         VolumeFileError: Another process or thread is writing there, the folder is write-protected, or the lock file is
@@ -35,7 +39,7 @@ def exclusive(folder: Path, name: str = LOCK_FILE) -> Iterator[None]:
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise _no_lock(path)
-        _lock(handle, folder)
+        _lock(handle, folder, time.monotonic() + wait_s)
         yield
     finally:
         os.close(handle)
@@ -58,15 +62,22 @@ def _no_lock(path: Path) -> VolumeFileError:
     return VolumeFileError(f"{path} is a link or no plain file, a lock is one; remove it")
 
 
-def _lock(handle: int, folder: Path) -> None:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
+def _lock(handle: int, folder: Path, latest: float) -> None:
+    while True:
+        try:
+            return _lock_now(handle)
+        except OSError as error:
+            if time.monotonic() >= latest:
+                raise VolumeFileError(f"somebody else is writing to {folder}; try again when they are done") from error
+            time.sleep(_LOOK_EVERY_S)
 
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
 
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise VolumeFileError(f"somebody else is writing to {folder}; try again when they are done") from error
+def _lock_now(handle: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

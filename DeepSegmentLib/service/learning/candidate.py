@@ -48,7 +48,8 @@ def write_candidate(folder: Path, recipe: CaseRecipe, records: Sequence[CaseReco
 
 def digest_of(record: CaseRecord) -> str:
     """By what a model knows a case again that it learned from: part of the digest of the volume's voxels."""
-    return record.volume_digest[:_DIGITS_OF_A_CASE]
+    digest: str = record.volume_digest[:_DIGITS_OF_A_CASE]
+    return digest
 
 
 def learned_digests(recipe: CaseRecipe) -> frozenset[str]:
@@ -107,6 +108,6 @@ def _measured(fitted: Fitted) -> str:
     last = fitted.checks[-1]
     scores = ", ".join(f"{name} {value:.3f}" for name, value in last.dice.items())
     return (
-        f"Dice on {len(last.by_case)} held-out cases at its end, on the network's grid: {scores}. `deepsegment compare` "
-        "measures on all held-out cases, with intervals."
+        f"Dice on {len(last.by_case)} held-out cases at its end, on the network's grid: {scores}. "
+        "`deepsegment compare` measures on all held-out cases, with intervals."
     )

@@ -57,8 +57,8 @@ def read_progress(path: Path) -> tuple[ProgressLine, ...]:
 
 def _line(document: Mapping[str, Any]) -> ProgressLine:
     dice = {str(name): float(value) for name, value in document["dice"].items()}
-    numbers = (float(document[key]) for key in ("loss", "rate", "seconds"))
-    return ProgressLine(int(document["iteration"]), *numbers, dice)
+    loss, rate, seconds = (float(document[key]) for key in ("loss", "rate", "seconds"))
+    return ProgressLine(int(document["iteration"]), loss, rate, seconds, dice)
 
 
 class ProgressFile:

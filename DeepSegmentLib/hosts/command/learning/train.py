@@ -121,6 +121,6 @@ def _tell(options: argparse.Namespace, report: dict[str, Any]) -> None:
     elif not options.quiet:
         early = "; ended early: nothing is gained any more" if report.get("good_enough") else ""
         say(
-            f"{report['iterations']} iterations on {report['cases']} cases in {duration(float(report['seconds']))}, loss "
-            f"{float(report['loss']):.4f}{early}\n{report['output']}\n"
+            f"{report['iterations']} iterations on {report['cases']} cases in {duration(float(report['seconds']))}, "
+            f"loss {float(report['loss']):.4f}{early}\n{report['output']}\n"
         )

@@ -1,0 +1,151 @@
+"""Collect many cases at once: volumes and labels of the same names in two folders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from DeepSegmentLib.data import Progress, Segment
+from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.files.datasets.channel_files import channel_case, further_channels
+from DeepSegmentLib.files.opening import is_folder
+from DeepSegmentLib.files.projects import open_project
+from DeepSegmentLib.files.projects.folder import digest_of_volume
+from DeepSegmentLib.files.segmentations.grids_and_layers import empty_segments
+from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
+from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES, read_channels, volume_stem
+
+from .project import Collecting, collect_case, known_case
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from DeepSegmentLib.data import LabelMap, ProgressCallback
+    from DeepSegmentLib.files.projects import CaseRecord
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A volume and its labels.
+
+    Attributes:
+        name: Which they share.
+        volume: File of the first channel.
+        further: Files of its other channels.
+        labels: File of the labels.
+    """
+
+    name: str
+    volume: Path
+    further: tuple[Path, ...]
+    labels: Path
+
+
+@dataclass(frozen=True)
+class PairRules:
+    """How files belong together, and what their numbers mean.
+
+    Attributes:
+        image_suffix: What volumes have behind the name that they share with their labels, such as "_ct".
+        label_suffix: Likewise of labels, such as "_seg".
+        names: Of label values that have no table; None for "label 1" and the like.
+        empty_is_absent: Whether a segment that is named and has no voxel was looked for and is not there; otherwise
+            nobody knows.
+    """
+
+    image_suffix: str = ""
+    label_suffix: str = ""
+    names: Mapping[int, str] | None = None
+    empty_is_absent: bool = False
+
+
+def find_pairs(images: Path, labels: Path, rules: PairRules) -> tuple[Pair, ...]:
+    """The volumes of a folder that have labels in another one, or in the same, by their names.
+
+    Files of several channels are numbered as nnU-Net does (`name_0000`).
+
+    Raises:
+        InvalidInputError: A folder is not there, or there is no pair.
+    """
+    for folder in (images, labels):
+        if not is_folder(folder):
+            raise InvalidInputError(f"{folder} is no folder")
+    volumes = _by_name(images, rules.image_suffix)
+    truths = _by_name(labels, rules.label_suffix)
+    names = [name for name in volumes if name in truths and volumes[name] != truths[name]]
+    if not names:
+        raise InvalidInputError(
+            f"no volume of {images} has labels of the same name in {labels}; say what their names end with "
+            "(--image-suffix, --label-suffix)"
+        )
+    return tuple(_pair(name, volumes[name], truths[name]) for name in names)
+
+
+def _by_name(folder: Path, suffix: str) -> dict[str, Path]:
+    """The volume files of a folder whose names end so, by the rest; of several channels the first."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob("[!.]*")):
+        if not path.name.lower().endswith(VOLUME_SUFFIXES):
+            continue
+        stem = volume_stem(path)
+        name = channel_case(path.name) or stem
+        if name.endswith(suffix) and len(name) > len(suffix):
+            found.setdefault(name[: len(name) - len(suffix)], path)
+    return found
+
+
+def _pair(name: str, volume: Path, labels: Path) -> Pair:
+    return Pair(name, volume, (), labels)
+
+
+def collect_pair(folder: Path, pair: Pair, rules: PairRules, collecting: Collecting) -> CaseRecord | None:
+    """Collect one pair, unless its volume is in the project already; None then.
+
+    Raises:
+        DeepSegmentError: A file cannot be read, or the two do not fit each other or the project.
+    """
+    project = open_project(folder)
+    wanted = [channel.name for channel in project.record.channels]
+    further = pair.further or (further_channels(pair.volume, wanted) if len(wanted) > 1 else ())
+    volume = read_channels(pair.volume, further)
+    if known_case(project, digest_of_volume(volume)) is not None and not collecting.anew:
+        return None
+    label_map = named_labels(read_labelmap(pair.labels), rules)
+    said = replace(collecting, absent=collecting.absent or _absent(label_map, rules))
+    return collect_case(folder, volume, label_map, said)
+
+
+def named_labels(label_map: LabelMap, rules: PairRules) -> LabelMap:
+    """With the names that were given for values, and nothing else then."""
+    if rules.names is None:
+        return label_map
+    own = {segment.value: segment for segment in label_map.segments}
+    strangers = sorted(own.keys() - rules.names.keys())
+    if strangers:
+        raise InvalidInputError(f"no name was given for label value {strangers[0]}; name all values (--values)")
+    table = [replace(own.get(value) or Segment(name, value), name=name) for value, name in rules.names.items()]
+    return replace(label_map, segments=tuple(table))
+
+
+def _absent(label_map: LabelMap, rules: PairRules) -> tuple[str, ...]:
+    if not rules.empty_is_absent:
+        return ()
+    return tuple(segment.name for segment in empty_segments(label_map))
+
+
+def collect_pairs(
+    folder: Path, pairs: tuple[Pair, ...], rules: PairRules, collecting: Collecting, on_progress: ProgressCallback
+) -> tuple[CaseRecord, ...]:
+    """Collect all pairs that are not in the project yet; called again, it goes on.
+
+    Raises:
+        DeepSegmentError: As `collect_pair`; those before it are in the project.
+    """
+    added = []
+    for n, pair in enumerate(pairs):
+        on_progress(Progress(f"collect {n + 1} of {len(pairs)}, {pair.name}", n / len(pairs)))
+        record = collect_pair(folder, pair, rules, collecting)
+        if record is not None:
+            added.append(record)
+    return tuple(added)
