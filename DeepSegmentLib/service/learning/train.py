@@ -7,79 +7,36 @@ asks for the same training again goes on where it stood. What it makes is a cand
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.lock import exclusive
 from DeepSegmentLib.files.models import SPEC_FILE, read_spec
 from DeepSegmentLib.files.safe_names import plain
-from DeepSegmentLib.networks.model_spec import check_name
 
 from .candidate import write_candidate
 from .case_recipe import CaseRecipe, read_case_recipe, write_case_recipe
 from .prepared_cases import prepared_folders
 from .progress_file import ProgressFile
 from .project import case_records
-from .starting_point import starting_network
+from .starting_point import samples, starting_point
 from .training_plan import planned_recipe
 from .watch import Preparation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from DeepSegmentLib.files.projects import CaseRecord
 
+    from .train_request import TrainRequest
     from .watch import Watch
 
-TRAININGS = "trainings"
 RECIPE = "recipe.json"
 CANDIDATE = "model"
 _CHECKPOINT = "checkpoint.pt"
 _PROGRESS = "progress.jsonl"
 _LOCK = ".training.lock"
-
-
-@dataclass(frozen=True)
-class TrainRequest:
-    """What to train.
-
-    Attributes:
-        project: Folder of the project.
-        name: Of the training, and of the model that it makes.
-        parent: Name or folder of the model to begin from; empty for random weights.
-        recipe: A recipe to use instead of one that is made for the cases and the machine.
-        iterations: Steps; None for what the plan says.
-        minutes: Time of the steps instead.
-        held_out: Share of the patients whose cases are held out, 0 to 0.5, or the names of these cases.
-        statuses: Which cases are learned from.
-        seed: Of the held-out cases, first weights and all that is drawn.
-        precision: See `TrainSettings`.
-    """
-
-    project: Path
-    name: str
-    parent: str = ""
-    recipe: Path | None = None
-    iterations: int | None = None
-    minutes: float | None = None
-    held_out: float | tuple[str, ...] = 0.2
-    statuses: tuple[str, ...] = ("approved",)
-    seed: int = 0
-    precision: str = "auto"
-
-    def __post_init__(self) -> None:
-        check_name("a training", self.name)
-        if self.iterations is not None and self.minutes is not None:
-            raise InvalidInputError("a training ends after so many iterations or so many minutes, not both")
-        if not isinstance(self.held_out, tuple) and not 0 <= self.held_out <= 0.5:
-            raise InvalidInputError(f"the held-out share must be from 0 to 0.5, got {self.held_out}")
-
-    @property
-    def folder(self) -> Path:
-        """Of the training."""
-        return self.project / TRAININGS / self.name
 
 
 def plan_training(request: TrainRequest, watch: Watch) -> CaseRecipe:
@@ -160,30 +117,33 @@ def _train(request: TrainRequest, recipe: CaseRecipe, watch: Watch) -> dict[str,
     from DeepSegmentLib.training.fitting.checks import Check
     from DeepSegmentLib.training.fitting.fit import Hooks, fit
     from DeepSegmentLib.training.fitting.partial_losses import PartialLoss
+    from DeepSegmentLib.training.fitting.state import precision_on
 
     records = [record for record in learned_from(request) if record.name not in recipe.held_out]
     watched = [record for record in learned_from(request) if record.name in recipe.watched]
     folders = prepared_folders(request.project, [*records, *watched], recipe, watch.on_progress)
-    start = starting_network(recipe)
+    start = starting_point(recipe)
     cases = [load(folder) for folder in folders[len(records) :]]
+    place = next(start.network.parameters()).device
+    device, precision = str(place), precision_on(recipe.training.precision, place)
     told = ProgressFile(request.folder / _PROGRESS)
 
     def on_start(done: int) -> None:
         told.go_on_from(done)
-        watch.on_start(Preparation(len(records), recipe.training.iterations, done, start.device))
+        watch.on_start(Preparation(len(records), recipe.training.iterations, done, device))
 
     def on_step(step: Any) -> None:
         told.step(step)
         watch.on_step(step)
 
     def measure(network: Any) -> Any:
-        return dice_of(network, cases, recipe.part, recipe.model.output, start.precision)
+        return dice_of(network, cases, recipe.part, recipe.model.output, precision)
 
     check = Check(_steps_between_checks(recipe), measure) if cases else None
     hooks = Hooks(on_start, on_step, watch.undisturbed, check, start.groups)
     fitted = fit(
         start.network,
-        start.source(folders[: len(records)], records),
+        samples(recipe, folders[: len(records)], records),
         recipe.training,
         request.folder / _CHECKPOINT,
         hooks,

@@ -54,7 +54,7 @@ class TrainingState:
         self, network: nn.Module, settings: TrainSettings, loss: Loss, groups: Sequence[dict[str, Any]] | None = None
     ) -> None:
         self.device = next(network.parameters()).device
-        self.precision = _precision(settings.precision, self.device)
+        self.precision = precision_on(settings.precision, self.device)
         self.network, self.settings, self.loss, self.iteration = _laid_out(network).train(), settings, loss, 0
         self.losses, self.checks, self.seconds = list[float](), list[Checked](), 0.0
         self._counted = time.monotonic()
@@ -162,7 +162,8 @@ class TrainingState:
         self._counted = time.monotonic()
 
 
-def _precision(wanted: str, device: torch.device) -> torch.dtype:
+def precision_on(wanted: str, device: torch.device) -> torch.dtype:
+    """The type of layers on a device, see `TrainSettings.precision`."""
     if wanted == "auto":
         able = has_bfloat16() if device.type == "cpu" else device.type == "cuda" and torch.cuda.is_bf16_supported()
         return torch.bfloat16 if able else torch.float32

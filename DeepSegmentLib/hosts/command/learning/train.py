@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import argparse
 
     from DeepSegmentLib.service.learning.case_recipe import CaseRecipe
-    from DeepSegmentLib.service.learning.train import TrainRequest
+    from DeepSegmentLib.service.learning.train_request import TrainRequest
 
 
 def add_train_options(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +82,7 @@ def train(options: argparse.Namespace) -> int:
 
 
 def _request(options: argparse.Namespace) -> TrainRequest:
-    from DeepSegmentLib.service.learning.train import TrainRequest
+    from DeepSegmentLib.service.learning.train_request import TrainRequest
 
     return TrainRequest(
         options.project,

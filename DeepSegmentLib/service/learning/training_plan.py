@@ -1,0 +1,176 @@
+"""The recipe that is made for a training: by the cases and the machine, or by the model that it begins from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from DeepSegmentLib.data import Progress, Segment
+from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.files.models import read_spec
+from DeepSegmentLib.files.projects import open_project
+from DeepSegmentLib.networks.model_spec import Channel as ModelChannel
+from DeepSegmentLib.networks.model_spec import ModelSpec, Part
+from DeepSegmentLib.service.catalogue import find_model
+from DeepSegmentLib.training.fine_tuning.settings import suggested_tuning
+from DeepSegmentLib.training.fitting.settings import TrainSettings
+from DeepSegmentLib.training.patches.case_source import PatchSettings
+from DeepSegmentLib.training.planning.fingerprint import fingerprint
+from DeepSegmentLib.training.planning.machine import this_machine
+from DeepSegmentLib.training.planning.plan import plan_stage
+
+from .candidate import digest_of
+from .case_recipe import CaseRecipe, Parent
+from .project import labelled_cases
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from DeepSegmentLib.data import ProgressCallback
+    from DeepSegmentLib.files.projects import CaseRecord
+    from DeepSegmentLib.training.cases.labelled_case import LabelledCase
+
+    from .train_request import TrainRequest
+
+_MOST_MEASURED = 50
+_FEWEST_PATIENTS = 3
+_WATCHED = 5
+_ENDLESS = 1_000_000
+_FROM_NOTHING, _FROM_PARENT = 4000, 1000
+
+
+def planned_recipe(request: TrainRequest, records: Sequence[CaseRecord], on_progress: ProgressCallback) -> CaseRecipe:
+    """Make the recipe of a training.
+
+    Args:
+        request: What to train.
+        records: The cases that may be learned from or held out.
+        on_progress: Told which case is measured; may raise `Cancelled`.
+
+    Raises:
+        DeepSegmentError: The parent or a case cannot be read, or the parent cannot be tuned.
+    """
+    held_out = _held_out(request, records)
+    learned = [record for record in records if record.name not in held_out]
+    if not learned:
+        raise InvalidInputError("all cases are held out, so none is left to learn from; hold out fewer (--held-out)")
+    segments = _drawn_segments(request, learned)
+    make = _from_parent if request.parent else _from_nothing
+    recipe = make(request, learned, segments, on_progress)
+    return replace(recipe, held_out=held_out, watched=held_out[:_WATCHED])
+
+
+def _held_out(request: TrainRequest, records: Sequence[CaseRecord]) -> tuple[str, ...]:
+    """Names of the held-out cases: of the patients a share, at least one where there are three."""
+    share = request.held_out
+    if isinstance(share, tuple):
+        return share
+    groups = sorted({record.patient or record.name for record in records})
+    count = round(share * len(groups))
+    if share and not count and len(groups) >= _FEWEST_PATIENTS:
+        count = 1
+    chosen = {groups[n] for n in np.random.default_rng((request.seed, 5)).permutation(len(groups))[:count]}
+    return tuple(record.name for record in records if (record.patient or record.name) in chosen)
+
+
+def _drawn_segments(request: TrainRequest, learned: Sequence[CaseRecord]) -> tuple[Segment, ...]:
+    """Of the project's segments those that were drawn in a case that is learned from."""
+    drawn = {each.name for record in learned for each in record.drawn}
+    table = open_project(request.project).record.segments
+    kept = [segment for segment in table if segment.name in drawn]
+    return tuple(replace(segment, value=n) for n, segment in enumerate(kept, start=1))
+
+
+def _from_nothing(
+    request: TrainRequest, learned: Sequence[CaseRecord], segments: tuple[Segment, ...], on_progress: ProgressCallback
+) -> CaseRecipe:
+    project = open_project(request.project)
+    measured = fingerprint(_measured_cases(request, learned, on_progress))
+    channels = project.record.channels
+    plan = plan_stage(measured, [channel.modality for channel in channels], len(segments) + 1, this_machine())
+    spec = ModelSpec(
+        name=request.name,
+        version="0.1.0",
+        description=f"{len(segments)} segments, trained on the cases of a project.",
+        license="unknown",
+        channels=tuple(ModelChannel(channel.name, channel.modality) for channel in channels),
+        segments=segments,
+        parts=(Part(tuple(segment.name for segment in segments), (plan.stage,)),),
+    )
+    training = _schedule(request, _FROM_NOTHING, 1e-3, plan.batch_size)
+    return CaseRecipe(spec, training, reasons=plan.reasons)
+
+
+def _measured_cases(
+    request: TrainRequest, learned: Sequence[CaseRecord], on_progress: ProgressCallback
+) -> Iterator[LabelledCase]:
+    """Of many cases some, evenly picked, are enough to know what they are like."""
+    chosen = learned[:: -(-len(learned) // _MOST_MEASURED)]
+    for n, record in enumerate(chosen):
+        on_progress(Progress(f"measure case {n + 1} of {len(chosen)}, {record.name}", n / len(chosen)))
+        yield from labelled_cases(request.project, [record.name], statuses=(record.status,))
+
+
+def _from_parent(
+    request: TrainRequest, learned: Sequence[CaseRecord], segments: tuple[Segment, ...], _: ProgressCallback
+) -> CaseRecipe:
+    from DeepSegmentLib.training.fine_tuning.transplant import transplanted
+
+    entry = find_model(request.parent)
+    parent = read_spec(entry.path)
+    wanted = (*segments, *_still_known(parent, segments))
+    change = transplanted(parent, wanted)
+    known = frozenset(parent.provenance.get("case_digests", "").split(","))
+    new_cases = sum(digest_of(record) not in known for record in learned)
+    tuning, reason = suggested_tuning(new_cases, len(change.new))
+    digests = ",".join(sorted((known | _parents_of(parent)) - {""}))
+    spec = replace(
+        change.spec,
+        name=request.name,
+        version=_next_version(parent) if request.name == parent.name else "0.1.0",
+        description=f"{parent.description} Tuned on the cases of a project.",
+        provenance={"parent_case_digests": digests} if digests else {},
+    )
+    training = _schedule(request, _FROM_PARENT, 5e-4, 2)
+    origin = Parent(str(request.parent), parent.version, parent.weights_sha256)
+    told = [f"begins from {parent.name} {parent.version}, its grid and patch", reason]
+    told += [f"new: {', '.join(change.new)}"] if change.new else []
+    told += [f"no longer learned: {', '.join(change.dropped)}"] if change.dropped else []
+    return CaseRecipe(spec, training, PatchSettings(), parent=origin, tuning=tuning, reasons=tuple(told))
+
+
+def _still_known(parent: ModelSpec, segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    """Segments of the parent that no case has: they stay, unknown in all cases."""
+    names = {segment.name.casefold() for segment in segments}
+    codes = [segment.terminology for segment in segments if segment.terminology is not None]
+    return tuple(
+        each for each in parent.segments if each.name.casefold() not in names and each.terminology not in codes
+    )
+
+
+def _parents_of(parent: ModelSpec) -> frozenset[str]:
+    return frozenset(parent.provenance.get("parent_case_digests", "").split(","))
+
+
+def _next_version(parent: ModelSpec) -> str:
+    head, _, last = parent.version.rpartition(".")
+    return f"{head}.{int(last) + 1}" if last.isdecimal() and head else f"{parent.version}.1"
+
+
+def _schedule(request: TrainRequest, iterations: int, rate: float, batch: int) -> TrainSettings:
+    steps = _ENDLESS if request.minutes is not None else request.iterations or iterations
+    return TrainSettings(
+        iterations=steps,
+        batch_size=batch,
+        learning_rate=rate,
+        warm_up=min(50, max(1, steps // 10)),
+        average=0.99 if steps < 2000 else 0.995,
+        clip=12.0,
+        checkpoint_every=100,
+        workers=0,
+        seed=request.seed,
+        precision=request.precision,
+        minutes=request.minutes,
+    )

@@ -1,0 +1,173 @@
+"""The model that a parent becomes when other segments are learned: what it knows of them stays.
+
+Only the layers that make logits depend on the segments. Of these the rows of segments that stay are taken over, new
+segments get rows of their own, and those of segments that are gone are left out; everything else is the parent's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.networks.graph_spec import GraphSpec
+from DeepSegmentLib.networks.model_spec import ModelSpec, Part
+from DeepSegmentLib.networks.runtime.building import build
+from DeepSegmentLib.networks.stage_spec import WeightsFile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from DeepSegmentLib.data import Segment
+    from DeepSegmentLib.networks.network_spec import NetworkSpec
+
+_RARE = 4.0
+"""How much lower the logit of a new segment begins: its probability is then about 2 % of the background's."""
+_SMALL = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Transplanted:
+    """What a parent becomes.
+
+    Attributes:
+        spec: Of the model that is trained: one part, stage and member.
+        kept: Names of segments that the parent has.
+        new: Names of segments that it does not have.
+        dropped: Names of the parent's segments that are not learned any more: the largest of the other logits wins
+            where they were, mostly the background.
+        rows: For each output channel of the network the parent's channel; None for a new one.
+    """
+
+    spec: ModelSpec
+    kept: tuple[str, ...]
+    new: tuple[str, ...]
+    dropped: tuple[str, ...]
+    rows: tuple[int | None, ...]
+
+
+def transplanted(parent: ModelSpec, segments: Sequence[Segment]) -> Transplanted:
+    """The spec of a parent for other segments.
+
+    Segments are the same where their names are, whatever their case, or else their codes.
+
+    Args:
+        parent: A model of one part and one stage; of several members the first one is tuned.
+        segments: What is to be learned, in the order of the new model's labels.
+
+    Raises:
+        InvalidInputError: The parent cannot be tuned: it has several parts or stages, or its network is a graph.
+    """
+    part = _only_part(parent)
+    stage, first = part.stages[0], int(parent.output == "labels")
+    by_name = {segment.name: segment for segment in parent.segments}
+    channels = [_channel_of(segment, [by_name[name] for name in part.segments]) for segment in segments]
+    rows: tuple[int | None, ...] = (0,) * first + tuple(None if n is None else n + first for n in channels)
+    network: Any = replace(stage.network, out_channels=len(rows))
+    tuned = replace(stage, network=network, weights=(WeightsFile("weights.safetensors"),))
+    wanted = tuple(
+        replace(_with_words_of(parent, part, segment, n), value=value)
+        for value, (segment, n) in enumerate(zip(segments, channels, strict=True), start=1)
+    )
+    names = [segment.name for segment in wanted]
+    unchanged = [*names] == [*part.segments]
+    spec = replace(
+        parent,
+        segments=wanted,
+        parts=(Part(tuple(names), (tuned,)),),
+        cleanups=tuple(each for each in parent.cleanups if {*each.segments} <= {*names}),
+        expectations=parent.expectations if unchanged else None,
+        coarse_model="",
+    )
+    taken = [n for n in channels if n is not None]
+    return Transplanted(
+        spec,
+        tuple(name for name, n in zip(names, channels, strict=True) if n is not None),
+        tuple(name for name, n in zip(names, channels, strict=True) if n is None),
+        tuple(name for n, name in enumerate(part.segments) if n not in taken),
+        rows,
+    )
+
+
+def _only_part(parent: ModelSpec) -> Part:
+    if len(parent.parts) != 1 or len(parent.parts[0].stages) != 1:
+        raise InvalidInputError(
+            f"{parent.name} has {len(parent.parts)} parts and {len(parent.stages)} stages; a model of one part and one "
+            "stage can be tuned. Train a new one on its results instead: collect them as cases"
+        )
+    part = parent.parts[0]
+    if isinstance(part.stages[0].network, GraphSpec):
+        raise InvalidInputError(
+            f"{parent.name} is a graph (TorchScript or ONNX) that cannot be trained; add the model from its checkpoint"
+        )
+    return part
+
+
+def _channel_of(segment: Segment, known: Sequence[Segment]) -> int | None:
+    names = [each.name.casefold() for each in known]
+    if segment.name.casefold() in names:
+        return names.index(segment.name.casefold())
+    codes = [each.terminology for each in known]
+    if segment.terminology is not None and codes.count(segment.terminology) == 1:
+        return codes.index(segment.terminology)
+    return None
+
+
+def _with_words_of(parent: ModelSpec, part: Part, segment: Segment, channel: int | None) -> Segment:
+    """The segment, with the parent's colour and code where it has none of its own."""
+    if channel is None:
+        return replace(segment, layer=0)
+    old = next(each for each in parent.segments if each.name == part.segments[channel])
+    return replace(old, name=segment.name, terminology=segment.terminology or old.terminology)
+
+
+def transplanted_weights(
+    parent: NetworkSpec,
+    network: NetworkSpec,
+    weights: Mapping[str, NDArray[Any]],
+    rows: Sequence[int | None],
+    seed: int,
+) -> dict[str, NDArray[Any]]:
+    """The weights of a parent for a network of other output channels.
+
+    Args:
+        parent: Its network.
+        network: The same with other output channels, see `transplanted`.
+        weights: Of the parent, by name.
+        rows: For each new channel the parent's, see `Transplanted`.
+        seed: Of the rows of new channels.
+
+    Returns:
+        All weights of `network`. Logits of channels that the parent has are exactly the parent's.
+    """
+    with torch.device("meta"):
+        before = {name: tuple(each.shape) for name, each in build(parent).state_dict().items()}
+        after = {name: tuple(each.shape) for name, each in build(network).state_dict().items()}
+    rng = np.random.default_rng((seed, 4))
+    heads = {name for name in after if after[name] != before[name]} | _heads(after, len(rows), before)
+    return {name: _rows_of(weights[name], rows, rng) if name in heads else weights[name] for name in after}
+
+
+def _heads(after: Mapping[str, tuple[int, ...]], channels: int, before: Mapping[str, tuple[int, ...]]) -> set[str]:
+    """Layers that make logits, where the number of channels stays and only their order changes."""
+    if any(after[name] != before[name] for name in after):
+        return set()
+    names = {name for name in after if ".head." in f".{name}" and after[name][0] == channels}
+    return names or {name for name in [*after][-2:] if after[name][0] == channels}
+
+
+def _rows_of(weight: NDArray[Any], rows: Sequence[int | None], rng: np.random.Generator) -> NDArray[Any]:
+    """Rows along the first axis: of weights (channel, feature, ...) or of biases (channel)."""
+    is_bias = weight.ndim == 1
+    scale = _SMALL * float(np.abs(weight).mean())
+    fresh = weight[0] - _RARE if is_bias else None
+    chosen = [
+        weight[row] if row is not None else fresh if fresh is not None else rng.normal(0, scale, weight.shape[1:])
+        for row in rows
+    ]
+    return np.stack(chosen).astype(weight.dtype)

@@ -1,0 +1,212 @@
+"""From what the cases are like, and the machine, to spacing, patch, network and batch.
+
+The rules are nnU-Net's, but for the budget: on a processor what pays is many steps, so patches and networks are as
+small as the task allows.
+
+References:
+    Isensee et al., nnU-Net, Nat Methods 2021, and nnunetv2 2.6: `ExperimentPlanner.determine_fullres_target_spacing`,
+    `get_plans_for_configuration`, `get_pool_and_conv_props`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from DeepSegmentLib.data.geometry import as_index
+from DeepSegmentLib.errors import ResourceError
+from DeepSegmentLib.imaging.intensity import Normalization
+from DeepSegmentLib.networks.costs import count_weights
+from DeepSegmentLib.networks.stage_spec import StageSpec
+from DeepSegmentLib.networks.unet_spec import UNetSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from DeepSegmentLib.data import Index
+
+    from .fingerprint import Fingerprint
+    from .machine import Machine, Spacing
+
+_ANISOTROPIC = 3.0
+_LEAST_EDGE = 4  # voxels of the coarsest feature map along an axis
+_MOST_STAGES = 6
+_WEIGHT_COPIES = 5  # themselves, their average, their gradients, and two moments
+_BYTES_A_FEATURE = 12  # of a voxel's features of one layer, kept for the way back
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How large a step may be.
+
+    Attributes:
+        patch_voxels: Of one patch, at most.
+        step_voxels: Of all patches of a step, about.
+        features: Of the finest stage; they double from stage to stage.
+        most_features: At most.
+    """
+
+    patch_voxels: int
+    step_voxels: int
+    features: int
+    most_features: int
+
+
+CPU = Budget(400_000, 400_000, 16, 256)
+"""About a third of a second a step on two cores that compute with bfloat16."""
+GPU = Budget(128**3, 2 * 128**3, 32, 320)
+"""nnU-Net's, about 8 GB."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What came of it.
+
+    Attributes:
+        stage: The grid, the intensities, the patch and the network.
+        batch_size: Patches a step.
+        reasons: Why, a sentence each.
+    """
+
+    stage: StageSpec
+    batch_size: int
+    reasons: tuple[str, ...]
+
+
+def plan_stage(
+    cases: Fingerprint, modalities: Sequence[str], channels_out: int, machine: Machine, budget: Budget | None = None
+) -> Plan:
+    """Plan a U-Net for cases.
+
+    Args:
+        cases: What they are like.
+        modalities: Of each channel; "CT" has intensities that mean the same everywhere.
+        channels_out: Of the network.
+        machine: What it has to fit.
+        budget: How large a step may be; None for what suits the machine.
+
+    Raises:
+        ResourceError: The least network does not fit into memory.
+    """
+    budget = budget or (CPU if machine.is_cpu else GPU)
+    spacing = target_spacing(cases)
+    shape = median_shape(cases, spacing)
+    for _ in range(_MOST_STAGES):
+        patch, network = _fitting(spacing, shape, budget, len(modalities), channels_out)
+        batch = max(1, min(4, budget.step_voxels // math.prod(patch)))
+        needed = training_memory_bytes(network, math.prod(patch) * batch)
+        if needed <= machine.memory_bytes:
+            stage = StageSpec(patch, network, tuple(_normalizations(cases, modalities)), spacing_mm=spacing)
+            return Plan(stage, batch, tuple(_reasons(cases, stage, shape, batch, needed)))
+        budget = Budget(budget.patch_voxels // 2, budget.step_voxels // 2, budget.features, budget.most_features)
+    raise ResourceError(
+        f"training needs at least {needed / 1e9:.1f} GB of memory, {machine.memory_bytes / 1e9:.1f} GB are free; close "
+        "other programs"
+    )
+
+
+def target_spacing(cases: Fingerprint) -> Spacing:
+    """The median of each axis; along thick slices one tenth of the cases is coarser than it at least."""
+    table = np.array(cases.spacings_mm)
+    target = np.median(table, axis=0)
+    sizes = np.median(_sizes_at(cases, target), axis=0)
+    worst = int(target.argmax())
+    others = [axis for axis in range(3) if axis != worst]
+    if target[worst] > _ANISOTROPIC * target[others].max() and sizes[worst] * _ANISOTROPIC < sizes[others].min():
+        target[worst] = max(np.percentile(table[:, worst], 10), target[others].max())
+    k, j, i = (round(float(step), 4) for step in target)
+    return k, j, i
+
+
+def _sizes_at(cases: Fingerprint, spacing: np.ndarray) -> np.ndarray:
+    return np.asarray(np.array(cases.shapes) * np.array(cases.spacings_mm) / spacing)
+
+
+def median_shape(cases: Fingerprint, spacing: Spacing) -> Index:
+    """Of the cases at a spacing, in voxels."""
+    sizes = np.median(_sizes_at(cases, np.array(spacing)), axis=0)
+    return as_index([max(1, round(float(n))) for n in sizes])
+
+
+def _fitting(spacing: Spacing, shape: Index, budget: Budget, inputs: int, outputs: int) -> tuple[Index, UNetSpec]:
+    """The largest patch of about equal extents in mm that the budget allows and the cases fill, and its network."""
+    edge = (budget.patch_voxels * math.prod(spacing)) ** (1 / 3)
+    for _ in range(64):
+        wanted = [min(n, max(1, round(edge / step))) for n, step in zip(shape, spacing, strict=True)]
+        strides, kernels = zip(*_stages(spacing, wanted), strict=True)
+        divisor = [math.prod(stride[axis] for stride in strides) for axis in range(3)]
+        patch = as_index([-(-n // step) * step for n, step in zip(wanted, divisor, strict=True)])
+        grown = [min(n, round(1.02 * edge / step)) for n, step in zip(shape, spacing, strict=True)]
+        if math.prod(patch) > budget.patch_voxels:
+            edge *= 0.97
+        elif grown == wanted or math.prod(wanted) >= 0.9 * budget.patch_voxels or wanted == list(shape):
+            break
+        else:
+            edge *= 1.02
+    features = tuple(min(budget.most_features, budget.features << n) for n in range(len(strides)))
+    blocks = (2,) * len(strides)
+    network = UNetSpec(inputs, outputs, features, kernels, strides, blocks, blocks[1:], deep_supervision=True)
+    return patch, network
+
+
+def _stages(spacing: Spacing, patch: Sequence[int]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Stride and kernel of each stage: axes are halved while they are long enough, thick ones once others caught up."""
+    steps, sizes = list(spacing), list(patch)
+    stride, kernel = (1, 1, 1), [1, 1, 1]
+    for _ in range(_MOST_STAGES):
+        kernel = [3 if wide == 3 or step <= 2 * min(steps) else 1 for wide, step in zip(kernel, steps, strict=True)]
+        yield stride, tuple(kernel)
+        long = [n >= 2 * _LEAST_EDGE for n in sizes]
+        finest = min((step for step, enough in zip(steps, long, strict=True) if enough), default=0.0)
+        halved = [enough and step <= 2 * finest for step, enough in zip(steps, long, strict=True)]
+        if not any(halved):
+            break
+        stride = (2 if halved[0] else 1, 2 if halved[1] else 1, 2 if halved[2] else 1)
+        steps = [step * n for step, n in zip(steps, stride, strict=True)]
+        sizes = [-(-size // n) for size, n in zip(sizes, stride, strict=True)]
+
+
+def _normalizations(cases: Fingerprint, modalities: Sequence[str]) -> Iterator[Normalization]:
+    for modality, found in zip(modalities, cases.intensities, strict=True):
+        if modality.upper() == "CT" and found.low < found.high:
+            yield Normalization("window", found.low, found.high, found.mean, found.std)
+        else:
+            yield Normalization("zscore")
+
+
+def training_memory_bytes(network: UNetSpec, voxels: int) -> int:
+    """About how much memory a step takes: weights, gradients, moments, and features that are kept for the way back.
+
+    Args:
+        network: What is trained.
+        voxels: Of all patches of a step.
+    """
+    kept, here = 0, voxels
+    for stride, features, blocks in zip(network.strides, network.features, network.encoder_blocks, strict=True):
+        here //= math.prod(stride)
+        kept += here * features * (2 * blocks + 2)
+    return 4 * _WEIGHT_COPIES * count_weights(network) + _BYTES_A_FEATURE * kept + (1 << 29)
+
+
+def _reasons(cases: Fingerprint, stage: StageSpec, shape: Index, batch: int, needed: int) -> Iterator[str]:
+    network = stage.network
+    spacing = " x ".join(f"{step or 0:g}" for step in stage.spacing_mm or ())
+    yield f"spacing {spacing} mm (k, j, i): the median of {len(cases.shapes)} cases"
+    whole = (
+        "the whole of a middling case"
+        if all(a >= b for a, b in zip(stage.patch_shape, shape, strict=True))
+        else (f"part of a middling case of {' x '.join(map(str, shape))} voxels: larger ones would make steps slow")
+    )
+    yield f"patch {' x '.join(map(str, stage.patch_shape))} voxels, {batch} a step: {whole}"
+    if isinstance(network, UNetSpec):
+        yield f"U-Net of {len(network.features)} stages, {network.features[0]} to {network.features[-1]} features"
+    yield f"a step takes about {needed / 1e9:.1f} GB"
+    finest = min(step for step in stage.spacing_mm or () if step is not None)
+    for name, count in cases.drawn.items():
+        if count < 3:
+            yield f"{name} was drawn in {count} of {len(cases.shapes)} cases: do not expect much of it"
+        if cases.smallest_mm[name] < 2 * finest:
+            yield f"{name} is thinner than two voxels at this spacing in half of the cases"
