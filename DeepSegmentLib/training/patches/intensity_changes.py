@@ -36,8 +36,9 @@ def change_intensities(image: Tensor, settings: AugmentationSettings, rng: np.ra
     Returns:
         An image of the same shape and type; the same one where nothing was changed.
     """
-    changed = [_channel_changed(channel, settings, rng) for channel in image]
-    if all(new is old for new, old in zip(changed, image, strict=True)):
+    channels = image.unbind()
+    changed = [_channel_changed(channel, settings, rng) for channel in channels]
+    if all(new is old for new, old in zip(changed, channels, strict=True)):
         return image
     return torch.stack(changed)
 
