@@ -72,7 +72,7 @@ class AugmentationSettings:
         synthesis: Share of patches whose intensities are replaced by random ones for each structure.
 
     References:
-        Isensee et al., nnU-Net, Nat Methods 2021; `nnUNetTrainer.get_training_transforms` of nnunetv2 2.6, where a
+        Isensee et al., nnU-Net, Nat Methods 2021; `nnUNetTrainer.get_training_transforms` of nnunetv2 2.8, where a
         change of half of the channels of a share of the patches is, here, one of half that share.
         Billot et al., SynthSeg, Medical Image Analysis 2023 (random contrast, bias field).
     """

@@ -74,7 +74,7 @@ def draw_change(
         matrix = _rotation(free, _most_degrees(free, settings, mirror), rng) * steps / steps[:, None]
     if scaled:
         matrix[:, free] *= rng.uniform(*settings.scaling_range)
-    flips = tuple(axis for axis in mirror.axes if rng.random() < settings.mirror)
+    flips = tuple(axis for axis in mirror.axes if rng.random() < settings.mirror and patch_shape[axis] > 1)
     return SpatialChange(
         flips,
         matrix if turned or scaled else None,

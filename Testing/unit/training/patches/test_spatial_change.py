@@ -102,6 +102,12 @@ def test_only_axes_of_the_plan_are_mirrored():
     assert flips == {0, 1}
 
 
+def test_a_plane_is_not_mirrored_across_itself():
+    """It would stay as it is, but with left and right exchanged."""
+    flips = {axis for seed in range(50) for axis in _change((1, 16, 16), AugmentationSettings(), seed).flips}
+    assert flips == {1, 2}
+
+
 @pytest.mark.parametrize(
     ("shape", "thin"), [(CUBE, ()), (THIN, (0,)), ((1, 64, 64), (0,)), ((24, 4, 4), (1, 2)), ((8, 24, 24), ())]
 )
