@@ -67,7 +67,8 @@ class AugmentationSettings:
         gamma: Share of channels that are raised to a power, on the scale of their range.
         gamma_inverted: Share of channels where this is done with dark and bright exchanged.
         gamma_range: To which power.
-        bias_field: Share of channels that are multiplied by a smooth field, as of a coil in MR.
+        bias_field: Share of channels whose distance from their darkest intensity is multiplied by a smooth field, as that
+            of a coil in MR.
         bias_range: Standard deviation of its logarithm.
         synthesis: Share of patches whose intensities are replaced by random ones for each structure.
 

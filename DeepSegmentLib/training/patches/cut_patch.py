@@ -85,7 +85,7 @@ def cut_patch(
 def _check(case: PreparedCase, mirror: MirrorPlan, rows: int) -> None:
     if len(case.known) > np.iinfo(case.regions.dtype).max:
         raise InvalidInputError(
-            f"case {case.name!r} has {len(case.known)} rows of what is known, so no number is left for what is beyond it"
+            f"case {case.name!r} has {len(case.known)} rows of what is known, so no number is left for what lies beyond"
         )
     if rows <= len(case.known):
         raise InvalidInputError(

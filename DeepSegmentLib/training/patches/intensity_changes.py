@@ -51,10 +51,11 @@ def _channel_changed(channel: Tensor, settings: AugmentationSettings, rng: np.ra
 
 
 def multiply_bias_field(channel: Tensor, settings: AugmentationSettings, rng: np.random.Generator) -> Tensor:
-    """Multiply by a smooth positive field."""
+    """Multiply by a smooth positive field, from the darkest intensity on: air stays dark under any normalisation."""
     spans = [_BIAS_SPANS] * 3
     field = smooth_field((spans[0], spans[1], spans[2]), _shape(channel), rng)
-    return channel * torch.exp(field * _drawn(settings.bias_range, rng))
+    low = channel.min()
+    return (channel - low) * torch.exp(field * _drawn(settings.bias_range, rng)) + low
 
 
 def add_noise(channel: Tensor, settings: AugmentationSettings, rng: np.random.Generator) -> Tensor:

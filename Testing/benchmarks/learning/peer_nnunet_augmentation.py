@@ -21,6 +21,8 @@ from nnunetv2.training.data_augmentation.compute_initial_patch_size import get_p
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 TURN = 30 / 360 * 2 * np.pi
+WARM_UP = 60
+"""Patches that do not count: its blur tries at first which way is the quickest."""
 
 
 def main() -> None:
@@ -37,7 +39,7 @@ def main() -> None:
     transforms = nnUNetTrainer.get_training_transforms(patch, turns, None, (0, 1, 2), do_dummy_2d_data_aug=False)
     block = np.array(get_patch_size(patch, turns, turns, turns, (0.85, 1.25)))
     begun = 0.0
-    for n in range(-5, samples):
+    for n in range(-WARM_UP, samples):
         if n == 0:
             begun = time.process_time()
         margin = block - patch

@@ -76,7 +76,7 @@ def test_the_table_says_what_is_known_and_nothing_counts_beyond_the_case():
     assert weights[3:, 3:, 3:].all()
 
 
-@given(patch=shapes(7), centre=centres, seed=st.integers(0, 1000))
+@given(patch=shapes(7, 2), centre=centres, seed=st.integers(0, 1000))
 def test_a_mirrored_patch_is_the_mirror_image_with_left_and_right_exchanged(patch, centre, seed):
     case = _case(seed, (8, 9, 10))
     plain, mirrored = _cut(case, centre, patch), _cut(case, centre, patch, replace(NO_AUGMENTATION, mirror=1))

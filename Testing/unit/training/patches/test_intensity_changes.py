@@ -26,7 +26,16 @@ ALL = {
     "gamma_inverted": changes.change_gamma_inverted,
 }
 KEEP_RANGE = ("thick_slices", "blur", "contrast", "low_resolution")
-KEEP_CONSTANTS = ("thick_slices", "noise", "blur", "contrast", "low_resolution", "gamma", "gamma_inverted")
+KEEP_CONSTANTS = (
+    "bias_field",
+    "thick_slices",
+    "noise",
+    "blur",
+    "contrast",
+    "low_resolution",
+    "gamma",
+    "gamma_inverted",
+)
 
 
 def _channel(seed, shape=SHAPE):
@@ -138,8 +147,13 @@ def test_noise_is_as_wide_as_was_asked_on_any_scale(seed, scale):
 
 @given(seed=st.integers(0, 10_000))
 def test_the_bias_field_is_positive_and_smooth(seed):
-    field = _changed("bias_field", torch.ones(24, 24, 24), seed, bias_range=(0.3, 0.3))
+    dark, bright = -1.5, torch.ones(24, 24, 24)
+    bright[0, 0, 0] = dark
+    field = (_changed("bias_field", bright, seed, bias_range=(0.3, 0.3)) - dark) / (1 - dark)
+    assert field[0, 0, 0] == pytest.approx(0, abs=1e-6)
+    field[0, 0, 0] = field[0, 0, 1]
     assert field.min() > 0
+    assert field.log().std() > 0.02
     assert max(float(torch.diff(field.log(), dim=axis).abs().max()) for axis in range(3)) < 0.3
 
 
