@@ -72,7 +72,7 @@ def test_scaling_keeps_to_its_range_and_is_the_same_along_all_axes(seed):
 
 @given(seed=st.integers(0, 10_000), spacing=spacings(0.5, 2.0))
 def test_deformations_never_fold_tissue_over(seed, spacing):
-    settings = replace(NO_AUGMENTATION, elastic=1, elastic_distance=8, elastic_range=(0.15, 0.15))
+    settings = replace(NO_AUGMENTATION, elastic=1, elastic_distance=8, elastic_range=(0.2, 0.25))
     places = sources(_change((24, 26, 28), settings, seed, spacing), (24, 26, 28))
     gradients = np.stack([np.stack(np.gradient(place.numpy())) for place in places])
     assert np.linalg.det(np.moveaxis(gradients, (0, 1), (-2, -1))).min() > 0
