@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _THIN = 3
 """How many times longer than a thin axis of a patch its longest is, at least (nnU-Net, ANISO_THRESHOLD)."""
 _STEEPEST = 0.8
-"""How fast a displacement may change along all axes together. Where this is below 1 for each of its components, no tissue
-folds over: the matrix of the deformation's derivatives is then dominated by its diagonal."""
+"""How fast a displacement may change along all axes together. Where this is below 1 for each of its components, no
+tissue folds over: the matrix of the deformation's derivatives is then dominated by its diagonal."""
 
 
 @dataclass(frozen=True, eq=False)
