@@ -31,8 +31,7 @@ _LIMITS: Mapping[str, Range] = MappingProxyType(
         "elastic_distance": (2.0, 1000.0),
     }
 )
-"""Between what each figure must lie; all others are shares, 0 to 1. Displacements of more than a quarter of the
-distance of their control points fold tissue over."""
+"""Between what each figure must lie; all others are shares, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,8 @@ class AugmentationSettings:
         scaling_range: How many times as much, along each axis.
         elastic: Share of patches that are deformed.
         elastic_distance: Between control points, in voxels of the finest axis.
-        elastic_range: Standard deviation of the displacement, as a part of that distance.
+        elastic_range: Standard deviation of the displacement, as a part of that distance; less where tissue would fold
+            over.
         mirror: Share of patches that are mirrored, for each axis along which it is sound.
         noise: Share of channels with Gaussian noise; each channel draws for itself here and below.
         noise_range: Its standard deviation, as a part of that of the channel's intensities.
@@ -67,12 +67,13 @@ class AugmentationSettings:
         gamma: Share of channels that are raised to a power, on the scale of their range.
         gamma_inverted: Share of channels where this is done with dark and bright exchanged.
         gamma_range: To which power.
-        bias_field: Share of channels that are multiplied by a smooth field, as of a coil in MR.
+        bias_field: Share of channels whose distance from their darkest intensity is multiplied by a smooth field, like
+            that of a coil in MR.
         bias_range: Standard deviation of its logarithm.
         synthesis: Share of patches whose intensities are replaced by random ones for each structure.
 
     References:
-        Isensee et al., nnU-Net, Nat Methods 2021; `nnUNetTrainer.get_training_transforms` of nnunetv2 2.6, where a
+        Isensee et al., nnU-Net, Nat Methods 2021; `nnUNetTrainer.get_training_transforms` of nnunetv2 2.8, where a
         change of half of the channels of a share of the patches is, here, one of half that share.
         Billot et al., SynthSeg, Medical Image Analysis 2023 (random contrast, bias field).
     """

@@ -36,8 +36,9 @@ def change_intensities(image: Tensor, settings: AugmentationSettings, rng: np.ra
     Returns:
         An image of the same shape and type; the same one where nothing was changed.
     """
-    changed = [_channel_changed(channel, settings, rng) for channel in image]
-    if all(new is old for new, old in zip(changed, image, strict=True)):
+    channels = image.unbind()
+    changed = [_channel_changed(channel, settings, rng) for channel in channels]
+    if all(new is old for new, old in zip(changed, channels, strict=True)):
         return image
     return torch.stack(changed)
 
@@ -50,10 +51,11 @@ def _channel_changed(channel: Tensor, settings: AugmentationSettings, rng: np.ra
 
 
 def multiply_bias_field(channel: Tensor, settings: AugmentationSettings, rng: np.random.Generator) -> Tensor:
-    """Multiply by a smooth positive field."""
+    """Multiply by a smooth positive field, from the darkest intensity on: air stays dark under any normalisation."""
     spans = [_BIAS_SPANS] * 3
     field = smooth_field((spans[0], spans[1], spans[2]), _shape(channel), rng)
-    return channel * torch.exp(field * _drawn(settings.bias_range, rng))
+    low = channel.min()
+    return (channel - low) * torch.exp(field * _drawn(settings.bias_range, rng)) + low
 
 
 def add_noise(channel: Tensor, settings: AugmentationSettings, rng: np.random.Generator) -> Tensor:

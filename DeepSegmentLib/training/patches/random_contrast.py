@@ -54,7 +54,7 @@ def _painted(channel: Tensor, classes: Tensor, rng: np.random.Generator) -> Tens
     tissues = _tissues(channel, classes, sample[classes.reshape(-1)[chosen] == 0].numpy(), rng)
     count = int(tissues.max()) + 1
     low, high = np.percentile(sample.numpy(), _USUAL)
-    means, spreads = rng.uniform(low, high, count), rng.uniform(*_SPREAD, count) * (high - low)
+    means, spreads = low + (high - low) * rng.random(count), (high - low) * rng.uniform(*_SPREAD, count)
     k, j, i = channel.shape
     painted = random_normal((k, j, i), rng).mul_(_looked_up(spreads, tissues)).add_(_looked_up(means, tissues))
     return blurred(painted, [float(rng.uniform(*_BLUR_VOXELS)) for _ in range(3)])

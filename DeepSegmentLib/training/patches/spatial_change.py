@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _THIN = 3
 """How many times longer than a thin axis of a patch its longest is, at least (nnU-Net, ANISO_THRESHOLD)."""
+_STEEPEST = 0.8
+"""How fast a displacement may change along all axes together. Where this is below 1 for each of its components, no
+tissue folds over: the matrix of the deformation's derivatives is then dominated by its diagonal."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +77,7 @@ def draw_change(
         matrix = _rotation(free, _most_degrees(free, settings, mirror), rng) * steps / steps[:, None]
     if scaled:
         matrix[:, free] *= rng.uniform(*settings.scaling_range)
-    flips = tuple(axis for axis in mirror.axes if rng.random() < settings.mirror)
+    flips = tuple(axis for axis in mirror.axes if rng.random() < settings.mirror and patch_shape[axis] > 1)
     return SpatialChange(
         flips,
         matrix if turned or scaled else None,
@@ -108,13 +111,21 @@ def _displacements(
     spans = [max(1, math.ceil(n * step / distance_mm)) for n, step in zip(patch_shape, steps_mm, strict=True)]
     width_mm = distance_mm * rng.uniform(*settings.elastic_range)
     thin = thin_axes(patch_shape)
-    k, j, i = (
+    fields = [
         torch.zeros(patch_shape)
         if axis in thin
         else smooth_field((spans[0], spans[1], spans[2]), patch_shape, rng) * float(width_mm / steps_mm[axis])
         for axis in range(3)
-    )
+    ]
+    shrunk = _STEEPEST / max(_STEEPEST, *map(_steepness, fields))
+    k, j, i = (field * shrunk for field in fields)
     return k, j, i
+
+
+def _steepness(field: Tensor) -> float:
+    """The largest sum of a field's steps to the next voxels along the three axes."""
+    steps = [torch.diff(field, dim=axis, append=field.narrow(axis, -1, 1)).abs_() for axis in range(3)]
+    return float((steps[0] + steps[1] + steps[2]).max())
 
 
 def sources(change: SpatialChange, patch_shape: Index) -> tuple[Tensor, Tensor, Tensor]:
