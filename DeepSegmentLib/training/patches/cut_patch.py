@@ -85,11 +85,7 @@ def cut_patch(
 def _check(case: PreparedCase, mirror: MirrorPlan, rows: int) -> None:
     if len(case.known) > np.iinfo(case.regions.dtype).max:
         raise InvalidInputError(
-<<<<<<< HEAD
-            f"case {case.name!r} has {len(case.known)} rows of what is known, and no number is left for what is beyond"
-=======
             f"case {case.name!r} has {len(case.known)} rows of what is known, so no number is left for what lies beyond"
->>>>>>> augment
         )
     if rows <= len(case.known):
         raise InvalidInputError(
