@@ -35,7 +35,7 @@ def _small(request):
                           strides=stage.network.strides[:2], encoder_blocks=(1, 1), decoder_blocks=(1,))  # fmt: skip
         stage = replace(stage, patch_shape=(16, 16, 16), network=network)
     model = replace(recipe.model, parts=(replace(part, stages=(stage,)),))
-    changed = replace(recipe, model=model, training=replace(recipe.training, batch_size=2))
+    changed = replace(recipe, model=model, training=replace(recipe.training, batch_size=2, learning_rate=0.01))
     write_case_recipe(changed, request.folder / "recipe.json")
     return changed
 
