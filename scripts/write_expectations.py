@@ -15,7 +15,7 @@ from pathlib import Path
 from DeepSegmentLib.files.atomic import write_text
 from DeepSegmentLib.files.models import SPEC_FILE, read_spec
 from DeepSegmentLib.networks.model_json import spec_to_json
-from DeepSegmentLib.service.learning.train_synthetic import expectations_of, read_cases, read_recipe
+from DeepSegmentLib.service.training.train_synthetic import expectations_of, read_cases, read_recipe
 
 
 def main() -> None:

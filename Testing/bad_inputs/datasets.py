@@ -93,6 +93,6 @@ def use(folder, _):
 
 def use_recipe(path, _):
     """Read a recipe."""
-    from DeepSegmentLib.service.learning.train_synthetic import read_recipe
+    from DeepSegmentLib.service.training.train_synthetic import read_recipe
 
     read_recipe(path)

@@ -302,7 +302,7 @@ def synthetic_heads(label_maps: Path, recipe_path: Path, half: int) -> Iterator[
     """Makers of heads of random contrast from every other label map, in a whole field of view at 2 mm."""
     from dataclasses import replace
 
-    from DeepSegmentLib.service.learning.train_synthetic import read_cases, read_recipe
+    from DeepSegmentLib.service.training.train_synthetic import read_cases, read_recipe
     from DeepSegmentLib.training.synthesis import synthesize
 
     recipe = read_recipe(recipe_path)

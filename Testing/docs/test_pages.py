@@ -23,7 +23,7 @@ from DeepSegmentLib.files.prompts import StoredPrompt, read_prompts
 from DeepSegmentLib.hosts.command.main import build_parser
 from DeepSegmentLib.networks.model_json import spec_from_json, upgraded
 from DeepSegmentLib.networks.model_spec import ModelSpec
-from DeepSegmentLib.service.learning.train_synthetic import Recipe, read_recipe
+from DeepSegmentLib.service.training.train_synthetic import Recipe, read_recipe
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS, LIBRARY = REPOSITORY / "docs", REPOSITORY / "DeepSegmentLib"

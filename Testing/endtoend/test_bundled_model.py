@@ -15,7 +15,7 @@ from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
 from DeepSegmentLib.files.volumes import read_volume
 from DeepSegmentLib.hosts.command.main import build_parser, main
 from DeepSegmentLib.service.catalogue import bundled_models_folder, list_models
-from DeepSegmentLib.service.learning.train_synthetic import read_recipe
+from DeepSegmentLib.service.training.train_synthetic import read_recipe
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")

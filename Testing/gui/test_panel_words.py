@@ -14,7 +14,7 @@ from DeepSegmentLib.hosts.plurals import counted
 
 LIBRARY = REPOSITORY / "DeepSegmentLib"
 OTHER_SHELLS = (
-    "hosts/command/", "hosts/library/", "hosts/worker/server.py", "service/learning/train_synthetic.py",
+    "hosts/command/", "hosts/library/", "hosts/worker/server.py", "service/training/train_synthetic.py",
     "service/models/pack_models.py"
 )  # fmt: skip
 COMMAND_LINE = re.compile(

@@ -1,1 +1,1 @@
-"""The second half of the loop: collect cases, train, compare, promote, choose what to annotate next."""
+"""Projects: collect cases, look through them, compare models on them, promote the better one, choose what is next."""

@@ -223,7 +223,7 @@ def recipe_hostile() -> list[Case]:
 
 def read_recipe(folder: Path, _: Case) -> None:
     """Read a recipe."""
-    from DeepSegmentLib.service.learning.train_synthetic import read_recipe as read
+    from DeepSegmentLib.service.training.train_synthetic import read_recipe as read
 
     read(folder / "recipe.json")
 

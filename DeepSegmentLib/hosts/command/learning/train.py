@@ -15,8 +15,8 @@ from .training_lines import TrainingLines
 if TYPE_CHECKING:
     import argparse
 
-    from DeepSegmentLib.service.learning.case_recipe import CaseRecipe
-    from DeepSegmentLib.service.learning.train_request import TrainRequest
+    from DeepSegmentLib.service.training.case_recipe import CaseRecipe
+    from DeepSegmentLib.service.training.train_request import TrainRequest
 
 
 def add_train_options(parser: argparse.ArgumentParser) -> None:
@@ -60,8 +60,8 @@ def train(options: argparse.Namespace) -> int:
     """Run the command."""
     told = TrainingLines(quiet=options.quiet, every_step=options.verbose, what="cases")
     told.stage(f"train on {options.project}: load the libraries")
-    from DeepSegmentLib.service.learning.train import RECIPE, plan_training, train_on_project
-    from DeepSegmentLib.service.learning.watch import Watch
+    from DeepSegmentLib.service.training.train import RECIPE, plan_training, train_on_project
+    from DeepSegmentLib.service.training.watch import Watch
 
     request = _request(options)
     watch = Watch(told.bar, told.start, told.step, held_back)
@@ -82,7 +82,7 @@ def train(options: argparse.Namespace) -> int:
 
 
 def _request(options: argparse.Namespace) -> TrainRequest:
-    from DeepSegmentLib.service.learning.train_request import TrainRequest
+    from DeepSegmentLib.service.training.train_request import TrainRequest
 
     return TrainRequest(
         options.project,

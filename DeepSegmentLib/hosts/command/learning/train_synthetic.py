@@ -36,8 +36,8 @@ def train_synthetic(options: argparse.Namespace) -> int:
     """Run the command."""
     told = TrainingLines(quiet=options.quiet, every_step=options.verbose, what="label maps")
     told.stage(f"train by {options.recipe}: load the libraries")
-    from DeepSegmentLib.service.learning.train_synthetic import read_recipe, train_model
-    from DeepSegmentLib.service.learning.watch import Watch
+    from DeepSegmentLib.service.training.train_synthetic import read_recipe, train_model
+    from DeepSegmentLib.service.training.watch import Watch
 
     recipe = read_recipe(options.recipe)
     told.begin(f"{recipe.model.name} {recipe.model.version}", len(recipe.model.segments), recipe.training)

@@ -12,7 +12,7 @@ from DeepSegmentLib.hosts.command.terminal import ProgressBar, complain, duratio
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from DeepSegmentLib.service.learning.watch import Preparation
+    from DeepSegmentLib.service.training.watch import Preparation
     from DeepSegmentLib.training.fitting.fit import StepFinished
     from DeepSegmentLib.training.fitting.settings import TrainSettings
 

@@ -18,7 +18,7 @@ from DeepSegmentLib.data.dataclass_json import to_json
 from DeepSegmentLib.files.models import read_spec, verify_model
 from DeepSegmentLib.files.segmentations.labelmaps import write_labelmap
 from DeepSegmentLib.hosts.command.main import main
-from DeepSegmentLib.service.learning.train_synthetic import Recipe
+from DeepSegmentLib.service.training.train_synthetic import Recipe
 from DeepSegmentLib.training.fitting.sample_processes import _but_lost_connections
 from DeepSegmentLib.training.fitting.settings import TrainSettings
 from DeepSegmentLib.training.synthesis import SynthesisSettings

@@ -14,6 +14,7 @@ from DeepSegmentLib.files.projects import open_project
 from DeepSegmentLib.networks.model_spec import Channel as ModelChannel
 from DeepSegmentLib.networks.model_spec import ModelSpec, Part
 from DeepSegmentLib.service.catalogue import find_model
+from DeepSegmentLib.service.learning.project import labelled_cases
 from DeepSegmentLib.training.fine_tuning.settings import suggested_tuning
 from DeepSegmentLib.training.fitting.settings import TrainSettings
 from DeepSegmentLib.training.patches.case_source import PatchSettings
@@ -23,7 +24,6 @@ from DeepSegmentLib.training.planning.plan import plan_stage
 
 from .candidate import digest_of
 from .case_recipe import CaseRecipe, Parent
-from .project import labelled_cases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,9 +16,9 @@ from DeepSegmentLib.errors import Cancelled, InvalidInputError, ModelError, Reso
 from DeepSegmentLib.files.models import read_spec, verify_model
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, write_labelmap
 from DeepSegmentLib.files.volumes import write_volume
-from DeepSegmentLib.service.learning.train_synthetic import Recipe, read_recipe, train_model
-from DeepSegmentLib.service.learning.watch import Preparation, Watch
 from DeepSegmentLib.service.segment import SegmentRequest, segment_file
+from DeepSegmentLib.service.training.train_synthetic import Recipe, read_recipe, train_model
+from DeepSegmentLib.service.training.watch import Preparation, Watch
 from DeepSegmentLib.training.fitting.settings import TrainSettings
 from DeepSegmentLib.training.synthesis import SynthesisSettings
 from DeepSegmentLib.training.synthesis_cases import Tissue

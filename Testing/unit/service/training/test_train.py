@@ -12,12 +12,12 @@ from DeepSegmentLib.files.models import load_model, read_spec
 from DeepSegmentLib.files.models.folder import members_of
 from DeepSegmentLib.networks.runtime.building import weights_of
 from DeepSegmentLib.segmentation.predict import predict
-from DeepSegmentLib.service.learning.case_recipe import read_case_recipe, write_case_recipe
-from DeepSegmentLib.service.learning.progress_file import read_progress
 from DeepSegmentLib.service.learning.project import case_records, set_status
-from DeepSegmentLib.service.learning.train import learned_from, plan_training, train_on_project
-from DeepSegmentLib.service.learning.train_request import TrainRequest
-from DeepSegmentLib.service.learning.watch import Watch
+from DeepSegmentLib.service.training.case_recipe import read_case_recipe, write_case_recipe
+from DeepSegmentLib.service.training.progress_file import read_progress
+from DeepSegmentLib.service.training.train import learned_from, plan_training, train_on_project
+from DeepSegmentLib.service.training.train_request import TrainRequest
+from DeepSegmentLib.service.training.watch import Watch
 from DeepSegmentLib.training.fine_tuning.settings import FineTuning
 
 
@@ -162,7 +162,7 @@ def test_what_the_parent_learned_from_is_replayed_and_new_cases_come_first(proje
     set_status(project, ["case_0005", "case_0006"], "approved")
     request = _request(project, "new", parent=str(project / "trainings" / "old" / "model"), held_out=0.0)
     recipe = _small(request)
-    from DeepSegmentLib.service.learning.starting_point import samples
+    from DeepSegmentLib.service.training.starting_point import samples
 
     records = learned_from(request)
     source = samples(recipe, [project / record.name for record in records], records)

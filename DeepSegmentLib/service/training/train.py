@@ -14,12 +14,12 @@ from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.lock import exclusive
 from DeepSegmentLib.files.models import SPEC_FILE, read_spec
 from DeepSegmentLib.files.safe_names import plain
+from DeepSegmentLib.service.learning.project import case_records
 
 from .candidate import write_candidate
 from .case_recipe import CaseRecipe, read_case_recipe, write_case_recipe
 from .prepared_cases import prepared_folders
 from .progress_file import ProgressFile
-from .project import case_records
 from .starting_point import samples, starting_point
 from .training_plan import planned_recipe
 from .watch import Preparation
