@@ -27,6 +27,7 @@ from DeepSegmentLib.files.models.places import (
     drop_empty_downloads,
     user_models_folder,
 )
+from DeepSegmentLib.files.models.versions import finish_swaps
 from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.output_checks import check_new_folder, check_no_inputs, check_room, inputs_of
 from DeepSegmentLib.files.safe_names import plain
@@ -100,6 +101,7 @@ def list_models() -> tuple[ModelEntry, ...]:
         >>> list_models()[0].name
         'brain-mr'
     """
+    finish_swaps(user_models_folder())
     bundled = [_entry(folder, bundled=True) for folder in _model_folders(bundled_models_folder())]
     added = _model_folders(user_models_folder())
     if not added:

@@ -22,7 +22,9 @@ from .correct import add_correct_options, correct
 from .diagnose import add_diagnose_options, diagnose
 from .evaluate import add_evaluate_options, evaluate
 from .export import add_export_options, export
+from .learning.compare import add_compare_options, compare
 from .learning.project import add_project_options, project
+from .learning.promote import add_promote_options, promote
 from .learning.train import add_train_options, train
 from .learning.train_synthetic import add_train_synthetic_options, train_synthetic
 from .models import add_models_options, models
@@ -137,6 +139,8 @@ _COMMANDS = (
     ),
     ("project", "collect corrected cases to learn from, and look through them", add_project_options, project),
     ("train", "train a model from the cases of a project, or fine-tune one on them", add_train_options, train),
+    ("compare", "compare a trained model with the one before, on held-out cases", add_compare_options, compare),
+    ("promote", "make a trained model the one in use, or bring the one before back", add_promote_options, promote),
     (
         "train-synthetic",
         "train a model from label maps alone, by domain randomisation",

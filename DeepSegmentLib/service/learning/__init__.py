@@ -1,1 +1,1 @@
-"""Projects: collect cases, look through them, compare models on them, promote the better one, choose what is next."""
+"""What is done with a trained model: compare it on cases of a project, promote it, choose what to annotate next."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from DeepSegmentLib.data import Progress
 from DeepSegmentLib.data.dataclass_json import to_json
-from DeepSegmentLib.service.learning.project import labelled_cases
+from DeepSegmentLib.service.projects.project import labelled_cases
 from DeepSegmentLib.training.cases.prepare_case import prepare_case
 from DeepSegmentLib.training.cases.stored_case import load, store
 

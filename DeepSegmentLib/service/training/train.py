@@ -14,7 +14,7 @@ from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.lock import exclusive
 from DeepSegmentLib.files.models import SPEC_FILE, read_spec
 from DeepSegmentLib.files.safe_names import plain
-from DeepSegmentLib.service.learning.project import case_records
+from DeepSegmentLib.service.projects.project import case_records
 
 from .candidate import write_candidate
 from .case_recipe import CaseRecipe, read_case_recipe, write_case_recipe

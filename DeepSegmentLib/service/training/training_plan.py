@@ -14,7 +14,7 @@ from DeepSegmentLib.files.projects import open_project
 from DeepSegmentLib.networks.model_spec import Channel as ModelChannel
 from DeepSegmentLib.networks.model_spec import ModelSpec, Part
 from DeepSegmentLib.service.catalogue import find_model
-from DeepSegmentLib.service.learning.project import labelled_cases
+from DeepSegmentLib.service.projects.project import labelled_cases
 from DeepSegmentLib.training.fine_tuning.settings import suggested_tuning
 from DeepSegmentLib.training.fitting.settings import TrainSettings
 from DeepSegmentLib.training.patches.case_source import PatchSettings

@@ -5,7 +5,7 @@ from ball_projects import ball_case
 
 from DeepSegmentLib.files.projects import create_project
 from DeepSegmentLib.networks.model_spec import Channel
-from DeepSegmentLib.service.learning.project import Collecting, collect_case
+from DeepSegmentLib.service.projects.project import Collecting, collect_case
 
 
 @pytest.fixture

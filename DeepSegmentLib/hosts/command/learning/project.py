@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from DeepSegmentLib.networks.model_spec import Channel
-    from DeepSegmentLib.service.learning.collect_pairs import PairRules
-    from DeepSegmentLib.service.learning.project import Collecting
+    from DeepSegmentLib.service.projects.collect_pairs import PairRules
+    from DeepSegmentLib.service.projects.project import Collecting
 
 _STATUSES = ("draft", "reviewed", "approved")  # as in files.projects, which costs an import
 
@@ -148,8 +148,8 @@ def _check_places(options: argparse.Namespace) -> None:
 def _collect_one(options: argparse.Namespace) -> Any:
     from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
     from DeepSegmentLib.files.volumes import read_channels
-    from DeepSegmentLib.service.learning.collect_pairs import named_labels
-    from DeepSegmentLib.service.learning.project import collect_case
+    from DeepSegmentLib.service.projects.collect_pairs import named_labels
+    from DeepSegmentLib.service.projects.project import collect_case
 
     volume = read_channels(options.volume, options.channel_file)
     labels = named_labels(read_labelmap(options.segmentation), _rules(options))
@@ -157,7 +157,7 @@ def _collect_one(options: argparse.Namespace) -> Any:
 
 
 def _collect_many(options: argparse.Namespace) -> Sequence[Any]:
-    from DeepSegmentLib.service.learning.collect_pairs import collect_pairs, find_pairs
+    from DeepSegmentLib.service.projects.collect_pairs import collect_pairs, find_pairs
 
     rules = _rules(options)
     pairs = find_pairs(options.images, options.labels, rules)
@@ -166,7 +166,7 @@ def _collect_many(options: argparse.Namespace) -> Sequence[Any]:
 
 
 def _rules(options: argparse.Namespace) -> PairRules:
-    from DeepSegmentLib.service.learning.collect_pairs import PairRules
+    from DeepSegmentLib.service.projects.collect_pairs import PairRules
 
     names = _values(options.values) if options.values else None
     return PairRules(options.image_suffix, options.label_suffix, names, options.empty == "absent")
@@ -180,7 +180,7 @@ def _values(text: str) -> dict[int, str]:
 
 
 def _collecting(options: argparse.Namespace) -> Collecting:
-    from DeepSegmentLib.service.learning.project import Collecting
+    from DeepSegmentLib.service.projects.project import Collecting
 
     drawn = _listed(options.drawn)
     return Collecting(
@@ -204,7 +204,7 @@ def _nothing(_: argparse.ArgumentParser) -> None:
 
 def _list(options: argparse.Namespace) -> int:
     from DeepSegmentLib.data.dataclass_json import to_json
-    from DeepSegmentLib.service.learning.project import case_records, damaged_cases
+    from DeepSegmentLib.service.projects.project import case_records, damaged_cases
 
     records, damaged = case_records(options.project), damaged_cases(options.project)
     report = {
@@ -229,7 +229,7 @@ def _status_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from DeepSegmentLib.service.learning.project import case_records, set_status
+    from DeepSegmentLib.service.projects.project import case_records, set_status
 
     names = options.cases
     if names == ["all"]:
@@ -245,7 +245,7 @@ def _check_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from DeepSegmentLib.service.learning.check_project import check_project
+    from DeepSegmentLib.service.projects.check_project import check_project
 
     with closing(progress_of(options)) as bar:
         found = check_project(options.project, _listed(options.held_out), bar)

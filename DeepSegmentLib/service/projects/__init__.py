@@ -1,0 +1,1 @@
+"""Projects: collect cases, read them to learn from them, look through them."""
