@@ -51,7 +51,8 @@ def draw_case(case: LabelledCase, truth: Masks, found: Sequence[Masks], folder: 
     picture = Image.fromarray(_gray(gray[k][window], gray)).resize(size, Image.Resampling.BICUBIC).convert("RGB")
     # Up is front, left is the patient's right: both axes of RAS run the other way.
     picture = picture.transpose(Image.Transpose.ROTATE_180)
-    for masks, colour in zip(turned, (_TRUTH, _OLD, _NEW), strict=True):
+    reference, *answers = turned
+    for masks, colour in zip((*answers, reference), (_OLD, _NEW, _TRUTH), strict=True):  # the last one is on top
         for mask in masks:
             _outline(picture, mask[k][window], size, colour)
     ImageDraw.Draw(picture).text((6, 4), case.name, fill=(255, 255, 255))
