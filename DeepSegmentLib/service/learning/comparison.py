@@ -77,12 +77,14 @@ class JudgedCase:
         name: Of the case.
         patient: Of whom it is, or the case itself.
         segments: Those that were drawn and that either model has.
+        truth: Digest of the labels and of what is known of them: another revision is another case.
         picture: Name of its picture in the folder of the pictures; empty without.
     """
 
     name: str
     patient: str
     segments: tuple[SegmentPair, ...]
+    truth: str = ""
     picture: str = ""
 
 

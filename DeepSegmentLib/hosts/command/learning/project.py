@@ -69,6 +69,15 @@ def _create(options: argparse.Namespace, name: str = "") -> None:
     create_project(options.project, name or options.project.name, _channels(options.channel))
 
 
+def _check_channels(options: argparse.Namespace) -> None:
+    from DeepSegmentLib.files.projects import open_project
+
+    there = open_project(options.project).record.channels
+    if there != _channels(options.channel):
+        told = ", ".join(f"{channel.name}:{channel.modality}".rstrip(":") for channel in there)
+        raise InvalidInputError(f"the channels of the project are {told}; leave --channel out")
+
+
 def _channels(texts: Sequence[str]) -> tuple[Channel, ...]:
     from DeepSegmentLib.networks.model_spec import Channel
 
@@ -127,7 +136,7 @@ def _add(options: argparse.Namespace) -> int:
     if not (options.project / "project.json").exists():
         _create(options)
     elif options.channel:
-        raise InvalidInputError("the project has its channels already; leave --channel out")
+        _check_channels(options)
     records = _collect_many(options) if options.images else [_collect_one(options)]
     report = {"project": str(options.project), "cases": [record.name for record in records]}
     tell(options, report, lambda: f"collected {counted(len(records), 'case')}" + _names(records))
