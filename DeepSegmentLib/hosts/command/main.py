@@ -22,6 +22,7 @@ from .correct import add_correct_options, correct
 from .diagnose import add_diagnose_options, diagnose
 from .evaluate import add_evaluate_options, evaluate
 from .export import add_export_options, export
+from .learning.next_cases import add_next_options, next_cases
 from .learning.project import add_project_options, project
 from .learning.train import add_train_options, train
 from .learning.train_synthetic import add_train_synthetic_options, train_synthetic
@@ -136,6 +137,7 @@ _COMMANDS = (
         export,
     ),
     ("project", "collect corrected cases to learn from, and look through them", add_project_options, project),
+    ("next", "rank volumes without labels: which to annotate next, and why", add_next_options, next_cases),
     ("train", "train a model from the cases of a project, or fine-tune one on them", add_train_options, train),
     (
         "train-synthetic",
