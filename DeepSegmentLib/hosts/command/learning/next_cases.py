@@ -35,8 +35,8 @@ def add_next_options(parser: argparse.ArgumentParser) -> None:
         default=_STRATEGIES[0],
         metavar="NAME",
         help="combined: unsure segment by segment, scarce segments first, among volumes that differ (default); "
-        "entropy: most unsure; diverse: most unlike the cases; balanced: richest in scarce segments; random: by chance among "
-        "those in which something is found",
+        "entropy: most unsure; diverse: most unlike the cases; balanced: richest in scarce segments; random: by "
+        "chance among those in which something is found",
     )
     parser.add_argument("--top", action="store_true", help="judge by the most unsure tenth of the voxels, not by all")
     parser.add_argument("--count", type=int, metavar="N", help="tell the first N only (default: all)")
