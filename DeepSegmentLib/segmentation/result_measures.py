@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _TOP = 0.1
 """Share of the voxels, the most uncertain ones, that `Unsure.top_entropy` is the mean of."""
+_TWO_TO_ONE = math.log2(3) - 2 / 3
+"""Entropy of the probabilities 2/3 and 1/3, in parts of that of two equally likely answers."""
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _RANGE = (0.005, 0.995)
 """Quantiles of intensities that become 0 and 1, so that the look does not depend on a scanner's scale."""
@@ -77,18 +79,20 @@ class ResultMeasures:
 def unsure_from(spec: ModelSpec) -> float:
     """The entropy, in the scale of a model's map, from which a voxel counts as unsure.
 
-    It is half of what two equally likely answers give: one of them is then about 0.89 likely. Entropies are in parts of
-    the largest that there can be, which grows with the number of classes.
+    Of two possible answers, one is then less than twice as likely as the other: some such voxels lie along every
+    border, all of a border where the network only guesses. Entropies are in parts of the largest that there can be,
+    which grows with the number of classes.
     """
     classes = max(len(part.segments) for part in spec.parts) + 1
     most_of_two = 1 / (classes - 1) if spec.output == "regions" else math.log(2) / math.log(classes)
-    return most_of_two / 2
+    return most_of_two * _TWO_TO_ONE
 
 
 def measure_result(volume: Volume, prediction: Prediction, *, unsure: float) -> ResultMeasures:
     """Measure a result.
 
-    Beside the arrays that are given it needs about two bytes a voxel; never an array of all classes.
+    Beside the arrays that are given it needs a byte a voxel, and some ten for each voxel of what is found; never an
+    array of all classes.
 
     Args:
         volume: What was segmented.

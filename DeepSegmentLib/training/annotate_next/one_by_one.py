@@ -125,7 +125,7 @@ def rank_combined(
         Lüth et al., ClaSP PE, 2026, arXiv:2601.13677; Kirsch et al., Stochastic batch acquisition, TMLR 2023 (power
         noise).
     """
-    choice, noise = _Choice(volumes, collected), gumbel(volumes, settings.seed) / (1 + collected.cases)
+    choice, noise = _Choice(volumes, collected), gumbel(volumes, settings.seed, "combined") / (1 + collected.cases)
     entropies, of_all = _entropies(volumes, top=settings.top)
     served = np.zeros(len(choice.names), int)
     while choice.left.any():

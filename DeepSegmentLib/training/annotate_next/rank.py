@@ -70,7 +70,7 @@ def _rank_random(
     shares = np.array([len(each.measures.found) / max(1, len(each.measures.segments)) for each in volumes])
     with np.errstate(divide="ignore"):  # where nothing is found; among these chance alone decides
         weights = np.log(shares)
-    chance = gumbel(volumes, settings.seed)
+    chance = gumbel(volumes, settings.seed, "random")
     order = sorted(range(len(volumes)), key=lambda n: (shares[n] > 0, max(weights[n], -1e9) + chance[n]), reverse=True)
     return tuple(RankedVolume(volumes[n], float(shares[n]), _random_words(volumes[n])) for n in order)
 

@@ -37,7 +37,7 @@ def need_words(segment: str, count: int) -> str:
     """
     if not count:
         return f"has {segment}, which no case has yet"
-    return f"has {segment}, which is in {count} of the cases and of the volumes before"
+    return f"has {segment}, as only {count} of the cases and volumes before it"
 
 
 def likeness_words(distance: float, usual: float, *, collected: bool) -> str:

@@ -154,7 +154,7 @@ def test_balance_prefers_the_segment_that_no_case_has_until_it_is_chosen():
     ranking = rank_volumes([*common, *rare], collected, RankSettings("balanced"))
     assert {name[:5] for name in _names(ranking)[:2]} == {"gland"}
     assert ranking[0].reason == "has Gland, which no case has yet"
-    assert ranking[1].reason == "has Gland, which is in 1 of the cases and of the volumes before"
+    assert ranking[1].reason == "has Gland, as only 1 of the cases and volumes before it"
     assert "liver" in _names(ranking)[2] + _names(ranking)[3]  # by now there are as many glands
 
 

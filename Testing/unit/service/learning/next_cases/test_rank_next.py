@@ -222,3 +222,16 @@ def test_a_report_tells_the_first_ones(measured, model, volumes):
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     with pytest.raises(InvalidInputError, match="0"):
         next_report(cases, count=0)
+
+
+def test_real_volumes_are_ranked_by_the_bundled_model(measured, shared_data):
+    """Crops of heads: what is found and unsure differs, and a second look costs no model."""
+    paths = sorted((shared_data / "hippocampus" / "images").glob("*.nii.gz"))[:3]
+    load = _Loads()
+    first = rank_next(find_volumes(paths), "brain-mr", settings=_settings("combined"), load=load)
+    again = rank_next(find_volumes(paths), "brain-mr", settings=_settings("entropy"), load=load)
+    assert load.count == 3
+    assert sorted(_names(first)) == sorted(_names(again)) == [str(path) for path in paths]
+    entropies = [each.volume.measures.entropy for each in again.ranked]
+    assert entropies == sorted(set(entropies), reverse=True)
+    assert all(each.volume.measures.found for each in first.ranked)
