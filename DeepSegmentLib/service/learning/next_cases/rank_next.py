@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from DeepSegmentLib.data import ProgressCallback, Volume
     from DeepSegmentLib.files.projects import CaseRecord
+    from DeepSegmentLib.networks.model_spec import ModelSpec
     from DeepSegmentLib.networks.runtime import Model
     from DeepSegmentLib.segmentation.result_measures import ResultMeasures
 
@@ -147,13 +148,15 @@ def rank_next(
         measured = work.measure(volumes, {record.volume_digest: record.name for record in records})
         compared = settings.rank.strategy in ("combined", "diverse") and project is not None and measured
         cases = work.measure_cases(project, records) if compared and project is not None else ()
-        ranked = rank_volumes(measured, _collected(records, cases), settings.rank)
+        ranked = rank_volumes(measured, _collected(records, cases, work.spec), settings.rank)
         tell(Progress("done", 1.0, 0.0))
     return NextCases(ranked, tuple(work.left_out))
 
 
-def _collected(records: Sequence[CaseRecord], measures: Sequence[ResultMeasures]) -> Collected:
-    drawn = Counter(each.name for record in records for each in record.drawn)
+def _collected(records: Sequence[CaseRecord], measures: Sequence[ResultMeasures], spec: ModelSpec) -> Collected:
+    """What a project has; its segments by the names of the model's, which may be spelled with other capitals."""
+    names = {segment.name.casefold(): segment.name for segment in spec.segments}
+    drawn = Counter(names.get(each.name.casefold(), each.name) for record in records for each in record.drawn)
     return Collected(drawn, tuple(measures), len(records))
 
 
@@ -167,8 +170,8 @@ class _Work:
         load: Callable[[Path, str], Model],
         tell: ProgressCallback,
     ) -> None:
-        self._spec = read_spec(find_model(model).path)
-        self._unsure, self._known = unsure_from(self._spec), KnownMeasures(self._spec)
+        self.spec = read_spec(find_model(model).path)
+        self._unsure, self._known = unsure_from(self.spec), KnownMeasures(self.spec)
         self._segment = partial(
             segment_volume,
             model=model,
@@ -201,7 +204,7 @@ class _Work:
         return list(measured.values())
 
     def measure_cases(self, project: Path, records: Sequence[CaseRecord]) -> list[ResultMeasures]:
-        """Measure the volumes of cases, each patient's volumes for itself."""
+        """Measure the volumes of cases; those that cannot be are told."""
         folder, measured = open_project(project), []
         for n, record in enumerate(records):
             try:
@@ -221,7 +224,7 @@ class _Work:
         return measures
 
     def _read(self, found: Found) -> Volume:
-        channels = found.channels or further_channels(found.path, [each.name for each in self._spec.channels])
+        channels = found.channels or further_channels(found.path, [each.name for each in self.spec.channels])
         return read_channels(found.path, channels, found.series)
 
     def _leave_out(self, name: str, reason: str) -> None:

@@ -62,9 +62,9 @@ class _Loads:
         return load_model(folder, device)
 
 
-def _collect(project, path):
+def _collect(project, path, segment="left"):
     volume = read_volume(path)
-    labels = LabelMap(np.ones((1, *volume.geometry.shape), np.uint8), volume.geometry, (Segment("left", 1),))
+    labels = LabelMap(np.ones((1, *volume.geometry.shape), np.uint8), volume.geometry, (Segment(segment, 1),))
     return collect_case(project, volume, labels, Collecting("approved"))
 
 
@@ -168,7 +168,7 @@ def test_volumes_of_the_project_are_left_out_wherever_they_lie(measured, model, 
 def test_drawn_segments_and_cases_count(measured, model, volumes, tmp_path):
     project = tmp_path / "project"
     create_project(project, "p", (Channel("T1w", "MR"),))
-    _collect(project, volumes / "1.nii.gz")
+    _collect(project, volumes / "1.nii.gz", "LEFT")  # however it is spelled
     cases = rank_next(find_volumes([volumes]), model, project=project, settings=_settings("balanced"))
     assert cases.ranked[0].reason.startswith("has right, which no case has yet")
     assert len(measured()) == 3  # nothing is compared with cases
