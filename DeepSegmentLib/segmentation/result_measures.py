@@ -122,14 +122,16 @@ def measure_result(volume: Volume, prediction: Prediction, *, unsure: float) -> 
         mask = label_map.layers[segment.layer][place] == segment.value
         near, border = _surroundings(mask)
         around[place] |= near
-        segments.append(_unsure(segment.name, ml, entropy[place][near], (entropy[place][border] >= unsure).mean()))
+        segments.append(_unsure(segment.name, ml, entropy[place][near], entropy[place][border] >= unsure))
         shape += [math.log1p(1000 * ml), bright.mean(place, mask)]
     mean, top = _mean_and_top(entropy[around])
     return ResultMeasures(tuple(segments), mean, top, _look(volume, bright), tuple(shape))
 
 
-def _unsure(name: str, ml: float, entropies: NDArray[Any], unsure_border: float) -> Unsure:
-    return Unsure(name, float(ml), *_mean_and_top(entropies), float(unsure_border))
+def _unsure(name: str, ml: float, entropies: NDArray[Any], on_border: NDArray[np.bool_]) -> Unsure:
+    """Of entropies, and whether the voxels on the border are unsure; what fills the volume has no border."""
+    share = float(on_border.mean()) if on_border.size else 0.0
+    return Unsure(name, float(ml), *_mean_and_top(entropies), share)
 
 
 def _mean_and_top(entropies: NDArray[Any]) -> tuple[float, float]:

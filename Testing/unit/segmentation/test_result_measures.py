@@ -60,6 +60,18 @@ def test_background_does_not_count():
     assert measure_result(volume, few, unsure=0.5).entropy == 0.25
 
 
+def test_the_end_of_the_volume_is_no_border():
+    volume, prediction = _case(0)
+    unsure = Volume(np.ones((1, *volume.geometry.shape), np.float32), volume.geometry)
+    full = np.ones((1, *volume.geometry.shape), np.uint8)
+    whole = Prediction(replace(prediction.label_map, layers=full), uncertainty=unsure)
+    assert measure_result(volume, whole, unsure=0.5).segments[0].unsure_border == 0
+    half, far = full.copy(), np.zeros_like(unsure.voxels)
+    half[:, 4:], far[:, :3] = 0, 1  # all but the two planes beside the border are unsure
+    part = Prediction(replace(prediction.label_map, layers=half), uncertainty=Volume(far, volume.geometry))
+    assert measure_result(volume, part, unsure=0.5).segments[0].unsure_border == 0
+
+
 def test_a_result_without_anything_is_measured():
     volume, prediction = _case(0)
     nothing = replace(prediction.label_map, layers=np.zeros((1, *volume.geometry.shape), np.uint8))

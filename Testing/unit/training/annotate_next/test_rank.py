@@ -170,6 +170,19 @@ def test_the_default_begins_with_the_scarce_segment_where_it_is_unsure():
     assert ranking[0].reason == "has Gland, which no case has yet; unsure along 80 % of the border of Gland"
 
 
+def test_segments_that_are_equally_scarce_have_their_turns():
+    """Each volume has all three; the one that is most unsure of a segment comes at the turn of that segment."""
+    pool = [
+        Unlabelled("Liver", "1" * 32, _measures((1, 1, 1), (0.9, 0.1, 0.1), (0, 0))),
+        Unlabelled("Liver too", "2" * 32, _measures((1, 1, 1), (0.9, 0.2, 0.1), (0, 1))),
+        Unlabelled("Spleen", "3" * 32, _measures((1, 1, 1), (0.1, 0.8, 0.1), (1, 0))),
+        Unlabelled("Gland", "4" * 32, _measures((1, 1, 1), (0.1, 0.1, 0.7), (1, 1))),
+    ]
+    first, second, *_ = _names(rank_volumes(pool, Collected(cases=10**6), RankSettings()))
+    assert first.startswith("Liver")
+    assert second == "Spleen"
+
+
 def test_noise_fades_as_cases_are_collected():
     pool = [
         Unlabelled(f"v{n}", f"{n:032x}", _measures((1, 1, 1), [0.2 + n / 20] * 3, (n, n * n % 7))) for n in range(12)
