@@ -140,14 +140,15 @@ class Steps:
         if name not in steps:
             print(f"== {name}", flush=True)
             steps[name] = json.loads(json.dumps(work()))
-            self.save(self._path)
+            self.write(self._path, self.content)
         return steps[name]
 
-    def save(self, path: Path) -> None:
-        """Write all there is, completely or not at all."""
+    @staticmethod
+    def write(path: Path, content: dict[str, Any]) -> None:
+        """Write JSON, completely or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(".part")
-        fresh.write_text(json.dumps(self.content, indent=1) + "\n")
+        fresh.write_text(json.dumps(content, indent=1) + "\n")
         fresh.replace(path)
 
 

@@ -68,7 +68,9 @@ def drawn_scores(document: Mapping[str, Any]) -> Scores:
 def plain_scores(scores: Scores) -> dict[str, Any]:
     """As JSON can hold them: an infinite distance as None."""
     return {
-        name: {case: {key: None if value == _MISSED else value for key, value in each.items()} for case, each in of.items()}
+        name: {
+            case: {key: None if value == _MISSED else value for key, value in each.items()} for case, each in of.items()
+        }
         for name, of in scores.items()
     }
 

@@ -137,7 +137,9 @@ def description(data_set: DataSet, data: Path, split: Split) -> dict[str, Any]:
     """A data set and its split as JSON, for scripts of other environments."""
     files = {
         side: [
-            asdict(CaseFiles(case, str(data_set.image(data, case).resolve()), str(data_set.label(data, case).resolve())))
+            asdict(
+                CaseFiles(case, str(data_set.image(data, case).resolve()), str(data_set.label(data, case).resolve()))
+            )
             for case in cases
         ]
         for side, cases in (("training", split.training), ("held_out", split.held_out))
