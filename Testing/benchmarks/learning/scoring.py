@@ -10,6 +10,7 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from commands import Shell
+
 from DeepSegmentLib.data import Segment
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, write_labelmap
 
@@ -117,17 +118,14 @@ def summary(scores: Scores) -> dict[str, dict[str, float | None]]:
 
 
 def difference(before: Scores, after: Scores, seed: int = 0) -> dict[str, Any]:
-    """Mean Dice of `after` less that of `before`, structures alike, and its 95 % interval: percentile bootstrap of cases.
+    """Mean Dice of `after` less that of `before`, structures alike; its 95 % interval by percentile bootstrap of cases.
 
     Raises:
         ValueError: They are not of the same structures and cases.
     """
     if {name: set(of) for name, of in before.items()} != {name: set(of) for name, of in after.items()}:
         raise ValueError("scores of other structures or cases cannot be compared pair by pair")
-    gaps = {
-        name: {case: after[name][case]["dice"] - before[name][case]["dice"] for case in of}
-        for name, of in before.items()
-    }
+    gaps = {name: {case: after[name][case]["dice"] - of[case]["dice"] for case in of} for name, of in before.items()}
     cases = sorted({case for of in gaps.values() for case in of})
     draw = random.Random(seed)
     means = sorted(_mean_gap(gaps, draw.choices(cases, k=len(cases))) for _ in range(RESAMPLES))
