@@ -73,10 +73,10 @@ class Worlds:
     old: Bench
     new: Bench
 
-    def collect(self, old: tuple[str, ...], new: tuple[str, ...]) -> dict[str, Any]:
-        """Old cases, then new ones, in one project."""
+    def begin(self, cases: tuple[str, ...]) -> dict[str, Any]:
+        """The old cases, in a new project."""
         self.old.begin()
-        return {"old": self.old.add_cases(old, "old"), "new": self.new.add_cases(new, "new")}
+        return self.old.add_cases(cases, "old")
 
     def scored(self, training: str, cases: tuple[str, ...]) -> dict[str, Any]:
         """A model on held-out cases of both worlds."""
@@ -87,10 +87,11 @@ class Worlds:
         }
 
 
-def train_all(worlds: Worlds, steps: Steps, options: argparse.Namespace) -> None:
-    """The first model from old cases; then fine-tuned with replay, and without."""
-    bench, collected = worlds.old, steps.content["steps"]["collect"]
-    names_of_new = ",".join(collected["new"]["cases"].values())
+def train_all(
+    worlds: Worlds, steps: Steps, old: tuple[str, ...], new: tuple[str, ...], options: argparse.Namespace
+) -> None:
+    """The first model from old cases; new ones come into the project; then fine-tuned with replay, and without."""
+    bench = worlds.old
 
     def without() -> dict[str, Any]:
         recipe = bench.plan(NO_REPLAY, *tuning)
@@ -98,10 +99,11 @@ def train_all(worlds: Worlds, steps: Steps, options: argparse.Namespace) -> None
             bench.write_recipe(NO_REPLAY, recipe_without_replay(recipe))
         return bench.train(NO_REPLAY, *tuning)
 
-    # New cases are held out of the first training, so that they are new to its model.
-    first = ("--minutes", options.first_minutes, "--held-out", names_of_new)
+    first = ("--minutes", options.first_minutes, "--held-out", 0)
     tuning = ("--from", bench.folder(FIRST) / "model", "--minutes", options.minutes, "--held-out", 0)
+    steps.done("collect old", lambda: worlds.begin(old))
     steps.done(f"train {FIRST}", lambda: bench.train(FIRST, *first))
+    steps.done("collect new", lambda: worlds.new.add_cases(new, "new"))
     steps.done(f"train {REPLAY}", lambda: bench.train(REPLAY, *tuning))
     steps.done(f"train {NO_REPLAY}", without)
 
@@ -152,8 +154,7 @@ def main() -> None:
         return {}
 
     steps.done("invert", invert)
-    steps.done("collect", lambda: worlds.collect(old, new))
-    train_all(worlds, steps, options)
+    train_all(worlds, steps, old, new, options)
     for each in (FIRST, REPLAY, NO_REPLAY):
         steps.done(f"score {each}", lambda each=each: worlds.scored(each, split.held_out))
     report = told(steps.content["steps"]) | {"versions": own_versions(), "machine": steps.content["machine"]}

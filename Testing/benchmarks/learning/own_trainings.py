@@ -55,9 +55,10 @@ class Bench:
         if not self.project.exists():
             words += ["--channel", self.data_set.channel]
         ran = self.shell.deepsegment(*words, "--status", "approved", "--json", name=f"collect {name}")
-        # Names are given in the order of the files; it is that of the names.
-        names = dict(zip(sorted(cases), ran.answer["cases"], strict=True))
-        return {"cases": names, **ran.took}
+        listed = self.shell.deepsegment("project", "list", self.project, "--json", name="list").answer["cases"]
+        # They come in the order of their files; those that were there before a stop in the middle are not told again.
+        names = [each["name"] for each in listed][-len(cases) :]
+        return {"cases": dict(zip(sorted(cases), names, strict=True)), **ran.took}
 
     def begin(self) -> None:
         """Remove an unfinished project."""

@@ -4,8 +4,8 @@
     PEER_PYTHON .../peer_nnunet_trainer.py train   ... --minutes 10
     PEER_PYTHON .../peer_nnunet_trainer.py predict ... --output FOLDER
 
-JSON is what `splits.py` writes. `prepare` writes the raw data set (links), plans and preprocesses; `train` trains for so
-many minutes from the first step on; `predict` segments the held-out cases. Each prints a line of JSON at its end.
+JSON is what `splits.py` writes. `prepare` writes the raw data set (links), plans and preprocesses; `train` trains for
+so many minutes from the first step on; `predict` segments the held-out cases. Each prints a line of JSON at its end.
 
 What is nnU-Net's: planning, preprocessing, network, loss, optimiser, augmentation, sampling, the shape of the schedule
 and the predictor. What is changed: the learning rate falls with the time instead of the epochs, so that the schedule
@@ -267,7 +267,7 @@ def train(peer: Peer, minutes: float, seed: int) -> dict[str, Any]:
         "patches_per_second": round(trainer.steps * batch / trainer.seconds, 3),
         "loss": round(trainer.loss_at_end, 4),
         "threads": torch.get_num_threads(),
-        "workers": int(os.environ.get("nnUNet_n_proc_DA", "-1")),
+        "workers": int(os.environ.get("nnUNet_n_proc_DA", "-1")),  # noqa: SIM112 - nnU-Net calls it so
     }
 
 

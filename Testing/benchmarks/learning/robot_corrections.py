@@ -1,4 +1,4 @@
-"""Results corrected by the robot user of the corrections' benchmark, with a journal, as the panel does it for people."""
+"""Results corrected by the robot user of the corrections' benchmark, with a journal, as the panel does it."""
 
 from __future__ import annotations
 
