@@ -92,7 +92,7 @@ class Loop:
 
     def compare(self) -> dict[str, Any]:
         """`deepsegment compare`, whose page stays in the project."""
-        words = ("compare", self.bench.project, self.model(self.first), self.second, "--json")
+        words = ("compare", self.bench.project, self.second, "--with", self.model(self.first), "--json")
         ran = self.bench.shell.deepsegment(*words, name="compare")
         return {"answer": ran.answer, "took": ran.took}
 
