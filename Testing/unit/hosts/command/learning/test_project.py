@@ -84,7 +84,7 @@ def test_two_processes_that_make_and_fill_a_project_at_once_lose_nothing(tmp_pat
 def test_whenever_it_is_killed_the_project_is_sound_and_goes_on(tmp_path, pairs):
     operations = int(finish(start(tmp_path / "whole", pairs)).split()[-1])
     project = tmp_path / "p"
-    for moment in np.random.default_rng(0).integers(2, operations, 5):
+    for moment in np.random.default_rng(0).integers(2, operations, 3):
         finish(start(project, pairs, kill_at=int(moment)))
         assert faults(project) == []
     assert _many(project, pairs, "--status", "approved", "-q") == 0
