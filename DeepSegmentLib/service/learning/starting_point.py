@@ -52,11 +52,14 @@ def starting_point(recipe: CaseRecipe) -> StartingPoint:
     torch.manual_seed(recipe.training.seed)
     if recipe.parent is None or recipe.tuning is None:
         return StartingPoint(build(recipe.part.stages[-1].network), None, lambda network: network)
+    from DeepSegmentLib.training.fine_tuning.heads import head_axes
     from DeepSegmentLib.training.fine_tuning.low_rank import merge_low_rank
     from DeepSegmentLib.training.fine_tuning.rates import begin_tuning
 
     network = _from_parent(recipe)
-    return StartingPoint(network, begin_tuning(network, recipe.tuning), merge_low_rank)
+    return StartingPoint(
+        network, begin_tuning(network, recipe.tuning, head_axes(recipe.part.stages[-1].network)), merge_low_rank
+    )
 
 
 def _from_parent(recipe: CaseRecipe) -> nn.Module:
