@@ -8,7 +8,7 @@ import torch
 from foreign_models.monai_networks import pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_examples import THALAMUS, TINY_UNET, changed_stages, model_spec
+from model_examples import THALAMUS, TINY_UNET, model_spec
 
 from DeepSegmentLib.data import Segment
 from DeepSegmentLib.errors import InvalidInputError
@@ -103,7 +103,7 @@ def test_a_model_of_two_parts_is_refused_with_a_remedy():
     parent = _parent(Segment("Liver", 1))
     other = _parent(Segment("Spleen", 2))
     both = replace(parent, segments=(*parent.segments, *other.segments), parts=(*parent.parts, *other.parts))
-    with pytest.raises(InvalidInputError, match="2 parts and 2 stages.*Train a new one"):
+    with pytest.raises(InvalidInputError, match=r"2 parts and 2 stages.*Train a new one"):
         transplanted(both, parent.segments)
 
 
