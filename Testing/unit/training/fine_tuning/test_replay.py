@@ -26,5 +26,5 @@ def test_the_share_is_kept_and_all_of_a_kind_come_equally_often(order, count):
 
 @pytest.mark.parametrize(("new", "old", "share"), [(0, 0, 0.5), (-1, 2, 0.5), (1, 1, 1.5), (1, 1, float("nan"))])
 def test_what_is_no_order_is_refused(new, old, share):
-    with pytest.raises(InvalidInputError, match="order needs cases|share of old cases"):
+    with pytest.raises(InvalidInputError, match=r"order needs cases|share of old cases"):
         MixedOrder(new, old, share, 0)
