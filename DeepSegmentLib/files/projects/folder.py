@@ -20,7 +20,7 @@ from DeepSegmentLib.data import Volume
 from DeepSegmentLib.data.dataclass_json import from_json, to_json
 from DeepSegmentLib.errors import DeepSegmentError, ExistsError, InvalidInputError, ModelError, VolumeFileError
 from DeepSegmentLib.files.atomic import called, folder_of, write_text
-from DeepSegmentLib.files.journal.journal import volume_checksum
+from DeepSegmentLib.files.journal.journal import copy_journal, volume_checksum
 from DeepSegmentLib.files.leftovers import hidden_folder, sweep
 from DeepSegmentLib.files.lock import exclusive
 from DeepSegmentLib.files.opening import is_folder, read_bytes, read_json
@@ -296,12 +296,16 @@ def add_revision(project: Project, old: CaseRecord, case: NewCase) -> CaseRecord
 
 def _written(folder: Path, record: CaseRecord, case: NewCase) -> CaseRecord:
     """Write labels and journal of a revision; the record with what is told of them."""
-    write_segmentation(case.label_map, folder / record.labels)
-    journal = ""
-    if case.journal is not None:
-        journal = f"journal.{record.revision}"
-        shutil.rmtree(folder / journal, ignore_errors=True)  # of a writer that was killed
-        shutil.copytree(case.journal, folder / journal, symlinks=True)
+    journal = "" if case.journal is None else f"journal.{record.revision}"
+    try:
+        if case.journal is not None:
+            shutil.rmtree(folder / journal, ignore_errors=True)  # of a writer that was killed
+            copy_journal(case.journal, folder / journal)
+        write_segmentation(case.label_map, folder / record.labels)
+    except BaseException:
+        if journal:
+            shutil.rmtree(folder / journal, ignore_errors=True)
+        raise
     return replace(record, reviewed=case.reviewed, making=case.making, journal=journal, notes=case.notes)
 
 
