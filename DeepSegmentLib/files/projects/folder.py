@@ -161,26 +161,32 @@ def case_folder(project: Project, name: str) -> Path:
 
 
 def read_cases(project: Project) -> tuple[CaseRecord | DamagedCase, ...]:
-    """All cases, in the order of their names; damaged ones with what is wrong."""
-    root = project.folder / CASES
-    if not root.is_dir():
-        return ()
+    """All cases, in the order of their numbers; damaged ones with what is wrong."""
     found: list[CaseRecord | DamagedCase] = []
-    for folder in sorted(path for path in root.iterdir() if is_case_name(path.name)):
+    for name in _case_names(project):
         try:
-            found.append(read_case(project, folder.name))
+            found.append(read_case(project, name))
         except DeepSegmentError as error:
-            found.append(DamagedCase(folder, str(error)))
+            found.append(DamagedCase(project.folder / CASES / name, str(error)))
     return tuple(found)
+
+
+def _case_names(project: Project) -> list[str]:
+    """In the order of their numbers, which may have more than four digits."""
+    root = project.folder / CASES
+    names = [path.name for path in root.iterdir() if is_case_name(path.name)] if root.is_dir() else []
+    return sorted(names, key=lambda name: (_number(name), name))
+
+
+def _number(name: str) -> int:
+    return int(name.removeprefix("case_"))
 
 
 def find_volume(project: Project, digest: str) -> CaseRecord | None:
     """The case that has a volume, by its digest; None where there is none. Only its own record is read as JSON."""
-    root = project.folder / CASES
-    names = sorted(path.name for path in root.iterdir() if is_case_name(path.name)) if root.is_dir() else []
-    for name in names:
+    for name in _case_names(project):
         with suppress(DeepSegmentError):  # what is damaged has no volume that could be known again
-            if digest.encode("ascii") in read_bytes(root / name / CASE_FILE, largest=_LARGEST):
+            if digest.encode("ascii") in read_bytes(case_folder(project, name) / CASE_FILE, largest=_LARGEST):
                 record = read_case(project, name)
                 if record.volume_digest == digest:
                     return record
@@ -243,8 +249,8 @@ def add_case(project: Project, case: NewCase) -> CaseRecord:
     _check_channels(project, case.volume)
     root = project.folder / CASES
     root.mkdir(exist_ok=True)
-    taken = [int(path.name[5:]) for path in root.iterdir() if is_case_name(path.name)]
-    folder = root / f"case_{max(taken, default=0) + 1:04d}"
+    taken = _case_names(project)
+    folder = root / f"case_{_number(taken[-1]) + 1 if taken else 1:04d}"
     with _told(folder), hidden_folder(folder) as fresh, called(fresh, folder):
         fresh.mkdir()
         volume = _storable(case.volume)

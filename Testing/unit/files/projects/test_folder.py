@@ -147,3 +147,13 @@ def test_case_names_that_lead_elsewhere_are_refused(folder):
     for name in ("..", "case_1", "case_0001/../..", "CASE_0001", "case_0001\n"):
         with pytest.raises(InvalidInputError, match="no name of a case"):
             read_case(open_project(folder), name)
+
+
+def test_cases_come_in_the_order_of_their_numbers_beyond_four_digits(folder):
+    _collected(folder, 1)
+    (folder / "cases" / "case_0001").rename(folder / "cases" / "case_9999")
+    path = folder / "cases" / "case_9999" / "case.json"
+    path.write_text(path.read_text().replace("case_0001", "case_9999"))
+    assert [_collected(folder, seed).name for seed in (2, 3)] == ["case_10000", "case_10001"]
+    assert [case.name for case in read_cases(open_project(folder))] == ["case_9999", "case_10000", "case_10001"]
+    assert _collected(folder, 2).revision == 2
