@@ -12,6 +12,7 @@ import shutil
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -34,7 +35,6 @@ from .records import CaseRecord, DamagedCase, DrawnSegment, Making, ProjectRecor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from DeepSegmentLib.data import Box, LabelMap
     from DeepSegmentLib.networks.model_spec import Channel
@@ -326,16 +326,18 @@ def _check_channels(project: Project, volume: Volume) -> None:
         raise InvalidInputError(
             f"the volume has {volume.channels} channels, those of the project have {len(wanted)}: {told}"
         )
-    check_finite(project.folder, volume.voxels)
+    try:
+        check_finite(Path("the volume"), volume.voxels)
+    except VolumeFileError as error:
+        raise InvalidInputError(str(error)) from error
 
 
 def _storable(volume: Volume) -> Volume:
-    """With voxels of a type that files have."""
-    if volume.voxels.dtype in (np.float16, np.bool_):
-        return replace(
-            volume, voxels=volume.voxels.astype(np.float32 if volume.voxels.dtype == np.float16 else np.uint8)
-        )
-    return volume
+    """With voxels of a type that files have: float32 or float64, in the machine's byte order."""
+    dtype = volume.voxels.dtype.newbyteorder("=")
+    if dtype.kind == "f" and dtype.itemsize not in (4, 8):
+        dtype = np.dtype(np.float32 if dtype.itemsize < 4 else np.float64)
+    return volume if dtype == volume.voxels.dtype else replace(volume, voxels=volume.voxels.astype(dtype))
 
 
 def digest_of_volume(volume: Volume) -> str:
