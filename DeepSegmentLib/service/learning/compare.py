@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,7 +79,7 @@ def compare_models(
         DeepSegmentError: A case cannot be read or segmented; those before are kept.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    begun = Comparison(_judged(request.old), _judged(request.new), request.tolerance_mm, (), now)
+    begun = Comparison(_judged(request.old), _judged(request.new), request.tolerance_mm, (), now, count)
     done = {case.name: case for case in _kept(request, begun)}
     loaded: dict[tuple[Path, str], Model] = {}
 
@@ -91,7 +92,9 @@ def compare_models(
     for n, case in enumerate(cases):
         on_progress(Progress(f"compare on {case.name}, {n + 1} of {count}", n / count))
         part = _part_of(on_progress, n, count)
-        found.append(done.get(case.name) or _judge(request, case, load, part))
+        before = done.get(case.name)
+        still = before is not None and before.truth == truth_digest(case)
+        found.append(before if before is not None and still else _judge(request, case, load, part))
         if request.results is not None:
             write_comparison(replace(begun, cases=tuple(found)), request.results)
     if not found:
@@ -143,7 +146,16 @@ def _judge(
         scores = [_scores(right, masks.get(name.casefold()), looked, case, request.tolerance_mm) for masks in found]
         pairs.append(SegmentPair(name, *scores))
     picture = draw_case(case, truth, found, request.pictures) if request.pictures is not None else ""
-    return JudgedCase(case.name, case.group, tuple(pairs), picture)
+    return JudgedCase(case.name, case.group, tuple(pairs), picture, truth_digest(case))
+
+
+def truth_digest(case: LabelledCase) -> str:
+    """Changes where the labels of a case, or what is known of them, are corrected: then its scores are of no use."""
+    labels = case.label_map
+    known = (labels.segments, sorted(case.drawn.items()), case.reviewed, case.group, labels.layers.shape)
+    digest = blake2b(repr(known).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(labels.layers).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def _masks(label_map: LabelMap) -> dict[str, NDArray[np.bool_]]:

@@ -95,6 +95,8 @@ def verdict_in_words(comparison: Comparison) -> tuple[str, ...]:
     told = [_whole_in_words(whole)]
     if worse:
         told.append(f"Worse: {', '.join(worse)}.")
+    if comparison.lost:
+        told.append(f"Worse: it no longer has {', '.join(comparison.lost)}.")
     if better:
         told.append(f"Better beyond chance: {', '.join(better)}.")
     if whole.dice.verdict == "too few":

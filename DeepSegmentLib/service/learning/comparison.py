@@ -78,12 +78,14 @@ class JudgedCase:
         patient: Of whom it is, or the case itself.
         segments: Those that were drawn and that either model has.
         picture: Name of its picture in the folder of the pictures; empty without.
+        truth: Checksum of what it was judged by, see `truth_digest`; empty where that is not known.
     """
 
     name: str
     patient: str
     segments: tuple[SegmentPair, ...]
     picture: str = ""
+    truth: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ class Comparison:
         tolerance_mm: Of `Scores.nsd`.
         cases: In the order in which they were tried.
         created: Date and time (ISO 8601, UTC).
+        planned: How many cases there are; more than `cases` where it was interrupted.
     """
 
     old: Judged
@@ -131,11 +134,18 @@ class Comparison:
     tolerance_mm: float
     cases: tuple[JudgedCase, ...]
     created: str = ""
+    planned: int = 0
 
     @property
     def segments(self) -> tuple[str, ...]:
         """Names of all segments, in the order in which they first appear."""
         return tuple(dict.fromkeys(pair.name for case in self.cases for pair in case.segments))
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Names of the drawn segments that the old model has and the new one does not."""
+        pairs = [pair for case in self.cases for pair in case.segments]
+        return tuple(dict.fromkeys(pair.name for pair in pairs if pair.old is not None and pair.new is None))
 
     def findings(self) -> tuple[SegmentFinding, ...]:
         """What came out for each segment that both have; first for all together, named "": the mean of each case."""
