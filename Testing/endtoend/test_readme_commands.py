@@ -111,7 +111,7 @@ def test_they_run_word_for_word_and_replace_nothing_unasked(desk, capsys):
         writes = re.search(r"^(segment|correct|export)|--csv|--report", command)
         assert main(shlex.split(command)) == (2 if writes and not asked else 0), command
     again = _content(desk)
-    renewed = {"better.seg.nrrd", "dataset.json", "deepsegment-batch.csv"}
+    renewed = {"better.seg.nrrd", "dataset.json", "deepsegment-batch.csv", "case.json"}
     renewed |= {path.name for path in again if path.name.startswith("head.")}  # the first command may replace them
     assert {path.name for path in made if again[path] != made[path]} <= renewed
 
@@ -150,7 +150,7 @@ def _is_parsed(command):
 @pytest.mark.parametrize("command", [each for each in COMMANDS if each.startswith("deepsegment ")])
 def test_commands_and_options_that_are_named_are_there(command, capsys):
     words = shlex.split(command)[1:]
-    depth = 2 if words[0] == "models" and len(words) > 1 else 1
+    depth = 2 if words[0] in ("models", "project") and len(words) > 1 else 1
     if words[0].startswith("-"):
         depth = 0
     with pytest.raises(SystemExit) as stop:

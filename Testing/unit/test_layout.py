@@ -82,7 +82,21 @@ HEAVY = {
 
 
 @pytest.mark.parametrize(
-    "name", ["", "segment", "correct", "models", "evaluate", "export", "train-synthetic", "diagnose"]
+    "name",
+    [
+        "",
+        "segment",
+        "correct",
+        "models",
+        "evaluate",
+        "export",
+        "project",
+        "next",
+        "train",
+        "compare",
+        "promote",
+        "diagnose",
+    ],
 )
 def test_help_loads_no_package(name):
     assert not _loaded_by(*name.split(), "--help") & (HEAVY | {"numpy"})

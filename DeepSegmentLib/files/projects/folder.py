@@ -19,15 +19,16 @@ import numpy as np
 from DeepSegmentLib.data import Volume
 from DeepSegmentLib.data.dataclass_json import from_json, to_json
 from DeepSegmentLib.errors import DeepSegmentError, ExistsError, InvalidInputError, ModelError, VolumeFileError
-from DeepSegmentLib.files.atomic import folder_of, write_text
+from DeepSegmentLib.files.atomic import called, folder_of, write_text
 from DeepSegmentLib.files.journal.journal import volume_checksum
 from DeepSegmentLib.files.leftovers import hidden_folder, sweep
 from DeepSegmentLib.files.lock import exclusive
-from DeepSegmentLib.files.opening import read_json
+from DeepSegmentLib.files.opening import is_folder, read_json
 from DeepSegmentLib.files.segmentations.grids_and_layers import match_grid
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, write_segmentation
 from DeepSegmentLib.files.volume_checks import check_finite
 from DeepSegmentLib.files.volumes import read_volume, write_volume
+from DeepSegmentLib.files.volumes.reading import read_header
 
 from .records import CaseRecord, DamagedCase, DrawnSegment, Making, ProjectRecord, Status, StatusChange, is_case_name
 
@@ -90,20 +91,28 @@ class NewCase:
 
 
 def create_project(folder: Path, name: str, channels: tuple[Channel, ...]) -> Project:
-    """Make a project, in a folder that is new or empty.
+    """Make a project, in a folder that is new or empty. Of several who do so at once, one makes it.
 
     Raises:
         ExistsError: The folder holds something.
         VolumeFileError: It cannot be written.
     """
-    if (folder / PROJECT_FILE).exists():
-        raise ExistsError(f"{folder} is a project already")
-    if folder.exists() and any(folder.iterdir()):
-        raise ExistsError(f"{folder} is not empty; name a new folder for the project")
+    _check_free(folder)  # before a lock file is left in a folder of somebody else
     record = ProjectRecord(name, now(), secrets.token_hex(32), channels)
-    with folder_of(folder / PROJECT_FILE):
+    with _told(folder), folder_of(folder / PROJECT_FILE), exclusive(folder, wait_s=_WAIT_S):
+        _check_free(folder)  # with its key the hashes of all patients would be lost
         write_project(Project(folder, record))
     return Project(folder, record)
+
+
+def _check_free(folder: Path) -> None:
+    """Hidden files do not count: they are locks, or what another writer is about to rename."""
+    if (folder / PROJECT_FILE).exists():
+        raise ExistsError(f"{folder} is a project already")
+    if folder.exists() and not is_folder(folder):
+        raise ExistsError(f"{folder} is a file; name a new folder for the project")
+    if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise ExistsError(f"{folder} is not empty; name a new folder for the project")
 
 
 def open_project(folder: Path) -> Project:
@@ -135,6 +144,8 @@ def alone(project: Project) -> Iterator[Project]:
     with exclusive(project.folder, wait_s=_WAIT_S):
         sweep(project.folder)
         sweep(project.folder / CASES)
+        for folder in (project.folder / CASES).glob("case_*"):
+            sweep(folder)
         yield open_project(project.folder)
 
 
@@ -221,7 +232,7 @@ def add_case(project: Project, case: NewCase) -> CaseRecord:
     root.mkdir(exist_ok=True)
     taken = [int(path.name[5:]) for path in root.iterdir() if is_case_name(path.name)]
     folder = root / f"case_{max(taken, default=0) + 1:04d}"
-    with _told(folder), hidden_folder(folder) as fresh:
+    with _told(folder), hidden_folder(folder) as fresh, called(fresh, folder):
         fresh.mkdir()
         volume = _storable(case.volume)
         channels = tuple(f"volume_{n:04d}.nii.gz" for n in range(volume.channels))
@@ -248,6 +259,7 @@ def add_revision(project: Project, old: CaseRecord, case: NewCase) -> CaseRecord
     """Give a case newer labels; `alone` is needed around it. The older ones stay in its folder.
 
     Raises:
+        InvalidInputError: The volume has the same voxels at another place.
         VolumeFileError: They cannot be written; the case is as before.
     """
     change = StatusChange(case.status, now(), case.by)
@@ -261,6 +273,8 @@ def add_revision(project: Project, old: CaseRecord, case: NewCase) -> CaseRecord
         patient=case.patient or old.patient,
     )
     folder = case_folder(project, old.name)
+    stored = read_header(folder / old.channels[0]).geometry
+    case = replace(case, label_map=match_grid(case.label_map, stored))
     with _told(folder):
         record = _written(folder, record, case)
     write_record(project, record)

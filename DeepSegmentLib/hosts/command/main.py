@@ -23,6 +23,7 @@ from .diagnose import add_diagnose_options, diagnose
 from .evaluate import add_evaluate_options, evaluate
 from .export import add_export_options, export
 from .learning.compare import add_compare_options, compare
+from .learning.next_cases import add_next_options, next_cases
 from .learning.project import add_project_options, project
 from .learning.promote import add_promote_options, promote
 from .learning.train import add_train_options, train
@@ -138,6 +139,7 @@ _COMMANDS = (
         export,
     ),
     ("project", "collect corrected cases to learn from, and look through them", add_project_options, project),
+    ("next", "rank volumes without labels: which to annotate next, and why", add_next_options, next_cases),
     ("train", "train a model from the cases of a project, or fine-tune one on them", add_train_options, train),
     ("compare", "compare a trained model with the one before, on held-out cases", add_compare_options, compare),
     ("promote", "make a trained model the one in use, or bring the one before back", add_promote_options, promote),

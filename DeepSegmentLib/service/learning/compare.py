@@ -23,7 +23,7 @@ from .case_picture import draw_case
 from .comparison import Comparison, Judged, JudgedCase, Scores, SegmentPair, read_comparison, write_comparison
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -78,9 +78,8 @@ def compare_models(
         InvalidInputError: There is no case.
         DeepSegmentError: A case cannot be read or segmented; those before are kept.
     """
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    begun = Comparison(_judged(request.old), _judged(request.new), request.tolerance_mm, (), now, count)
-    done = {case.name: case for case in _kept(request, begun)}
+    begun = replace(_begun(request), planned=count)
+    done = {(case.name, case.truth): case for case in begun.cases}
     loaded: dict[tuple[Path, str], Model] = {}
 
     def load(folder: Path, device: str) -> Model:
@@ -92,9 +91,7 @@ def compare_models(
     for n, case in enumerate(cases):
         on_progress(Progress(f"compare on {case.name}, {n + 1} of {count}", n / count))
         part = _part_of(on_progress, n, count)
-        before = done.get(case.name)
-        still = before is not None and before.truth == truth_digest(case)
-        found.append(before if before is not None and still else _judge(request, case, load, part))
+        found.append(done.get((case.name, _truth_digest(case))) or _judge(request, case, load, part))
         if request.results is not None:
             write_comparison(replace(begun, cases=tuple(found)), request.results)
     if not found:
@@ -113,16 +110,27 @@ def _judged(name: str) -> Judged:
     return Judged(spec.name, spec.version, spec.weights_sha256)
 
 
-def _kept(request: CompareRequest, begun: Comparison) -> Sequence[JudgedCase]:
-    """The cases of an earlier run with the same models."""
+def _begun(request: CompareRequest) -> Comparison:
+    """An earlier run with the same models, to go on with; or a new one."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    fresh = Comparison(_judged(request.old), _judged(request.new), request.tolerance_mm, (), now)
     if request.results is None or not request.results.exists():
-        return ()
+        return fresh
     try:
         earlier = read_comparison(request.results)
     except DeepSegmentError:
-        return ()
-    same = (earlier.old, earlier.new, earlier.tolerance_mm) == (begun.old, begun.new, begun.tolerance_mm)
-    return earlier.cases if same else ()
+        return fresh
+    same = (earlier.old, earlier.new, earlier.tolerance_mm) == (fresh.old, fresh.new, fresh.tolerance_mm)
+    return earlier if same else fresh
+
+
+def _truth_digest(case: LabelledCase) -> str:
+    """By which it is known whether the labels of a case are those of before."""
+    labels = case.label_map
+    told = f"{labels.segments} {sorted(case.drawn.items())} {case.reviewed} {case.group} {labels.layers.shape}"
+    digest = blake2b(told.encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(labels.layers).data)
+    return digest.hexdigest()
 
 
 def _judge(
@@ -146,16 +154,7 @@ def _judge(
         scores = [_scores(right, masks.get(name.casefold()), looked, case, request.tolerance_mm) for masks in found]
         pairs.append(SegmentPair(name, *scores))
     picture = draw_case(case, truth, found, request.pictures) if request.pictures is not None else ""
-    return JudgedCase(case.name, case.group, tuple(pairs), picture, truth_digest(case))
-
-
-def truth_digest(case: LabelledCase) -> str:
-    """Changes where the labels of a case, or what is known of them, are corrected: then its scores are of no use."""
-    labels = case.label_map
-    known = (labels.segments, sorted(case.drawn.items()), case.reviewed, case.group, labels.layers.shape)
-    digest = blake2b(repr(known).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(labels.layers).view(np.uint8).data)
-    return digest.hexdigest()
+    return JudgedCase(case.name, case.group, tuple(pairs), _truth_digest(case), picture)
 
 
 def _masks(label_map: LabelMap) -> dict[str, NDArray[np.bool_]]:

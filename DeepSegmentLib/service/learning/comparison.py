@@ -77,15 +77,15 @@ class JudgedCase:
         name: Of the case.
         patient: Of whom it is, or the case itself.
         segments: Those that were drawn and that either model has.
+        truth: Digest of the labels and of what is known of them: another revision is another case.
         picture: Name of its picture in the folder of the pictures; empty without.
-        truth: Checksum of what it was judged by, see `truth_digest`; empty where that is not known.
     """
 
     name: str
     patient: str
     segments: tuple[SegmentPair, ...]
-    picture: str = ""
     truth: str = ""
+    picture: str = ""
 
 
 @dataclass(frozen=True)

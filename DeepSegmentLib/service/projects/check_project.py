@@ -12,6 +12,7 @@ from scipy import ndimage
 from DeepSegmentLib.data import Progress
 from DeepSegmentLib.errors import DeepSegmentError
 from DeepSegmentLib.files.projects import CaseRecord, DamagedCase, case_folder, open_project, read_cases
+from DeepSegmentLib.files.projects.header_words import header_words
 
 from .project import labelled_case
 
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 _ISLAND_PART = 0.05
 """Of a segment: smaller pieces that lie apart are told."""
-_HEADER = 352
-# Fields of a NIfTI header in which programs leave words: descrip, aux_file, intent_name, db_name.
-_WORDS = {"descrip": (148, 228), "aux_file": (228, 252), "intent_name": (328, 344), "db_name": (14, 32)}
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Finding:
 
     Attributes:
         case: Of which case; of several with commas.
-        kind: "damaged", "duplicate", "leak", "identifier", "empty" or "island".
+        kind: "damaged", "duplicate", "leak", "identifier", "table", "empty" or "island".
         text: What it is.
     """
 
@@ -49,7 +47,8 @@ def check_project(folder: Path, held_out: Sequence[str], on_progress: ProgressCa
     """Look through a project.
 
     Told are cases that cannot be read, volumes that are there twice, patients of whom some cases are held out and some
-    not, words in headers, drawn segments without a voxel, and small pieces apart from the rest of their segment.
+    not, words in headers, segments that the project does not know, drawn segments without a voxel, and small pieces
+    apart from the rest of their segment.
 
     Args:
         folder: Of the project.
@@ -92,6 +91,7 @@ def _leaks(records: Sequence[CaseRecord], held_out: Sequence[str]) -> Iterator[F
 
 def _of_case(project: Project, record: CaseRecord) -> Iterator[Finding]:
     try:
+        yield from _strangers(project, record)
         yield from _identifiers(project, record)
         yield from _labels(labelled_case(project, record))
     except DeepSegmentError as error:
@@ -99,16 +99,16 @@ def _of_case(project: Project, record: CaseRecord) -> Iterator[Finding]:
 
 
 def _identifiers(project: Project, record: CaseRecord) -> Iterator[Finding]:
-    import gzip
+    for file in (*record.channels, record.labels):
+        for field, words in header_words(case_folder(project, record.name) / file).items():
+            yield Finding(record.name, "identifier", f"{file}: its header says {words[:60]!r} ({field})")
 
-    for file in record.channels:
-        path = case_folder(project, record.name) / file
-        with gzip.open(path) as packed:
-            header = packed.read(_HEADER)
-        for field, (begin, end) in _WORDS.items():
-            words = header[begin:end].split(b"\0")[0].decode("latin-1").strip()
-            if words:
-                yield Finding(record.name, "identifier", f"{file}: its header says {words[:60]!r} ({field})")
+
+def _strangers(project: Project, record: CaseRecord) -> Iterator[Finding]:
+    known = {segment.name for segment in project.record.segments}
+    for each in record.drawn:
+        if each.name not in known:
+            yield Finding(record.name, "table", f"{each.name} is not among the segments of the project")
 
 
 def _labels(case: LabelledCase) -> Iterator[Finding]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from DeepSegmentLib.data import Segment
-from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.data import Box, Segment
+from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.projects import (
     CaseRecord,
     DamagedCase,
@@ -17,6 +18,7 @@ from DeepSegmentLib.files.projects import (
     StatusChange,
     add_case,
     add_revision,
+    case_folder,
     open_project,
     patient_hash,
     read_case,
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from DeepSegmentLib.data import Box, LabelMap, Volume
+    from DeepSegmentLib.data import Geometry, LabelMap, Volume
     from DeepSegmentLib.files.projects import Status
 
 
@@ -92,6 +94,8 @@ def collect_case(folder: Path, volume: Volume, label_map: LabelMap, collecting: 
     """
     label_map = _checked_labels(match_grid(label_map, volume.geometry))
     drawn = _drawn(label_map, collecting)
+    for what, boxes in (*((each.name, each.boxes) for each in drawn), ("reviewed", collecting.reviewed or ())):
+        _check_boxes(what, boxes, volume.geometry)
     with alone(open_project(folder)) as found:
         project = _with_segments(found, label_map, drawn)
         patient = patient_hash(project.record, collecting.patient)
@@ -108,7 +112,30 @@ def collect_case(folder: Path, volume: Volume, label_map: LabelMap, collecting: 
             collecting.notes,
         )
         old = None if collecting.anew else known_case(project, digest_of_volume(volume))
-        return add_case(project, case) if old is None else add_revision(project, old, case)
+        with _table_kept_on_error(found, project):
+            return add_case(project, case) if old is None else add_revision(project, old, case)
+
+
+@contextmanager
+def _table_kept_on_error(before: Project, changed: Project) -> Iterator[None]:
+    """Take the new segments out of the table again where their case cannot be written."""
+    if changed is not before:
+        write_project(changed)
+    try:
+        yield
+    except BaseException:
+        if changed is not before:
+            write_project(before)
+        raise
+
+
+def _check_boxes(what: str, boxes: Sequence[Box], grid: Geometry) -> None:
+    for box in boxes:
+        if not box.size or not Box.of_shape(grid.shape).contains(box):
+            raise InvalidInputError(
+                f"{what}: the box {box.start} to {box.stop} is empty or reaches outside the volume, whose shape "
+                f"(k, j, i) is {grid.shape}"
+            )
 
 
 def known_case(project: Project, digest: str) -> CaseRecord | None:
@@ -146,7 +173,7 @@ def _drawn(label_map: LabelMap, collecting: Collecting) -> tuple[DrawnSegment, .
 
 
 def _with_segments(project: Project, label_map: LabelMap, drawn: Sequence[DrawnSegment]) -> Project:
-    """The project, whose table has all segments of a case; written where it had not."""
+    """The project, whose table has all segments of a case; the same one where it had them."""
     known = {segment.name.casefold(): segment.name for segment in project.record.segments}
     named = [*(segment.name for segment in label_map.segments), *(each.name for each in drawn)]
     for name in named:
@@ -160,9 +187,7 @@ def _with_segments(project: Project, label_map: LabelMap, drawn: Sequence[DrawnS
     if not new:
         return project
     table = (*project.record.segments, *_numbered([own.get(name) or Segment(name, 1) for name in new], project))
-    changed = replace(project, record=replace(project.record, segments=table))
-    write_project(changed)
-    return changed
+    return replace(project, record=replace(project.record, segments=table))
 
 
 def _numbered(segments: Sequence[Segment], project: Project) -> list[Segment]:
@@ -235,4 +260,9 @@ def labelled_case(project: Project, record: CaseRecord) -> LabelledCase:
     volume = read_volume_of(project, record)
     drawn = {each.name: each.boxes for each in record.drawn}
     labels = read_labels(project, record, volume)
+    try:
+        for what, boxes in (*drawn.items(), ("reviewed", record.reviewed or ())):
+            _check_boxes(what, boxes, volume.geometry)
+    except InvalidInputError as error:
+        raise VolumeFileError(f"{case_folder(project, record.name)}: {error}; mend its record") from error
     return LabelledCase(record.name, volume, labels, drawn, record.reviewed, record.patient)

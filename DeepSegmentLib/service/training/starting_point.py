@@ -52,11 +52,14 @@ def starting_point(recipe: CaseRecipe) -> StartingPoint:
     torch.manual_seed(recipe.training.seed)
     if recipe.parent is None or recipe.tuning is None:
         return StartingPoint(build(recipe.part.stages[-1].network), None, lambda network: network)
+    from DeepSegmentLib.training.fine_tuning.heads import head_axes
     from DeepSegmentLib.training.fine_tuning.low_rank import merge_low_rank
     from DeepSegmentLib.training.fine_tuning.rates import begin_tuning
 
     network = _from_parent(recipe)
-    return StartingPoint(network, begin_tuning(network, recipe.tuning), merge_low_rank)
+    return StartingPoint(
+        network, begin_tuning(network, recipe.tuning, head_axes(recipe.part.stages[-1].network)), merge_low_rank
+    )
 
 
 def _from_parent(recipe: CaseRecipe) -> nn.Module:
@@ -76,9 +79,10 @@ def _from_parent(recipe: CaseRecipe) -> nn.Module:
     _, _, member = next(iter(members_of(folder, "cpu")))
     weights = weights_of(member.module)  # type: ignore[attr-defined]
     before = parent.parts[0].stages[0].network
-    return module_from_weights(
-        network, transplanted_weights(before, network, weights, change.rows, recipe.training.seed)
+    begun = transplanted_weights(
+        before, network, weights, change.rows, recipe.training.seed, background=recipe.model.output == "labels"
     )
+    return module_from_weights(network, begun)
 
 
 def samples(recipe: CaseRecipe, folders: Sequence[Path], records: Sequence[CaseRecord]) -> CaseSource:

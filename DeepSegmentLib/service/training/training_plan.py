@@ -99,7 +99,7 @@ def _from_nothing(
         segments=segments,
         parts=(Part(tuple(segment.name for segment in segments), (plan.stage,)),),
     )
-    training = _schedule(request, _FROM_NOTHING, 1e-3, plan.batch_size)
+    training = _schedule(request, _FROM_NOTHING, 3e-3, plan.batch_size)
     return CaseRecipe(spec, training, reasons=plan.reasons)
 
 
@@ -133,7 +133,7 @@ def _from_parent(
         description=f"{parent.description} Tuned on the cases of a project.",
         provenance={"parent_case_digests": digests} if digests else {},
     )
-    training = _schedule(request, _FROM_PARENT, 5e-4, 2)
+    training = _schedule(request, _FROM_PARENT, 1e-3, 2)
     origin = Parent(str(request.parent), parent.version, parent.weights_sha256)
     told = [f"begins from {parent.name} {parent.version}, its grid and patch", reason]
     told += [f"new: {', '.join(change.new)}"] if change.new else []

@@ -7,27 +7,33 @@ from typing import TYPE_CHECKING, Any
 from .low_rank import LowRank, add_low_rank
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from torch import nn
 
     from .settings import FineTuning
 
+_ENCODERS = ("encoder.", "down.", "bottom.", "stem.", "transformer.")
+"""How names of weights begin on the way down: in our U-Net, in MONAI's networks."""
 
-def begin_tuning(network: nn.Module, tuning: FineTuning) -> list[dict[str, Any]]:
+
+def begin_tuning(network: nn.Module, tuning: FineTuning, heads: Container[str]) -> list[dict[str, Any]]:
     """Make a parent's network ready to learn.
 
     Args:
         network: In place: some of its parameters no longer learn, and it may get additions of low rank.
         tuning: How.
+        heads: Names of the weights that make logits, see `heads.head_axes`.
 
     Returns:
         Its parameters by their rates, see `training.fitting.state.TrainingState`.
     """
-    heads = {id(each) for each in _head_parameters(network)}
+    last = {id(each) for name, each in network.named_parameters() if name in heads}
     if tuning.method == "low_rank":
-        add_low_rank(network, tuning.rank, keep=heads)
+        add_low_rank(network, tuning.rank, keep=last)
     groups: dict[str, list[nn.Parameter]] = {"heads": [], "rest": [], "encoder": []}
     for name, parameter in network.named_parameters():
-        kind = "heads" if id(parameter) in heads else "encoder" if name.startswith("encoder.") else "rest"
+        kind = "heads" if id(parameter) in last else "encoder" if name.startswith(_ENCODERS) else "rest"
         learns = _learns(network, name, kind, tuning)
         parameter.requires_grad_(learns)
         if learns:
@@ -55,12 +61,3 @@ def _learns(network: nn.Module, name: str, kind: str, tuning: FineTuning) -> boo
 
 def _is_norm(module: nn.Module) -> bool:
     return "Norm" in type(module).__name__
-
-
-def _head_parameters(network: nn.Module) -> list[nn.Parameter]:
-    """Of the last layer, and of those that make logits at coarser resolutions."""
-    heads = [module for name, module in network.named_modules() if name.rpartition(".")[2] == "head"]
-    last = getattr(network, "last_layer", None)
-    if callable(last):
-        heads.append(last())
-    return [parameter for module in heads for parameter in module.parameters()]

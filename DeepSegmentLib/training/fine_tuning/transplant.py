@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.networks.graph_spec import GraphSpec
 from DeepSegmentLib.networks.model_spec import ModelSpec, Part
-from DeepSegmentLib.networks.runtime.building import build
 from DeepSegmentLib.networks.stage_spec import WeightsFile
+
+from .heads import head_axes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from DeepSegmentLib.networks.network_spec import NetworkSpec
 
 _RARE = 4.0
-"""How much lower the logit of a new segment begins: its probability is then about 2 % of the background's."""
+"""A new segment's logit begins near -4, the log-odds of about 2 %."""
 _SMALL = 0.01
 
 
@@ -66,7 +66,7 @@ def transplanted(parent: ModelSpec, segments: Sequence[Segment]) -> Transplanted
     part = _only_part(parent)
     stage, first = part.stages[0], int(parent.output == "labels")
     by_name = {segment.name: segment for segment in parent.segments}
-    channels = [_channel_of(segment, [by_name[name] for name in part.segments]) for segment in segments]
+    channels = _channels_of(segments, [by_name[name] for name in part.segments])
     rows: tuple[int | None, ...] = (0,) * first + tuple(None if n is None else n + first for n in channels)
     network: Any = replace(stage.network, out_channels=len(rows))
     tuned = replace(stage, network=network, weights=(WeightsFile("weights.safetensors"),))
@@ -108,14 +108,16 @@ def _only_part(parent: ModelSpec) -> Part:
     return part
 
 
-def _channel_of(segment: Segment, known: Sequence[Segment]) -> int | None:
+def _channels_of(segments: Sequence[Segment], known: Sequence[Segment]) -> list[int | None]:
+    """For each segment the parent's one of its name, or else of its code; none is taken twice."""
     names = [each.name.casefold() for each in known]
-    if segment.name.casefold() in names:
-        return names.index(segment.name.casefold())
     codes = [each.terminology for each in known]
-    if segment.terminology is not None and codes.count(segment.terminology) == 1:
-        return codes.index(segment.terminology)
-    return None
+    found = [names.index(name) if (name := each.name.casefold()) in names else None for each in segments]
+    for n, segment in enumerate(segments):
+        code = segment.terminology
+        if found[n] is None and code is not None and codes.count(code) == 1 and codes.index(code) not in found:
+            found[n] = codes.index(code)
+    return found
 
 
 def _with_words_of(parent: ModelSpec, part: Part, segment: Segment, channel: int | None) -> Segment:
@@ -132,6 +134,8 @@ def transplanted_weights(
     weights: Mapping[str, NDArray[Any]],
     rows: Sequence[int | None],
     seed: int,
+    *,
+    background: bool = False,
 ) -> dict[str, NDArray[Any]]:
     """The weights of a parent for a network of other output channels.
 
@@ -141,33 +145,55 @@ def transplanted_weights(
         weights: Of the parent, by name.
         rows: For each new channel the parent's, see `Transplanted`.
         seed: Of the rows of new channels.
+        background: Whether the parent's first channel is the background: new ones begin as rare parts of it then.
 
     Returns:
         All weights of `network`. Logits of channels that the parent has are exactly the parent's.
     """
-    with torch.device("meta"):
-        before = {name: tuple(each.shape) for name, each in build(parent).state_dict().items()}
-        after = {name: tuple(each.shape) for name, each in build(network).state_dict().items()}
+    axes = head_axes(parent)
+    missing = [name for name in head_axes(network) if name not in weights]
+    if missing:
+        raise ModelError(f"the parent's weights lack {missing[0]!r}; get the model again")
     rng = np.random.default_rng((seed, 4))
-    heads = {name for name in after if after[name] != before[name]} | _heads(after, len(rows), before)
-    return {name: _rows_of(weights[name], rows, rng) if name in heads else weights[name] for name in after}
+    begin = _PartOfBackground(rng) if background else _Rare(rng)
+    return {
+        name: _head_of(name, each, axes[name], rows, begin) if name in axes else each for name, each in weights.items()
+    }
 
 
-def _heads(after: Mapping[str, tuple[int, ...]], channels: int, before: Mapping[str, tuple[int, ...]]) -> set[str]:
-    """Layers that make logits, where the number of channels stays and only their order changes."""
-    if any(after[name] != before[name] for name in after):
-        return set()
-    names = {name for name in after if ".head." in f".{name}" and after[name][0] == channels}
-    return names or {name for name in [*after][-2:] if after[name][0] == channels}
+def _head_of(
+    name: str, weight: NDArray[Any], axes: tuple[int, ...], rows: Sequence[int | None], begin: _Rare
+) -> NDArray[Any]:
+    """The weight for other channels; what new channels give is never mixed into those that stay."""
+    for axis in axes:
+        chosen = [weight.take(row, axis) if row is not None else begin(name, weight, axis, axes) for row in rows]
+        weight = np.stack(chosen, axis).astype(weight.dtype)
+    return weight
 
 
-def _rows_of(weight: NDArray[Any], rows: Sequence[int | None], rng: np.random.Generator) -> NDArray[Any]:
-    """Rows along the first axis: of weights (channel, feature, ...) or of biases (channel)."""
-    is_bias = weight.ndim == 1
-    scale = _SMALL * float(np.abs(weight).mean())
-    fresh = weight[0] - _RARE if is_bias else None
-    chosen = [
-        weight[row] if row is not None else fresh if fresh is not None else rng.normal(0, scale, weight.shape[1:])
-        for row in rows
-    ]
-    return np.stack(chosen).astype(weight.dtype)
+class _Rare:
+    """The row of a new channel: small random weights, the bias of what is rare; of a norm what it has on average."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+
+    def __call__(self, name: str, weight: NDArray[Any], axis: int, axes: tuple[int, ...]) -> NDArray[Any]:
+        like = weight.take(0, axis)
+        if axis != axes[0]:
+            return np.zeros_like(like)
+        if weight.ndim > 1:
+            noise = self._rng.normal(0, _SMALL * float(np.abs(weight).mean()), like.shape)
+            return np.asarray(self._middle(like) + noise)
+        return np.asarray(
+            self._middle(like) - _RARE if name.endswith("bias") and ".norm." not in name else weight.mean()
+        )
+
+    def _middle(self, like: NDArray[Any]) -> NDArray[Any]:
+        return np.zeros_like(like)
+
+
+class _PartOfBackground(_Rare):
+    """As `_Rare`, but lower than the background everywhere, whatever the logits of the parent are."""
+
+    def _middle(self, like: NDArray[Any]) -> NDArray[Any]:
+        return like

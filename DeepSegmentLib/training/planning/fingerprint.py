@@ -63,7 +63,7 @@ def fingerprint(cases: Iterable[LabelledCase]) -> Fingerprint:
     """Measure cases, one in memory at a time; the same cases give the same numbers.
 
     Raises:
-        InvalidInputError: There is no case.
+        InvalidInputError: There is no case that has a drawn voxel.
 
     References:
         Isensee et al., nnU-Net, Nat Methods 2021 ("dataset fingerprint").
@@ -83,8 +83,8 @@ def fingerprint(cases: Iterable[LabelledCase]) -> Fingerprint:
             box = bounding_box(mask)
             steps = case.volume.geometry.spacing_mm
             extents.setdefault(name, []).append(min(n * step for n, step in zip(box.shape, steps, strict=True)))
-    if not shapes:
-        raise InvalidInputError("there is no case to learn from")
+    if not drawn:
+        raise InvalidInputError("there is no case with a drawn voxel to learn from")
     return Fingerprint(
         tuple(shapes),
         tuple(spacings),
@@ -109,8 +109,8 @@ def _masks(case: LabelledCase) -> Iterable[tuple[str, NDArray[np.bool_]]]:
 
 
 def _sample(voxels: NDArray[np.generic], masks: Sequence[NDArray[np.bool_]]) -> list[NDArray[np.float64]]:
-    """Intensities of each channel inside the segments, evenly picked."""
-    inside = np.logical_or.reduce(masks) if masks else np.ones(voxels.shape[1:], np.bool_)
+    """Intensities of each channel inside the segments, evenly picked; none where there is no segment."""
+    inside = np.logical_or.reduce(masks) if masks else np.zeros(voxels.shape[1:], np.bool_)
     return [
         channel[inside][:: max(1, int(np.count_nonzero(inside)) // _VOXELS_A_CASE)].astype(np.float64)
         for channel in voxels

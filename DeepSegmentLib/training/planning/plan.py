@@ -11,7 +11,7 @@ References:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy as np
 from DeepSegmentLib.data.geometry import as_index
 from DeepSegmentLib.errors import ResourceError
 from DeepSegmentLib.imaging.intensity import Normalization
-from DeepSegmentLib.networks.costs import count_weights
+from DeepSegmentLib.networks.costs import count_weights, stage_voxels
 from DeepSegmentLib.networks.stage_spec import StageSpec
 from DeepSegmentLib.networks.unet_spec import UNetSpec
 
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _ANISOTROPIC = 3.0
 _LEAST_EDGE = 4  # voxels of the coarsest feature map along an axis
 _MOST_STAGES = 6
+_SMALLEST_PATCH = 16  # voxels of the longest axis; below it no budget makes patches smaller
+_SHORTER = 0.97
+_FEWEST_VOXELS = 4096  # of a patch that is made smaller to fit into memory
 _WEIGHT_COPIES = 5  # themselves, their average, their gradients, and two moments
 _BYTES_A_FEATURE = 12  # of a voxel's features of one layer, kept for the way back
 
@@ -94,14 +97,19 @@ def plan_stage(
     budget = budget or (CPU if machine.is_cpu else GPU)
     spacing = target_spacing(cases)
     shape = median_shape(cases, spacing)
-    for _ in range(_MOST_STAGES):
+    while True:
         patch, network = _fitting(spacing, shape, budget, len(modalities), channels_out)
-        batch = max(1, min(4, budget.step_voxels // math.prod(patch)))
-        needed = training_memory_bytes(network, math.prod(patch) * batch)
+        voxels = math.prod(patch)
+        batch = max(1, min(4, budget.step_voxels // voxels))
+        while batch > 1 and training_memory_bytes(network, voxels * batch) > machine.memory_bytes:
+            batch -= 1
+        needed = training_memory_bytes(network, voxels * batch)
         if needed <= machine.memory_bytes:
             stage = StageSpec(patch, network, tuple(_normalizations(cases, modalities)), spacing_mm=spacing)
             return Plan(stage, batch, tuple(_reasons(cases, stage, shape, batch, needed)))
-        budget = Budget(budget.patch_voxels // 2, budget.step_voxels // 2, budget.features, budget.most_features)
+        if voxels <= _FEWEST_VOXELS or max(patch) <= _SMALLEST_PATCH:
+            break
+        budget = replace(budget, patch_voxels=min(voxels, budget.patch_voxels) // 2)
     raise ResourceError(
         f"training needs at least {needed / 1e9:.1f} GB of memory, {machine.memory_bytes / 1e9:.1f} GB are free; close "
         "other programs"
@@ -112,12 +120,12 @@ def target_spacing(cases: Fingerprint) -> Spacing:
     """The median of each axis; along thick slices one tenth of the cases is coarser than it at least."""
     table = np.array(cases.spacings_mm)
     target = np.median(table, axis=0)
-    sizes = np.median(_sizes_at(cases, target), axis=0)
+    sizes = np.median(cases.shapes, axis=0)  # as they are: nnU-Net asks how many slices there are
     worst = int(target.argmax())
     others = [axis for axis in range(3) if axis != worst]
     if target[worst] > _ANISOTROPIC * target[others].max() and sizes[worst] * _ANISOTROPIC < sizes[others].min():
         target[worst] = max(np.percentile(table[:, worst], 10), target[others].max())
-    k, j, i = (round(float(step), 4) for step in target)
+    k, j, i = (float(f"{step:.6g}") for step in target)
     return k, j, i
 
 
@@ -133,40 +141,55 @@ def median_shape(cases: Fingerprint, spacing: Spacing) -> Index:
 
 def _fitting(spacing: Spacing, shape: Index, budget: Budget, inputs: int, outputs: int) -> tuple[Index, UNetSpec]:
     """The largest patch of about equal extents in mm that the budget allows and the cases fill, and its network."""
-    edge = (budget.patch_voxels * math.prod(spacing)) ** (1 / 3)
-    for _ in range(64):
-        wanted = [min(n, max(1, round(edge / step))) for n, step in zip(shape, spacing, strict=True)]
-        strides, kernels = zip(*_stages(spacing, wanted), strict=True)
-        divisor = [math.prod(stride[axis] for stride in strides) for axis in range(3)]
-        patch = as_index([-(-n // step) * step for n, step in zip(wanted, divisor, strict=True)])
-        grown = [min(n, round(1.02 * edge / step)) for n, step in zip(shape, spacing, strict=True)]
-        if math.prod(patch) > budget.patch_voxels:
-            edge *= 0.97
-        elif grown == wanted or math.prod(wanted) >= 0.9 * budget.patch_voxels or wanted == list(shape):
-            break
-        else:
-            edge *= 1.02
+    edge = max(n * step for n, step in zip(shape, spacing, strict=True))
+    patch, stages = _patch(spacing, shape, edge)
+    while math.prod(patch) > budget.patch_voxels and max(patch) > _SMALLEST_PATCH:
+        edge *= _SHORTER
+        patch, stages = _patch(spacing, shape, edge)
+    strides, kernels = zip(*stages, strict=True)
     features = tuple(min(budget.most_features, budget.features << n) for n in range(len(strides)))
     blocks = (2,) * len(strides)
     network = UNetSpec(inputs, outputs, features, kernels, strides, blocks, blocks[1:], deep_supervision=True)
     return patch, network
 
 
+def _patch(
+    spacing: Spacing, shape: Index, edge: float
+) -> tuple[Index, Sequence[tuple[tuple[int, ...], tuple[int, ...]]]]:
+    """The patch whose axes are at most so many mm long, rounded up to what its stages divide."""
+    wanted = [min(n, max(1, round(edge / step))) for n, step in zip(shape, spacing, strict=True)]
+    stages = list(_stages(spacing, wanted))
+    if len(stages) == 1:  # too small to be halved: its finest axis is padded, so that there are two stages
+        finest = spacing.index(min(spacing))
+        wanted[finest] = max(wanted[finest], 3 * _LEAST_EDGE)
+        stages = list(_stages(spacing, wanted))
+    divisor = [math.prod(stride[axis] for stride, _ in stages) for axis in range(3)]
+    return as_index([-(-n // step) * step for n, step in zip(wanted, divisor, strict=True)]), stages
+
+
 def _stages(spacing: Spacing, patch: Sequence[int]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
     """Stride and kernel of each stage: axes are halved while they are long enough, thick ones once others caught up."""
     steps, sizes = list(spacing), list(patch)
     stride, kernel = (1, 1, 1), [1, 1, 1]
-    for _ in range(_MOST_STAGES):
-        kernel = [3 if wide == 3 or step <= 2 * min(steps) else 1 for wide, step in zip(kernel, steps, strict=True)]
-        yield stride, tuple(kernel)
-        long = [n >= 2 * _LEAST_EDGE for n in sizes]
-        finest = min((step for step, enough in zip(steps, long, strict=True) if enough), default=0.0)
-        halved = [enough and step <= 2 * finest for step, enough in zip(steps, long, strict=True)]
+    for stage in range(_MOST_STAGES):
+        halved = _halved(steps, sizes) if stage < _MOST_STAGES - 1 else [False] * 3
         if not any(halved):
-            break
+            yield stride, (3, 3, 3)
+            return
+        kernel = [3 if wide == 3 or step < 2 * min(steps) else 1 for wide, step in zip(kernel, steps, strict=True)]
+        yield stride, tuple(kernel)
         stride = (2 if halved[0] else 1, 2 if halved[1] else 1, 2 if halved[2] else 1)
         steps = [step * n for step, n in zip(steps, stride, strict=True)]
         sizes = [-(-size // n) for size, n in zip(sizes, stride, strict=True)]
+
+
+def _halved(steps: Sequence[float], sizes: Sequence[int]) -> list[bool]:
+    """Which axes the next stage halves; a single one only where its coarser map stays longer than the least."""
+    long = [n >= 2 * _LEAST_EDGE for n in sizes]
+    finest = min((step for step, enough in zip(steps, long, strict=True) if enough), default=0.0)
+    halved = [enough and step < 2 * finest for step, enough in zip(steps, long, strict=True)]
+    alone = sum(halved) == 1 and sizes[halved.index(True)] < 3 * _LEAST_EDGE
+    return [False] * 3 if alone else halved
 
 
 def _normalizations(cases: Fingerprint, modalities: Sequence[str]) -> Iterator[Normalization]:
@@ -184,10 +207,8 @@ def training_memory_bytes(network: UNetSpec, voxels: int) -> int:
         network: What is trained.
         voxels: Of all patches of a step.
     """
-    kept, here = 0, voxels
-    for stride, features, blocks in zip(network.strides, network.features, network.encoder_blocks, strict=True):
-        here //= math.prod(stride)
-        kept += here * features * (2 * blocks + 2)
+    stages = zip(stage_voxels(network, voxels), network.features, network.encoder_blocks, strict=True)
+    kept = sum(here * features * (2 * blocks + 2) for here, features, blocks in stages)
     return 4 * _WEIGHT_COPIES * count_weights(network) + _BYTES_A_FEATURE * kept + (1 << 29)
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.errors import ExistsError, InvalidInputError
 from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.hosts.command.shared_options import add_json, add_verbosity, one_of, progress_of, tell
 from DeepSegmentLib.hosts.command.terminal import table
@@ -69,6 +69,15 @@ def _create(options: argparse.Namespace, name: str = "") -> None:
     create_project(options.project, name or options.project.name, _channels(options.channel))
 
 
+def _check_channels(options: argparse.Namespace) -> None:
+    from DeepSegmentLib.files.projects import open_project
+
+    there = open_project(options.project).record.channels
+    if there != _channels(options.channel):
+        told = ", ".join(f"{channel.name}:{channel.modality}".rstrip(":") for channel in there)
+        raise InvalidInputError(f"the channels of the project are {told}; leave --channel out")
+
+
 def _channels(texts: Sequence[str]) -> tuple[Channel, ...]:
     from DeepSegmentLib.networks.model_spec import Channel
 
@@ -124,14 +133,24 @@ def _add_words(parser: argparse.ArgumentParser) -> None:
 
 def _add(options: argparse.Namespace) -> int:
     _check_places(options)
-    if not (options.project / "project.json").exists():
-        _create(options)
-    elif options.channel:
-        raise InvalidInputError("the project has its channels already; leave --channel out")
+    _make_where_new(options)
     records = _collect_many(options) if options.images else [_collect_one(options)]
     report = {"project": str(options.project), "cases": [record.name for record in records]}
     tell(options, report, lambda: f"collected {counted(len(records), 'case')}" + _names(records))
     return 0
+
+
+def _make_where_new(options: argparse.Namespace) -> None:
+    there = options.project / "project.json"
+    if there.exists():
+        if options.channel:
+            _check_channels(options)
+        return
+    try:
+        _create(options)
+    except ExistsError:  # another command may have made it meanwhile
+        if not there.exists():
+            raise
 
 
 def _names(records: Sequence[Any]) -> str:

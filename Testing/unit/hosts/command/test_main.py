@@ -150,7 +150,18 @@ def test_diagnose_prints_a_report(capsys):
 
 
 def test_help_is_there_for_every_command(capsys):
-    for command in ([], ["segment"], ["models"], ["models", "add"], ["evaluate"], ["train-synthetic"], ["diagnose"]):
+    for command in (
+        [],
+        ["segment"],
+        ["models"],
+        ["models", "add"],
+        ["evaluate"],
+        ["train-synthetic"],
+        ["project"],
+        ["train"],
+        ["compare"],
+        ["diagnose"],
+    ):
         with pytest.raises(SystemExit) as stop:
             main([*command, "--help"])
         assert stop.value.code == 0

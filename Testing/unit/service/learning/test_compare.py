@@ -162,6 +162,14 @@ def test_a_case_that_was_corrected_since_is_tried_again(models, tmp_path):
     assert compare_models(request, [first, boxed], 2).cases[1] != before[1]
 
 
+def test_another_revision_of_the_labels_is_tried_again(models, tmp_path):
+    request = CompareRequest("", models["good"], results=tmp_path / "comparison.json")
+    compare_models(request, _cases(1), 1)
+    box = (Box((0, 0, 0), (2, 2, 2)),)
+    again = compare_models(request, _cases(1, drawn={"Bright ball": box, "Dark ball": box}), 1)
+    assert [pair.new.dice for pair in again.cases[0].segments] == [1, 1]
+
+
 def test_without_cases_there_is_nothing_to_compare(models):
     with pytest.raises(InvalidInputError, match="no held-out case"):
         compare_models(CompareRequest("", models["good"]), iter(()), 0)
@@ -231,7 +239,7 @@ def test_the_worst_case_comes_first():
 
 def test_a_comparison_is_the_same_again(tmp_path):
     scores = Scores(0.123456789, 1.0, None)
-    case = JudgedCase("case_0001", "p", (SegmentPair("x", None, scores),), "x.png")
+    case = JudgedCase("case_0001", "p", (SegmentPair("x", None, scores),), "0" * 32, "x.png")
     found = Comparison(Judged(), Judged("new", "1", "b" * 64), 2.0, (case,), "now")
     write_comparison(found, tmp_path / "c.json")
     assert read_comparison(tmp_path / "c.json") == found

@@ -1,0 +1,1 @@
+"""Which unlabelled volumes to annotate next, and why."""

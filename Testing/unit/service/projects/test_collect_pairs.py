@@ -1,0 +1,69 @@
+"""Volumes find their labels by name, whatever each kind of file ends with."""
+
+import numpy as np
+import pytest
+
+from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
+from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.files.projects import create_project
+from DeepSegmentLib.files.volumes import write_volume
+from DeepSegmentLib.networks.model_spec import Channel
+from DeepSegmentLib.service.projects.collect_pairs import PairRules, collect_pairs, find_pairs, named_labels
+from DeepSegmentLib.service.projects.project import Collecting, labelled_cases
+
+GRID = Geometry.from_spacing((3, 4, 5), (3, 1, 2))
+
+
+def _write(path, seed=0, top=50):
+    voxels = np.random.default_rng(seed).integers(0, top, (1, *GRID.shape)).astype(np.int16)
+    write_volume(Volume(voxels, GRID), path)
+    return voxels
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "rules"),
+    [
+        ("a.nii.gz", "a.nrrd", PairRules()),
+        ("a_0000.nii.gz", "a.nii.gz", PairRules()),
+        ("a_ct.nii.gz", "a_seg.nii.gz", PairRules("_ct", "_seg")),
+        ("a.nii.gz", "a_seg.nii.gz", PairRules(label_suffix="_seg")),
+    ],
+)
+def test_pairs_are_found_by_name_and_strangers_are_left_out(tmp_path, image, label, rules):
+    for path in (tmp_path / "i" / image, tmp_path / "l" / label, tmp_path / "i" / "alone.nii.gz"):
+        _write(path)
+    (tmp_path / "i" / "notes.txt").write_text("a")
+    (pair,) = find_pairs(tmp_path / "i", tmp_path / "l", rules)
+    assert (pair.name, pair.volume.name, pair.labels.name) == ("a", image, label)
+
+
+def test_no_pair_and_no_folder_are_refused(tmp_path):
+    _write(tmp_path / "i" / "a.nii.gz")
+    with pytest.raises(InvalidInputError, match="--image-suffix"):
+        find_pairs(tmp_path / "i", tmp_path / "i", PairRules())  # a file is not its own labels
+    with pytest.raises(InvalidInputError, match="is no folder"):
+        find_pairs(tmp_path / "i", tmp_path / "l", PairRules())
+
+
+def test_channels_in_files_of_their_own_are_put_together_in_their_order(tmp_path):
+    first, second = (_write(tmp_path / "i" / f"a_000{n}.nii.gz", n) for n in range(2))
+    _write(tmp_path / "l" / "a.nii.gz", 5, 2)
+    create_project(tmp_path / "p", "p", (Channel("T1w", "MR"), Channel("T2w", "MR")))
+    rules = PairRules(names={1: "Cyst"})
+    pairs = find_pairs(tmp_path / "i", tmp_path / "l", rules)
+    told = []
+    added = collect_pairs(tmp_path / "p", pairs, rules, Collecting("approved"), told.append)
+    assert len(added) == len(told) == 1
+    (case,) = labelled_cases(tmp_path / "p")
+    assert np.array_equal(case.volume.voxels, np.concatenate([first, second]))
+
+
+def test_a_value_without_a_name_is_refused_and_names_replace_those_of_the_table():
+    labels = np.zeros((1, *GRID.shape), np.uint8)
+    labels[0, 0, 0, :2] = 1, 2
+    label_map = LabelMap(labels, GRID, (Segment("label 1", 1, (9, 8, 7)), Segment("label 2", 2)))
+    with pytest.raises(InvalidInputError, match="label value 2"):
+        named_labels(label_map, PairRules(names={1: "Front"}))
+    named = named_labels(label_map, PairRules(names={1: "Front", 2: "Back", 3: "Top"}))
+    assert [(each.name, each.value) for each in named.segments] == [("Front", 1), ("Back", 2), ("Top", 3)]
+    assert named.segments[0].color == (9, 8, 7)
