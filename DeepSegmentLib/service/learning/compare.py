@@ -107,7 +107,8 @@ def _judged(name: str) -> Judged:
     if not name:
         return Judged()
     spec = read_spec(find_model(name).path)
-    return Judged(spec.name, spec.version, spec.weights_sha256)
+    told = spec.provenance
+    return Judged(spec.name, spec.version, spec.weights_sha256, told.get("trained", ""), told.get("cases", ""))
 
 
 def _begun(request: CompareRequest) -> Comparison:

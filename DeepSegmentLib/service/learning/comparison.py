@@ -32,11 +32,15 @@ class Judged:
         name: Of the model; empty for none.
         version: Of the model.
         sha256: Of its weights.
+        trained: When, as it tells itself (ISO 8601); empty where it does not.
+        learned_from: How many cases, likewise.
     """
 
     name: str = ""
     version: str = ""
     sha256: str = ""
+    trained: str = ""
+    learned_from: str = ""
 
 
 @dataclass(frozen=True)

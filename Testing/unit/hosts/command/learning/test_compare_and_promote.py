@@ -49,6 +49,7 @@ def test_a_training_is_compared_on_what_it_held_out(trained, models, capsys):
     page = (folder / "comparison.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 2
     assert "Bright ball" in page
+    assert f"trained {read_spec(folder / 'model').provenance['trained']}, learned from 2 cases" in page
     for text in (page, (folder / "comparison.json").read_text()):
         assert "Jane" not in text
         assert str(trained) not in text
@@ -65,9 +66,14 @@ def test_another_model_without_cases_is_refused(trained, models, capsys):
     assert "no held-out case" in capsys.readouterr().err
 
 
-def test_the_page_needs_its_suffix_before_anything_runs(trained, models, tmp_path, capsys):
-    assert main(["compare", str(trained), "balls-net", "--page", str(tmp_path / "page.png")]) != 0
-    assert "needs the suffix .html" in capsys.readouterr().err
+def test_where_no_page_can_be_is_told_before_anything_runs(trained, models, tmp_path, capsys):
+    (tmp_path / "folder.html").mkdir()
+    (tmp_path / "file").touch()
+    for name, words in (("page.png", ".html"), ("folder.html", "folder"), ("file/page.html", "file")):
+        assert main(["compare", str(trained), "none of this name", "--page", str(tmp_path / name)]) != 0
+        told = capsys.readouterr().err
+        assert words in told
+        assert "none of this name" not in told
 
 
 def test_promoted_put_back_and_brought_forward_again(trained, models, capsys):
