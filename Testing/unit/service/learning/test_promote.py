@@ -228,7 +228,7 @@ import sys
 from pathlib import Path
 from DeepSegmentLib.service.learning.promote import promote
 print("ready", flush=True)
-for n in range(1000):
+for n in range(int(sys.argv[3])):
     promote(Path(sys.argv[1 + n % 2]), anyway=True)
 """
 
@@ -241,7 +241,7 @@ def test_killed_at_any_moment_a_whole_model_is_there(tmp_path, root):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
     for n in range(6):
         process = subprocess.Popen(
-            [sys.executable, "-c", _LOOP, *map(str, folders)], stdout=subprocess.PIPE, env=environment
+            [sys.executable, "-c", _LOOP, *map(str, folders), "1000"], stdout=subprocess.PIPE, env=environment
         )
         process.stdout.readline()
         time.sleep(0.02 * (n + 1))
@@ -252,3 +252,14 @@ def test_killed_at_any_moment_a_whole_model_is_there(tmp_path, root):
     assert verify_model(promote(folders[1], anyway=True).path)
     left = [path.name for path in versions_folder(root, "tiny-brain").iterdir()]
     assert not [name for name in left if not re.fullmatch(r"[0-9]{4}-.+", name)]
+
+
+def test_two_at_once_lose_no_version(tmp_path, root):
+    folders = [_candidate(tmp_path / name, seed) for seed, name in enumerate("ab")]
+    promote(folders[0], anyway=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
+    command = [sys.executable, "-c", _LOOP, *map(str, folders), "4"]
+    both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    versions = [find_model("tiny-brain").version, *(each.version for each in earlier_versions("tiny-brain"))]
+    assert sorted(versions) == [f"1.{n}" for n in range(9)]
