@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,7 +23,7 @@ from DeepSegmentLib.files.atomic import called, folder_of, write_text
 from DeepSegmentLib.files.journal.journal import volume_checksum
 from DeepSegmentLib.files.leftovers import hidden_folder, sweep
 from DeepSegmentLib.files.lock import exclusive
-from DeepSegmentLib.files.opening import is_folder, read_json
+from DeepSegmentLib.files.opening import is_folder, read_bytes, read_json
 from DeepSegmentLib.files.segmentations.grids_and_layers import match_grid
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap, write_segmentation
 from DeepSegmentLib.files.volume_checks import check_finite
@@ -172,6 +172,19 @@ def read_cases(project: Project) -> tuple[CaseRecord | DamagedCase, ...]:
         except DeepSegmentError as error:
             found.append(DamagedCase(folder, str(error)))
     return tuple(found)
+
+
+def find_volume(project: Project, digest: str) -> CaseRecord | None:
+    """The case that has a volume, by its digest; None where there is none. Only its own record is read as JSON."""
+    root = project.folder / CASES
+    names = sorted(path.name for path in root.iterdir() if is_case_name(path.name)) if root.is_dir() else []
+    for name in names:
+        with suppress(DeepSegmentError):  # what is damaged has no volume that could be known again
+            if digest.encode("ascii") in read_bytes(root / name / CASE_FILE, largest=_LARGEST):
+                record = read_case(project, name)
+                if record.volume_digest == digest:
+                    return record
+    return None
 
 
 def read_case(project: Project, name: str) -> CaseRecord:

@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from DeepSegmentLib.data import Progress, Segment
-from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.errors import Cancelled, DeepSegmentError, InvalidInputError
 from DeepSegmentLib.files.datasets.channel_files import channel_case, further_channels
 from DeepSegmentLib.files.opening import is_folder
-from DeepSegmentLib.files.projects import open_project
+from DeepSegmentLib.files.projects import find_volume, open_project
 from DeepSegmentLib.files.projects.folder import digest_of_volume
 from DeepSegmentLib.files.segmentations.grids_and_layers import empty_segments
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES, read_channels, volume_stem
 
-from .project import Collecting, collect_case, known_case
+from .project import Collecting, collect_case
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,7 +109,7 @@ def collect_pair(folder: Path, pair: Pair, rules: PairRules, collecting: Collect
     wanted = [channel.name for channel in project.record.channels]
     further = pair.further or (further_channels(pair.volume, wanted) if len(wanted) > 1 else ())
     volume = read_channels(pair.volume, further)
-    if known_case(project, digest_of_volume(volume)) is not None and not collecting.anew:
+    if find_volume(project, digest_of_volume(volume)) is not None and not collecting.anew:
         return None
     label_map = named_labels(read_labelmap(pair.labels), rules)
     said = replace(collecting, absent=collecting.absent or _absent(label_map, rules))
@@ -134,18 +134,45 @@ def _absent(label_map: LabelMap, rules: PairRules) -> tuple[str, ...]:
     return tuple(segment.name for segment in empty_segments(label_map))
 
 
+@dataclass(frozen=True)
+class CollectedPairs:
+    """What became of many pairs.
+
+    Attributes:
+        added: The records of those that are new in the project.
+        there: Names of those that were there before.
+        problems: Of those that could not be collected name and reason.
+    """
+
+    added: tuple[CaseRecord, ...]
+    there: tuple[str, ...]
+    problems: tuple[tuple[str, str], ...]
+
+
 def collect_pairs(
     folder: Path, pairs: tuple[Pair, ...], rules: PairRules, collecting: Collecting, on_progress: ProgressCallback
-) -> tuple[CaseRecord, ...]:
-    """Collect all pairs that are not in the project yet; called again, it goes on.
+) -> CollectedPairs:
+    """Collect all pairs that are not in the project yet; called again, it goes on. One that cannot be is left out.
 
-    Raises:
-        DeepSegmentError: As `collect_pair`; those before it are in the project.
+    Args:
+        folder: Of the project.
+        pairs: See `find_pairs`.
+        rules: What their labels mean.
+        collecting: What is said of all of them.
+        on_progress: Told which pair is read; may raise `Cancelled`.
     """
-    added = []
+    added, there, problems = [], [], []
     for n, pair in enumerate(pairs):
         on_progress(Progress(f"collect {n + 1} of {len(pairs)}, {pair.name}", n / len(pairs)))
-        record = collect_pair(folder, pair, rules, collecting)
-        if record is not None:
+        try:
+            record = collect_pair(folder, pair, rules, collecting)
+        except Cancelled:
+            raise
+        except DeepSegmentError as error:
+            problems.append((pair.name, str(error)))
+            continue
+        if record is None:
+            there.append(pair.name)
+        else:
             added.append(record)
-    return tuple(added)
+    return CollectedPairs(tuple(added), tuple(there), tuple(problems))

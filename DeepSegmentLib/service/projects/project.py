@@ -19,6 +19,7 @@ from DeepSegmentLib.files.projects import (
     add_case,
     add_revision,
     case_folder,
+    find_volume,
     open_project,
     patient_hash,
     read_case,
@@ -111,7 +112,7 @@ def collect_case(folder: Path, volume: Volume, label_map: LabelMap, collecting: 
             collecting.journal,
             collecting.notes,
         )
-        old = None if collecting.anew else known_case(project, digest_of_volume(volume))
+        old = None if collecting.anew else find_volume(project, digest_of_volume(volume))
         with _table_kept_on_error(found, project):
             return add_case(project, case) if old is None else add_revision(project, old, case)
 
@@ -136,12 +137,6 @@ def _check_boxes(what: str, boxes: Sequence[Box], grid: Geometry) -> None:
                 f"{what}: the box {box.start} to {box.stop} is empty or reaches outside the volume, whose shape "
                 f"(k, j, i) is {grid.shape}"
             )
-
-
-def known_case(project: Project, digest: str) -> CaseRecord | None:
-    """The case that has this volume; None where there is none."""
-    cases = (case for case in read_cases(project) if isinstance(case, CaseRecord))
-    return next((case for case in cases if case.volume_digest == digest), None)
 
 
 def _checked_labels(label_map: LabelMap) -> LabelMap:

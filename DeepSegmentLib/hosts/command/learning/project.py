@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from DeepSegmentLib.errors import ExistsError, InvalidInputError
+from DeepSegmentLib.errors import ExistsError, InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.hosts.command.shared_options import add_json, add_verbosity, one_of, progress_of, tell
 from DeepSegmentLib.hosts.command.terminal import table
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from DeepSegmentLib.networks.model_spec import Channel
-    from DeepSegmentLib.service.projects.collect_pairs import PairRules
+    from DeepSegmentLib.service.projects.collect_pairs import CollectedPairs, PairRules
     from DeepSegmentLib.service.projects.project import Collecting
 
 _STATUSES = ("draft", "reviewed", "approved")  # as in files.projects, which costs an import
@@ -134,10 +134,27 @@ def _add_words(parser: argparse.ArgumentParser) -> None:
 def _add(options: argparse.Namespace) -> int:
     _check_places(options)
     _make_where_new(options)
-    records = _collect_many(options) if options.images else [_collect_one(options)]
+    if options.images:
+        return _add_many(options)
+    records = [_collect_one(options)]
     report = {"project": str(options.project), "cases": [record.name for record in records]}
     tell(options, report, lambda: f"collected {counted(len(records), 'case')}" + _names(records))
     return 0
+
+
+def _add_many(options: argparse.Namespace) -> int:
+    done = _collect_many(options)
+    report = {
+        "project": str(options.project),
+        "cases": [record.name for record in done.added],
+        "there": list(done.there),
+        "problems": [{"name": name, "problem": text} for name, text in done.problems],
+    }
+    lines = [f"collected {counted(len(done.added), 'case')}" + _names(done.added)]
+    lines += [f"there before: {len(done.there)}"] if done.there else []
+    lines += [f"left out {name}: {text}" for name, text in done.problems]
+    tell(options, report, lambda: "\n".join(map(plain, lines)))
+    return VolumeFileError.exit_code if done.problems else 0
 
 
 def _make_where_new(options: argparse.Namespace) -> None:
@@ -175,7 +192,7 @@ def _collect_one(options: argparse.Namespace) -> Any:
     return collect_case(options.project, volume, labels, _collecting(options))
 
 
-def _collect_many(options: argparse.Namespace) -> Sequence[Any]:
+def _collect_many(options: argparse.Namespace) -> CollectedPairs:
     from DeepSegmentLib.service.projects.collect_pairs import collect_pairs, find_pairs
 
     rules = _rules(options)

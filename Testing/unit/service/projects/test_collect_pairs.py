@@ -52,10 +52,24 @@ def test_channels_in_files_of_their_own_are_put_together_in_their_order(tmp_path
     rules = PairRules(names={1: "Cyst"})
     pairs = find_pairs(tmp_path / "i", tmp_path / "l", rules)
     told = []
-    added = collect_pairs(tmp_path / "p", pairs, rules, Collecting("approved"), told.append)
-    assert len(added) == len(told) == 1
+    done = collect_pairs(tmp_path / "p", pairs, rules, Collecting("approved"), told.append)
+    assert len(done.added) == len(told) == 1
     (case,) = labelled_cases(tmp_path / "p")
     assert np.array_equal(case.volume.voxels, np.concatenate([first, second]))
+
+
+def test_a_pair_that_cannot_be_collected_stops_no_other_and_those_that_are_there_are_told(tmp_path):
+    for name, seed in (("a", 1), ("b", 2), ("c", 3)):
+        _write(tmp_path / "i" / f"{name}.nii.gz", seed)
+        _write(tmp_path / "l" / f"{name}.nii.gz", seed, 2)
+    (tmp_path / "l" / "b.nii.gz").write_bytes(b"no labels")
+    create_project(tmp_path / "p", "p", (Channel("T1w", "MR"),))
+    rules = PairRules(names={1: "Cyst"})
+    pairs = find_pairs(tmp_path / "i", tmp_path / "l", rules)
+    first, second = (collect_pairs(tmp_path / "p", pairs, rules, Collecting(), lambda _: None) for _ in range(2))
+    assert ([record.name for record in first.added], first.there) == (["case_0001", "case_0002"], ())
+    assert (second.added, second.there) == ((), ("a", "c"))
+    assert [name for name, _ in first.problems] == [name for name, _ in second.problems] == ["b"]
 
 
 def test_a_value_without_a_name_is_refused_and_names_replace_those_of_the_table():
