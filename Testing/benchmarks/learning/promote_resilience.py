@@ -4,8 +4,9 @@
 
 Two small models are promoted in turns under one name by the command, each time in a process that gets SIGKILL at one of
 its file operations (drawn evenly; half of them up to 20 ms later, in the middle of what it does then); likewise they
-are rolled back. After each kill a complete model must be in use and no version that was there may be gone; the next
-command must do its work and leave nothing of the one before.
+are rolled back. Beforehand promoting is killed at each of its last operations, among which is the exchange. After each
+kill a complete model must be in use and no version that was there may be gone; the next command must do its work and
+leave nothing of the one before.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import json
 import os
 import platform
 import re
+import shutil
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +33,15 @@ from model_examples import model_spec
 from DeepSegmentLib.errors import ModelError
 from DeepSegmentLib.files.models import read_spec, save_model
 from DeepSegmentLib.files.models.versions import kept_versions, versions_folder
+from DeepSegmentLib.hosts.command.main import main as main_command
 from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.service.catalogue import find_model
 
 NAME = "killed"
+_LAST = 11
 COUNTED = (
     "killed",
-    "done before the kill",
+    "done before the kill, or by who looked first",
     "folder not there until somebody looks",
     "half models in the list",
     "no model in use",
@@ -68,12 +73,20 @@ def measure(folder: Path, repeats: int, rng: np.random.Generator) -> dict[str, o
     models.mkdir()
     promotions = [_promotion(candidate(folder / name, seed)) for seed, name in enumerate("ab")]
     back = Action(("promote", "--back", NAME, "-q"), before=True, after=True)
-    for action in promotions:
-        _check(action, models)
-    return {
-        "promote": disturb(promotions, models, repeats, rng),
-        "roll back": disturb([back], models, repeats, rng),
-    }
+
+    def start() -> None:
+        """One version in use and the same few kept, so that the command always has as many operations."""
+        shutil.rmtree(versions_folder(models, NAME), ignore_errors=True)
+        for action in promotions:
+            if main_command(list(action.arguments)):
+                raise RuntimeError(f"{action.arguments} failed")
+
+    start()
+    results: dict[str, object] = {}
+    results["promote, at its end"] = disturb(promotions[0], start, models, last_moments(promotions[0], models, start))
+    for name, action in (("promote", promotions[0]), ("roll back", back)):
+        results[name] = disturb(action, start, models, random_moments(action, models, start, (repeats, rng)))
+    return results
 
 
 def candidate(folder: Path, seed: int) -> Path:
@@ -88,31 +101,42 @@ def _promotion(folder: Path) -> Action:
     return Action(("promote", str(folder), "--anyway", "-q"), before=True, after=True)
 
 
-def _check(action: Action, models: Path) -> None:
-    done = run(action, models)
-    if done.returncode:
-        raise RuntimeError(done.stderr)
+def last_moments(action: Action, models: Path, start: Callable[[], None]) -> list[tuple[int, float]]:
+    """The last file operations, one after the other, among which are the two steps of the exchange."""
+    start()
+    total = operations(action, models)
+    return [(n, 0.0) for n in range(total - _LAST, total + 1)]
 
 
-def disturb(actions: list[Action], models: Path, repeats: int, rng: np.random.Generator) -> dict[str, object]:
-    """Kill actions in turns, again and again; after each kill the same is done undisturbed."""
-    total = operations(actions[0], models)
+def random_moments(
+    action: Action, models: Path, start: Callable[[], None], drawn: tuple[int, np.random.Generator]
+) -> list[tuple[int, float]]:
+    """Which file operation, counted from 1, and how many seconds later."""
+    start()
+    total, (repeats, rng) = operations(action, models), drawn
+    return [(int(rng.integers(1, total + 1)), rng.uniform(0, 0.02) if n % 2 else 0.0) for n in range(repeats)]
+
+
+def disturb(
+    action: Action, start: Callable[[], None], models: Path, moments: list[tuple[int, float]]
+) -> dict[str, int]:
+    """Kill an action; after each kill the same is done undisturbed."""
     counts: Counter[str] = Counter()
-    for n in range(repeats):
-        action, used, there = actions[n % len(actions)], in_use(), versions(models)
-        delay_s = rng.uniform(0, 0.02) if n % 2 else 0.0
-        done = run(action, models, kill_at=int(rng.integers(1, total + 1)), delay_s=delay_s)
+    for n, (kill_at, delay_s) in enumerate(moments):
+        start()
+        used, there = in_use(), versions(models)
+        done = run(action, models, kill_at=kill_at, delay_s=delay_s)
         counts["killed"] += was_killed(done)
         counts["folder not there until somebody looks"] += not (models / NAME).is_dir()
-        counts += faults(models, NAME)
+        counts.update(faults(models, NAME))
         counts["no model in use"] += in_use() is None
-        counts["done before the kill"] += in_use() != used
+        counts["done before the kill, or by who looked first"] += in_use() != used
         after = versions(models)
-        counts["next commands that failed"] += run(action, models).returncode != 0
+        counts["next commands that failed"] += main_command(list(action.arguments)) != 0
         counts["versions lost"] += len(there - after) + len(after - versions(models))
         counts["files left after the next command"] += len(leftovers(models))
-        print(n, dict(counts), file=sys.stderr, flush=True)
-    return {"file operations": total} | {key: counts[key] for key in COUNTED}
+        print(n, kill_at, dict(counts), file=sys.stderr, flush=True)
+    return {"moments": len(moments)} | {key: counts[key] for key in COUNTED}
 
 
 def in_use() -> tuple[str, str] | None:
