@@ -1,6 +1,6 @@
 """SIGKILLs at random moments of promoting a model and of rolling it back: what is in use and what is kept afterwards.
 
-    python Testing/benchmarks/learning/promote_resilience.py --json Testing/benchmarks/results/promote_resilience.json
+    python Testing/benchmarks/models/promote_resilience.py --json Testing/benchmarks/results/promote_resilience.json
 
 Two small models are promoted in turns under one name by the command, each time in a process that gets SIGKILL at one of
 its file operations (drawn evenly; half of them up to 20 ms later, in the middle of what it does then); likewise they
