@@ -8,6 +8,7 @@ hold.
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -24,6 +25,7 @@ from DeepSegmentLib.files.leftovers import hidden_folder
 from DeepSegmentLib.files.lock import exclusive
 from DeepSegmentLib.files.opening import inside, open_file
 from DeepSegmentLib.files.segmentations.seg_nrrd import read_seg_nrrd, write_seg_nrrd
+from DeepSegmentLib.files.volume_checks import check_file
 
 from .lines import Entry, Header, entry_line, header_line
 from .reading import newest_first, read_entries, read_state
@@ -45,6 +47,25 @@ LINES_FILE = "journal.jsonl"
 
 _MOST_INFLATION = 1032
 """Bytes that one byte of deflate can hold at most (zlib, "Technical Details")."""
+
+
+def copy_journal(folder: Path, target: Path) -> None:
+    """Copy a journal, and nothing else that lies in its folder.
+
+    Args:
+        folder: Of the journal; it may be written to meanwhile.
+        target: A folder that is not there yet.
+
+    Raises:
+        VolumeFileError: There is no journal, or a file of it is no plain one or lies elsewhere.
+        OSError: It cannot be copied.
+    """
+    lines, start = _files_of(folder)
+    for path in (start, lines):
+        check_file(path)
+    target.mkdir()
+    for path in (start, lines):
+        shutil.copyfile(path, target / path.name)
 
 
 def volume_checksum(volume: Volume) -> str:
@@ -97,9 +118,7 @@ class Journal:
             VolumeFileError: See `open`.
         """
         self.folder = folder
-        if not os.path.lexists(folder / LINES_FILE):
-            raise VolumeFileError(f"{folder} holds no journal: there is no {LINES_FILE}; check the name")
-        self._lines, start = inside(folder, LINES_FILE), inside(folder, START_FILE)
+        self._lines, start = _files_of(folder)
         with ExitStack() as stack, _naming(folder):
             stack.enter_context(exclusive(folder))
             self.header, self._state = read_state(self._lines)
@@ -295,6 +314,13 @@ def _naming(folder: Path) -> Iterator[None]:
             f"the journal {folder} cannot be opened: {error.strerror or error}; check the free space and the rights of "
             "the folder"
         ) from error
+
+
+def _files_of(folder: Path) -> tuple[Path, Path]:
+    """The changes, and the labels that everything began with."""
+    if not os.path.lexists(folder / LINES_FILE):
+        raise VolumeFileError(f"{folder} holds no journal: there is no {LINES_FILE}; check the name")
+    return inside(folder, LINES_FILE), inside(folder, START_FILE)
 
 
 def _now() -> str:

@@ -12,6 +12,7 @@ import shutil
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -20,7 +21,7 @@ from DeepSegmentLib.data import Volume
 from DeepSegmentLib.data.dataclass_json import from_json, to_json
 from DeepSegmentLib.errors import DeepSegmentError, ExistsError, InvalidInputError, ModelError, VolumeFileError
 from DeepSegmentLib.files.atomic import called, folder_of, write_text
-from DeepSegmentLib.files.journal.journal import volume_checksum
+from DeepSegmentLib.files.journal.journal import copy_journal, volume_checksum
 from DeepSegmentLib.files.leftovers import hidden_folder, sweep
 from DeepSegmentLib.files.lock import exclusive
 from DeepSegmentLib.files.opening import is_folder, read_bytes, read_json
@@ -34,7 +35,6 @@ from .records import CaseRecord, DamagedCase, DrawnSegment, Making, ProjectRecor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from DeepSegmentLib.data import Box, LabelMap
     from DeepSegmentLib.networks.model_spec import Channel
@@ -161,26 +161,32 @@ def case_folder(project: Project, name: str) -> Path:
 
 
 def read_cases(project: Project) -> tuple[CaseRecord | DamagedCase, ...]:
-    """All cases, in the order of their names; damaged ones with what is wrong."""
-    root = project.folder / CASES
-    if not root.is_dir():
-        return ()
+    """All cases, in the order of their numbers; damaged ones with what is wrong."""
     found: list[CaseRecord | DamagedCase] = []
-    for folder in sorted(path for path in root.iterdir() if is_case_name(path.name)):
+    for name in _case_names(project):
         try:
-            found.append(read_case(project, folder.name))
+            found.append(read_case(project, name))
         except DeepSegmentError as error:
-            found.append(DamagedCase(folder, str(error)))
+            found.append(DamagedCase(project.folder / CASES / name, str(error)))
     return tuple(found)
+
+
+def _case_names(project: Project) -> list[str]:
+    """In the order of their numbers, which may have more than four digits."""
+    root = project.folder / CASES
+    names = [path.name for path in root.iterdir() if is_case_name(path.name)] if root.is_dir() else []
+    return sorted(names, key=lambda name: (_number(name), name))
+
+
+def _number(name: str) -> int:
+    return int(name.removeprefix("case_"))
 
 
 def find_volume(project: Project, digest: str) -> CaseRecord | None:
     """The case that has a volume, by its digest; None where there is none. Only its own record is read as JSON."""
-    root = project.folder / CASES
-    names = sorted(path.name for path in root.iterdir() if is_case_name(path.name)) if root.is_dir() else []
-    for name in names:
+    for name in _case_names(project):
         with suppress(DeepSegmentError):  # what is damaged has no volume that could be known again
-            if digest.encode("ascii") in read_bytes(root / name / CASE_FILE, largest=_LARGEST):
+            if digest.encode("ascii") in read_bytes(case_folder(project, name) / CASE_FILE, largest=_LARGEST):
                 record = read_case(project, name)
                 if record.volume_digest == digest:
                     return record
@@ -243,8 +249,8 @@ def add_case(project: Project, case: NewCase) -> CaseRecord:
     _check_channels(project, case.volume)
     root = project.folder / CASES
     root.mkdir(exist_ok=True)
-    taken = [int(path.name[5:]) for path in root.iterdir() if is_case_name(path.name)]
-    folder = root / f"case_{max(taken, default=0) + 1:04d}"
+    taken = _case_names(project)
+    folder = root / f"case_{_number(taken[-1]) + 1 if taken else 1:04d}"
     with _told(folder), hidden_folder(folder) as fresh, called(fresh, folder):
         fresh.mkdir()
         volume = _storable(case.volume)
@@ -296,12 +302,16 @@ def add_revision(project: Project, old: CaseRecord, case: NewCase) -> CaseRecord
 
 def _written(folder: Path, record: CaseRecord, case: NewCase) -> CaseRecord:
     """Write labels and journal of a revision; the record with what is told of them."""
-    write_segmentation(case.label_map, folder / record.labels)
-    journal = ""
-    if case.journal is not None:
-        journal = f"journal.{record.revision}"
-        shutil.rmtree(folder / journal, ignore_errors=True)  # of a writer that was killed
-        shutil.copytree(case.journal, folder / journal, symlinks=True)
+    journal = "" if case.journal is None else f"journal.{record.revision}"
+    try:
+        if case.journal is not None:
+            shutil.rmtree(folder / journal, ignore_errors=True)  # of a writer that was killed
+            copy_journal(case.journal, folder / journal)
+        write_segmentation(case.label_map, folder / record.labels)
+    except BaseException:
+        if journal:
+            shutil.rmtree(folder / journal, ignore_errors=True)
+        raise
     return replace(record, reviewed=case.reviewed, making=case.making, journal=journal, notes=case.notes)
 
 
@@ -316,16 +326,18 @@ def _check_channels(project: Project, volume: Volume) -> None:
         raise InvalidInputError(
             f"the volume has {volume.channels} channels, those of the project have {len(wanted)}: {told}"
         )
-    check_finite(project.folder, volume.voxels)
+    try:
+        check_finite(Path("the volume"), volume.voxels)
+    except VolumeFileError as error:
+        raise InvalidInputError(str(error)) from error
 
 
 def _storable(volume: Volume) -> Volume:
-    """With voxels of a type that files have."""
-    if volume.voxels.dtype in (np.float16, np.bool_):
-        return replace(
-            volume, voxels=volume.voxels.astype(np.float32 if volume.voxels.dtype == np.float16 else np.uint8)
-        )
-    return volume
+    """With voxels of a type that files have: float32 or float64, in the machine's byte order."""
+    dtype = volume.voxels.dtype.newbyteorder("=")
+    if dtype.kind == "f" and dtype.itemsize not in (4, 8):
+        dtype = np.dtype(np.float32 if dtype.itemsize < 4 else np.float64)
+    return volume if dtype == volume.voxels.dtype else replace(volume, voxels=volume.voxels.astype(dtype))
 
 
 def digest_of_volume(volume: Volume) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.networks.graph_spec import GraphSpec
-from DeepSegmentLib.networks.model_spec import ModelSpec, Part
+from DeepSegmentLib.networks.model_spec import Cleanup, ModelSpec, Part
 from DeepSegmentLib.networks.stage_spec import WeightsFile
 
 from .heads import head_axes
@@ -80,7 +80,9 @@ def transplanted(parent: ModelSpec, segments: Sequence[Segment]) -> Transplanted
         parent,
         segments=wanted,
         parts=(Part(tuple(names), (tuned,)),),
-        cleanups=tuple(each for each in parent.cleanups if {*each.segments} <= {*names}),
+        cleanups=_cleanups(
+            parent, {part.segments[n]: name for name, n in zip(names, channels, strict=True) if n is not None}
+        ),
         expectations=parent.expectations if unchanged else None,
         coarse_model="",
     )
@@ -91,6 +93,15 @@ def transplanted(parent: ModelSpec, segments: Sequence[Segment]) -> Transplanted
         tuple(name for name, n in zip(names, channels, strict=True) if n is None),
         tuple(name for n, name in enumerate(part.segments) if n not in taken),
         rows,
+    )
+
+
+def _cleanups(parent: ModelSpec, renamed: Mapping[str, str]) -> tuple[Cleanup, ...]:
+    """The parent's clean-up of segments that stay, by the names that they have now."""
+    return tuple(
+        replace(each, segment=renamed[each.segment], together_with=tuple(renamed[name] for name in each.together_with))
+        for each in parent.cleanups
+        if {*each.segments} <= {*renamed}
     )
 
 

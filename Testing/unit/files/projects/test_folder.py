@@ -20,7 +20,7 @@ from DeepSegmentLib.files.projects import (
 from DeepSegmentLib.files.projects.header_words import header_words
 from DeepSegmentLib.files.segmentations.labelmaps import write_segmentation
 from DeepSegmentLib.networks.model_spec import Channel
-from DeepSegmentLib.service.projects.project import Collecting, collect_case
+from DeepSegmentLib.service.projects.project import Collecting, collect_case, labelled_cases
 
 GRID = Geometry.from_spacing((3, 4, 5), (3, 1, 2))
 CHANNELS = (Channel("T1w", "MR"),)
@@ -147,3 +147,41 @@ def test_case_names_that_lead_elsewhere_are_refused(folder):
     for name in ("..", "case_1", "case_0001/../..", "CASE_0001", "case_0001\n"):
         with pytest.raises(InvalidInputError, match="no name of a case"):
             read_case(open_project(folder), name)
+
+
+def test_cases_come_in_the_order_of_their_numbers_beyond_four_digits(folder):
+    _collected(folder, 1)
+    (folder / "cases" / "case_0001").rename(folder / "cases" / "case_9999")
+    path = folder / "cases" / "case_9999" / "case.json"
+    path.write_text(path.read_text().replace("case_0001", "case_9999"))
+    assert [_collected(folder, seed).name for seed in (2, 3)] == ["case_10000", "case_10001"]
+    assert [case.name for case in read_cases(open_project(folder))] == ["case_9999", "case_10000", "case_10001"]
+    assert _collected(folder, 2).revision == 2
+
+
+def _labelled(voxels):
+    labels = LabelMap(np.ones((1, *GRID.shape), np.uint8), GRID, (Segment("Cyst", 1),))
+    return Volume(voxels, GRID), labels, Collecting("approved")
+
+
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int8", "uint16", ">i2", "int32", "uint32", "int64", "float16", ">f4", "float64", "longdouble"]
+)
+def test_voxels_of_any_type_come_back_and_are_known_again(folder, dtype):
+    rng = np.random.default_rng(3)
+    voxels = (rng.integers(0, 120, (1, *GRID.shape)) * 0.5).astype(dtype)
+    for revision in (1, 2):
+        assert collect_case(folder, *_labelled(voxels)).revision == revision
+    (case,) = labelled_cases(folder)
+    assert np.array_equal(case.volume.voxels, voxels)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_voxels_that_are_no_numbers_are_refused_and_nothing_changes(folder, value):
+    voxels = np.zeros((1, *GRID.shape), np.float32)
+    voxels[0, 0, 0, 0] = value
+    before = (folder / "project.json").read_bytes()
+    with pytest.raises(InvalidInputError, match=r"the volume has 1 voxels that are NaN or infinite"):
+        collect_case(folder, *_labelled(voxels))
+    assert (folder / "project.json").read_bytes() == before
+    assert read_cases(open_project(folder)) == ()

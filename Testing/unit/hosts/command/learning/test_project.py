@@ -111,3 +111,66 @@ def test_what_is_wrong_is_told(tmp_path, capsys, words, told):
     assert code
     assert told in capsys.readouterr().err
     assert not (tmp_path / "p").exists()
+
+
+def test_of_a_partial_truth_only_what_was_drawn_is_known(tmp_path, capsys):
+    voxels = np.arange(GRID.shape[0] * 80, dtype=np.int16).reshape(1, *GRID.shape)
+    values = np.digitize(voxels, [100, 200, 300]).astype(np.uint8)
+    scan, truth = tmp_path / "scan.nii.gz", tmp_path / "truth.nii.gz"
+    write_volume(Volume(voxels, GRID), scan)
+    write_volume(Volume(values, GRID), truth)
+    named = ["--values", "1=Front,2=Back,3=Top"]
+    words = ["project", "add", str(tmp_path / "p"), str(scan), str(truth), "--status", "approved", *named, "-q"]
+    assert main([*words, "--drawn", "Back, Top", "--absent", "Cyst"]) == 0
+    (case,) = labelled_cases(tmp_path / "p")
+    assert case.drawn == {"Back": (), "Top": (), "Cyst": ()}
+    assert np.array_equal(case.label_map.masks["Back"], values[0] == 2)
+    for wrong, told in (
+        (["--drawn", "Side"], "no segment 'Side'"),
+        (["--absent", "Top"], "'Top' is said to be absent"),
+    ):
+        assert main([*words, *wrong]) == 2
+        assert told in capsys.readouterr().err
+    (case,) = labelled_cases(tmp_path / "p")
+    assert case.drawn == {"Back": (), "Top": (), "Cyst": ()}
+    assert case_records(tmp_path / "p")[0].revision == 1
+
+
+def test_after_a_slip_the_same_command_goes_on(tmp_path, pairs, capsys):
+    words = ["project", "add", str(tmp_path / "p"), str(pairs / "images" / "scan_0.nii.gz")]
+    channel = ["--channel", "T1w:MR", "-q"]
+    assert main([*words, str(pairs / "no labels.nii.gz"), *channel]) != 0
+    assert "no labels.nii.gz" in capsys.readouterr().err
+    labels = str(pairs / "labels" / "scan_0.seg.nrrd")
+    assert main([*words, labels, *channel]) == 0
+    assert len(case_records(tmp_path / "p")) == 1
+    assert main([*words, labels, "--channel", "CT:CT"]) == 2
+    assert "the channels of the project are T1w:MR" in capsys.readouterr().err
+
+
+def test_what_a_stranger_wrote_into_a_record_is_printed_harmlessly(tmp_path, pairs, capsys):
+    project = tmp_path / "p"
+    assert _many(project, pairs, "-q") == 0
+    good, bad = (project / "cases" / name / "case.json" for name in ("case_0001", "case_0002"))
+    good.write_text(json.dumps(json.loads(good.read_text()) | {"notes": "\x1b[2J\nall gone"}))
+    bad.write_text(json.dumps(json.loads(bad.read_text()) | {"labels": "\x1b[2J\nall gone"}))
+    for action in (["list"], ["check"]):
+        capsys.readouterr()
+        assert main(["project", action[0], str(project)]) == 0
+        told = capsys.readouterr()
+        assert "\x1b" not in told.out + told.err
+        assert "case_0002" in told.out
+        assert not [line for line in told.out.splitlines() if line.startswith("all gone")]
+    assert main(["project", "list", str(project), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert ([each["name"] for each in report["cases"]], len(report["damaged"])) == (["case_0001", "case_0003"], 1)
+
+
+def test_all_cases_get_a_status_and_none_where_one_is_not_there(tmp_path, pairs, capsys):
+    project = tmp_path / "p"
+    assert _many(project, pairs, "-q") == 0
+    assert main(["project", "status", str(project), "case_0001", "case_0009", "approved", "-q"]) != 0
+    assert "case_0009" in capsys.readouterr().err
+    assert [record.status for record in case_records(project)] == ["draft"] * 3
+    assert main(["project", "status", str(project), "all", "reviewed", "-q"]) == 0
+    assert [record.status for record in case_records(project)] == ["reviewed"] * 3
