@@ -40,8 +40,8 @@ class PairedDifference:
     Attributes:
         cases: How many cases both have a finite score for.
         patients: How many patients these are of.
-        old: Mean score of the old one; NaN without cases.
-        new: Mean score of the new one.
+        old: Mean score of the old one over the patients; NaN without cases.
+        new: Mean score of the new one, likewise.
         difference: Mean over the patients of new minus old.
         low: Lower end of the 95 % interval of the difference; NaN for fewer than two patients.
         high: Upper end.
@@ -88,8 +88,8 @@ def paired_difference(
     return PairedDifference(
         int(counts.sum()),
         len(means),
-        float(before[counts].mean()),
-        float(after[counts].mean()),
+        float(_patient_means(before[counts], of_whom).mean()),
+        float(_patient_means(after[counts], of_whom).mean()),
         float(means.mean()),
         low,
         high,

@@ -78,7 +78,7 @@ def compare_models(
         InvalidInputError: There is no case.
         DeepSegmentError: A case cannot be read or segmented; those before are kept.
     """
-    begun = _begun(request)
+    begun = replace(_begun(request), planned=count)
     done = {(case.name, case.truth): case for case in begun.cases}
     loaded: dict[tuple[Path, str], Model] = {}
 
@@ -107,7 +107,8 @@ def _judged(name: str) -> Judged:
     if not name:
         return Judged()
     spec = read_spec(find_model(name).path)
-    return Judged(spec.name, spec.version, spec.weights_sha256)
+    told = spec.provenance
+    return Judged(spec.name, spec.version, spec.weights_sha256, told.get("trained", ""), told.get("cases", ""))
 
 
 def _begun(request: CompareRequest) -> Comparison:
@@ -126,9 +127,10 @@ def _begun(request: CompareRequest) -> Comparison:
 
 def _truth_digest(case: LabelledCase) -> str:
     """By which it is known whether the labels of a case are those of before."""
-    told = f"{case.label_map.segments} {sorted(case.drawn.items())} {case.reviewed} {case.label_map.layers.shape}"
+    labels = case.label_map
+    told = f"{labels.segments} {sorted(case.drawn.items())} {case.reviewed} {case.group} {labels.layers.shape}"
     digest = blake2b(told.encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(case.label_map.layers).data)
+    digest.update(np.ascontiguousarray(labels.layers).data)
     return digest.hexdigest()
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from DeepSegmentLib.evaluation.paired import PairedDifference
 
-    from .comparison import Comparison, JudgedCase, SegmentFinding
+    from .comparison import Comparison, Judged, JudgedCase, SegmentFinding
 
 _PICTURES = 6
 _LARGEST_PICTURE = 4 << 20
@@ -95,6 +95,8 @@ def verdict_in_words(comparison: Comparison) -> tuple[str, ...]:
     told = [_whole_in_words(whole)]
     if worse:
         told.append(f"Worse: {', '.join(worse)}.")
+    if comparison.lost:
+        told.append(f"Worse: it no longer has {', '.join(comparison.lost)}.")
     if better:
         told.append(f"Better beyond chance: {', '.join(better)}.")
     if whole.dice.verdict == "too few":
@@ -249,17 +251,21 @@ def _scores(case: JudgedCase) -> str:
     return ", ".join(told)
 
 
+def _model(model: Judged) -> str:
+    told = [f"{model.name} {model.version}"]
+    told += [f"trained {model.trained}"] if model.trained else []
+    told += [f"learned from {model.learned_from} case{'s' * (model.learned_from != '1')}"] if model.learned_from else []
+    return f"{escape(', '.join(told))}, weights <code>{escape(model.sha256[:16])}</code>"
+
+
 def _method(comparison: Comparison) -> str:
-    models: Sequence[str] = [
-        f"{escape(each.name)} {escape(each.version)}, weights <code>{escape(each.sha256[:16])}</code>"
-        for each in (comparison.old, comparison.new)
-        if each.name
-    ]
+    models: Sequence[str] = [_model(each) for each in (comparison.old, comparison.new) if each.name]
     patients = len({case.patient for case in comparison.cases})
     return (
         f"<p>{_counted(len(comparison.cases), 'case')} of {_counted(patients, 'patient')} that the new model did not "
         "learn from; only segments that were drawn count, and only where somebody looked. Differences are those of the "
         "same cases; intervals come from drawing patients again and again (bootstrap), and beyond chance is what a "
-        "permutation test at 5 % says as well. HD95 leaves out cases where a segment was missed.</p>"
+        "permutation test at 5 % says as well. Each segment is tested by itself: of twenty that do not differ, one "
+        "seems to by chance. HD95 leaves out cases where a segment was missed.</p>"
         f'<p class="faint">Models: {"; ".join(models)}. {escape(comparison.created)}, DeepSegment {__version__}.</p>'
     )

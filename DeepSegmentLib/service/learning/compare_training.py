@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.files.models import SPEC_FILE
+from DeepSegmentLib.files.models import SPEC_FILE, read_spec
+from DeepSegmentLib.service.catalogue import find_model
 from DeepSegmentLib.service.projects.project import case_records, labelled_cases
+from DeepSegmentLib.service.training.candidate import digest_of
 from DeepSegmentLib.service.training.case_recipe import read_case_recipe
 from DeepSegmentLib.service.training.train import CANDIDATE, RECIPE
 from DeepSegmentLib.service.training.train_request import TRAININGS
@@ -17,6 +19,7 @@ from .compare import TOLERANCE_MM, CompareRequest, compare_models
 from .comparison import COMPARISON, PAGE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from DeepSegmentLib.data import ProgressCallback
@@ -63,7 +66,8 @@ def compare_on_project(
         on_progress: May raise `Cancelled`; what was tried of a training is kept.
 
     Raises:
-        DeepSegmentError: See `compare_models`; or the training is not finished.
+        InvalidInputError: The training is not finished, or the new model learned from a case.
+        DeepSegmentError: See `compare_models`.
     """
     training = project / TRAININGS / new
     recipe = read_case_recipe(training / RECIPE) if (training / RECIPE).exists() else None
@@ -83,6 +87,18 @@ def compare_on_project(
         training / COMPARISON if recipe else None,
         training / _PICTURES if recipe else None,
     )
+    _check_not_learned(project, cases, model)
     statuses = tuple({record.status for record in case_records(project)})
     found = compare_models(request, labelled_cases(project, cases, statuses), len(cases), on_progress)
     return Compared(found, training / PAGE if recipe else None, request.pictures)
+
+
+def _check_not_learned(project: Path, cases: Sequence[str], model: str) -> None:
+    """What a model learned from proves nothing; a model of somebody else does not tell what that was."""
+    learned = read_spec(find_model(model).path).provenance.get("case_digests", "").split(",")
+    wrong = [each.name for each in case_records(project) if each.name in cases and digest_of(each) in learned]
+    if wrong:
+        raise InvalidInputError(
+            f"the new model learned from {', '.join(wrong)}: what it does there proves nothing; name other cases "
+            "(--cases)"
+        )

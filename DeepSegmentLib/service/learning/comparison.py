@@ -32,11 +32,15 @@ class Judged:
         name: Of the model; empty for none.
         version: Of the model.
         sha256: Of its weights.
+        trained: When, as it tells itself (ISO 8601); empty where it does not.
+        learned_from: How many cases, likewise.
     """
 
     name: str = ""
     version: str = ""
     sha256: str = ""
+    trained: str = ""
+    learned_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,7 @@ class Comparison:
         tolerance_mm: Of `Scores.nsd`.
         cases: In the order in which they were tried.
         created: Date and time (ISO 8601, UTC).
+        planned: How many cases there are; more than `cases` where it was interrupted.
     """
 
     old: Judged
@@ -133,11 +138,18 @@ class Comparison:
     tolerance_mm: float
     cases: tuple[JudgedCase, ...]
     created: str = ""
+    planned: int = 0
 
     @property
     def segments(self) -> tuple[str, ...]:
         """Names of all segments, in the order in which they first appear."""
         return tuple(dict.fromkeys(pair.name for case in self.cases for pair in case.segments))
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Names of the drawn segments that the old model has and the new one does not."""
+        pairs = [pair for case in self.cases for pair in case.segments]
+        return tuple(dict.fromkeys(pair.name for pair in pairs if pair.old is not None and pair.new is None))
 
     def findings(self) -> tuple[SegmentFinding, ...]:
         """What came out for each segment that both have; first for all together, named "": the mean of each case."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,10 @@ from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.files.leftovers import hidden_folder
 from DeepSegmentLib.files.models import read_spec, verify_model, write_spec
 from DeepSegmentLib.files.models.folder import CARD_FILE, copy_model, read_card
+from DeepSegmentLib.files.models.origin import bytes_of
 from DeepSegmentLib.files.models.places import user_models_folder
-from DeepSegmentLib.files.models.versions import kept_versions, swap_in, versions_folder
+from DeepSegmentLib.files.models.versions import INCOMING, changing_versions, kept_versions, swap_in, versions_folder
+from DeepSegmentLib.files.output_checks import check_room
 from DeepSegmentLib.networks.model_spec import check_name
 from DeepSegmentLib.service.catalogue import find_model, list_models
 
@@ -60,34 +61,50 @@ def promote(candidate: Path, *, name: str = "", comparison: Path | None = None, 
         anyway: The second yes: also if it is worse on some segment, or was not compared.
 
     Raises:
-        NotProvenError: It is worse somewhere beyond chance, or was not compared, and `anyway` is not said.
+        NotProvenError: It is worse somewhere beyond chance or lacks a segment, or was not compared, not with the model
+            that it would replace or not on all cases, and `anyway` is not said.
         ModelError: The candidate is damaged, or a bundled model has the name.
+        ResourceError: The disk has too little room.
         VolumeFileError: The comparison cannot be read, or the folder of the models cannot be written.
     """
     spec = verify_model(candidate)
-    found = _comparison_of(spec, comparison)
-    if not anyway:
-        _check_proven(spec, found)
     wanted = name or spec.name
     check_name("name", wanted)
-    there = _in_use(wanted)
+    found = _comparison_of(spec, comparison)
+    if not anyway:
+        _check_proven(spec, found, _in_use(wanted))
+    _in_use(wanted)  # refuses the names of bundled models before anything is written
     root = user_models_folder()
-    promoted = _told(replace(spec, name=wanted, version=_free_version(spec.version, root, wanted, there)), found)
-    home = versions_folder(root, wanted)
-    home.mkdir(parents=True, exist_ok=True)
-    with hidden_folder(home / "incoming") as fresh:
-        copy_model(candidate, fresh)
-        write_spec(fresh, promoted)
-        (fresh / CARD_FILE).write_text(_card(read_card(candidate), found), encoding="utf-8", newline="\n")
-        incoming = home / f"incoming-{promoted.version}"
-        if incoming.exists():
-            shutil.rmtree(incoming)
-        fresh.rename(incoming)
+    check_room({root / wanted: bytes_of(candidate)})
+    with changing_versions(root):
+        return _put_in_use(candidate, replace(spec, name=wanted), found, root)
+
+
+def _put_in_use(candidate: Path, spec: ModelSpec, found: Comparison | None, root: Path) -> Promoted:
+    there = _in_use(spec.name)
+    folder = there.path.name if there else spec.name
+    promoted = _told(replace(spec, version=_free_version(spec.version, root, folder, there)), found)
+    incoming = _made(candidate, promoted, found, versions_folder(root, folder))
     if there is None:
-        _move(incoming, root / wanted)
-        return Promoted(wanted, promoted.version, "", root / wanted)
-    swap_in(root, there.path.name, incoming, there.version)
-    return Promoted(wanted, promoted.version, there.version, there.path)
+        _move(incoming, root / folder)
+        return Promoted(spec.name, promoted.version, "", root / folder)
+    swap_in(root, folder, incoming, _version_of(there))
+    return Promoted(spec.name, promoted.version, _version_of(there), there.path)
+
+
+def _made(candidate: Path, spec: ModelSpec, found: Comparison | None, home: Path) -> Path:
+    """The complete folder of the version to come, beside the versions that are kept."""
+    incoming = home / f"{INCOMING}-{spec.version}"
+    with hidden_folder(incoming) as fresh:
+        copy_model(candidate, fresh)
+        write_spec(fresh, spec)
+        (fresh / CARD_FILE).write_text(_card(read_card(candidate), found), encoding="utf-8", newline="\n")
+        fresh.rename(incoming)
+    return incoming
+
+
+def _version_of(entry: ModelEntry) -> str:
+    return entry.version or "damaged"
 
 
 def _comparison_of(spec: ModelSpec, path: Path | None) -> Comparison | None:
@@ -98,18 +115,40 @@ def _comparison_of(spec: ModelSpec, path: Path | None) -> Comparison | None:
     return found if found.new.sha256 == spec.weights_sha256 else None
 
 
-def _check_proven(spec: ModelSpec, found: Comparison | None) -> None:
+def _check_proven(spec: ModelSpec, found: Comparison | None, there: ModelEntry | None) -> None:
     if found is None:
         raise NotProvenError(
             f"{spec.name} {spec.version} was not compared on held-out cases: compare first, or say that it shall be "
             "used anyway (--anyway)"
         )
-    worse = [finding for finding in found.findings() if finding.is_worse]
-    if worse:
-        told = "; ".join(map(loss_in_words, worse))
+    if len(found.cases) < found.planned:
         raise NotProvenError(
-            f"{spec.name} {spec.version} is worse than {found.old.name} {found.old.version}: {told}. Say that it shall "
-            "be used anyway (--anyway), or train on with more cases"
+            f"{spec.name} {spec.version} was compared on {len(found.cases)} of {found.planned} cases: compare the "
+            "rest, or say that it shall be used anyway (--anyway)"
+        )
+    if there is not None and not there.damage:
+        _check_same(spec, found, there)
+    told = [loss_in_words(finding) for finding in found.findings() if finding.is_worse]
+    told += [f"it no longer has {name}" for name in found.lost]
+    if told:
+        raise NotProvenError(
+            f"{spec.name} {spec.version} is worse than {found.old.name} {found.old.version}: {'; '.join(told)}. Say "
+            "that it shall be used anyway (--anyway), or train on with more cases"
+        )
+
+
+def _check_same(spec: ModelSpec, found: Comparison, there: ModelEntry) -> None:
+    """Proof against some other model says nothing of the one that is replaced."""
+    if found.old.sha256 != read_spec(there.path).weights_sha256:
+        against = f"{found.old.name} {found.old.version}" if found.old.name else "no other model"
+        raise NotProvenError(
+            f"{spec.name} {spec.version} was compared with {against}, and {there.name} {there.version} is in use: "
+            f"compare with that (--with {there.name}), or say that it shall be used anyway (--anyway)"
+        )
+    if not found.findings():
+        raise NotProvenError(
+            f"{spec.name} {spec.version} and {there.name} {there.version} have no segment in common that was drawn in "
+            "the cases, so nothing is proven: compare on other cases, or say that it shall be used anyway (--anyway)"
         )
 
 
@@ -177,8 +216,13 @@ def earlier_versions(name: str) -> tuple[KeptVersion, ...]:
     Raises:
         ModelError: There is no such model.
     """
-    entry = find_model(name)
-    return kept_versions(user_models_folder(), entry.path.name)
+    return kept_versions(user_models_folder(), _users(name).path.name)
+
+
+def _users(name: str) -> ModelEntry:
+    """One of the user's models, a damaged one too: it is what an earlier version is brought back for."""
+    entry = _in_use(name)
+    return find_model(name) if entry is None else entry
 
 
 def roll_back(name: str, version: str = "") -> Promoted:
@@ -189,14 +233,23 @@ def roll_back(name: str, version: str = "") -> Promoted:
         version: Which one; empty for the one that was put aside last.
 
     Raises:
-        ModelError: There is no such model or version, or it is damaged.
+        ModelError: There is no such model or version, it is damaged, or the model came with DeepSegment.
+        VolumeFileError: The folder of the models cannot be written.
     """
-    entry = find_model(name)
+    root, folder = user_models_folder(), _users(name).path.name
+    _chosen(name, version)
+    with changing_versions(root):
+        chosen, entry = _chosen(name, version), _users(name)
+        verify_model(chosen.folder)
+        swap_in(root, folder, chosen.folder, _version_of(entry))
+    spec = read_spec(root / folder)
+    return Promoted(spec.name, spec.version, _version_of(entry), root / folder)
+
+
+def _chosen(name: str, version: str) -> KeptVersion:
     kept = earlier_versions(name)
-    chosen = [each for each in kept if version in ("", each.version)]
-    if not chosen:
-        told = ", ".join(each.version for each in kept) or "none"
-        raise ModelError(f"model {entry.name!r} has no earlier version {version or 'at all'}; kept are: {told}")
-    verify_model(chosen[0].folder)
-    swap_in(user_models_folder(), entry.path.name, chosen[0].folder, entry.version)
-    return Promoted(entry.name, read_spec(entry.path).version, entry.version, entry.path)
+    for each in kept:
+        if version in ("", each.version):
+            return each
+    told = ", ".join(each.version for each in kept) or "none"
+    raise ModelError(f"model {name!r} has no earlier version {version or 'at all'}; kept are: {told}")

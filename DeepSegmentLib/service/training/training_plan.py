@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from DeepSegmentLib.data import Progress, Segment
-from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError
 from DeepSegmentLib.files.models import read_spec
 from DeepSegmentLib.files.projects import open_project
 from DeepSegmentLib.networks.model_spec import Channel as ModelChannel
@@ -23,7 +24,8 @@ from DeepSegmentLib.training.planning.machine import this_machine
 from DeepSegmentLib.training.planning.plan import plan_stage
 
 from .candidate import digest_of
-from .case_recipe import CaseRecipe, Parent
+from .case_recipe import CaseRecipe, Parent, read_case_recipe
+from .train_request import TRAININGS, TrainRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from DeepSegmentLib.files.projects import CaseRecord
     from DeepSegmentLib.training.cases.labelled_case import LabelledCase
 
-    from .train_request import TrainRequest
 
 _MOST_MEASURED = 50
 _FEWEST_PATIENTS = 3
@@ -63,16 +64,46 @@ def planned_recipe(request: TrainRequest, records: Sequence[CaseRecord], on_prog
 
 
 def _held_out(request: TrainRequest, records: Sequence[CaseRecord]) -> tuple[str, ...]:
-    """Names of the held-out cases: of the patients a share, at least one where there are three."""
+    """Names of the held-out cases: of the patients a share, at least one where there are three.
+
+    Nobody of whom the parent has learned is among them; those that earlier trainings held out come first, so that a
+    model can be compared with the ones before.
+    """
     share = request.held_out
     if isinstance(share, tuple):
         return share
-    groups = sorted({record.patient or record.name for record in records})
+    groups = sorted({_group(record) for record in records})
     count = round(share * len(groups))
     if share and not count and len(groups) >= _FEWEST_PATIENTS:
         count = 1
-    chosen = {groups[n] for n in np.random.default_rng((request.seed, 5)).permutation(len(groups))[:count]}
-    return tuple(record.name for record in records if (record.patient or record.name) in chosen)
+    known = _known_digests(read_spec(find_model(request.parent).path)) if request.parent else frozenset()
+    learned = {_group(record) for record in records if digest_of(record) in known}
+    before = _held_out_before(request)
+    earlier = {_group(record) for record in records if record.name in before}
+    shuffled = [groups[n] for n in np.random.default_rng((request.seed, 5)).permutation(len(groups))]
+    order = sorted((each for each in shuffled if each not in learned), key=lambda each: each not in earlier)
+    chosen = {*order[:count]}
+    return tuple(record.name for record in records if _group(record) in chosen)
+
+
+def _group(record: CaseRecord) -> str:
+    """The patient, or the case itself where nobody said."""
+    return record.patient or record.name
+
+
+def _held_out_before(request: TrainRequest) -> frozenset[str]:
+    """Names of cases that other trainings of the project hold out."""
+    names: set[str] = set()
+    for path in (request.project / TRAININGS).glob("*/recipe.json"):
+        with suppress(DeepSegmentError):
+            names |= {*read_case_recipe(path).held_out}
+    return frozenset(names)
+
+
+def _known_digests(parent: ModelSpec) -> frozenset[str]:
+    """Of all cases that a model has learned from, by itself or by its parents."""
+    told = (parent.provenance.get(key, "").split(",") for key in ("case_digests", "parent_case_digests"))
+    return frozenset(digest for each in told for digest in each) - {""}
 
 
 def _drawn_segments(request: TrainRequest, learned: Sequence[CaseRecord]) -> tuple[Segment, ...]:
@@ -122,10 +153,10 @@ def _from_parent(
     parent = read_spec(entry.path)
     wanted = (*segments, *_still_known(parent, segments))
     change = transplanted(parent, wanted)
-    known = frozenset(parent.provenance.get("case_digests", "").split(","))
+    known = _known_digests(parent)
     new_cases = sum(digest_of(record) not in known for record in learned)
     tuning, reason = suggested_tuning(new_cases, len(change.new))
-    digests = ",".join(sorted((known | _parents_of(parent)) - {""}))
+    digests = ",".join(sorted(known))
     spec = replace(
         change.spec,
         name=request.name,
@@ -148,10 +179,6 @@ def _still_known(parent: ModelSpec, segments: Sequence[Segment]) -> tuple[Segmen
     return tuple(
         each for each in parent.segments if each.name.casefold() not in names and each.terminology not in codes
     )
-
-
-def _parents_of(parent: ModelSpec) -> frozenset[str]:
-    return frozenset(parent.provenance.get("parent_case_digests", "").split(","))
 
 
 def _next_version(parent: ModelSpec) -> str:

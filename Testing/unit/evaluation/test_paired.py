@@ -64,6 +64,14 @@ def test_many_cases_of_one_patient_are_one_patient():
     assert (found.cases, found.patients, found.verdict) == (30, 1, "too few")
 
 
+@given(scores, st.integers(1, 5))
+def test_the_difference_is_that_of_the_means(values, patients):
+    """Also where some patients have more cases than others."""
+    new = [value * 0.7 + 0.2 for value in values]
+    found = paired_difference(values, new, [str(n % patients) for n in range(len(values))])
+    assert found.new - found.old == pytest.approx(found.difference)
+
+
 def test_infinite_scores_are_left_out():
     old, new = [1.0, math.inf, 2.0, math.nan], [2.0, 1.0, 3.0, 1.0]
     found = paired_difference(old, new, _names(4), higher_is_better=False)

@@ -59,5 +59,6 @@ def kept_versions(root: Path, name: str) -> tuple[KeptVersion, ...]:
 def place_to_keep(root: Path, name: str, version: str) -> Path:
     """A folder that is not there yet, for a version that is put aside now."""
     folder = versions_folder(root, name)
+    folder.mkdir(parents=True, exist_ok=True)
     taken = [int(found[1]) for path in folder.iterdir() if (found := _NUMBERED.fullmatch(path.name))]
     return folder / f"{max(taken, default=0) + 1:04d}-{version}"

@@ -7,26 +7,57 @@ process be killed between the two steps, whoever looks at the models next finish
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+import shutil
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from DeepSegmentLib.errors import ModelError, VolumeFileError
 from DeepSegmentLib.files.atomic import write_text
+from DeepSegmentLib.files.leftovers import sweep
 from DeepSegmentLib.files.lock import exclusive
 from DeepSegmentLib.files.opening import read_json
 
 from .kept import VERSIONS, place_to_keep, versions_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+INCOMING = "incoming"
+"""What the name of a folder begins with that is made to be put in a model's place."""
 _PLAN = "swap.json"
 _LARGEST = 1 << 16
 _WAIT_S = 30.0
+_SWAP_S = 5.0
+"""An exchange is two renamings: who looks meanwhile waits for them, and no longer than this."""
+
+
+@contextmanager
+def changing_versions(root: Path) -> Iterator[None]:
+    """Be the only one who changes versions; what killed processes began is finished, what they left is removed.
+
+    Args:
+        root: Folder of the user's models.
+
+    Raises:
+        VolumeFileError: Somebody else is at it, or the folder is write-protected.
+    """
+    versions = root / VERSIONS
+    try:
+        versions.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise VolumeFileError(f"{root} cannot be written: {error.strerror or error}; check its rights") from error
+    with exclusive(versions, wait_s=_WAIT_S):
+        _finish_all(root)
+        for folder in versions.iterdir():
+            sweep(folder)
+            for path in folder.glob(f"{INCOMING}*"):  # nobody else makes one now
+                shutil.rmtree(path, ignore_errors=True)
+        yield
 
 
 def swap_in(root: Path, name: str, incoming: Path, version: str) -> Path:
-    """Exchange the model that is in use.
+    """Exchange the model that is in use; within `changing_versions`.
 
     Args:
         root: Folder of the user's models.
@@ -39,28 +70,26 @@ def swap_in(root: Path, name: str, incoming: Path, version: str) -> Path:
 
     Raises:
         ModelError: A folder cannot be renamed; the model in use stays.
-        VolumeFileError: Somebody else is exchanging models, or the folder is write-protected.
+        VolumeFileError: The folder is write-protected.
     """
-    with exclusive(root / VERSIONS, wait_s=_WAIT_S):
-        _finish_all(root)
-        kept = place_to_keep(root, name, version)
-        plan = versions_folder(root, name) / _PLAN
-        write_text(plan, json.dumps({"incoming": incoming.name, "kept": kept.name}) + "\n")
-        try:
-            (root / name).rename(kept)
-            incoming.rename(root / name)
-        except OSError as error:
-            _finish(root, plan)
-            raise ModelError(f"{root / name} cannot be exchanged: {error.strerror or error}") from error
-        plan.unlink(missing_ok=True)
+    kept = place_to_keep(root, name, version)
+    plan = versions_folder(root, name) / _PLAN
+    write_text(plan, json.dumps({"incoming": incoming.name, "kept": kept.name}) + "\n")
+    try:
+        (root / name).rename(kept)
+        incoming.rename(root / name)
+    except OSError as error:
+        _finish(root, plan)
+        raise ModelError(f"{root / name} cannot be exchanged: {error.strerror or error}") from error
+    plan.unlink(missing_ok=True)
     return kept
 
 
 def finish_swaps(root: Path) -> None:
-    """Finish what killed processes have begun; nothing happens while somebody is at it."""
+    """Finish what killed processes have begun, or wait until somebody who is at it has done it."""
     if not any((root / VERSIONS).glob(f"*/{_PLAN}")):
         return
-    with suppress(VolumeFileError), exclusive(root / VERSIONS):
+    with suppress(VolumeFileError), exclusive(root / VERSIONS, wait_s=_SWAP_S):
         _finish_all(root)
 
 

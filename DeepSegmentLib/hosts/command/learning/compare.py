@@ -6,7 +6,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.hosts.command.shared_options import add_json, add_verbosity, progress_of, tell
 from DeepSegmentLib.hosts.command.terminal import table
 
@@ -40,12 +39,13 @@ def add_compare_options(parser: argparse.ArgumentParser) -> None:
 def compare(options: argparse.Namespace) -> int:
     """Run the command."""
     from DeepSegmentLib.data.dataclass_json import to_json
+    from DeepSegmentLib.files.output_checks import Inputs, Output, check_outputs
     from DeepSegmentLib.service.learning.compare_page import verdict_in_words, worst_first, write_page
     from DeepSegmentLib.service.learning.compare_training import compare_on_project
 
     names = tuple(name.strip() for name in options.cases.split(",") if name.strip())
-    if options.page is not None and options.page.suffix.lower() not in (".html", ".htm"):
-        raise InvalidInputError(f"{options.page}: a page needs the suffix .html")
+    if options.page is not None:
+        check_outputs([Output(options.page, (".html", ".htm"))], Inputs(), replace=True)
     with closing(progress_of(options)) as bar:
         done = compare_on_project(
             options.project,

@@ -149,6 +149,19 @@ def test_results_of_other_models_are_not_taken_over(models, tmp_path):
     assert again.cases == compare_models(CompareRequest(models["good"], models["bad"]), _cases(1), 1).cases
 
 
+def test_a_case_that_was_corrected_since_is_tried_again(models, tmp_path):
+    """What it was judged by before is not the truth any more."""
+    request = CompareRequest("", models["good"], results=tmp_path / "comparison.json")
+    before = compare_models(request, _cases(2), 2).cases
+    first, second = _cases(2)
+    emptied = replace(first.label_map, layers=np.zeros_like(first.label_map.layers))
+    after = compare_models(request, [replace(first, label_map=emptied), second], 2).cases
+    assert [pair.new.dice for pair in after[0].segments] == [0, 0]
+    assert after[1] == before[1]
+    boxed = replace(second, reviewed=(Box((0, 0, 0), (2, 2, 2)),))
+    assert compare_models(request, [first, boxed], 2).cases[1] != before[1]
+
+
 def test_another_revision_of_the_labels_is_tried_again(models, tmp_path):
     request = CompareRequest("", models["good"], results=tmp_path / "comparison.json")
     compare_models(request, _cases(1), 1)

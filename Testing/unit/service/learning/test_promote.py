@@ -1,10 +1,12 @@
 """Promote, roll back: proven or said twice; the old or the new model is there at any moment, and nothing is lost."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from DeepSegmentLib.service.learning.comparison import (
     JudgedCase,
     Scores,
     SegmentPair,
+    read_comparison,
     write_comparison,
 )
 from DeepSegmentLib.service.learning.promote import NotProvenError, earlier_versions, promote, roll_back
@@ -41,7 +44,7 @@ def _candidate(folder, seed, **changes):
     return folder
 
 
-def _comparison(candidate, path, *, old=0.8, new=0.9, cases=8):
+def _comparison(candidate, path, *, old=0.8, new=0.9, cases=8, against="a" * 64):
     sha = read_spec(candidate).weights_sha256
     judged = tuple(
         JudgedCase(
@@ -49,7 +52,7 @@ def _comparison(candidate, path, *, old=0.8, new=0.9, cases=8):
         )
         for n in range(cases)
     )
-    write_comparison(Comparison(Judged("old", "1", "a" * 64), Judged("new", "1", sha), 2.0, judged), path)
+    write_comparison(Comparison(Judged("old", "1", against), Judged("new", "1", sha), 2.0, judged), path)
     return path
 
 
@@ -88,6 +91,73 @@ def test_one_that_was_not_compared_needs_it_too(tmp_path):
             promote(candidate, comparison=comparison)
     promote(candidate, anyway=True)
     assert "None was made" in (find_model("tiny-brain").path / "MODEL_CARD.md").read_text()
+
+
+def test_proof_against_another_model_is_no_proof(tmp_path):
+    first, second = _candidate(tmp_path / "a", 0), _candidate(tmp_path / "b", 1)
+    promote(first, anyway=True)
+    with pytest.raises(NotProvenError, match=r"compared with old 1, and tiny-brain 1.0 is in use.*--with tiny-brain"):
+        promote(second, comparison=_comparison(second, tmp_path / "c.json"))
+    against = read_spec(first).weights_sha256
+    done = promote(second, comparison=_comparison(second, tmp_path / "c.json", against=against))
+    assert (done.before, done.version) == ("1.0", "1.1")
+
+
+def test_a_comparison_that_is_not_finished_is_no_proof(tmp_path):
+    candidate = _candidate(tmp_path / "c", 0)
+    path = _comparison(candidate, tmp_path / "c.json")
+    write_comparison(replace(read_comparison(path), planned=9), path)
+    with pytest.raises(NotProvenError, match="8 of 9 cases"):
+        promote(candidate, comparison=path)
+
+
+def test_a_segment_that_is_gone_is_a_loss(tmp_path):
+    candidate = _candidate(tmp_path / "c", 0)
+    path = _comparison(candidate, tmp_path / "c.json")
+    found = read_comparison(path)
+    first = found.cases[0]
+    gone = replace(first, segments=(*first.segments, SegmentPair("right", Scores(0.9, 0.9, 1.0), None)))
+    write_comparison(replace(found, cases=(gone, *found.cases[1:])), path)
+    with pytest.raises(NotProvenError, match="no longer has right"):
+        promote(candidate, comparison=path)
+
+
+def test_nothing_in_common_proves_nothing(tmp_path):
+    first, second = _candidate(tmp_path / "a", 0), _candidate(tmp_path / "b", 1)
+    promote(first, anyway=True)
+    path = _comparison(second, tmp_path / "c.json", against=read_spec(first).weights_sha256)
+    found = read_comparison(path)
+    write_comparison(replace(found, cases=tuple(replace(case, segments=()) for case in found.cases)), path)
+    with pytest.raises(NotProvenError, match="no segment in common"):
+        promote(second, comparison=path)
+
+
+def test_the_folder_of_a_model_may_have_another_name_than_the_model(tmp_path, root):
+    """Such as letters of another case, or what a file manager made of it; nothing was promoted there before."""
+    save = _candidate(tmp_path / "a", 0)
+    root.mkdir()
+    save.rename(root / "Renamed")
+    done = promote(_candidate(tmp_path / "b", 1), name="TINY-BRAIN", anyway=True)
+    assert (done.path, done.before) == (root / "Renamed", "1.0")
+    assert [each.version for each in earlier_versions("tiny-brain")] == ["1.0"]
+    assert roll_back("Tiny-Brain").version == "1.0"
+    assert {path.name for path in versions_folder(root, "Renamed").iterdir()} == {"0002-1.1"}
+
+
+def test_a_model_that_was_damaged_in_use_is_brought_back(tmp_path, root):
+    promote(_candidate(tmp_path / "a", 0), anyway=True)
+    promote(_candidate(tmp_path / "b", 1), anyway=True)
+    (root / "tiny-brain" / "model.json").write_text("{")
+    assert roll_back("tiny-brain").version == "1.0"
+    assert verify_model(root / "tiny-brain").version == "1.0"
+
+
+def test_a_model_folder_elsewhere_has_no_versions(tmp_path, root):
+    outside = _candidate(tmp_path / "tiny-brain", 0)
+    with pytest.raises(ModelError, match="no earlier version"):
+        roll_back(str(outside))
+    assert verify_model(outside).version == "1.0"
+    assert not root.exists()
 
 
 def test_versions_go_up_and_come_back(tmp_path):
@@ -158,7 +228,7 @@ import sys
 from pathlib import Path
 from DeepSegmentLib.service.learning.promote import promote
 print("ready", flush=True)
-for n in range(1000):
+for n in range(int(sys.argv[3])):
     promote(Path(sys.argv[1 + n % 2]), anyway=True)
 """
 
@@ -171,7 +241,7 @@ def test_killed_at_any_moment_a_whole_model_is_there(tmp_path, root):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
     for n in range(6):
         process = subprocess.Popen(
-            [sys.executable, "-c", _LOOP, *map(str, folders)], stdout=subprocess.PIPE, env=environment
+            [sys.executable, "-c", _LOOP, *map(str, folders), "1000"], stdout=subprocess.PIPE, env=environment
         )
         process.stdout.readline()
         time.sleep(0.02 * (n + 1))
@@ -179,5 +249,17 @@ def test_killed_at_any_moment_a_whole_model_is_there(tmp_path, root):
         process.wait()
         process.stdout.close()
         assert verify_model(find_model("tiny-brain").path).weights_sha256 in good
-    promote(folders[1], anyway=True)
-    assert not [path for path in versions_folder(root, "tiny-brain").iterdir() if path.name.startswith("incoming")]
+    assert verify_model(promote(folders[1], anyway=True).path)
+    left = [path.name for path in versions_folder(root, "tiny-brain").iterdir()]
+    assert not [name for name in left if not re.fullmatch(r"[0-9]{4}-.+", name)]
+
+
+def test_two_at_once_lose_no_version(tmp_path, root):
+    folders = [_candidate(tmp_path / name, seed) for seed, name in enumerate("ab")]
+    promote(folders[0], anyway=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
+    command = [sys.executable, "-c", _LOOP, *map(str, folders), "4"]
+    both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    versions = [find_model("tiny-brain").version, *(each.version for each in earlier_versions("tiny-brain"))]
+    assert sorted(versions) == [f"1.{n}" for n in range(9)]

@@ -76,6 +76,16 @@ def test_no_patient_is_held_out_and_learned_from(project):
     assert {name for name, patient in patients.items() if patient in out} == set(recipe.held_out)
 
 
+def test_what_the_parent_learned_from_is_not_held_out_and_what_was_held_out_stays_so(project):
+    first = _small(_request(project, "old", held_out=0.34))
+    train_on_project(_request(project, "old", held_out=0.34), Watch())
+    parent = str(project / "trainings" / "old" / "model")
+    again = plan_training(_request(project, "new", parent=parent, held_out=0.34, seed=9), Watch())
+    assert again.held_out == first.held_out
+    afresh = plan_training(_request(project, "other", held_out=0.34, seed=9), Watch())
+    assert afresh.held_out == first.held_out
+
+
 def test_a_stopped_training_goes_on_as_if_never_stopped(project):
     _train(project, "whole")
 
