@@ -1,6 +1,6 @@
 """Milliseconds of one thread for a patch by nnU-Net's loader and transforms, in its environment.
 
-    PEER_PYTHON .../peer_nnunet_augmentation.py FOLDER K J I SAMPLES
+    PEER_PYTHON .../peer_nnunet.py FOLDER K J I SAMPLES
 
 FOLDER holds `image.npy` and `labels.npy` (channel, k, j, i). As its `nnUNetDataLoader` does: a block large enough for
 turns is cropped at random and padded, then `get_training_transforms` makes the patch of it.

@@ -1,10 +1,10 @@
 """Milliseconds of one thread for an augmented patch: ours by presets and by changes, beside nnU-Net's own.
 
-    python Testing/benchmarks/learning/augmentation_speed.py [--peer PYTHON] [--patch 64 64 64] [--samples 200]
+    python Testing/benchmarks/learning/augmentation/speed.py [--peer PYTHON] [--patch 64 64 64] [--samples 200]
         --json Testing/benchmarks/results/augmentation_speed.json
 
 The case is noise with balls of four structures, on disk as training has it. `--peer` is a Python with nnunetv2, whose
-loader's crop and `get_training_transforms` are timed on the same arrays, in memory (`peer_nnunet_augmentation.py`).
+loader's crop and `get_training_transforms` are timed on the same arrays, in memory (`peer_nnunet.py`).
 Times are those of the process, which depend less on what else runs; "ours / nnU-Net" compares the same changes, equally
 often.
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SHAPE = (150, 180, 170)
 NAMES = ("Liver", "Spleen", "Left kidney", "Right kidney")
-PEER = Path(__file__).with_name("peer_nnunet_augmentation.py")
+PEER = Path(__file__).with_name("peer_nnunet.py")
 
 
 def write_case(folder: Path) -> PreparedCase:
