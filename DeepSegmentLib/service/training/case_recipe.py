@@ -51,6 +51,7 @@ class CaseRecipe:
         loss: What is minimised.
         parent: What it begins from; None for random weights.
         tuning: Which weights of the parent learn, and how quickly; None without a parent.
+        cases: Names of the cases that are learned from; empty for all of the project that may be, and are not held out.
         held_out: Names of cases that are never learned from: old and new model are compared on them.
         watched: Names of held-out cases that the network is tried out on while it is trained.
         replay: Share of the patches that come from cases the parent knows already, where there are such.
@@ -64,6 +65,7 @@ class CaseRecipe:
     loss: LossSettings = field(default_factory=LossSettings)
     parent: Parent | None = None
     tuning: FineTuning | None = None
+    cases: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
     watched: tuple[str, ...] = ()
     replay: float = 0.5
@@ -77,6 +79,8 @@ class CaseRecipe:
             raise InvalidInputError(
                 f"replay must be from 0 to below 1 and unreviewed from 0 to 1, got {self.replay} and {self.unreviewed}"
             )
+        if {*self.cases} & {*self.held_out}:
+            raise InvalidInputError("a case can be learned from or held out, not both")
         if not {*self.watched} <= {*self.held_out}:
             raise InvalidInputError("only held-out cases can be watched: what is learned from tells nothing")
 

@@ -25,7 +25,7 @@ from .training_plan import planned_recipe
 from .watch import Preparation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from DeepSegmentLib.files.projects import CaseRecord
 
@@ -54,6 +54,9 @@ def plan_training(request: TrainRequest, watch: Watch) -> CaseRecipe:
     else:
         recipe = planned_recipe(request, records, watch.on_progress)
     _check_held_out(recipe, records)
+    if not recipe.cases:  # what is approved later belongs to the next training
+        learned = tuple(record.name for record in records if record.name not in recipe.held_out)
+        recipe = replace(recipe, cases=learned)
     write_case_recipe(recipe, path)
     return recipe
 
@@ -73,6 +76,18 @@ def learned_from(request: TrainRequest) -> tuple[CaseRecord, ...]:
             + (f"; it has {others}" if others else "; collect cases first")
         )
     return chosen
+
+
+def _present(names: Sequence[str], records: Mapping[str, CaseRecord]) -> Sequence[str]:
+    """Names of cases that are all there.
+
+    Raises:
+        InvalidInputError: One is not.
+    """
+    missing = [name for name in names if name not in records]
+    if missing:
+        raise InvalidInputError(f"the project has no case {missing[0]}, which this training learns from; restore it")
+    return names
 
 
 def _check_held_out(recipe: CaseRecipe, records: Sequence[CaseRecord]) -> None:
@@ -119,8 +134,9 @@ def _train(request: TrainRequest, recipe: CaseRecipe, watch: Watch) -> dict[str,
     from DeepSegmentLib.training.fitting.partial_losses import PartialLoss
     from DeepSegmentLib.training.fitting.state import precision_on
 
-    records = [record for record in learned_from(request) if record.name not in recipe.held_out]
-    watched = [record for record in learned_from(request) if record.name in recipe.watched]
+    all_records = {record.name: record for record in case_records(request.project)}
+    records = [all_records[name] for name in _present(recipe.cases, all_records)]
+    watched = [all_records[name] for name in recipe.watched if name in all_records]
     folders = prepared_folders(request.project, [*records, *watched], recipe, watch.on_progress)
     start = starting_point(recipe)
     cases = [load(folder) for folder in folders[len(records) :]]

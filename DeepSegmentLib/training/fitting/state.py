@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from DeepSegmentLib.data.dataclass_json import from_json, to_json
 from DeepSegmentLib.errors import InvalidInputError, ModelError
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
-
-    from torch import nn
 
     from .settings import TrainSettings
 
@@ -55,7 +53,7 @@ class TrainingState:
     ) -> None:
         self.device = next(network.parameters()).device
         self.precision = precision_on(settings.precision, self.device)
-        self.network, self.settings, self.loss, self.iteration = _laid_out(network).train(), settings, loss, 0
+        self.network, self.settings, self.loss, self.iteration = learning(_laid_out(network)), settings, loss, 0
         self.losses, self.checks, self.seconds = list[float](), list[Checked](), 0.0
         self._counted = time.monotonic()
         self.average = deepcopy(self.network)
@@ -175,6 +173,16 @@ def _laid_out(network: nn.Module) -> nn.Module:
     if any(each.ndim == 5 for each in network.parameters()):
         network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return with_quick_norms(network) if next(network.parameters()).device.type == "cpu" else network
+
+
+def learning(network: nn.Module) -> nn.Module:
+    """In training mode, but for batch norms that are frozen: their running statistics stay, too."""
+    network.train()
+    for module in network.modules():
+        frozen = isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine
+        if frozen and not module.weight.requires_grad:
+            module.eval()
+    return network
 
 
 def _optimizer(groups: list[dict[str, Any]], settings: TrainSettings) -> torch.optim.Optimizer:

@@ -110,6 +110,22 @@ def test_the_same_seed_gives_the_same_model_and_another_one_another(project):
     assert not all(np.array_equal(a[name], c[name]) for name in a)
 
 
+def test_cases_that_are_approved_meanwhile_belong_to_the_next_training(project):
+    set_status(project, ["case_0006"], "draft")
+    _train(project, "whole")
+
+    def stop(step):
+        if step.iteration == 3:
+            raise Cancelled("stopped by the user")
+
+    with pytest.raises(Cancelled):
+        _train(project, "parts", Watch(on_step=stop))
+    set_status(project, ["case_0006"], "approved")
+    train_on_project(_request(project, "parts"), Watch())
+    whole, parts = (_weights(project / "trainings" / name / "model") for name in ("whole", "parts"))
+    assert all(np.array_equal(whole[name], parts[name]) for name in whole)
+
+
 def test_a_finished_training_is_not_made_again(project):
     _train(project)
     report = train_on_project(_request(project), Watch(on_step=lambda _: pytest.fail("a step was made")))
@@ -175,6 +191,7 @@ def test_what_the_parent_learned_from_is_replayed_and_new_cases_come_first(proje
     from DeepSegmentLib.service.training.starting_point import samples
 
     records = learned_from(request)
+    assert recipe.cases == tuple(record.name for record in records)
     source = samples(recipe, [project / record.name for record in records], records)
     names = [source._folders[source._case_at(n)].name for n in range(8)]
     assert [name in ("case_0005", "case_0006") for name in names].count(True) == 4

@@ -111,3 +111,15 @@ def test_processes_that_make_samples_are_new_and_no_copies_of_one_that_may_have_
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(InvalidInputError):
         TrainSettings(**wrong)
+
+
+def test_frozen_batch_norms_keep_their_statistics(tmp_path):
+    spec = UNetSpec(1, 2, (4, 8), ((3, 3, 3),) * 2, ((1, 1, 1), (2, 2, 2)), (1, 1), (1,), norm="batch")
+    torch.manual_seed(0)
+    network = UNet(spec)
+    network.encoder.requires_grad_(False)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    after = fit(network, _source, _settings(3), tmp_path / "state.pt", Hooks()).network.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert not [name for name in changed if name.startswith("encoder.")]
+    assert [name for name in changed if name.startswith("decoder.") and name.endswith("running_mean")]
