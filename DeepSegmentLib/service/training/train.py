@@ -26,9 +26,15 @@ from .watch import Preparation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import torch
 
     from DeepSegmentLib.files.projects import CaseRecord
+    from DeepSegmentLib.training.fitting.checks import Check
+    from DeepSegmentLib.training.fitting.fit import Hooks, StepFinished
 
+    from .starting_point import StartingPoint
     from .train_request import TrainRequest
     from .watch import Watch
 
@@ -127,47 +133,59 @@ def train_on_project(request: TrainRequest, watch: Watch) -> dict[str, Any]:
 
 
 def _train(request: TrainRequest, recipe: CaseRecipe, watch: Watch) -> dict[str, Any]:
-    from DeepSegmentLib.training.cases.stored_case import load
-    from DeepSegmentLib.training.cases.try_out import dice_of
-    from DeepSegmentLib.training.fitting.checks import Check
-    from DeepSegmentLib.training.fitting.fit import Hooks, fit
+    from DeepSegmentLib.training.fitting.fit import fit
     from DeepSegmentLib.training.fitting.partial_losses import PartialLoss
-    from DeepSegmentLib.training.fitting.state import precision_on
 
     all_records = {record.name: record for record in case_records(request.project)}
     records = [all_records[name] for name in _present(recipe.cases, all_records)]
     watched = [all_records[name] for name in recipe.watched if name in all_records]
     folders = prepared_folders(request.project, [*records, *watched], recipe, watch.on_progress)
     start = starting_point(recipe)
-    cases = [load(folder) for folder in folders[len(records) :]]
-    place = next(start.network.parameters()).device
-    device, precision = str(place), precision_on(recipe.training.precision, place)
-    told = ProgressFile(request.folder / _PROGRESS)
-
-    def on_start(done: int) -> None:
-        told.go_on_from(done)
-        watch.on_start(Preparation(len(records), recipe.training.iterations, done, device))
-
-    def on_step(step: Any) -> None:
-        told.step(step)
-        watch.on_step(step)
-
-    def measure(network: Any) -> Any:
-        return dice_of(network, cases, recipe.part, recipe.model.output, precision)
-
-    check = Check(_steps_between_checks(recipe), measure) if cases else None
-    hooks = Hooks(on_start, on_step, watch.undisturbed, check, start.groups)
     fitted = fit(
         start.network,
         samples(recipe, folders[: len(records)], records),
         recipe.training,
         request.folder / _CHECKPOINT,
-        hooks,
+        _hooks(request, recipe, start, folders[len(records) :], watch),
         loss=PartialLoss(recipe.loss, recipe.model.output),
     )
-    return write_candidate(
-        request.folder / CANDIDATE, recipe, records, replace(fitted, network=start.finished(fitted.network))
-    )
+    finished = replace(fitted, network=start.finished(fitted.network))
+    return write_candidate(request.folder / CANDIDATE, recipe, records, finished)
+
+
+def _hooks(
+    request: TrainRequest, recipe: CaseRecipe, start: StartingPoint, watched: Sequence[Path], watch: Watch
+) -> Hooks:
+    """Who is told of the steps, and what is tried out on the watched cases."""
+    from DeepSegmentLib.training.fitting.fit import Hooks
+    from DeepSegmentLib.training.fitting.state import precision_on
+
+    place = next(start.network.parameters()).device
+    told = ProgressFile(request.folder / _PROGRESS)
+
+    def on_start(done: int) -> None:
+        told.go_on_from(done)
+        watch.on_start(Preparation(len(recipe.cases), recipe.training.iterations, done, str(place)))
+
+    def on_step(step: StepFinished) -> None:
+        told.step(step)
+        watch.on_step(step)
+
+    check = _check(recipe, watched, precision_on(recipe.training.precision, place))
+    return Hooks(on_start, on_step, watch.undisturbed, check, start.groups)
+
+
+def _check(recipe: CaseRecipe, watched: Sequence[Path], precision: torch.dtype) -> Check | None:
+    """Tries the network out on the watched cases, some twenty times in all; None without such cases."""
+    from DeepSegmentLib.training.cases.stored_case import load
+    from DeepSegmentLib.training.cases.try_out import dice_of
+    from DeepSegmentLib.training.fitting.checks import Check
+
+    if not watched:
+        return None
+    cases = [load(folder) for folder in watched]
+    part, output = recipe.part, recipe.model.output
+    return Check(_steps_between_checks(recipe), lambda network: dice_of(network, cases, part, output, precision))
 
 
 def _steps_between_checks(recipe: CaseRecipe) -> int:

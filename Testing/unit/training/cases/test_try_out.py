@@ -12,6 +12,7 @@ from DeepSegmentLib.evaluation.metrics import dice
 from DeepSegmentLib.training.cases.prepared_case import Known, PreparedCase
 from DeepSegmentLib.training.cases.try_out import dice_of
 
+ALL = (Known((True, True, True)),)
 PART = model_spec(patch_shape=(8, 8, 8)).parts[0]
 
 
@@ -26,7 +27,7 @@ class _Reads(nn.Module):
         return -((x - self.classes.reshape(1, 3, 1, 1, 1)) ** 2)
 
 
-def _case(seed, shape, *, known=(Known((True, True, True)),), regions=None):
+def _case(seed, shape, *, known=ALL, regions=None):
     labels = np.random.default_rng(seed).integers(0, 3, (1, *shape)).astype(np.uint8)
     rows = np.zeros(shape, np.uint8) if regions is None else regions
     places = tuple(np.argwhere(labels[0] == n).astype(np.int32) for n in range(3))
