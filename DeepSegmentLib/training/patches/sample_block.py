@@ -28,7 +28,7 @@ def sample_linear(block: Tensor, places: Places) -> Tensor:
         places: Indices (k, j, i), with fractions, of the places; at least 0, and below the last voxel of each axis.
 
     Returns:
-        (channel, *shape of the places), float32.
+        Float32 (channel, ...), of the shape of the places.
     """
     planes = max(1, _VOXELS_AT_ONCE // places[0][0].numel())
     slabs = zip(*(torch.split(place, planes) for place in places), strict=True)
