@@ -235,7 +235,7 @@ class TestRecipes:
     def test_replay_is_taken_out_of_a_recipe_of_the_library(self, bench):
         from dataclasses import fields
 
-        from DeepSegmentLib.service.learning.case_recipe import CaseRecipe
+        from DeepSegmentLib.service.training.case_recipe import CaseRecipe
 
         (replay,) = [field.default for field in fields(CaseRecipe) if field.name == "replay"]
         changed = bench["forgetting"].recipe_without_replay({"replay": replay})
