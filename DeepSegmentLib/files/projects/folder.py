@@ -123,9 +123,7 @@ def open_project(folder: Path) -> Project:
     """
     path = folder / PROJECT_FILE
     if not path.exists():
-        raise VolumeFileError(
-            f"{folder} is no project: it has no {PROJECT_FILE}; make one with `deepsegment project new`"
-        )
+        raise VolumeFileError(f"{folder} is no project: it has no {PROJECT_FILE}; make a project of it first")
     return Project(folder, _read(path, ProjectRecord))
 
 

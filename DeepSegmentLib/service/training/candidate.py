@@ -104,10 +104,10 @@ def _card(recipe: CaseRecipe, report: dict[str, Any], fitted: Fitted) -> str:
 
 def _measured(fitted: Fitted) -> str:
     if not fitted.checks:
-        return "How well it segments was not measured in the training; `deepsegment compare` tells on held-out cases."
+        return "How well it segments was not measured in the training: a comparison on held-out cases tells it."
     last = fitted.checks[-1]
     scores = ", ".join(f"{name} {value:.3f}" for name, value in last.dice.items())
     return (
         f"Dice on {len(last.by_case)} held-out cases at its end, on the network's grid: {scores}. "
-        "`deepsegment compare` measures on all held-out cases, with intervals."
+        "A comparison measures it on all held-out cases, with intervals."
     )
