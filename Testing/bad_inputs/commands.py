@@ -126,9 +126,9 @@ LINES = {
     "models add m": "already a model 'tiny-brain'",
     "models remove nobody": "no model named 'nobody'",
     "models remove brain-mr": "came with DeepSegment",
-    "train nothing.json volumes trained --checkpoint c.pt": "nothing.json",
-    "train pipe.nii volumes trained --checkpoint c.pt": "pipe.nii",
-    "train recipe.json volumes trained --checkpoint c.pt": "recipe",
+    "train-synthetic nothing.json volumes trained --checkpoint c.pt": "nothing.json",
+    "train-synthetic pipe.nii volumes trained --checkpoint c.pt": "pipe.nii",
+    "train-synthetic recipe.json volumes trained --checkpoint c.pt": "recipe",
 }
 COMMANDS = {line: (lambda d, line=line: _prepared(d, line), says) for line, says in LINES.items()}
 
