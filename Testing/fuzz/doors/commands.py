@@ -47,7 +47,7 @@ _COMMANDS = (
     "export head.nii labels.seg.nrrd --to nnunet --output Dataset502_New --channel-name CT",
     "export head.nii labels.seg.nrrd --to nnunet --output Dataset501_Test --new-labels --case a --replace",
     "export series labels.seg.nrrd --to dicom-seg --output seg.dcm --made-by manual",
-    "train recipe.json nothing trained --checkpoint c.pt",
+    "train-synthetic recipe.json nothing trained --checkpoint c.pt",
     "diagnose",
 )
 _PATHS = (
