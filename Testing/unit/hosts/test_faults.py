@@ -88,7 +88,8 @@ def test_where_it_happened_is_shown_on_demand(monkeypatch, capsys):
 @pytest.mark.parametrize("command", [
     "segment {} out.nrrd", "segment {} {}", "correct {} {} --prompts {} --output {}", "evaluate {} {} --csv {}",
     "export {} {} --to nifti --output {}", "export {} {} --to nnunet --output {}", "models add {}", "models info {}",
-    "train-synthetic {} {} {} --checkpoint {}", "correct --resume {} --output out.nrrd", "segment out out.nrrd --model {}",
+    "train-synthetic {} {} {} --checkpoint {}", "correct --resume {} --output out.nrrd",
+    "segment out out.nrrd --model {}",
 ])  # fmt: skip
 def test_no_name_is_a_fault(tmp_path, monkeypatch, capsys, command, name):
     monkeypatch.chdir(tmp_path)
