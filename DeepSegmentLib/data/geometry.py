@@ -17,7 +17,7 @@ import numpy as np
 from DeepSegmentLib.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -116,6 +116,14 @@ def bounding_box(mask: NDArray[np.bool_]) -> Box:
         hits = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
         spans.append((int(hits[0]), int(hits[-1]) + 1) if hits.size else (0, 0))
     return Box(as_index([a for a, _ in spans]), as_index([b for _, b in spans]))
+
+
+def mask_of_boxes(shape: Index, boxes: Iterable[Box]) -> NDArray[np.bool_]:
+    """Which voxels of an array (k, j, i) lie in one of the boxes, as far as these are inside of it."""
+    mask = np.zeros(shape, np.bool_)
+    for box in boxes:
+        mask[box.intersect(Box.of_shape(shape)).to_slices()] = True
+    return mask
 
 
 def _checked_spacing(spacing_mm: Sequence[float]) -> NDArray[np.float64]:

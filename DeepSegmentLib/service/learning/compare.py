@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from DeepSegmentLib.data import Box, Progress
+from DeepSegmentLib.data.geometry import mask_of_boxes
 from DeepSegmentLib.data.progress import silent, tell_part
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError
 from DeepSegmentLib.evaluation.metrics import compare_masks
@@ -91,7 +92,9 @@ def compare_models(
     for n, case in enumerate(cases):
         on_progress(Progress(f"compare on {case.name}, {n + 1} of {count}", n / count))
         part = _part_of(on_progress, n, count)
-        found.append(done.get((case.name, _truth_digest(case))) or _judge(request, case, load, part))
+        truth = _truth_digest(case)
+        judged = done.get((case.name, truth))
+        found.append(judged or replace(_judge(request, case, load, part), truth=truth))
         if request.results is not None:
             write_comparison(replace(begun, cases=tuple(found)), request.results)
     if not found:
@@ -155,29 +158,24 @@ def _judge(
         scores = [_scores(right, masks.get(name.casefold()), looked, case, request.tolerance_mm) for masks in found]
         pairs.append(SegmentPair(name, *scores))
     picture = draw_case(case, truth, found, request.pictures) if request.pictures is not None else ""
-    return JudgedCase(case.name, case.group, tuple(pairs), _truth_digest(case), picture)
+    return JudgedCase(case.name, case.group, tuple(pairs), picture=picture)
 
 
 def _masks(label_map: LabelMap) -> dict[str, NDArray[np.bool_]]:
     """The segments by name, without capitals."""
     masks: dict[str, NDArray[np.bool_]] = {}
-    for segment in label_map.segments:
-        mask = label_map.layers[segment.layer] == segment.value
-        name = segment.name.casefold()
-        masks[name] = mask | masks[name] if name in masks else mask
+    for name, mask in label_map.masks.items():
+        folded = name.casefold()
+        masks[folded] = mask | masks[folded] if folded in masks else mask
     return masks
 
 
 def _where_looked(case: LabelledCase, name: str) -> NDArray[np.bool_]:
     """The voxels in which somebody looked for a segment."""
-    everywhere = Box.of_shape(case.volume.geometry.shape)
-    inside = np.ones(everywhere.shape, np.bool_)
-    for boxes in (case.drawn[name] or (everywhere,), (everywhere,) if case.reviewed is None else case.reviewed):
-        part = np.zeros(everywhere.shape, np.bool_)
-        for box in boxes:
-            part[box.intersect(everywhere).to_slices()] = True
-        inside &= part
-    return inside
+    shape = case.volume.geometry.shape
+    everywhere = (Box.of_shape(shape),)
+    reviewed = everywhere if case.reviewed is None else case.reviewed
+    return mask_of_boxes(shape, case.drawn[name] or everywhere) & mask_of_boxes(shape, reviewed)
 
 
 def _scores(

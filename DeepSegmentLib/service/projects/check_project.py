@@ -112,10 +112,9 @@ def _strangers(project: Project, record: CaseRecord) -> Iterator[Finding]:
 
 
 def _labels(case: LabelledCase) -> Iterator[Finding]:
-    by_name = {segment.name: segment for segment in case.label_map.segments}
+    masks = case.label_map.masks
     for name in case.drawn:
-        segment = by_name.get(name)
-        mask = None if segment is None else case.label_map.layers[segment.layer] == segment.value
+        mask = masks.get(name)
         if mask is None or not mask.any():
             yield Finding(case.name, "empty", f"{name} was looked for and has no voxel")
             continue

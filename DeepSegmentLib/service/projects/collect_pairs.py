@@ -31,14 +31,12 @@ class Pair:
 
     Attributes:
         name: Which they share.
-        volume: File of the first channel.
-        further: Files of its other channels.
+        volume: File of the first channel; those of the others are found by its name.
         labels: File of the labels.
     """
 
     name: str
     volume: Path
-    further: tuple[Path, ...]
     labels: Path
 
 
@@ -79,7 +77,7 @@ def find_pairs(images: Path, labels: Path, rules: PairRules) -> tuple[Pair, ...]
             f"no volume of {images} has labels of the same name in {labels}; say what their names end with "
             "(--image-suffix, --label-suffix)"
         )
-    return tuple(_pair(name, volumes[name], truths[name]) for name in names)
+    return tuple(Pair(name, volumes[name], truths[name]) for name in names)
 
 
 def _by_name(folder: Path, suffix: str) -> dict[str, Path]:
@@ -95,10 +93,6 @@ def _by_name(folder: Path, suffix: str) -> dict[str, Path]:
     return found
 
 
-def _pair(name: str, volume: Path, labels: Path) -> Pair:
-    return Pair(name, volume, (), labels)
-
-
 def collect_pair(folder: Path, pair: Pair, rules: PairRules, collecting: Collecting) -> CaseRecord | None:
     """Collect one pair, unless its volume is in the project already; None then.
 
@@ -107,7 +101,7 @@ def collect_pair(folder: Path, pair: Pair, rules: PairRules, collecting: Collect
     """
     project = open_project(folder)
     wanted = [channel.name for channel in project.record.channels]
-    further = pair.further or (further_channels(pair.volume, wanted) if len(wanted) > 1 else ())
+    further = further_channels(pair.volume, wanted) if len(wanted) > 1 else ()
     volume = read_channels(pair.volume, further)
     if find_volume(project, digest_of_volume(volume)) is not None and not collecting.anew:
         return None

@@ -3,26 +3,23 @@
 # ruff: noqa: TC001 - the JSON reader resolves the annotations at run time.
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from DeepSegmentLib.data.dataclass_json import from_json, to_json
-from DeepSegmentLib.errors import InvalidInputError, ModelError, VolumeFileError
+from DeepSegmentLib.data.dataclass_json import to_json
+from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.atomic import write_text
-from DeepSegmentLib.files.opening import read_json
-from DeepSegmentLib.networks.model_json import upgraded
 from DeepSegmentLib.networks.model_spec import ModelSpec, Part
 from DeepSegmentLib.training.fine_tuning.settings import FineTuning
 from DeepSegmentLib.training.fitting.partial_losses import LossSettings
 from DeepSegmentLib.training.fitting.settings import TrainSettings
 from DeepSegmentLib.training.patches.case_source import PatchSettings
 
+from .recipe_file import read_recipe_file, recipe_digest
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-_LARGEST_RECIPE = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -92,24 +89,12 @@ class CaseRecipe:
     @property
     def sha256(self) -> str:
         """A digest of all that the recipe says."""
-        content = json.dumps(to_json(self), sort_keys=True, allow_nan=False)
-        return hashlib.sha256(content.encode()).hexdigest()
+        return recipe_digest(self)
 
 
 def read_case_recipe(path: Path) -> CaseRecipe:
-    """Read a recipe.
-
-    Raises:
-        ModelError: The file cannot be read, is not JSON, or a key is missing, unknown or wrong.
-    """
-    try:
-        document = read_json(path, largest=_LARGEST_RECIPE)
-    except VolumeFileError as error:
-        raise ModelError(f"{path}: cannot be read as a recipe: {error}") from error
-    if isinstance(document, dict) and "model" in document:
-        document = document | {"model": upgraded(document["model"])}
-    recipe: CaseRecipe = from_json(CaseRecipe, document, "recipe")
-    return recipe
+    """Read a recipe, see `read_recipe_file`."""
+    return read_recipe_file(CaseRecipe, path)
 
 
 def write_case_recipe(recipe: CaseRecipe, path: Path) -> None:

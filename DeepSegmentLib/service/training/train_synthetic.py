@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
@@ -12,27 +10,27 @@ import numpy as np
 
 from DeepSegmentLib import __version__
 from DeepSegmentLib.data import Box, LabelMap, Progress
-from DeepSegmentLib.data.dataclass_json import from_json, to_json
 from DeepSegmentLib.data.geometry import bounding_box
 from DeepSegmentLib.data.progress import silent
-from DeepSegmentLib.errors import InvalidInputError, ModelError, ResourceError, VolumeFileError
+from DeepSegmentLib.errors import InvalidInputError, ResourceError
 from DeepSegmentLib.files.models import SPEC_FILE, save_model
-from DeepSegmentLib.files.opening import is_folder, open_file, read_json
+from DeepSegmentLib.files.opening import is_folder, open_file
 from DeepSegmentLib.files.output_checks import Output, check_new_folder, check_outputs, inputs_of
 from DeepSegmentLib.files.segmentations.labelmaps import label_table_path, read_labelmap
 from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES
 from DeepSegmentLib.imaging.memory import available_memory_bytes
 from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.costs import count_weights, stage_voxels
-from DeepSegmentLib.networks.model_json import upgraded
 from DeepSegmentLib.networks.model_spec import ModelSpec  # noqa: TC001 - the JSON reader resolves the annotations
 from DeepSegmentLib.networks.unet_spec import UNetSpec
-from DeepSegmentLib.training.fitting.fit import RECENT, Fitted, Hooks, fit
+from DeepSegmentLib.training.fitting.fit import Fitted, Hooks, fit
 from DeepSegmentLib.training.fitting.settings import TrainSettings  # noqa: TC001 - recipes resolve the annotations
+from DeepSegmentLib.training.fitting.state import RECENT
 from DeepSegmentLib.training.measure_expectations import expect
 from DeepSegmentLib.training.synthesis import SynthesisSettings, synthesize
 from DeepSegmentLib.training.synthesis_cases import SynthesisCase, Tissue, make_case
 
+from .recipe_file import read_recipe_file, recipe_digest
 from .watch import Preparation, Watch
 
 if TYPE_CHECKING:
@@ -44,7 +42,6 @@ if TYPE_CHECKING:
     from DeepSegmentLib.data import ProgressCallback
     from DeepSegmentLib.networks.expectations import Expectations
 
-_LARGEST_RECIPE = 4 << 20
 _WEIGHT_COPIES = 5  # themselves, their average, their gradients, and two moments of AdamW
 _MAPS_KEPT = 6  # feature maps of the largest stage that wait for the way back, at least
 _AIR_MARGIN = 8  # voxels kept around the labels, so that elastic deformation at the border meets air
@@ -110,19 +107,8 @@ class Recipe:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe.
-
-    Raises:
-        ModelError: The file cannot be read, is not JSON, or a key is missing, unknown or wrong.
-    """
-    try:
-        document = read_json(path, largest=_LARGEST_RECIPE)
-    except VolumeFileError as error:
-        raise ModelError(f"{path}: cannot be read as a recipe: {error}") from error
-    if isinstance(document, dict) and "model" in document:
-        document = document | {"model": upgraded(document["model"])}
-    recipe: Recipe = from_json(Recipe, document, "recipe")
-    return recipe
+    """Read a recipe, see `read_recipe_file`."""
+    return read_recipe_file(Recipe, path)
 
 
 def train_model(
@@ -195,14 +181,13 @@ def _fit(recipe: Recipe, cases: list[SynthesisCase], checkpoint: Path, watch: Wa
 
 def _report(recipe: Recipe, cases: int, fitted: Fitted) -> dict[str, Any]:
     """What this training measured, and nothing else."""
-    content = json.dumps(to_json(recipe), sort_keys=True, allow_nan=False)
     return {
         "cases": cases,
         "iterations": fitted.iterations,
         "loss": round(fitted.loss, 4),
         "seconds": round(fitted.seconds, 1),
         "device": fitted.device,
-        "recipe_sha256": hashlib.sha256(content.encode()).hexdigest(),
+        "recipe_sha256": recipe_digest(recipe),
         "deepsegment_version": __version__,
     }
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from DeepSegmentLib.data import Box
+from DeepSegmentLib.data.geometry import mask_of_boxes
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.segmentation.prepare import prepare
 from DeepSegmentLib.segmentation.regrid import labels_to_network
@@ -85,13 +85,11 @@ def _layers(case: LabelledCase, spec: ModelSpec, part: Part) -> list[NDArray[Any
 
 def _mask(case: LabelledCase, name: str) -> NDArray[np.bool_]:
     """The voxels of a drawn segment where somebody looked for it; none of one that was not drawn."""
-    mask = np.zeros(case.volume.geometry.shape, np.bool_)
-    if name in case.drawn:
-        for segment in case.label_map.segments:
-            if segment.name == name:
-                mask |= case.label_map.layers[segment.layer] == segment.value
-    boxes = case.drawn.get(name, ())
-    return mask & _inside(case, boxes) if boxes else mask
+    shape, masks = case.volume.geometry.shape, case.label_map.masks
+    if name not in case.drawn or name not in masks:
+        return np.zeros(shape, np.bool_)
+    boxes = case.drawn[name]
+    return masks[name] & mask_of_boxes(shape, boxes) if boxes else masks[name]
 
 
 def _regions(
@@ -104,22 +102,15 @@ def _regions(
     for channel, name in enumerate(part.segments, start=int(background)):
         boxes = case.drawn.get(name, ())
         if boxes:
-            rows, known = _split(rows, known, _inside(case, boxes), _unknown(channel))
+            rows, known = _split(rows, known, mask_of_boxes(rows.shape, boxes), _unknown(channel))
     if case.reviewed is not None:
-        rows, known = _split(rows, known, _inside(case, case.reviewed), _weighing(unreviewed))
+        rows, known = _split(rows, known, mask_of_boxes(rows.shape, case.reviewed), _weighing(unreviewed))
     if len(known) >= MOST_ROWS:
         raise InvalidInputError(
             f"case {case.name!r}: the boxes in which segments were looked for make {len(known)} kinds of places, and "
             f"{MOST_ROWS - 1} are possible; give segments that were drawn together the same boxes"
         )
     return rows.astype(np.uint8), tuple(known)
-
-
-def _inside(case: LabelledCase, boxes: Sequence[Box]) -> NDArray[np.bool_]:
-    mask = np.zeros(case.volume.geometry.shape, np.bool_)
-    for box in boxes:
-        mask[box.intersect(Box.of_shape(mask.shape)).to_slices()] = True
-    return mask
 
 
 def _unknown(channel: int) -> Callable[[Known], Known]:

@@ -13,7 +13,7 @@ from DeepSegmentLib.errors import Cancelled
 from .checks import Checked, is_flat
 from .losses import deeply_supervised
 from .sample_processes import batches
-from .state import RECENT, TrainingState, resume, save
+from .state import TrainingState, resume, save
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -155,6 +155,3 @@ def _fitted(state: TrainingState) -> Fitted:
     return Fitted(
         network, state.iteration, loss, state.seconds, str(state.device), tuple(state.checks), good_enough=early
     )
-
-
-__all__ = ["RECENT", "Fitted", "Hooks", "StepFinished", "fit"]

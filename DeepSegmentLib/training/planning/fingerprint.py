@@ -102,10 +102,10 @@ def _content_shape(voxels: NDArray[np.generic]) -> tuple[int, int, int]:
 
 
 def _masks(case: LabelledCase) -> Iterable[tuple[str, NDArray[np.bool_]]]:
-    for segment in case.label_map.segments:
-        mask = case.label_map.layers[segment.layer] == segment.value
-        if segment.name in case.drawn and mask.any():
-            yield segment.name, mask
+    """Of the drawn segments that have a voxel, by name."""
+    for name, mask in case.label_map.masks.items():
+        if name in case.drawn and mask.any():
+            yield name, mask
 
 
 def _sample(voxels: NDArray[np.generic], masks: Sequence[NDArray[np.bool_]]) -> list[NDArray[np.float64]]:
