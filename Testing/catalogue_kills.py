@@ -5,47 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+
+from killed_command import killed_command
 
 from DeepSegmentLib.errors import ModelError
 from DeepSegmentLib.files.models import verify_model
 from DeepSegmentLib.service.catalogue import list_models
 
-# Python tells a program of each file that it opens, makes, moves or removes (sys.addaudithook): of all moments these
-# are the ones at which something may be half done. A delay gets the kill into the middle of what is written then.
-_CHILD = """
-import os, signal, sys, threading
-from DeepSegmentLib.hosts.command.main import main
-import torch, DeepSegmentLib.networks.runtime, DeepSegmentLib.files.models.importers.deepsegment
-
-catalogue, last, delay_s, *arguments = sys.argv[1:]
-seen, killing = 0, False
-
-def kill():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.chmod", "os.link", "os.symlink"}
-
-def count(event, details):
-    global seen, killing
-    if killing or not (event in CHANGES or event == "open" and str(details[0]).startswith(catalogue)):
-        return
-    seen += 1
-    if seen == int(last):
-        killing = True
-        threading.Timer(float(delay_s), kill).start() if float(delay_s) else kill()
-
-sys.addaudithook(count)
-code = main(arguments)
-if killing:
-    kill()
-print(seen)
-sys.exit(code)
-"""
-
+_MODULES = ("torch", "DeepSegmentLib.networks.runtime", "DeepSegmentLib.files.models.importers.deepsegment")
 
 STAYS = (".lock", ".json")
 
@@ -67,9 +37,8 @@ class Action:
 
 def run(action: Action, catalogue: Path, *, kill_at: int = 0, delay_s: float = 0.0) -> subprocess.CompletedProcess:
     """Run the command in a process of its own; it is killed at one of its file operations, counted from 1."""
-    arguments = [str(catalogue), str(kill_at), str(delay_s), *action.arguments]
     return subprocess.run(
-        [sys.executable, "-c", _CHILD, *arguments],
+        killed_command(action.arguments, catalogue, _MODULES, kill_at=kill_at, delay_s=delay_s),
         env={**os.environ, "DEEPSEGMENT_MODELS": str(catalogue), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,

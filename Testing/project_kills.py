@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+from killed_command import killed_command
 
 from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 from DeepSegmentLib.files.projects import open_project
@@ -18,36 +18,7 @@ from DeepSegmentLib.service.projects.project import damaged_cases, labelled_case
 
 _MOST_PAIRS = 9
 GRID = Geometry.from_spacing((6, 8, 10), (2, 1, 1))
-
-# As in `catalogue_kills`: Python tells a program of each file that it opens, makes, moves or removes.
-_CHILD = """
-import os, signal, sys, threading
-from DeepSegmentLib.hosts.command.main import main
-import DeepSegmentLib.service.projects.collect_pairs
-
-project, last, delay_s, *arguments = sys.argv[1:]
-seen, killing = 0, False
-CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir"}
-
-def kill():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-def count(event, details):
-    global seen, killing
-    if killing or not (event in CHANGES or event == "open" and str(details[0]).startswith(project)):
-        return
-    seen += 1
-    if seen == int(last):
-        killing = True
-        threading.Timer(float(delay_s), kill).start() if float(delay_s) else kill()
-
-sys.addaudithook(count)
-code = main(arguments)
-if killing:
-    kill()
-print(seen)
-sys.exit(code)
-"""
+_MODULES = ("DeepSegmentLib.service.projects.collect_pairs",)
 
 
 def write_pairs(folder: Path, count: int) -> None:
@@ -69,9 +40,8 @@ def arguments(project: Path, pairs: Path) -> list[str]:
 
 def start(project: Path, pairs: Path, *, kill_at: int = 0, delay_s: float = 0.0) -> subprocess.Popen[str]:
     """Begin to collect all pairs, in a process that is killed at one of its file operations, counted from 1."""
-    words = [str(project), str(kill_at), str(delay_s), *arguments(project, pairs)]
     return subprocess.Popen(
-        [sys.executable, "-c", _CHILD, *words],
+        killed_command(arguments(project, pairs), project, _MODULES, kill_at=kill_at, delay_s=delay_s),
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -10,18 +10,14 @@ that are missing or doubled at the end, and files that are left.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
 import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from killed_command import report_of_kills
 from project_kills import faults, finish, leftovers, start, write_pairs
 
 from DeepSegmentLib.service.projects.project import case_records, set_status
@@ -37,22 +33,6 @@ COUNTED = (
     "faults at the end",
     "files left at the end",
 )
-
-
-def main() -> None:
-    """Run everything and print the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=30)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        results = measure(Path(folder), options.repeats, np.random.default_rng(options.seed))
-    machine = f"{platform.system()}, {os.cpu_count()} processors, Python {platform.python_version()}"
-    text = json.dumps({"machine": machine} | results, indent=2)
-    print(text)
-    if options.json:
-        options.json.write_text(text + "\n")
 
 
 def measure(folder: Path, repeats: int, rng: np.random.Generator) -> dict[str, object]:
@@ -97,4 +77,4 @@ def disturb(pairs: Path, project: Path, kill_at: int, delay_s: float) -> Counter
 
 
 if __name__ == "__main__":
-    main()
+    report_of_kills(__doc__, measure)

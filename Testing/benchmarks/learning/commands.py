@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -22,6 +23,24 @@ if TYPE_CHECKING:
 
 RESULTS = HERE.parent / "results"
 _OF_FREE_MEMORY = 0.95
+
+
+def parser_of(text: str | None) -> argparse.ArgumentParser:
+    """The options that all benchmarks of learning have; the text is that of the script."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("DEEPSEGMENT_TEST_DATA"))
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--held-out", type=int, help="score so many only; the report then stays in WORK")
+    return parser
+
+
+def parsed_by(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """What was asked for, with whole paths."""
+    options = parser.parse_args()
+    if options.data is None:
+        parser.error("give --data, or set DEEPSEGMENT_TEST_DATA")
+    options.data, options.work = Path(options.data).resolve(), options.work.resolve()
+    return options
 
 
 @dataclass(frozen=True)

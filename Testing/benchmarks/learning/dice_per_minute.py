@@ -18,13 +18,12 @@ goes on. `--cases` and `--held-out` make it short; the table then stays in WORK.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from commands import REPOSITORY, RESULTS, Shell, Steps, minutes_name
+from commands import REPOSITORY, RESULTS, Shell, Steps, minutes_name, parsed_by, parser_of
 from machine import own_versions, peer_versions
 from own_trainings import Bench
 from scoring import Scores, difference, from_plain, name_labels, plain_scores, scored, summary, write_references
@@ -140,21 +139,14 @@ def cells(row: dict[str, Any], structures: list[str]) -> list[str]:
 
 def parsed() -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--peer", required=True, help="Python of an environment with nnunetv2")
-    parser.add_argument("--data", type=Path, default=os.environ.get("DEEPSEGMENT_TEST_DATA"))
-    parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--data-set", nargs="+", choices=DATA_SETS, default=[*DATA_SETS])
     parser.add_argument("--minutes", nargs="+", type=float, default=[10.0, 30.0])
     parser.add_argument("--variants", nargs="+", help="of nnU-Net (default: those of the data set)")
     parser.add_argument("--workers", type=int, default=1, help="processes of nnU-Net's augmentation (default: 1)")
     parser.add_argument("--cases", type=int, help="learn from so many only")
-    parser.add_argument("--held-out", type=int, help="score so many only")
-    options = parser.parse_args()
-    if options.data is None:
-        parser.error("give --data, or set DEEPSEGMENT_TEST_DATA")
-    options.data, options.work = Path(options.data).resolve(), options.work.resolve()
-    return options
+    return parsed_by(parser)
 
 
 def main() -> None:

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import argparse
 import copy
-import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from commands import RESULTS, Shell, Steps
+from commands import RESULTS, Shell, Steps, parsed_by, parser_of
 from machine import own_versions
 from own_trainings import Bench
 from scoring import difference, from_plain, summary, write_references
@@ -122,19 +121,12 @@ def told(steps: dict[str, Any]) -> dict[str, Any]:
 
 def parsed() -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("DEEPSEGMENT_TEST_DATA"))
-    parser.add_argument("--work", type=Path, required=True)
+    parser = parser_of(__doc__)
     parser.add_argument("--first-minutes", type=float, default=15.0, help="of the first training (default: 15)")
     parser.add_argument("--minutes", type=float, default=10.0, help="of each fine-tuning (default: 10)")
     parser.add_argument("--cases", type=int, default=FULL["cases"], help="old ones to learn from (default: 20)")
     parser.add_argument("--further", type=int, default=FULL["further"], help="new ones (default: 10)")
-    parser.add_argument("--held-out", type=int, help="score so many only")
-    options = parser.parse_args()
-    if options.data is None:
-        parser.error("give --data, or set DEEPSEGMENT_TEST_DATA")
-    options.data, options.work = Path(options.data).resolve(), options.work.resolve()
-    return options
+    return parsed_by(parser)
 
 
 def main() -> None:

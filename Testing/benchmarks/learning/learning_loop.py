@@ -16,14 +16,13 @@ short; the report then stays in WORK.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from commands import RESULTS, Shell, Steps
+from commands import RESULTS, Shell, Steps, parsed_by, parser_of
 from machine import own_versions
 from own_trainings import Bench
 from robot_corrections import correct_case, drawn_masks
@@ -162,21 +161,14 @@ def settings_of(loop: Loop) -> dict[str, Any]:
 
 def parsed() -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("DEEPSEGMENT_TEST_DATA"))
-    parser.add_argument("--work", type=Path, required=True)
+    parser = parser_of(__doc__)
     parser.add_argument("--data-set", nargs="+", choices=DATA_SETS, default=[*DATA_SETS])
     parser.add_argument("--first-minutes", type=float, default=15.0, help="of the first training (default: 15)")
     parser.add_argument("--minutes", type=float, default=15.0, help="of the fine-tuning (default: 15)")
     parser.add_argument("--prompts", type=int, default=6, help="of the robot, for each structure (default: 6)")
     parser.add_argument("--cases", type=int, default=FULL["cases"], help="of the first training (default: 20)")
     parser.add_argument("--further", type=int, default=FULL["further"], help="to correct (default: 10)")
-    parser.add_argument("--held-out", type=int, help="compare on so many only")
-    options = parser.parse_args()
-    if options.data is None:
-        parser.error("give --data, or set DEEPSEGMENT_TEST_DATA")
-    options.data, options.work = Path(options.data).resolve(), options.work.resolve()
-    return options
+    return parsed_by(parser)
 
 
 def main() -> None:

@@ -10,12 +10,9 @@ do its work and leave nothing of the one before.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,26 +25,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from catalogue_kills import Action, faults, is_there, leftovers, operations, run, was_killed
 from foreign_models.nnunet import architecture, configuration, plans_of, write_trained
+from killed_command import report_of_kills
 from local_web import certificate, https_context, local_web, whole
 
 from DeepSegmentLib.files.models.known_models import Download, KnownModel
 
 NAME = "killed"
-
-
-def main() -> None:
-    """Run everything and print the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=30, help="kills of each action")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        results = measure(Path(folder), options.repeats, np.random.default_rng(options.seed))
-    machine = f"{platform.system()}, {os.cpu_count()} processors, Python {platform.python_version()}"
-    print(json.dumps({"machine": machine} | results, indent=2))
-    if options.json:
-        options.json.write_text(json.dumps({"machine": machine} | results, indent=2) + "\n")
 
 
 def measure(folder: Path, repeats: int, rng: np.random.Generator) -> dict[str, object]:
@@ -134,4 +117,4 @@ def _reach(wanted: bool, action: Action, back: Action, catalogue: Path) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    report_of_kills(__doc__, measure)

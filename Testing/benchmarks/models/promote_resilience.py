@@ -11,14 +11,10 @@ leave nothing of the one before.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
 import re
 import shutil
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +24,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from catalogue_kills import Action, faults, operations, run, was_killed
+from killed_command import report_of_kills
 from model_examples import model_spec
 
 from DeepSegmentLib.errors import ModelError
@@ -49,21 +46,6 @@ COUNTED = (
     "next commands that failed",
     "files left after the next command",
 )
-
-
-def main() -> None:
-    """Run everything and print the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=30, help="kills of each action")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        results = measure(Path(folder), options.repeats, np.random.default_rng(options.seed))
-    machine = f"{platform.system()}, {os.cpu_count()} processors, Python {platform.python_version()}"
-    print(json.dumps({"machine": machine} | results, indent=2))
-    if options.json:
-        options.json.write_text(json.dumps({"machine": machine} | results, indent=2) + "\n")
 
 
 def measure(folder: Path, repeats: int, rng: np.random.Generator) -> dict[str, object]:
@@ -160,4 +142,4 @@ def leftovers(models: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    report_of_kills(__doc__, measure)
