@@ -31,7 +31,7 @@ _MOST_OUTLINES = 150  # in a slice picture, the largest segments first
 _MOST_LETTERS = 100  # of the title; of a name, what its column holds
 _MOST_SAMPLES = 1 << 22  # voxels that the window of grey values is taken from
 _FILL = 0.28  # opacity of the segments
-_INK, _PAPER = (235, 235, 235), (16, 18, 22)
+INK, PAPER = (235, 235, 235), (16, 18, 22)
 _ORIGIN = ("Software", "DeepSegment")
 _VIEWS = (("axial", 0, "RLAP"), ("coronal", 1, "RLSI"), ("sagittal", 2, "APSI"))
 
@@ -115,7 +115,7 @@ def _sampled(voxels: NDArray[Any]) -> NDArray[Any]:
 
 def _framed(picture: Image.Image) -> Image.Image:
     """A slice picture in the middle of a panel, which is never narrower or less high than its letters need."""
-    panel = Image.new("RGB", (max(_NARROWEST_PX, picture.width), _PANEL_PX), _PAPER)
+    panel = Image.new("RGB", (max(_NARROWEST_PX, picture.width), _PANEL_PX), PAPER)
     panel.paste(picture, ((panel.width - picture.width) // 2, (_PANEL_PX - picture.height) // 2))
     return panel
 
@@ -211,12 +211,12 @@ def _annotate(panel: Image.Image, name: str, letters: str) -> None:
     """The view's name, and the patient's directions at the four borders (left, right, up, down)."""
     draw, font = ImageDraw.Draw(panel), ImageFont.load_default(16)
     width, height = panel.size
-    draw.text((8, 6), name, fill=_INK, font=font)
+    draw.text((8, 6), name, fill=INK, font=font)
     left, right, up, down = tuple(letters)
-    draw.text((6, height // 2), left, fill=_INK, font=font)
-    draw.text((width - 18, height // 2), right, fill=_INK, font=font)
-    draw.text((width // 2, 4), up, fill=_INK, font=font)
-    draw.text((width // 2, height - 22), down, fill=_INK, font=font)
+    draw.text((6, height // 2), left, fill=INK, font=font)
+    draw.text((width - 18, height // 2), right, fill=INK, font=font)
+    draw.text((width // 2, 4), up, fill=INK, font=font)
+    draw.text((width // 2, height - 22), down, fill=INK, font=font)
 
 
 def _legend(label_map: LabelMap) -> list[tuple[tuple[int, int, int], str]]:
@@ -227,7 +227,7 @@ def _legend(label_map: LabelMap) -> list[tuple[tuple[int, int, int], str]]:
         for segment in label_map.segments[:_MOST_LINES]
     ]
     more = len(label_map.segments) - len(shown)
-    return [*shown, (_PAPER, f"and {more} more")] if more else shown
+    return [*shown, (PAPER, f"and {more} more")] if more else shown
 
 
 def _sheet(panels: list[Image.Image], legend: list[tuple[tuple[int, int, int], str]], title: str) -> Image.Image:
@@ -236,9 +236,9 @@ def _sheet(panels: list[Image.Image], legend: list[tuple[tuple[int, int, int], s
     width = sum(panel.width for panel in panels) + gap * (len(panels) + 1)
     columns = max(1, width // _COLUMN_PX)
     rows = -(-len(legend) // columns)
-    sheet = Image.new("RGB", (width, top + _PANEL_PX + 2 * gap + rows * _LINE_PX + gap), _PAPER)
+    sheet = Image.new("RGB", (width, top + _PANEL_PX + 2 * gap + rows * _LINE_PX + gap), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
-    draw.text((gap, gap), title, fill=_INK, font=font)
+    draw.text((gap, gap), title, fill=INK, font=font)
     left = gap
     for panel in panels:
         sheet.paste(panel, (left, top))
@@ -246,5 +246,5 @@ def _sheet(panels: list[Image.Image], legend: list[tuple[tuple[int, int, int], s
     for n, (color, text) in enumerate(legend):
         x, y = gap + (n // rows) * (width // columns), top + _PANEL_PX + 2 * gap + (n % rows) * _LINE_PX
         draw.rectangle((x, y + 2, x + 16, y + 18), fill=color)
-        draw.text((x + 24, y), text, fill=_INK, font=font)
+        draw.text((x + 24, y), text, fill=INK, font=font)
     return sheet

@@ -138,9 +138,8 @@ def _compare(job: CompareJob, on_progress: ProgressCallback) -> dict[str, Any]:
 
 def _promote(job: PromoteJob) -> dict[str, Any]:
     """What is in use now, and what was before."""
-    from DeepSegmentLib.service.learning.comparison import COMPARISON
     from DeepSegmentLib.service.learning.promote import promote
-    from DeepSegmentLib.service.training.train_request import CANDIDATE, TRAININGS
+    from DeepSegmentLib.service.training.train_request import CANDIDATE, COMPARISON, TRAININGS
 
     folder = Path(job.project) / TRAININGS / job.training
     done = promote(folder / CANDIDATE, comparison=folder / COMPARISON, anyway=job.anyway)

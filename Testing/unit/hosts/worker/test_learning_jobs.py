@@ -39,7 +39,7 @@ from DeepSegmentLib.hosts.worker.learning_jobs import (
 from DeepSegmentLib.service.learning.comparison import read_comparison
 from DeepSegmentLib.service.projects.case_pictures import picture_of
 from DeepSegmentLib.service.projects.project import case_records
-from DeepSegmentLib.service.training.trainings import trainings_of
+from DeepSegmentLib.service.training.progress.trainings import trainings_of
 
 names = st.text(max_size=8)
 lists = st.lists(names, max_size=3).map(tuple)

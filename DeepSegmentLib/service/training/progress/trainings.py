@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 
 from DeepSegmentLib.errors import DeepSegmentError
 from DeepSegmentLib.files.models import SPEC_FILE
-from DeepSegmentLib.service.learning.comparison import COMPARISON
+from DeepSegmentLib.service.training.case_recipe import read_case_recipe
+from DeepSegmentLib.service.training.train_request import CANDIDATE, COMPARISON, RECIPE, TRAININGS
 
-from .case_recipe import read_case_recipe
 from .progress_file import PROGRESS, read_progress
-from .train_request import CANDIDATE, RECIPE, TRAININGS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .case_recipe import CaseRecipe
+    from DeepSegmentLib.service.training.case_recipe import CaseRecipe
 
 
 @dataclass(frozen=True)
