@@ -134,7 +134,7 @@ _COMMANDS = (
     ("evaluate", "compare segmentations with references, segment by segment", add_evaluate_options, evaluate),
     (
         "export",
-        "hand a segmented volume on: NIfTI, .seg.nrrd, nnU-Net, DICOM SEG, CSV",
+        "hand a segmented volume on: NIfTI, .seg.nrrd, nnU-Net, MONAI Label, DICOM SEG, STL, OBJ, glTF, CSV",
         add_export_options,
         export,
     ),

@@ -232,7 +232,7 @@ def decode_job(document: dict[str, Any], folder: Path) -> Job:
 
 
 def _from_export(job: ExportJob, folder: Path) -> dict[str, Any]:
-    case, settings = job.case, job.settings
+    case = job.case
     return {
         "name": case.name,
         "volume": _from_volume(case.volume, folder),
@@ -241,13 +241,7 @@ def _from_export(job: ExportJob, folder: Path) -> dict[str, Any]:
         "slices": [str(path) for path in case.slices],
         "sources": list(case.sources),
         "target": str(Path(job.target).absolute()),
-        "settings": {
-            "format": settings.format,
-            "replace": settings.replace,
-            "channel_names": list(settings.channel_names),
-            "new_labels": settings.new_labels,
-            "algorithm": settings.algorithm and asdict(settings.algorithm),
-        },
+        "settings": asdict(job.settings),
     }
 
 
