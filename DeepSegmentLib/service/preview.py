@@ -46,20 +46,49 @@ def draw_preview(volume: Volume, label_map: LabelMap, *, title: str) -> Image.Im
         label_map: Segments on the same grid.
         title: One line of text above.
     """
-    gray = volume.oriented("RAS")
-    layers = list(label_map.geometry.view(label_map.layers, "RAS"))
-    spacing = gray.geometry.spacing_mm
-    middle = _middle(layers)
-    window = np.percentile(_sampled(gray.voxels[0]), [0.5, 99.5])
+    seen = _Seen(volume, label_map)
     panels = []
     for name, axis, letters in _VIEWS:
-        plane = _seen(np.take(gray.voxels[0], middle[axis], axis))
-        labels = [_seen(np.take(layer, middle[axis], axis)) for layer in layers]
-        height_mm, width_mm = (step for a, step in enumerate(spacing) if a != axis)
-        size = _picture_size(plane.shape[0] * height_mm, plane.shape[1] * width_mm)
-        panels.append(_framed(_panel(_to_bytes(plane, window), labels, label_map.segments, size)))
+        panels.append(_framed(seen.slice(axis, _PANEL_PX, _WIDEST_PX)))
         _annotate(panels[-1], name, letters)
     return _sheet(panels, _legend(label_map), _plain(title, _MOST_LETTERS))
+
+
+def draw_middle(volume: Volume, label_map: LabelMap, edge_px: int) -> Image.Image:
+    """Draw the axial slice through the middle of the segments alone.
+
+    Args:
+        volume: The first channel is shown.
+        label_map: Segments on the same grid.
+        edge_px: Of the picture's longer edge.
+    """
+    return _Seen(volume, label_map).slice(0, edge_px, edge_px)
+
+
+class _Seen:
+    """A volume and its segments, turned to RAS, at the middle of the segments.
+
+    Args:
+        volume: The first channel is shown.
+        label_map: Segments on the same grid.
+    """
+
+    def __init__(self, volume: Volume, label_map: LabelMap) -> None:
+        gray = volume.oriented("RAS")
+        self._voxels, self._spacing, self._segments = gray.voxels[0], gray.geometry.spacing_mm, label_map.segments
+        self._layers = list(label_map.geometry.view(label_map.layers, "RAS"))
+        self._middle = _middle(self._layers)
+        self._window = np.percentile(_sampled(self._voxels), [0.5, 99.5])
+
+    def slice(self, axis: int, highest: int, widest: int) -> Image.Image:
+        """The slice across an axis in its true proportions, no larger than so many pixels."""
+        plane = _seen(np.take(self._voxels, self._middle[axis], axis))
+        labels = [_seen(np.take(layer, self._middle[axis], axis)) for layer in self._layers]
+        down, right = (step for a, step in enumerate(self._spacing) if a != axis)
+        height_mm, width_mm = plane.shape[0] * down, plane.shape[1] * right
+        scale = min(highest / height_mm, widest / width_mm)
+        size = max(1, round(scale * height_mm)), max(1, round(scale * width_mm))
+        return _panel(_to_bytes(plane, self._window), labels, self._segments, size)
 
 
 def mark_of_origin() -> PngInfo:
@@ -82,12 +111,6 @@ def _sampled(voxels: NDArray[Any]) -> NDArray[Any]:
     """Every n-th voxel along each axis: few enough to sort at once."""
     step = math.ceil((voxels.size / _MOST_SAMPLES) ** (1 / 3))
     return voxels[::step, ::step, ::step]
-
-
-def _picture_size(height_mm: float, width_mm: float) -> tuple[int, int]:
-    """Height and width, in pixels, of a slice in its true proportions, no larger than a panel."""
-    scale = min(_PANEL_PX / height_mm, _WIDEST_PX / width_mm)
-    return max(1, round(scale * height_mm)), max(1, round(scale * width_mm))
 
 
 def _framed(picture: Image.Image) -> Image.Image:

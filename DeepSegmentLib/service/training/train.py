@@ -19,8 +19,9 @@ from DeepSegmentLib.service.projects.project import case_records
 from .candidate import write_candidate
 from .case_recipe import CaseRecipe, read_case_recipe, write_case_recipe
 from .prepared_cases import prepared_folders
-from .progress_file import ProgressFile
+from .progress_file import PROGRESS, ProgressFile
 from .starting_point import samples, starting_point
+from .train_request import CANDIDATE, RECIPE
 from .training_plan import planned_recipe
 from .watch import Preparation
 
@@ -38,10 +39,7 @@ if TYPE_CHECKING:
     from .train_request import TrainRequest
     from .watch import Watch
 
-RECIPE = "recipe.json"
-CANDIDATE = "model"
 _CHECKPOINT = "checkpoint.pt"
-_PROGRESS = "progress.jsonl"
 _LOCK = ".training.lock"
 
 
@@ -161,7 +159,7 @@ def _hooks(
     from DeepSegmentLib.training.fitting.state import precision_on
 
     place = next(start.network.parameters()).device
-    told = ProgressFile(request.folder / _PROGRESS)
+    told = ProgressFile(request.folder / PROGRESS)
 
     def on_start(done: int) -> None:
         told.go_on_from(done)

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 TRAININGS = "trainings"
 """Folder of all trainings of a project."""
+RECIPE = "recipe.json"
+"""What fixes a training, in its folder."""
+CANDIDATE = "model"
+"""What it makes, likewise."""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ def train(options: argparse.Namespace) -> int:
     """Run the command."""
     told = TrainingLines(quiet=options.quiet, every_step=options.verbose, what="cases")
     told.stage(f"train on {options.project}: load the libraries")
-    from DeepSegmentLib.service.training.train import RECIPE, plan_training, train_on_project
+    from DeepSegmentLib.service.training.train import plan_training, train_on_project
+    from DeepSegmentLib.service.training.train_request import RECIPE
     from DeepSegmentLib.service.training.watch import Watch
 
     request = _request(options)

@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.training.fitting.losses import balanced_cross_entropy, soft_dice_loss
-from DeepSegmentLib.training.fitting.partial_losses import LossSettings, PartialLoss, marginal_logits
+from DeepSegmentLib.training.fitting.partial_losses import PartialLoss, marginal_logits
+from DeepSegmentLib.training.fitting.settings import LossSettings
 
 SHAPE = (4, 5, 6)
 
