@@ -123,4 +123,3 @@ def find_islands(mask: NDArray[np.bool_], geometry: Geometry) -> Islands | None:
     islands[box.to_slices()] = np.isin(pieces, [n + 1 for n in small])
     ml = sum(int(sizes[n]) for n in small) * geometry.voxel_volume_mm3 / 1000
     return Islands(islands, len(small), (r, a, s), ml)
-

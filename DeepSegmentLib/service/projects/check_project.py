@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from DeepSegmentLib.files.projects import Project
     from DeepSegmentLib.training.cases.labelled_case import LabelledCase
 
+
 def check_project(folder: Path, held_out: Sequence[str], on_progress: ProgressCallback) -> tuple[Finding, ...]:
     """Look through a project.
 
