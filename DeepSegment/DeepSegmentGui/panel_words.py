@@ -28,6 +28,9 @@ _WORDS = (
     (" (`deepsegment models available` lists them)", ""),
     (", or give the new one another name (--name)", ""),
     (" (--accept-change)", ""),
+    (", or say that it shall be used anyway (--anyway)", ""),
+    ("Say that it shall be used anyway (--anyway), or train", _("Train")),
+    ("compare first", _("click Compare first")),
     ("what `deepsegment diagnose` says", _("what Diagnose says (in Advanced)")),
 )
 _TRACEBACK = re.compile(r" \(\w+=1 shows where it happened\)")

@@ -140,16 +140,25 @@ class PromoteQuestion(Question):
 
 
 def findingsText(comparison):
-    """A table of what a comparison found: worse in red, better in green."""
-    head = "".join(
-        f"<th align='{side}'>{text}</th>"
-        for side, text in (("left", _("Segment")), ("right", _("Dice before")), ("right", _("now")), ("right", ""))
-    )
+    """A table of what a comparison found: worse in red, better in green; of the new model alone without an old one."""
+    if not comparison.old.name:
+        return _table((_("Segment"), _("Dice")), [_measured(comparison, name) for name in comparison.segments])
     rows = [_row(finding) for finding in comparison.findings()]
-    if not rows:
-        return ""
     cases = _("{count} held-out cases, differences with their 95 % interval").format(count=len(comparison.cases))
-    return f"<table cellspacing='4'><tr>{head}</tr>{''.join(rows)}</table><p>{cases}</p>"
+    return f"{_table((_('Segment'), _('Dice before'), _('now'), ''), rows)}<p>{cases}</p>" if rows else ""
+
+
+def _table(titles, rows):
+    head = "".join(f"<th align='{'right' if n else 'left'}'>{title}</th>" for n, title in enumerate(titles))
+    return f"<table cellspacing='4'><tr>{head}</tr>{''.join(rows)}</table>"
+
+
+def _measured(comparison, name):
+    pairs = [pair for case in comparison.cases for pair in case.segments if pair.name == name and pair.new is not None]
+    if not pairs:
+        return ""
+    mean = sum(pair.new.dice for pair in pairs) / len(pairs)
+    return f"<tr><td>{html.escape(name)}</td><td align='right'>{mean:.3f}</td></tr>"
 
 
 def _row(finding):

@@ -32,6 +32,7 @@ class NextVolumes:
 
     def refresh(self):
         """Bring the button in line with what is under way."""
+        self._ui.nextTable.setVisible(bool(self._volumes))
         self._ui.nextButton.enabled = not self._panel.busy and bool(self._ui.nextFolderButton.directory)
 
     def rank(self):

@@ -95,6 +95,7 @@ class ProjectSection:
         if collapsed:
             return
         self.read()
+        self.refresh()
         if self.table.lacksPictures and not self._panel.busy and not missing(self._panel.requirementsPath):
             folder = str(self.folder)
             self._panel.runJob(lambda: DrawCasesJob(folder), self._drawn, self._ui.projectMessageLabel)
