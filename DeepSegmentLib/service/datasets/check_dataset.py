@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from DeepSegmentLib.data import LabelMap, Progress, Segment
-from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, VolumeFileError
+from DeepSegmentLib.errors import Cancelled, DeepSegmentError, ExistsError, InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.atomic import atomic_path
 from DeepSegmentLib.files.opening import read_json
 from DeepSegmentLib.files.output_checks import Output, check_outputs, inputs_of
@@ -17,7 +18,7 @@ from DeepSegmentLib.files.safe_names import file_words
 from DeepSegmentLib.files.segmentations.grids_and_layers import match_grid
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
 from DeepSegmentLib.files.volumes import read_channels
-from DeepSegmentLib.service.preview import draw_preview, mark_of_origin
+from DeepSegmentLib.service.preview import draw_preview, is_preview, mark_of_origin
 
 from .case_checks import Finding, duplicates, find_islands, identifiers, leaks
 from .dataset_files import SPLITS_FILE, open_dataset, patients_of
@@ -56,7 +57,7 @@ def check_dataset(
         on_progress: Told which case is read; may raise `Cancelled`.
 
     Raises:
-        InvalidInputError: It is no dataset, or a picture is there already.
+        InvalidInputError: It is no dataset, or another file has the name of a picture.
         VolumeFileError: What lists the cases, or the table, cannot be read, or a picture cannot be written.
     """
     dataset = open_dataset(folder)
@@ -72,6 +73,8 @@ def check_dataset(
             found += _of_files(case)
             if case.labels is not None:
                 found += _of_labels(dataset, case, volume, pictures)
+        except (Cancelled, ExistsError):
+            raise
         except DeepSegmentError as error:
             found.append(Finding(case.name, "damaged", str(error)))
     return (*found, *duplicates(digests))
@@ -143,7 +146,9 @@ def _named(label_map: LabelMap, dataset: Dataset) -> list[Segment]:
 
 
 def _draw(path: Path, name: str, volume: Volume, mask: NDArray[np.bool_], islands: Islands) -> None:
-    """The slices through the first of the small pieces, which have a colour of their own."""
+    """The slices through the first of the small pieces, which have a colour of their own; earlier ones are replaced."""
+    if os.path.lexists(path) and not is_preview(path):
+        raise ExistsError(f"{path} exists and is no picture of an earlier check; choose another folder")
     layer = mask.astype(np.uint8) + islands.mask
     segments = (Segment(name, 1, _REST), Segment("small pieces", 2, _ISLANDS))
     label_map = LabelMap(layer[None], volume.geometry, segments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from DeepSegmentLib.data import Progress
-from DeepSegmentLib.errors import DeepSegmentError
+from DeepSegmentLib.errors import Cancelled, DeepSegmentError
 from DeepSegmentLib.files.projects import CaseRecord, DamagedCase, case_folder, open_project, read_cases
 from DeepSegmentLib.service.datasets.case_checks import Finding, duplicates, find_islands, identifiers, leaks
 
@@ -53,6 +53,8 @@ def _of_case(project: Project, record: CaseRecord) -> Iterator[Finding]:
         files = (*record.channels, record.labels)
         yield from identifiers(record.name, [case_folder(project, record.name) / file for file in files])
         yield from _labels(labelled_case(project, record))
+    except Cancelled:
+        raise
     except DeepSegmentError as error:
         yield Finding(record.name, "damaged", str(error))
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 from DeepSegmentLib.data.progress import silent
-from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
+from DeepSegmentLib.errors import Cancelled, ExistsError, InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.datasets.monai_label import add_labelled
 from DeepSegmentLib.files.datasets.nnunet import DatasetRules, TrainingCase, add_case
 from DeepSegmentLib.files.volumes import write_volume
@@ -117,8 +117,24 @@ class TestCheck:
         assert found.text.endswith(f"see {picture.name}")
         r, a, s = GRID.index_to_ras((7, 8, 9))
         assert f"at {r:.0f}, {a:.0f}, {s:.0f} mm" in found.text
+        assert check_dataset(dataset, None, tmp_path / "pictures", silent) == (found,)
         orange = np.abs(np.asarray(Image.open(picture)).astype(int) - (255, 120, 40)).sum(axis=2) < 30
         assert orange.any()  # the slices go through the island and not through the liver's middle
+        picture.write_bytes(b"somebody's own")
+        with pytest.raises(ExistsError, match="no picture of an earlier check"):
+            check_dataset(dataset, None, tmp_path / "pictures", silent)
+
+    def test_it_can_be_stopped_and_tells_where_it_is(self, dataset):
+        told = []
+
+        def stop(event):
+            told.append(event.stage)
+            if len(told) == 2:
+                raise Cancelled
+
+        with pytest.raises(Cancelled):
+            check_dataset(dataset, None, None, stop)
+        assert told == ["check a", "check b"]
 
 
 class TestNnunet:
