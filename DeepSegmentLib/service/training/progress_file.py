@@ -72,28 +72,31 @@ class ProgressFile:
         self._path = path
         self._losses: list[float] = []
 
-    def go_on_from(self, iteration: int) -> None:
-        """Forget what was told of steps that the checkpoint does not have."""
+    def go_on_from(self, iteration: int) -> list[ProgressLine]:
+        """Forget what was told of steps that the checkpoint does not have; what was told before."""
         kept = [line for line in read_progress(self._path) if line.iteration <= iteration]
         write_text(self._path, "".join(_text(line) for line in kept))
+        return kept
 
-    def step(self, step: StepFinished) -> None:
-        """Tell a step, with those before it, once in a while and where the network was tried out.
+    def step(self, step: StepFinished) -> ProgressLine | None:
+        """Tell a step, with those before it, once in a while and where the network was tried out; the line, if so.
 
         Raises:
             VolumeFileError: The disk is full or write-protected.
         """
         self._losses.append(step.loss)
         if step.iteration % _EVERY and step.check is None:
-            return
+            return None
         mean = sum(self._losses) / len(self._losses)
         dice = {} if step.check is None else step.check.dice
         self._losses = []
+        line = ProgressLine(step.iteration, mean, step.rate, step.seconds, dice)
         try:
             with self._path.open("a", encoding="ascii", newline="\n") as file:
-                file.write(_text(ProgressLine(step.iteration, mean, step.rate, step.seconds, dice)))
+                file.write(_text(line))
         except OSError as error:
             raise VolumeFileError(f"{self._path} cannot be written: {error.strerror or error}") from error
+        return line
 
 
 def _text(line: ProgressLine) -> str:
