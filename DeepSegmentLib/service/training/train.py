@@ -23,7 +23,6 @@ from DeepSegmentLib.service.projects.project import case_records
 
 from .candidate import write_candidate
 from .case_recipe import CaseRecipe, read_case_recipe, write_case_recipe
-from .event_file import EventFile
 from .prepared_cases import prepared_folders
 from .progress_file import ProgressFile
 from .starting_point import samples, starting_point
@@ -58,11 +57,11 @@ def plan_training(request: TrainRequest, watch: Watch) -> CaseRecipe:
         DeepSegmentError: The project, the recipe or the parent cannot be read, there is nothing to learn from, or the
             processes that train together cannot share a batch.
     """
-    from DeepSegmentLib.training.fitting.processes import by_the_first, share_of
+    from DeepSegmentLib.training.fitting.processes import by_the_first, count, share_of
 
     def work() -> CaseRecipe:
         recipe = _recipe(request, watch)
-        share_of(recipe.training.batch_size)
+        share_of(recipe.training.batch_size, count())
         return recipe
 
     return by_the_first(work)
@@ -196,17 +195,16 @@ def _hooks(
     from DeepSegmentLib.training.fitting.state import precision_on
 
     place = next(start.network.parameters()).device
-    told, events = ProgressFile(request.folder / _PROGRESS), EventFile(request.folder)
+    told = ProgressFile(request.folder / _PROGRESS)
 
     def on_start(done: int) -> None:
         if rank() == 0:
-            events.begin(told.go_on_from(done))
+            told.go_on_from(done)
         watch.on_start(Preparation(len(recipe.cases), recipe.training.iterations, done, str(place)))
 
     def on_step(step: StepFinished) -> None:
-        line = told.step(step) if rank() == 0 else None
-        if line is not None:
-            events.add(line)
+        if rank() == 0:
+            told.step(step)
         watch.on_step(step)
 
     check = _check(recipe, watched, precision_on(recipe.training.precision, place))

@@ -168,8 +168,8 @@ def _cross_entropy(log_probabilities: Tensor, labels: Tensor, weight: Tensor, se
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean over all voxels of the batch, those of other processes too; 0 where none counts."""
-    total, weights = summed(torch.stack(((values * weight).sum(), weight.sum())))
-    return total / weights.clamp(min=_SMOOTH * _SMOOTH)
+    sums = summed(torch.stack(((values * weight).sum(), weight.sum())))
+    return sums[0] / sums[1].clamp(min=_SMOOTH * _SMOOTH)
 
 
 def _dice(probabilities: Tensor, truth: Tensor, weight: Tensor, settings: LossSettings) -> Tensor:
@@ -183,8 +183,8 @@ def _dice(probabilities: Tensor, truth: Tensor, weight: Tensor, settings: LossSe
     dice = (2 * overlap + _SMOOTH) / (found + there + _SMOOTH)
     occurs = there > 0
     lost = torch.stack((((1 - dice) * occurs).sum(), occurs.sum().to(dice.dtype)))
-    total, channels = lost if settings.batch_dice else summed(lost)
-    return total / channels.clamp(min=1)
+    lost = lost if settings.batch_dice else summed(lost)
+    return lost[0] / lost[1].clamp(min=1)
 
 
 def _of_regions(

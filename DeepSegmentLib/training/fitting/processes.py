@@ -71,18 +71,18 @@ def own_device() -> torch.device:
     return torch.device("cuda", place) if place < torch.cuda.device_count() else torch.device("cpu")
 
 
-def share_of(batch_size: int) -> int:
-    """The samples of a batch that are this process's.
+def share_of(batch_size: int, processes: int) -> int:
+    """The samples of a batch that are those of one of so many processes.
 
     Raises:
-        InvalidInputError: The processes cannot share it evenly.
+        InvalidInputError: They cannot share it evenly.
     """
-    if batch_size % count():
+    if batch_size % processes:
         raise InvalidInputError(
-            f"{count()} processes cannot share batches of {batch_size} evenly; make batch_size in the recipe a "
-            f"multiple of {count()}, or launch fewer processes"
+            f"{processes} processes cannot share batches of {batch_size} evenly; make batch_size in the recipe a "
+            f"multiple of {processes}, or launch another number of processes"
         )
-    return batch_size // count()
+    return batch_size // processes
 
 
 def by_the_first(work: Callable[[], Result]) -> Result:
@@ -170,7 +170,7 @@ def average_gradients(network: nn.Module) -> None:
 
 def summed(values: Tensor) -> Tensor:
     """The sum of the values that all processes have; gradients are those of the loss that all compute from it."""
-    return values if count() == 1 else _Summed.apply(values)  # type: ignore[no-any-return, no-untyped-call]
+    return values if count() == 1 else _Summed.apply(values)  # type: ignore[no-untyped-call]
 
 
 class _Summed(torch.autograd.Function):
@@ -179,7 +179,7 @@ class _Summed(torch.autograd.Function):
         return _over_all(values)
 
     @staticmethod
-    def backward(_: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(_: Any, gradient: Tensor) -> Tensor:
         return gradient * count()  # the sum of what all have, which is the same; the average follows
 
 
@@ -210,7 +210,7 @@ def _in_touch() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        first, *_ = [*str(error).strip().splitlines(), type(error).__name__]
+        first = [*str(error).strip().splitlines(), type(error).__name__][0].rpartition("] ")[2]
         raise ResourceError(
             f"the connection to the other processes of this training is broken ({first[:200]}); the same command "
             "goes on"

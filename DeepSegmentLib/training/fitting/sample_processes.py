@@ -45,7 +45,7 @@ def batches(
     samples = _Samples(source, range(start * in_a_step + rank(), settings.iterations * in_a_step, count()))
     loader = DataLoader(
         samples,
-        batch_size=share_of(settings.batch_size),
+        batch_size=share_of(settings.batch_size, count()),
         num_workers=settings.workers,
         shuffle=False,
         worker_init_fn=_leave_the_end_to_the_parent,
