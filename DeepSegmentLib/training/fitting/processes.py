@@ -10,6 +10,7 @@ References:
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +24,8 @@ from .launch import launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from torch.distributed.distributed_c10d import Store
 
 Result = TypeVar("Result")
 
@@ -45,14 +48,29 @@ def joined() -> Iterator[None]:
     if on_gpu:
         torch.cuda.set_device(own_device())
     with _in_touch():
-        try:
-            distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_PATIENCE)
-        except ValueError as error:
-            raise InvalidInputError(f"the processes do not find each other: {error}") from error
+        distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
+            store=_meeting_place(),
+            rank=launch().rank,
+            world_size=launch().count,
+            timeout=_PATIENCE,
+        )
     try:
         yield
     finally:
         distributed.destroy_process_group()
+
+
+def _meeting_place() -> Store:
+    """Where the processes find each other; apart from that of those before, where the launcher begins them again."""
+    from torch.distributed.distributed_c10d import PrefixStore  # not in every build of torch
+    from torch.distributed.rendezvous import rendezvous
+
+    try:
+        store: Store = next(rendezvous("env://"))[0]
+    except ValueError as error:
+        raise InvalidInputError(f"the processes do not find each other: {error}") from error
+    return PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
 
 
 def count() -> int:
