@@ -1,6 +1,7 @@
 """The curves of a training for TensorBoard: what the progress file tells, each step once."""
 
 import sys
+from itertools import pairwise
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_each_step_is_drawn_once_however_often_the_training_went_on(tmp_path):
         drawn = events.Scalars(name)
         assert [each.step for each in drawn] == [10, 20, 25, 30]
         assert [each.value for each in drawn] == pytest.approx(values, rel=1e-3)
-        assert all(a.wall_time <= b.wall_time for a, b in zip(drawn, drawn[1:], strict=False))
+        assert all(a.wall_time <= b.wall_time for a, b in pairwise(drawn))
     (dice,) = events.Scalars("Dice/Left lung")
     assert (dice.step, dice.value) == (25, pytest.approx(0.25))
     assert len([*tmp_path.glob("events*")]) == 1
