@@ -4,7 +4,8 @@ Everything a user can act on derives from `DeepSegmentError`::
 
     DeepSegmentError                exit code 1
     ├── InvalidInputError      2    an argument or a value outside its range
-    │   └── ExistsError        2    what is to be written is there already, and nobody asked to replace it
+    │   ├── ExistsError        2    what is to be written is there already, and nobody asked to replace it
+    │   └── NotProvenError     2    a new model that is not proven to be as good as the old one
     ├── VolumeFileError        3    a volume or labelmap file that cannot be read or written
     ├── ModelError             4    a model folder that is missing, damaged or of a foreign version
     │   ├── ChecksumError      4    weights that differ from their recorded checksum
@@ -33,6 +34,10 @@ class InvalidInputError(DeepSegmentError):
 
 class ExistsError(InvalidInputError):
     """What is to be written is there already; the user may ask to replace it."""
+
+
+class NotProvenError(InvalidInputError):
+    """A candidate is worse somewhere, or was not compared: the user may say a second yes to promote it."""
 
 
 class VolumeFileError(DeepSegmentError):

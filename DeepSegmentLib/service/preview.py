@@ -31,7 +31,7 @@ _MOST_OUTLINES = 150  # in a slice picture, the largest segments first
 _MOST_LETTERS = 100  # of the title; of a name, what its column holds
 _MOST_SAMPLES = 1 << 22  # voxels that the window of grey values is taken from
 _FILL = 0.28  # opacity of the segments
-_INK, _PAPER = (235, 235, 235), (16, 18, 22)
+INK, PAPER = (235, 235, 235), (16, 18, 22)
 _ORIGIN = ("Software", "DeepSegment")
 _VIEWS = (("axial", 0, "RLAP"), ("coronal", 1, "RLSI"), ("sagittal", 2, "APSI"))
 
@@ -46,20 +46,49 @@ def draw_preview(volume: Volume, label_map: LabelMap, *, title: str) -> Image.Im
         label_map: Segments on the same grid.
         title: One line of text above.
     """
-    gray = volume.oriented("RAS")
-    layers = list(label_map.geometry.view(label_map.layers, "RAS"))
-    spacing = gray.geometry.spacing_mm
-    middle = _middle(layers)
-    window = np.percentile(_sampled(gray.voxels[0]), [0.5, 99.5])
+    seen = _Seen(volume, label_map)
     panels = []
     for name, axis, letters in _VIEWS:
-        plane = _seen(np.take(gray.voxels[0], middle[axis], axis))
-        labels = [_seen(np.take(layer, middle[axis], axis)) for layer in layers]
-        height_mm, width_mm = (step for a, step in enumerate(spacing) if a != axis)
-        size = _picture_size(plane.shape[0] * height_mm, plane.shape[1] * width_mm)
-        panels.append(_framed(_panel(_to_bytes(plane, window), labels, label_map.segments, size)))
+        panels.append(_framed(seen.slice(axis, _PANEL_PX, _WIDEST_PX)))
         _annotate(panels[-1], name, letters)
     return _sheet(panels, _legend(label_map), _plain(title, _MOST_LETTERS))
+
+
+def draw_middle(volume: Volume, label_map: LabelMap, edge_px: int) -> Image.Image:
+    """Draw the axial slice through the middle of the segments alone.
+
+    Args:
+        volume: The first channel is shown.
+        label_map: Segments on the same grid.
+        edge_px: Of the picture's longer edge.
+    """
+    return _Seen(volume, label_map).slice(0, edge_px, edge_px)
+
+
+class _Seen:
+    """A volume and its segments, turned to RAS, at the middle of the segments.
+
+    Args:
+        volume: The first channel is shown.
+        label_map: Segments on the same grid.
+    """
+
+    def __init__(self, volume: Volume, label_map: LabelMap) -> None:
+        gray = volume.oriented("RAS")
+        self._voxels, self._spacing, self._segments = gray.voxels[0], gray.geometry.spacing_mm, label_map.segments
+        self._layers = list(label_map.geometry.view(label_map.layers, "RAS"))
+        self._middle = _middle(self._layers)
+        self._window = np.percentile(_sampled(self._voxels), [0.5, 99.5])
+
+    def slice(self, axis: int, highest: int, widest: int) -> Image.Image:
+        """The slice across an axis in its true proportions, no larger than so many pixels."""
+        plane = _seen(np.take(self._voxels, self._middle[axis], axis))
+        labels = [_seen(np.take(layer, self._middle[axis], axis)) for layer in self._layers]
+        down, right = (step for a, step in enumerate(self._spacing) if a != axis)
+        height_mm, width_mm = plane.shape[0] * down, plane.shape[1] * right
+        scale = min(highest / height_mm, widest / width_mm)
+        size = max(1, round(scale * height_mm)), max(1, round(scale * width_mm))
+        return _panel(_to_bytes(plane, self._window), labels, self._segments, size)
 
 
 def mark_of_origin() -> PngInfo:
@@ -84,15 +113,9 @@ def _sampled(voxels: NDArray[Any]) -> NDArray[Any]:
     return voxels[::step, ::step, ::step]
 
 
-def _picture_size(height_mm: float, width_mm: float) -> tuple[int, int]:
-    """Height and width, in pixels, of a slice in its true proportions, no larger than a panel."""
-    scale = min(_PANEL_PX / height_mm, _WIDEST_PX / width_mm)
-    return max(1, round(scale * height_mm)), max(1, round(scale * width_mm))
-
-
 def _framed(picture: Image.Image) -> Image.Image:
     """A slice picture in the middle of a panel, which is never narrower or less high than its letters need."""
-    panel = Image.new("RGB", (max(_NARROWEST_PX, picture.width), _PANEL_PX), _PAPER)
+    panel = Image.new("RGB", (max(_NARROWEST_PX, picture.width), _PANEL_PX), PAPER)
     panel.paste(picture, ((panel.width - picture.width) // 2, (_PANEL_PX - picture.height) // 2))
     return panel
 
@@ -188,12 +211,12 @@ def _annotate(panel: Image.Image, name: str, letters: str) -> None:
     """The view's name, and the patient's directions at the four borders (left, right, up, down)."""
     draw, font = ImageDraw.Draw(panel), ImageFont.load_default(16)
     width, height = panel.size
-    draw.text((8, 6), name, fill=_INK, font=font)
+    draw.text((8, 6), name, fill=INK, font=font)
     left, right, up, down = tuple(letters)
-    draw.text((6, height // 2), left, fill=_INK, font=font)
-    draw.text((width - 18, height // 2), right, fill=_INK, font=font)
-    draw.text((width // 2, 4), up, fill=_INK, font=font)
-    draw.text((width // 2, height - 22), down, fill=_INK, font=font)
+    draw.text((6, height // 2), left, fill=INK, font=font)
+    draw.text((width - 18, height // 2), right, fill=INK, font=font)
+    draw.text((width // 2, 4), up, fill=INK, font=font)
+    draw.text((width // 2, height - 22), down, fill=INK, font=font)
 
 
 def _legend(label_map: LabelMap) -> list[tuple[tuple[int, int, int], str]]:
@@ -204,7 +227,7 @@ def _legend(label_map: LabelMap) -> list[tuple[tuple[int, int, int], str]]:
         for segment in label_map.segments[:_MOST_LINES]
     ]
     more = len(label_map.segments) - len(shown)
-    return [*shown, (_PAPER, f"and {more} more")] if more else shown
+    return [*shown, (PAPER, f"and {more} more")] if more else shown
 
 
 def _sheet(panels: list[Image.Image], legend: list[tuple[tuple[int, int, int], str]], title: str) -> Image.Image:
@@ -213,9 +236,9 @@ def _sheet(panels: list[Image.Image], legend: list[tuple[tuple[int, int, int], s
     width = sum(panel.width for panel in panels) + gap * (len(panels) + 1)
     columns = max(1, width // _COLUMN_PX)
     rows = -(-len(legend) // columns)
-    sheet = Image.new("RGB", (width, top + _PANEL_PX + 2 * gap + rows * _LINE_PX + gap), _PAPER)
+    sheet = Image.new("RGB", (width, top + _PANEL_PX + 2 * gap + rows * _LINE_PX + gap), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
-    draw.text((gap, gap), title, fill=_INK, font=font)
+    draw.text((gap, gap), title, fill=INK, font=font)
     left = gap
     for panel in panels:
         sheet.paste(panel, (left, top))
@@ -223,5 +246,5 @@ def _sheet(panels: list[Image.Image], legend: list[tuple[tuple[int, int, int], s
     for n, (color, text) in enumerate(legend):
         x, y = gap + (n // rows) * (width // columns), top + _PANEL_PX + 2 * gap + (n % rows) * _LINE_PX
         draw.rectangle((x, y + 2, x + 16, y + 18), fill=color)
-        draw.text((x + 24, y), text, fill=_INK, font=font)
+        draw.text((x + 24, y), text, fill=INK, font=font)
     return sheet

@@ -223,7 +223,7 @@ class TestRecipes:
 
     def test_the_marginal_loss_is_taken_out_of_a_recipe_of_the_library(self, bench):
         from DeepSegmentLib.data.dataclass_json import from_json, to_json
-        from DeepSegmentLib.training.fitting.partial_losses import LossSettings
+        from DeepSegmentLib.training.fitting.settings import LossSettings
 
         recipe = {"loss": to_json(LossSettings()), "replay": 0.5}
         changed = bench["partial_truth"].recipe_without_marginal_loss(recipe)

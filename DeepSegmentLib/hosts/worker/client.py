@@ -102,11 +102,15 @@ class WorkerClient:
         except (EOFError, OSError, AuthenticationError):
             return self._gone()
 
-    def cancel(self) -> None:
-        """Ask the job to stop; `Stopped` follows within about a second, as the process is killed if it must be."""
+    def cancel(self, patience_s: float = CANCEL_S) -> None:
+        """Ask the job to stop; `Stopped` follows in time, as the process is killed if it must be.
+
+        Args:
+            patience_s: How long it may take to stop by itself, in seconds; more than usual where it saves its state.
+        """
         if not self._busy or self._give_up_at is not None:
             return
-        self._give_up_at = time.monotonic() + CANCEL_S
+        self._give_up_at = time.monotonic() + patience_s
         if self._message is None and self._connection is not None:
             message = json.dumps({"kind": "cancel", "number": self._number}).encode()
             with contextlib.suppress(OSError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from DeepSegmentLib import errors
-from DeepSegmentLib.data import Code, Geometry, LabelMap, Progress, Segment, Terminology, Volume
+from DeepSegmentLib.data import LabelMap, Progress, Volume
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 
@@ -24,6 +24,14 @@ from .batch_jobs import (
     settings_from_json,
     settings_to_json,
 )
+from .learning_jobs import (
+    LEARNING_JOBS,
+    CollectJob,
+    LearningJob,
+    LearningResult,
+    learning_job_from_json,
+    learning_job_to_json,
+)
 from .model_jobs import (
     AddModelJob,
     GetModelJob,
@@ -33,7 +41,7 @@ from .model_jobs import (
     model_job_from_json,
     model_job_to_json,
 )
-from .shared_arrays import read_array, write_array
+from .voxel_messages import label_map_from_json, label_map_to_json, volume_from_json, volume_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +97,7 @@ class MeasureJob:
     label_map: LabelMap
 
 
-Job = SegmentJob | BatchJob | ExportJob | MeasureJob | AddModelJob | GetModelJob
+Job = SegmentJob | BatchJob | ExportJob | MeasureJob | AddModelJob | GetModelJob | LearningJob
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +143,7 @@ class MeasureResult:
     rows: list[dict[str, Any]]
 
 
-Result = SegmentResult | BatchResult | ExportResult | MeasureResult | ModelResult
+Result = SegmentResult | BatchResult | ExportResult | MeasureResult | ModelResult | LearningResult
 
 
 @dataclass(frozen=True)
@@ -198,36 +206,44 @@ def encode_job(job: Job, number: int, folder: Path) -> bytes:
 
 def _from_job(job: Job, folder: Path) -> dict[str, Any]:
     if isinstance(job, MeasureJob):
-        return {"volume": _from_volume(job.volume, folder), "label_map": _from_label_map(job.label_map, folder)}
+        return {"volume": volume_to_json(job.volume, folder), "label_map": label_map_to_json(job.label_map, folder)}
     if isinstance(job, ExportJob):
         return _from_export(job, folder)
     if isinstance(job, BatchJob):
         return batch_job_to_json(job)
     if isinstance(job, AddModelJob | GetModelJob):
         return model_job_to_json(job)
+    if isinstance(job, LearningJob):
+        return learning_job_to_json(job, folder)
     words = {name: getattr(job, name) for name in ("model", "device", "precision")}
-    return words | {"settings": settings_to_json(job.settings), "volume": _from_volume(job.volume, folder)}
+    return words | {"settings": settings_to_json(job.settings), "volume": volume_to_json(job.volume, folder)}
 
 
 def voxel_bytes(job: Job) -> int:
     """Size of the arrays that go with a job."""
-    if isinstance(job, BatchJob | AddModelJob | GetModelJob):
-        return 0
-    place = job.case if isinstance(job, ExportJob) else job
-    return place.volume.voxels.nbytes + (0 if isinstance(place, SegmentJob) else place.label_map.layers.nbytes)
+    if isinstance(job, SegmentJob):
+        return job.volume.voxels.nbytes
+    if isinstance(job, ExportJob | MeasureJob | CollectJob):
+        place = job.case if isinstance(job, ExportJob) else job
+        return place.volume.voxels.nbytes + place.label_map.layers.nbytes
+    return 0
 
 
 def decode_job(document: dict[str, Any], folder: Path) -> Job:
     """The inverse of `encode_job`, from its JSON."""
     if document["kind"] == "MeasureJob":
-        return MeasureJob(_to_volume(document["volume"], folder), _to_label_map(document["label_map"], folder))
+        return MeasureJob(
+            volume_from_json(document["volume"], folder), label_map_from_json(document["label_map"], folder)
+        )
     if document["kind"] == "ExportJob":
         return _to_export(document, folder)
     if document["kind"] in ("FindJob", "CaseJob", "CasesJob"):
         return batch_job_from_json(document)
     if document["kind"] in ("AddModelJob", "GetModelJob"):
         return model_job_from_json(document)
-    volume, settings = _to_volume(document["volume"], folder), settings_from_json(document["settings"])
+    if document["kind"] in LEARNING_JOBS:
+        return learning_job_from_json(document, folder)
+    volume, settings = volume_from_json(document["volume"], folder), settings_from_json(document["settings"])
     return SegmentJob(volume, document["model"], document["device"], settings, document["precision"])
 
 
@@ -235,8 +251,8 @@ def _from_export(job: ExportJob, folder: Path) -> dict[str, Any]:
     case, settings = job.case, job.settings
     return {
         "name": case.name,
-        "volume": _from_volume(case.volume, folder),
-        "label_map": _from_label_map(case.label_map, folder),
+        "volume": volume_to_json(case.volume, folder),
+        "label_map": label_map_to_json(case.label_map, folder),
         "provenance": dict(case.provenance),
         "slices": [str(path) for path in case.slices],
         "sources": list(case.sources),
@@ -257,8 +273,8 @@ def _to_export(document: dict[str, Any], folder: Path) -> ExportJob:
 
     case = ExportCase(
         document["name"],
-        _to_volume(document["volume"], folder),
-        _to_label_map(document["label_map"], folder),
+        volume_from_json(document["volume"], folder),
+        label_map_from_json(document["label_map"], folder),
         document["provenance"],
         tuple(Path(path) for path in document["slices"]),
         tuple(document["sources"]),
@@ -319,48 +335,6 @@ def _error(name: str, message: str) -> DeepSegmentError:
     return kind(message) if isinstance(kind, type) and issubclass(kind, DeepSegmentError) else DeepSegmentError(message)
 
 
-def _from_geometry(geometry: Geometry) -> dict[str, Any]:
-    return {"shape": list(geometry.shape), "affine": geometry.affine.tolist()}
-
-
-def _to_geometry(document: dict[str, Any]) -> Geometry:
-    return Geometry(tuple(document["shape"]), np.array(document["affine"], float))
-
-
-def _from_volume(volume: Volume, folder: Path) -> dict[str, Any]:
-    voxels = write_array(folder, volume.voxels)
-    return {
-        "name": volume.name,
-        "modality": volume.modality,
-        "geometry": _from_geometry(volume.geometry),
-        "voxels": voxels,
-    }
-
-
-def _to_volume(document: dict[str, Any], folder: Path) -> Volume:
-    voxels, geometry = read_array(folder, document["voxels"]), _to_geometry(document["geometry"])
-    return Volume(voxels, geometry, document["name"], modality=document["modality"])
-
-
-def _from_label_map(label_map: LabelMap, folder: Path) -> dict[str, Any]:
-    return {
-        "geometry": _from_geometry(label_map.geometry),
-        "layers": write_array(folder, label_map.layers),
-        "segments": [asdict(segment) for segment in label_map.segments],
-    }
-
-
-def _to_label_map(document: dict[str, Any], folder: Path) -> LabelMap:
-    segments = tuple(_to_segment(segment) for segment in document["segments"])
-    return LabelMap(read_array(folder, document["layers"]), _to_geometry(document["geometry"]), segments)
-
-
-def _to_segment(document: dict[str, Any]) -> Segment:
-    codes = document["terminology"]
-    terminology = codes and Terminology(**{key: code and Code(**code) for key, code in codes.items()})
-    return Segment(**document | {"terminology": terminology, "color": tuple(document["color"])})
-
-
 def _from_result(result: Result, folder: Path) -> dict[str, Any]:
     if isinstance(result, BatchResult):
         return batch_result_to_json(result)
@@ -370,10 +344,12 @@ def _from_result(result: Result, folder: Path) -> dict[str, Any]:
         return {"rows": result.rows}
     if isinstance(result, ModelResult):
         return {"entry": entry_to_json(result.entry)}
+    if isinstance(result, LearningResult):
+        return {"answer": result.answer}
     return {
-        "label_map": _from_label_map(result.label_map, folder),
-        "probabilities": {name: _from_volume(volume, folder) for name, volume in result.probabilities.items()},
-        "uncertainty": result.uncertainty and _from_volume(result.uncertainty, folder),
+        "label_map": label_map_to_json(result.label_map, folder),
+        "probabilities": {name: volume_to_json(volume, folder) for name, volume in result.probabilities.items()},
+        "uncertainty": result.uncertainty and volume_to_json(result.uncertainty, folder),
         "places_ras": np.asarray(result.places_ras).tolist(),
         "provenance": result.provenance,
         "report": result.report,
@@ -389,11 +365,13 @@ def _to_result(document: dict[str, Any], folder: Path) -> Result:
         return MeasureResult(document["rows"])
     if "entry" in document:
         return ModelResult(entry_from_json(document["entry"]))
-    maps = {name: _to_volume(volume, folder) for name, volume in document["probabilities"].items()}
+    if "answer" in document:
+        return LearningResult(document["answer"])
+    maps = {name: volume_from_json(volume, folder) for name, volume in document["probabilities"].items()}
     return SegmentResult(
-        _to_label_map(document["label_map"], folder),
+        label_map_from_json(document["label_map"], folder),
         maps,
-        document["uncertainty"] and _to_volume(document["uncertainty"], folder),
+        document["uncertainty"] and volume_from_json(document["uncertainty"], folder),
         np.array(document["places_ras"], float).reshape(-1, 3),
         document["provenance"],
         document["report"],

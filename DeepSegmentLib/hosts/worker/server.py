@@ -37,6 +37,7 @@ from .jobs_and_events import (
     decode_job,
     encode_event,
 )
+from .learning_jobs import LearningJob, LearningResult
 from .model_jobs import AddModelJob, GetModelJob, ModelResult
 from .shared_arrays import START_FILE, remove_arrays, remove_folder
 
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from DeepSegmentLib.hosts.recent_runs import RecentRuns
     from DeepSegmentLib.hosts.warm_model import WarmModels
 
-    from .jobs_and_events import Event, Job
+    from .jobs_and_events import Event, Job, Result
 
 
 # Progress that the owner has not read stays in the connection's buffer, which holds some two hundred messages.
@@ -265,12 +266,17 @@ class Worker:
         if isinstance(job, AddModelJob | GetModelJob):
             return Finished(_bring_model(job, channel))
         self._models = self._models or WarmModels()
-        if isinstance(job, CasesJob):
-            return Finished(_work_cases(job, self._models, channel))
         if not isinstance(job, SegmentJob):
-            return Finished(_work_case(job, self._models, channel))
+            return Finished(_with_models(job, self._models, channel))
         self._recent = self._recent or RecentRuns()
         return Finished(_segment(job, self._models, self._recent, channel, begun=begun))
+
+
+def _with_models(job: LearningJob | CasesJob | CaseJob, models: WarmModels, channel: _Channel) -> Result:
+    """The result of a job other than to segment a volume, for which the models stay loaded."""
+    if isinstance(job, CasesJob):
+        return _work_cases(job, models, channel)
+    return _work_case(job, models, channel) if isinstance(job, CaseJob) else _learn(job, models, channel)
 
 
 def _segment(
@@ -357,6 +363,12 @@ def _bring_model(job: AddModelJob | GetModelJob, channel: _Channel) -> ModelResu
             return ModelResult(out.added[0] if out.added else find_model(out.known[0]))
         entry = add_model(sources, job.words, channel.on_progress, agrees=agrees)
     return ModelResult(entry)
+
+
+def _learn(job: LearningJob, models: WarmModels, channel: _Channel) -> LearningResult:
+    from .learning_work import learn
+
+    return LearningResult(learn(job, models, channel.on_progress))
 
 
 def _export(job: ExportJob) -> ExportResult:

@@ -12,11 +12,10 @@ from DeepSegmentLib.service.catalogue import find_model
 from DeepSegmentLib.service.projects.project import case_records, labelled_cases
 from DeepSegmentLib.service.training.candidate import digest_of
 from DeepSegmentLib.service.training.case_recipe import read_case_recipe
-from DeepSegmentLib.service.training.train import CANDIDATE, RECIPE
-from DeepSegmentLib.service.training.train_request import TRAININGS
+from DeepSegmentLib.service.training.train_request import CANDIDATE, COMPARISON, RECIPE, TRAININGS
 
 from .compare import TOLERANCE_MM, CompareRequest, compare_models
-from .comparison import COMPARISON, PAGE
+from .comparison import PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,8 +16,6 @@ from DeepSegmentLib.files.atomic import write_text
 from DeepSegmentLib.files.opening import read_json
 
 _LARGEST = 64 << 20
-COMPARISON = "comparison.json"
-"""File of the comparison of a training."""
 PAGE = "comparison.html"
 """Its page."""
 LOOKS_WORSE = 0.02

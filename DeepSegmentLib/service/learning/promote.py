@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from DeepSegmentLib.errors import InvalidInputError, ModelError
+from DeepSegmentLib.errors import ModelError, NotProvenError
 from DeepSegmentLib.files.leftovers import hidden_folder
 from DeepSegmentLib.files.models import read_spec, verify_model, write_spec
 from DeepSegmentLib.files.models.folder import CARD_FILE, copy_model, read_card
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from DeepSegmentLib.service.catalogue import ModelEntry
 
     from .comparison import SegmentFinding
-
-
-class NotProvenError(InvalidInputError):
-    """A candidate is worse somewhere, or was not compared: to be promoted it needs a second yes."""
 
 
 @dataclass(frozen=True)

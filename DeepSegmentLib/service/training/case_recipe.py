@@ -12,8 +12,7 @@ from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.atomic import write_text
 from DeepSegmentLib.networks.model_spec import ModelSpec, Part
 from DeepSegmentLib.training.fine_tuning.settings import FineTuning
-from DeepSegmentLib.training.fitting.partial_losses import LossSettings
-from DeepSegmentLib.training.fitting.settings import TrainSettings
+from DeepSegmentLib.training.fitting.settings import LossSettings, TrainSettings
 from DeepSegmentLib.training.patches.case_source import PatchSettings
 
 from .recipe_file import read_recipe_file, recipe_digest

@@ -24,8 +24,11 @@ from DeepSegmentLib.service.projects.project import case_records
 from .candidate import write_candidate
 from .case_recipe import CaseRecipe, read_case_recipe, write_case_recipe
 from .prepared_cases import prepared_folders
-from .progress_file import ProgressFile
+from .progress.curves import CurvesPicture
+from .progress.progress_file import PROGRESS, ProgressFile
+from .progress.sample_pictures import SAMPLES, SamplePictures
 from .starting_point import samples, starting_point
+from .train_request import CANDIDATE, RECIPE
 from .training_plan import planned_recipe
 from .watch import Preparation
 
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
+    from torch import nn
 
     from DeepSegmentLib.files.projects import CaseRecord
     from DeepSegmentLib.training.fitting.checks import Check
@@ -43,10 +47,7 @@ if TYPE_CHECKING:
     from .train_request import TrainRequest
     from .watch import Watch
 
-RECIPE = "recipe.json"
-CANDIDATE = "model"
 _CHECKPOINT = "checkpoint.pt"
-_PROGRESS = "progress.jsonl"
 _LOCK = ".training.lock"
 
 
@@ -195,7 +196,7 @@ def _hooks(
     from DeepSegmentLib.training.fitting.state import precision_on
 
     place = next(start.network.parameters()).device
-    told = ProgressFile(request.folder / _PROGRESS)
+    told, curves = ProgressFile(request.folder / PROGRESS), CurvesPicture(request.folder)
 
     def on_start(done: int) -> None:
         if rank() == 0:
@@ -205,13 +206,14 @@ def _hooks(
     def on_step(step: StepFinished) -> None:
         if rank() == 0:
             told.step(step)
+            curves.step(step)
         watch.on_step(step)
 
-    check = _check(recipe, watched, precision_on(recipe.training.precision, place))
+    check = _check(recipe, watched, precision_on(recipe.training.precision, place), request.folder / SAMPLES)
     return Hooks(on_start, on_step, watch.undisturbed, check, start.groups)
 
 
-def _check(recipe: CaseRecipe, watched: Sequence[Path], precision: torch.dtype) -> Check | None:
+def _check(recipe: CaseRecipe, watched: Sequence[Path], precision: torch.dtype, picture: Path) -> Check | None:
     """Tries the network out on the watched cases, some twenty times in all; None without such cases."""
     from DeepSegmentLib.training.cases.stored_case import load
     from DeepSegmentLib.training.cases.try_out import dice_of
@@ -221,7 +223,14 @@ def _check(recipe: CaseRecipe, watched: Sequence[Path], precision: torch.dtype) 
         return None
     cases = [load(folder) for folder in watched]
     part, output = recipe.part, recipe.model.output
-    return Check(_steps_between_checks(recipe), lambda network: dice_of(network, cases, part, output, precision))
+
+    def measure(network: nn.Module) -> tuple[Mapping[str, float], tuple[float, ...]]:
+        samples = SamplePictures(picture, output, part.stages[-1].orientation or "")
+        found = dice_of(network, cases, part, output, precision, on_answer=samples.add)
+        samples.write()
+        return found
+
+    return Check(_steps_between_checks(recipe), measure)
 
 
 def _steps_between_checks(recipe: CaseRecipe) -> int:

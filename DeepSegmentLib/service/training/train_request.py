@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
 TRAININGS = "trainings"
 """Folder of all trainings of a project."""
+RECIPE = "recipe.json"
+"""What fixes a training, in its folder."""
+CANDIDATE = "model"
+"""What it makes, likewise."""
+COMPARISON = "comparison.json"
+"""How that compares with what it began from, likewise."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from DeepSegmentLib.segmentation.on_device.run_tiles import blended_planes
 from DeepSegmentLib.segmentation.tiles import TileSettings, slab_axis
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor, nn
@@ -44,7 +44,13 @@ class _TrainedNetwork:
 
 
 def dice_of(
-    network: nn.Module, cases: Sequence[PreparedCase], part: Part, output: str, precision: torch.dtype = torch.float32
+    network: nn.Module,
+    cases: Sequence[PreparedCase],
+    part: Part,
+    output: str,
+    precision: torch.dtype = torch.float32,
+    *,
+    on_answer: Callable[[PreparedCase, NDArray[Any]], None] = lambda _case, _answer: None,
 ) -> tuple[Mapping[str, float], tuple[float, ...]]:
     """Try a network out.
 
@@ -54,6 +60,8 @@ def dice_of(
         part: Whose segments the network finds.
         output: "labels" or "regions", as of the model.
         precision: Of the network's layers.
+        on_answer: Is shown each case with what the network finds: channel numbers (1, k, j, i), or a layer of 0 and 1
+            for each region.
 
     Returns:
         Mean Dice of each segment over the cases that have it, and mean Dice of each case over its segments. What is not
@@ -61,7 +69,11 @@ def dice_of(
     """
     seam = _TrainedNetwork(network, precision)
     settings = TileSettings.of(part.stages[-1], _OVERLAP, mirror=False)
-    found = [_dice_of_case(_answer(seam, case, settings, output), case, output) for case in cases]
+    found = []
+    for case in cases:
+        answer = _answer(seam, case, settings, output)
+        on_answer(case, answer)
+        found.append(_dice_of_case(answer, case, output))
     table = np.array(found).reshape(len(cases), len(part.segments))
     told = ~np.isnan(table)
     by_segment = {name: float(table[told[:, n], n].mean()) for n, name in enumerate(part.segments) if told[:, n].any()}

@@ -1,4 +1,4 @@
-"""How a network is fitted: steps, learning rate, precision."""
+"""How a network is fitted: steps, learning rate, precision, what is minimised."""
 
 from __future__ import annotations
 
@@ -111,3 +111,33 @@ class TrainSettings:
     def is_over(self, iteration: int, seconds: float) -> bool:
         """Whether all steps are done, or the time is."""
         return iteration >= self.iterations or self.progress(iteration, seconds) >= 1
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """What is minimised.
+
+    Attributes:
+        dice: Weight of the soft Dice loss, the mean over the classes that occur in the batch.
+        cross_entropy: Weight of the cross-entropy.
+        balance: Classes weigh in the cross-entropy as their voxels in the batch to the power of minus this; 0 for all
+            alike. Small structures are found late without it.
+        focal: Exponent of the focal loss; 0 for plain cross-entropy.
+        marginal: Whether what nobody drew is unknown; otherwise it counts as background, as in other trainers.
+        batch_dice: Whether the Dice is that of the whole batch, or the mean of those of its samples.
+    """
+
+    dice: float = 1.0
+    cross_entropy: float = 1.0
+    balance: float = 0.5
+    focal: float = 0.0
+    marginal: bool = True
+    batch_dice: bool = True
+
+    def __post_init__(self) -> None:
+        if not (min(self.dice, self.cross_entropy) >= 0 < self.dice + self.cross_entropy):
+            raise InvalidInputError(
+                f"dice and cross_entropy must be 0 or more, one of them above; got {self.dice} and {self.cross_entropy}"
+            )
+        if not (0 <= self.balance <= 1 and 0 <= self.focal <= 10):
+            raise InvalidInputError(f"balance must be in 0..1 and focal in 0..10, got {self.balance} and {self.focal}")

@@ -27,8 +27,8 @@ from machine import machine
 from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.unet_spec import UNetSpec
 from DeepSegmentLib.training.fitting import state
-from DeepSegmentLib.training.fitting.partial_losses import LossSettings, PartialLoss
-from DeepSegmentLib.training.fitting.settings import TrainSettings
+from DeepSegmentLib.training.fitting.partial_losses import PartialLoss
+from DeepSegmentLib.training.fitting.settings import LossSettings, TrainSettings
 from DeepSegmentLib.training.patches.patch import Patch
 
 STAGES, PATCH, BATCH = 4, (40, 56, 40), 2

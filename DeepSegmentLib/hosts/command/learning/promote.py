@@ -38,9 +38,8 @@ def promote(options: argparse.Namespace) -> int:
 
 
 def _promote(options: argparse.Namespace) -> int:
-    from DeepSegmentLib.service.learning.comparison import COMPARISON
     from DeepSegmentLib.service.learning.promote import promote as promoted_from
-    from DeepSegmentLib.service.training.train import CANDIDATE
+    from DeepSegmentLib.service.training.train_request import CANDIDATE, COMPARISON
 
     folder = options.training
     candidate = folder / CANDIDATE if (folder / CANDIDATE).is_dir() else folder

@@ -76,7 +76,8 @@ def train(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace, told: TrainingLines) -> dict[str, Any] | None:
     """The report; None where a plan was asked for."""
-    from DeepSegmentLib.service.training.train import RECIPE, plan_training, train_on_project
+    from DeepSegmentLib.service.training.train import plan_training, train_on_project
+    from DeepSegmentLib.service.training.train_request import RECIPE
     from DeepSegmentLib.service.training.watch import Watch
 
     request = _request(options)

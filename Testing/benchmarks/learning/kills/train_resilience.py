@@ -29,7 +29,7 @@ from DeepSegmentLib.errors import DeepSegmentError
 from DeepSegmentLib.files.models import verify_model
 from DeepSegmentLib.service.projects.project import damaged_cases
 from DeepSegmentLib.service.training.case_recipe import read_case_recipe
-from DeepSegmentLib.service.training.progress_file import read_progress
+from DeepSegmentLib.service.training.progress.progress_file import read_progress
 from DeepSegmentLib.service.training.train_request import TrainRequest
 
 STEPS = 40

@@ -13,7 +13,7 @@ import pytest
 import torch
 from model_examples import model_spec
 
-from DeepSegmentLib.errors import ModelError
+from DeepSegmentLib.errors import ModelError, NotProvenError
 from DeepSegmentLib.files.models import read_spec, save_model, verify_model
 from DeepSegmentLib.files.models.versions import finish_swaps, versions_folder
 from DeepSegmentLib.networks.architectures.unet import UNet
@@ -27,7 +27,7 @@ from DeepSegmentLib.service.learning.comparison import (
     read_comparison,
     write_comparison,
 )
-from DeepSegmentLib.service.learning.promote import NotProvenError, earlier_versions, promote, roll_back
+from DeepSegmentLib.service.learning.promote import earlier_versions, promote, roll_back
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from DeepSegmentLib.networks.runtime.building import weights_of
 from DeepSegmentLib.segmentation.predict import predict
 from DeepSegmentLib.service.projects.project import case_records, set_status
 from DeepSegmentLib.service.training.case_recipe import read_case_recipe, write_case_recipe
-from DeepSegmentLib.service.training.progress_file import read_progress
+from DeepSegmentLib.service.training.progress.progress_file import read_progress
 from DeepSegmentLib.service.training.train import learned_from, plan_training, train_on_project
 from DeepSegmentLib.service.training.train_request import TrainRequest
 from DeepSegmentLib.service.training.watch import Watch

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.training.fitting.partial_losses import LossSettings, PartialLoss, deeply_supervised, marginal_logits
+from DeepSegmentLib.training.fitting.partial_losses import PartialLoss, deeply_supervised, marginal_logits
+from DeepSegmentLib.training.fitting.settings import LossSettings
 
 SHAPE = (4, 5, 6)
 

@@ -11,7 +11,7 @@ from ball_projects import ball_project, small_recipe
 
 from DeepSegmentLib.errors import Cancelled
 from DeepSegmentLib.files.models import verify_model
-from DeepSegmentLib.service.training.progress_file import read_progress
+from DeepSegmentLib.service.training.progress.progress_file import read_progress
 from DeepSegmentLib.service.training.train import train_on_project
 from DeepSegmentLib.service.training.train_request import TrainRequest
 from DeepSegmentLib.service.training.watch import Watch

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from DeepSegmentLib.service.training.progress_file import ProgressFile, read_progress
+from DeepSegmentLib.service.training.progress.progress_file import ProgressFile, read_progress
 from DeepSegmentLib.training.fitting.checks import Checked
 from DeepSegmentLib.training.fitting.fit import StepFinished
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from DeepSegmentLib.training.fitting.fit import StepFinished
 
+PROGRESS = "progress.jsonl"
+"""Its name in the folder of a training."""
 _EVERY = 10
 _LARGEST = 64 << 20
 _EVENT_FILES = "events.out.tfevents.*"

@@ -1,0 +1,171 @@
+"""What the worker does for the jobs of learning; each gives the answer of a `LearningResult`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from DeepSegmentLib.data import Progress
+from DeepSegmentLib.errors import ExistsError
+from DeepSegmentLib.files.projects.folder import PROJECT_FILE
+
+from .learning_jobs import CollectJob, CompareJob, DrawCasesJob, LearningJob, NextJob, PromoteJob, TrainJob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from DeepSegmentLib.data import ProgressCallback, Volume
+    from DeepSegmentLib.hosts.warm_model import WarmModels
+    from DeepSegmentLib.service.training.watch import Preparation
+    from DeepSegmentLib.training.fitting.fit import StepFinished
+
+
+def learn(job: LearningJob, models: WarmModels, on_progress: ProgressCallback) -> dict[str, Any]:
+    """Do a job.
+
+    Raises:
+        DeepSegmentError: What the job's use case raises.
+    """
+    if isinstance(job, CollectJob):
+        return _collect(job, on_progress)
+    if isinstance(job, DrawCasesJob):
+        return _draw(job, on_progress)
+    if isinstance(job, TrainJob):
+        return _train(job, on_progress)
+    if isinstance(job, CompareJob):
+        return _compare(job, on_progress)
+    if isinstance(job, NextJob):
+        return _next(job, models, on_progress)
+    return _promote(job) if isinstance(job, PromoteJob) else _roll_back(job.model)
+
+
+def _collect(job: CollectJob, on_progress: ProgressCallback) -> dict[str, Any]:
+    """The name of the case, its revision, and whether it is new."""
+    from DeepSegmentLib.service.projects.case_pictures import draw_case
+    from DeepSegmentLib.service.projects.making import making_of
+    from DeepSegmentLib.service.projects.project import Collecting, collect_case
+
+    folder, said = Path(job.project), job.said
+    journal = Path(said.journal) if said.journal else None
+    collecting = Collecting(
+        status=said.status,
+        by=said.by,
+        patient=said.patient,
+        drawn=None if said.drawn is None else dict.fromkeys(said.drawn, ()),
+        absent=said.absent,
+        making=making_of(job.made_by, journal),
+        journal=journal,
+        notes=said.notes,
+    )
+    on_progress(Progress("collect the case", 0.0))
+    _make_where_new(folder, job.volume)
+    record = collect_case(folder, job.volume, job.label_map, collecting)
+    draw_case(folder, record, job.volume, job.label_map)
+    return {"case": record.name, "revision": record.revision, "status": record.status}
+
+
+def _make_where_new(folder: Path, volume: Volume) -> None:
+    from DeepSegmentLib.files.projects import create_project
+    from DeepSegmentLib.networks.model_spec import Channel
+
+    if (folder / PROJECT_FILE).exists():
+        return
+    try:
+        create_project(folder, folder.name, (Channel("volume", volume.modality),))
+    except ExistsError:  # somebody else may have made it meanwhile
+        if not (folder / PROJECT_FILE).exists():
+            raise
+
+
+def _draw(job: DrawCasesJob, on_progress: ProgressCallback) -> dict[str, Any]:
+    from DeepSegmentLib.service.projects.case_pictures import draw_missing
+
+    return {"drawn": draw_missing(Path(job.project), on_progress)}
+
+
+def _train(job: TrainJob, on_progress: ProgressCallback) -> dict[str, Any]:
+    """What was measured, see `train_on_project`."""
+    from DeepSegmentLib.service.training.train import plan_training, train_on_project
+    from DeepSegmentLib.service.training.train_request import TrainRequest
+    from DeepSegmentLib.service.training.watch import Watch
+
+    request = TrainRequest(Path(job.project), job.name, job.parent, minutes=job.minutes, statuses=job.statuses)
+    watch = Watch(on_progress=on_progress)
+    recipe = plan_training(request, watch)
+    steps = _Steps(recipe.training.iterations, recipe.training.minutes, on_progress)
+    return train_on_project(request, Watch(on_progress, steps.start, steps.step))
+
+
+class _Steps:
+    """Tells the steps of a training as progress.
+
+    Args:
+        iterations: Of the whole training.
+        minutes: Its time; None where it ends by its steps.
+        on_progress: Is told; may raise `Cancelled`.
+    """
+
+    def __init__(self, iterations: int, minutes: float | None, on_progress: ProgressCallback) -> None:
+        self._iterations, self._minutes, self._tell = iterations, minutes, on_progress
+        self._first, self._seconds = 0, 0.0
+
+    def start(self, begin: Preparation) -> None:
+        """Where it goes on."""
+        self._first = begin.done
+        self._tell(Progress("train", begin.done / self._iterations))
+
+    def step(self, step: StepFinished) -> None:
+        """How far it is."""
+        if self._minutes is not None:
+            fraction = min(1.0, step.seconds / (60 * self._minutes))
+            to_go = max(0.0, 60 * self._minutes - step.seconds)
+        else:
+            fraction = step.iteration / self._iterations
+            to_go = step.seconds / step.iteration * (self._iterations - step.iteration)
+        self._tell(Progress("train", fraction, to_go))
+
+
+def _compare(job: CompareJob, on_progress: ProgressCallback) -> dict[str, Any]:
+    """Where the page is."""
+    from DeepSegmentLib.service.learning.compare_page import write_page
+    from DeepSegmentLib.service.learning.compare_training import compare_on_project
+
+    done = compare_on_project(Path(job.project), job.training, device=job.device, on_progress=on_progress)
+    if done.page is not None:
+        write_page(done.comparison, done.page, done.pictures)
+    return {"page": str(done.page or "")}
+
+
+def _promote(job: PromoteJob) -> dict[str, Any]:
+    """What is in use now, and what was before."""
+    from DeepSegmentLib.service.learning.promote import promote
+    from DeepSegmentLib.service.training.train_request import CANDIDATE, COMPARISON, TRAININGS
+
+    folder = Path(job.project) / TRAININGS / job.training
+    done = promote(folder / CANDIDATE, comparison=folder / COMPARISON, anyway=job.anyway)
+    return {"model": done.name, "version": done.version, "before": done.before}
+
+
+def _roll_back(model: str) -> dict[str, Any]:
+    from DeepSegmentLib.service.learning.promote import roll_back
+
+    done = roll_back(model)
+    return {"model": done.name, "version": done.version, "before": done.before}
+
+
+def _next(job: NextJob, models: WarmModels, on_progress: ProgressCallback) -> dict[str, Any]:
+    """See `next_report`."""
+    from DeepSegmentLib.service.learning.next_cases import NextSettings, find_volumes, next_report, rank_next
+
+    load: Callable[..., Any] = models.load
+    project = Path(job.project) if job.project and (Path(job.project) / PROJECT_FILE).exists() else None
+    return next_report(
+        rank_next(
+            find_volumes([Path(job.folder)], on_progress),
+            job.model,
+            project=project,
+            settings=NextSettings(device=job.device),
+            load=load,
+            on_progress=on_progress,
+        )
+    )
