@@ -16,7 +16,9 @@ from DeepSegmentLib.service.training.train import train_on_project
 from DeepSegmentLib.service.training.train_request import TrainRequest
 from DeepSegmentLib.service.training.watch import Watch
 
-pytestmark = pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="needs torch with gloo")
+pytestmark = pytest.mark.skipif(
+    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()), reason="needs torch with gloo"
+)
 STEPS = 8
 # Of AdamW, weights whose gradient is nothing but rounding (biases before norms) go anywhere.
 SETTINGS = {"optimizer": "sgd", "momentum": 0.9, "accumulate": 2}
