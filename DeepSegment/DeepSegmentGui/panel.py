@@ -2,6 +2,8 @@
 
 import qt
 
+from DeepSegmentGui.learning.project import ProjectSection
+from DeepSegmentGui.learning.train import TrainSection
 from DeepSegmentGui.models.bring_models import BringModels
 from DeepSegmentGui.models.model_table import ModelTable
 from DeepSegmentGui.models.segment_choice import SegmentChoice
@@ -54,6 +56,8 @@ class Panel:
         self.output = OutputSection(ui, scene, self)
         self.segment = SegmentSection(ui, scene, self)
         self.openvino = OpenVinoOffer(ui, self)
+        self.project = ProjectSection(ui, scene, self)
+        self.training = TrainSection(ui, self)
         self.segmentOrCancel, self.undo = self.segment.segmentOrCancel, self.segment.undo
         self.reasonNotToSegment = self.segment.reasonNotToSegment
         self._shortcuts = []
@@ -140,6 +144,7 @@ class Panel:
         self.setParameters(None)
         self.jobs.close()
         self.bringing.close()
+        self.training.close()
 
     @property
     def parameters(self):
@@ -229,6 +234,8 @@ class Panel:
             self.several.refresh()
             self.segment.refresh()
             self.openvino.refresh()
+            self.project.refresh()
+            self.training.refresh()
         finally:
             self._refreshing = False
 

@@ -14,7 +14,7 @@ from scipy import ndimage
 from DeepSegmentLib.data import Box
 from DeepSegmentLib.data.geometry import as_index
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.imaging.surfaces import largest_diameter_mm, surface_area_mm2
+from DeepSegmentLib.imaging.surfaces.measures import largest_diameter_mm, surface_area_mm2
 
 from .spreadsheet_cells import text_cell
 

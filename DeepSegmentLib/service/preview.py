@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from DeepSegmentLib.data import LabelMap, Segment, Volume
+    from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 
 _PANEL_PX = 520  # height of the slice pictures
 _NARROWEST_PX, _WIDEST_PX = 160, 1040  # width of the slice pictures; longer slices are shown less high
@@ -36,8 +36,10 @@ _ORIGIN = ("Software", "DeepSegment")
 _VIEWS = (("axial", 0, "RLAP"), ("coronal", 1, "RLSI"), ("sagittal", 2, "APSI"))
 
 
-def draw_preview(volume: Volume, label_map: LabelMap, *, title: str) -> Image.Image:
-    """Draw the slices through the middle of the segments.
+def draw_preview(
+    volume: Volume, label_map: LabelMap, *, title: str, centre_ras: tuple[float, float, float] | None = None
+) -> Image.Image:
+    """Draw the slices through a place, or through the middle of the segments.
 
     Shown as radiologists look at them: the patient's right is on the left, front or head is up.
 
@@ -45,8 +47,9 @@ def draw_preview(volume: Volume, label_map: LabelMap, *, title: str) -> Image.Im
         volume: The first channel is shown.
         label_map: Segments on the same grid.
         title: One line of text above.
+        centre_ras: The place, in RAS millimetres; None for the middle of the segments.
     """
-    seen = _Seen(volume, label_map)
+    seen = _Seen(volume, label_map, centre_ras)
     panels = []
     for name, axis, letters in _VIEWS:
         panels.append(_framed(seen.slice(axis, _PANEL_PX, _WIDEST_PX)))
@@ -66,18 +69,21 @@ def draw_middle(volume: Volume, label_map: LabelMap, edge_px: int) -> Image.Imag
 
 
 class _Seen:
-    """A volume and its segments, turned to RAS, at the middle of the segments.
+    """A volume and its segments, turned to RAS, at a place.
 
     Args:
         volume: The first channel is shown.
         label_map: Segments on the same grid.
+        centre_ras: The place, in RAS millimetres; None for the middle of the segments.
     """
 
-    def __init__(self, volume: Volume, label_map: LabelMap) -> None:
+    def __init__(
+        self, volume: Volume, label_map: LabelMap, centre_ras: tuple[float, float, float] | None = None
+    ) -> None:
         gray = volume.oriented("RAS")
         self._voxels, self._spacing, self._segments = gray.voxels[0], gray.geometry.spacing_mm, label_map.segments
         self._layers = list(label_map.geometry.view(label_map.layers, "RAS"))
-        self._middle = _middle(self._layers)
+        self._middle = _middle(self._layers) if centre_ras is None else _nearest(gray.geometry, centre_ras)
         self._window = np.percentile(_sampled(self._voxels), [0.5, 99.5])
 
     def slice(self, axis: int, highest: int, widest: int) -> Image.Image:
@@ -136,6 +142,13 @@ def _middle(layers: list[NDArray[Any]]) -> tuple[int, int, int]:
         k, j, i = (n // 2 for n in mask.shape)
     else:
         k, j, i = ((a + b) // 2 for a, b in zip(box.start, box.stop, strict=True))
+    return k, j, i
+
+
+def _nearest(geometry: Geometry, place_ras: tuple[float, float, float]) -> tuple[int, int, int]:
+    """The voxel nearest to a place."""
+    index = np.round(geometry.ras_to_index(place_ras))
+    k, j, i = np.clip(index, 0, np.asarray(geometry.shape) - 1).astype(int).tolist()
     return k, j, i
 
 

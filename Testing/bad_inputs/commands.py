@@ -98,6 +98,13 @@ LINES = {
     f"{_EXPORT} nnunet --output Dataset503_Out --replace": "outside",
     f"{_EXPORT} dicom-seg --output seg.dcm --made-by manual": "folder of the series",
     f"{_EXPORT} paper --output x": "paper",
+    f"{_EXPORT} glb --output head.gltf": "unknown suffix",
+    f"{_EXPORT} stl --output out --smoothing -1": "got -1",
+    "dataset check nothing": "is no folder",
+    "dataset check volumes": "is no dataset",
+    "dataset splits Dataset501_Test --folds 1": "got 1",
+    "dataset splits Dataset501_Test --patients nothing.csv": "nothing.csv",
+    "dataset splits Dataset501_Test --output splits.txt": "unknown suffix",
     # Corrections.
     _FIX + " --radius 0": "radius must be above 0",
     _FIX + " --radius nan": "radius",

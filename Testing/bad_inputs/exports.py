@@ -17,6 +17,10 @@ EXPORTS = {
     "a name of nothing": (lambda _: export(case="///"), "no name for a case"),
     "wrong suffix for CSV": (lambda _: export("csv", "a.txt"), "unknown suffix"),
     "wrong suffix for DICOM SEG": (lambda _: export("dicom-seg", "a.nii.gz"), "unknown suffix"),
+    "wrong suffix for glTF": (lambda _: export("glb", "a.gltf"), "unknown suffix"),
+    "no voxel for surfaces": (lambda _: export("stl", "out", segments=(Segment("a", 9),), empty=True), "no surface"),
+    "overlap in MONAI Label": (lambda _: export("monai-label", "out", overlap=True), "overlap"),
+    "NaN in MONAI Label": (lambda _: export("monai-label", "out", voxel=np.nan), "NaN"),
     "wrong suffix for .seg.nrrd": (lambda _: export("seg-nrrd", "a.nrrd"), "unknown suffix"),
     "DICOM SEG without slices": (lambda _: export("dicom-seg", "a.dcm"), "give the folder of the series"),
     "overlap in NIfTI": (lambda _: export("nifti", "out", overlap=True), "overlap"),
@@ -40,11 +44,22 @@ SHIFTED = Geometry.from_spacing((2, 3, 4), (2, 1, 1.5))
 
 
 def export(
-    kind="csv", target="a.csv", *, case="a", grid=GRID, segments=None, voxel=0.0, overlap=False, channel_names=("CT",)
+    kind="csv",
+    target="a.csv",
+    *,
+    case="a",
+    grid=GRID,
+    segments=None,
+    voxel=0.0,
+    overlap=False,
+    empty=False,
+    channel_names=("CT",),
 ):
     """A case that can be exported but for what is changed, where to, and how."""
     layers = np.zeros((1 + overlap, 2, 3, 4), np.uint8)
     layers[0, 0], layers[0, 1], layers[-1, 0, 0] = 1, 2, 1
+    if empty:
+        layers[:] = 0
     named = (
         segments if segments is not None else (Segment("a", 1), Segment("b", 2), *[Segment("c", 1, layer=1)] * overlap)
     )

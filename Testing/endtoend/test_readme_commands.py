@@ -151,7 +151,7 @@ def _is_parsed(command):
 @pytest.mark.parametrize("command", [each for each in COMMANDS if each.startswith("deepsegment ")])
 def test_commands_and_options_that_are_named_are_there(command, capsys):
     words = shlex.split(command)[1:]
-    depth = 2 if words[0] in ("models", "project") and len(words) > 1 else 1
+    depth = 2 if words[0] in ("models", "project", "dataset") and len(words) > 1 else 1
     if words[0].startswith("-"):
         depth = 0
     with pytest.raises(SystemExit) as stop:

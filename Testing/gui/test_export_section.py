@@ -51,14 +51,16 @@ def asked(panel):
 
 def test_formats_of_one_case_go_to_one_folder(host, panel, tmp_path):
     panel.ui.exportCaseEdit.text = "ch2"
-    for kind in ("seg-nrrd", "csv", "nifti"):
+    for kind in ("seg-nrrd", "csv", "nifti", "obj", "glb", "stl"):
         choose(panel, kind, tmp_path)
         assert export(host, panel).startswith("Exported to")
     records = {str(path.relative_to(tmp_path).as_posix()) for path in tmp_path.rglob("*.provenance.json")}
-    assert records == {"ch2.seg.nrrd.provenance.json", "ch2.csv.provenance.json", "ch2/ch2.provenance.json"}
+    beside = ("seg.nrrd", "csv", "obj", "glb", "stl")
+    assert records == {*(f"ch2.{each}.provenance.json" for each in beside), "ch2/ch2.provenance.json"}
+    assert (tmp_path / "ch2_liver.stl").is_file()
 
 
-@pytest.mark.parametrize("kind", ["csv", "nifti", "nnunet"])
+@pytest.mark.parametrize("kind", ["csv", "nifti", "nnunet", "monai-label"])
 def test_what_is_there_is_replaced_when_the_user_says_so(host, panel, tmp_path, kind):
     folder = tmp_path / "Dataset001_Livers"
     choose(panel, kind, folder)

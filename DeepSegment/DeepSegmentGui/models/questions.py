@@ -9,7 +9,7 @@ from DeepSegmentGui.models.model_card import linked, readable
 from DeepSegmentGui.panel_words import panelWords
 
 
-class _Question:
+class Question:
     """Goes on when the user agrees. The window stays alive while it is open.
 
     Args:
@@ -39,7 +39,7 @@ class _Question:
             self._go()
 
 
-class LicenceQuestion(_Question):
+class LicenceQuestion(Question):
     """Asks for a licence that is not for every use.
 
     Args:
@@ -61,8 +61,8 @@ class LicenceQuestion(_Question):
         )
 
 
-class ChangeQuestion(_Question):
-    """Asks whether a file may be another than the one that was downloaded earlier; arguments as in `_Question`."""
+class ChangeQuestion(Question):
+    """Asks whether a file may be another than the one that was downloaded earlier; arguments as in `Question`."""
 
     def __init__(self, parent, problem, go):
         text = f"<p>{linked(panelWords(problem))}</p>"

@@ -53,9 +53,13 @@ class JobRunner:
         self._onEvent = onEvent
         self._timer.start()
 
-    def cancel(self):
-        """Ask the job to stop; `Stopped` follows within about a second."""
-        self._client.cancel()
+    def cancel(self, patience=None):
+        """Ask the job to stop; `Stopped` follows within about a second.
+
+        Args:
+            patience: Seconds that it may take to stop by itself; None for those of `WorkerClient.cancel`.
+        """
+        self._client.cancel(*(() if patience is None else (patience,)))
 
     def close(self):
         """End the process and free its memory, without an event; the next job starts it anew."""

@@ -11,7 +11,11 @@ _FORMATS = (
     ("nifti", _("NIfTI pair with label table"), "{case}"),
     ("seg-nrrd", _("Slicer segmentation (.seg.nrrd)"), "{case}.seg.nrrd"),
     ("nnunet", _("nnU-Net dataset (append case)"), ""),
+    ("monai-label", _("MONAI Label datastore (append case)"), ""),
     ("dicom-seg", _("DICOM Segmentation"), "{case}.dcm"),
+    ("stl", _("Surfaces for printing (STL)"), ""),
+    ("obj", _("Surfaces with colors (OBJ)"), "{case}.obj"),
+    ("glb", _("Surfaces with colors (glTF)"), "{case}.glb"),
     ("csv", _("Measurements (CSV)"), "{case}.csv"),
 )
 _TEXTS = {value: text for value, text, _name in _FORMATS}

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from DeepSegmentLib.files.segmentations.dicom_seg import Algorithm
 
-_FORMATS = ("nifti", "seg-nrrd", "nnunet", "dicom-seg", "csv")  # as in service.export, which costs an import
+# as in service.export, which costs an import
+_FORMATS = ("nifti", "seg-nrrd", "nnunet", "monai-label", "dicom-seg", "stl", "obj", "glb", "csv")
+_SMOOTHING = 10
 _MAKERS = ("automatic", "semiautomatic", "manual")
 
 
@@ -33,13 +35,13 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="PATH",
-        help="nifti: a folder; nnunet: the dataset's folder, such as Dataset501_Liver, new or not; else a file "
-        "(.seg.nrrd, .dcm, .csv)",
+        help="nifti, stl: a folder; nnunet, monai-label: the dataset's folder, such as Dataset501_Liver, new or not; "
+        "else a file (.seg.nrrd, .dcm, .obj, .glb, .csv)",
     )
     parser.add_argument(
         "--case",
         metavar="NAME",
-        help="name of the case (default: that of the file; nifti, nnunet: the next number, such as case_0001)",
+        help="name of the case (default: that of the file; for folders: the next number, such as case_0001)",
     )
     parser.add_argument(
         "--channel", type=Path, action="append", default=[], metavar="FILE", help="further channel; may be repeated"
@@ -48,6 +50,13 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replace", action="store_true", help="replace files or a case that exist; never an input")
     _add_nnunet_options(parser)
     _add_dicom_options(parser)
+    parser.add_argument(
+        "--smoothing",
+        type=int,
+        default=_SMOOTHING,
+        metavar="N",
+        help=f"stl, obj, glb: how often surfaces are smoothed, which keeps their volume (default: {_SMOOTHING})",
+    )
     add_json(parser)
     add_verbosity(parser)
 
@@ -91,6 +100,7 @@ def _exported(options: argparse.Namespace) -> dict[str, Any]:
         channel_names=tuple(options.channel_name),
         new_labels=options.new_labels,
         algorithm=_algorithm(options) if options.to == "dicom-seg" else None,
+        smoothing=options.smoothing,
     )
     with told_in_full(options):
         return export_files(

@@ -19,6 +19,7 @@ from DeepSegmentLib.hosts.stopping import StopSignal, leave_at_once, stoppable
 from DeepSegmentLib.hosts.torch_environment import prepare_for_torch
 
 from .correct import add_correct_options, correct
+from .dataset import add_dataset_options, dataset
 from .diagnose import add_diagnose_options, diagnose
 from .evaluate import add_evaluate_options, evaluate
 from .export import add_export_options, export
@@ -134,10 +135,11 @@ _COMMANDS = (
     ("evaluate", "compare segmentations with references, segment by segment", add_evaluate_options, evaluate),
     (
         "export",
-        "hand a segmented volume on: NIfTI, .seg.nrrd, nnU-Net, DICOM SEG, CSV",
+        "hand a segmented volume on: NIfTI, .seg.nrrd, nnU-Net, MONAI Label, DICOM SEG, STL, OBJ, glTF, CSV",
         add_export_options,
         export,
     ),
+    ("dataset", "look through a dataset of a trainer, part it into folds by patient", add_dataset_options, dataset),
     ("project", "collect corrected cases to learn from, and look through them", add_project_options, project),
     ("next", "rank volumes without labels: which to annotate next, and why", add_next_options, next_cases),
     ("train", "train a model from the cases of a project, or fine-tune one on them", add_train_options, train),

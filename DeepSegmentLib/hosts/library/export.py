@@ -9,7 +9,7 @@ from DeepSegmentLib.files.dicom import series_files
 from DeepSegmentLib.files.input_stamp import file_checksums
 from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.segmentations.labelmaps import label_table_path
-from DeepSegmentLib.service.export import ExportCase, ExportFormat, ExportSettings, export_case
+from DeepSegmentLib.service.export import SMOOTHING, ExportCase, ExportFormat, ExportSettings, export_case
 
 from .python_words import in_python_words
 from .segmentations import read_segmentation
@@ -34,21 +34,24 @@ def export(
     replace: bool = False,
     channel_names: str | Sequence[str] = (),
     new_labels: bool = False,
+    smoothing: int = SMOOTHING,
 ) -> dict[str, Any]:
     """Export a segmented volume, with a record beside it that tells where it came from.
 
     Args:
         volume: In any form, see `read_volume`; for "dicom-seg" the path of the DICOM folder.
         segmentation: In any form, see `read_segmentation`; on the volume's grid.
-        target: For "nifti" a folder; for "nnunet" the folder of the dataset, new or there already, such as
-            `nnUNet_raw/Dataset501_Brain`; for the others a file.
-        to: "nifti" (a pair of files), "seg-nrrd" (3D Slicer), "nnunet" (a case of a training dataset), "dicom-seg" or
-            "csv" (measurements).
+        target: For "nifti" and "stl" a folder; for "nnunet" and "monai-label" the folder of the dataset, new or there
+            already, such as `nnUNet_raw/Dataset501_Brain`; for the others a file.
+        to: "nifti" (a pair of files), "seg-nrrd" (3D Slicer), "nnunet" or "monai-label" (a case of a training dataset),
+            "dicom-seg", "stl" (a surface for each segment), "obj" or "glb" (surfaces with colours) or "csv"
+            (measurements).
         case: Name of the case; empty for a number that says nothing of the patient.
         series: Which DICOM series, where a folder holds several: its UID, number or description.
         replace: Files and cases of the same name may be replaced; inputs never.
         channel_names: For "nnunet": what the channels of a new dataset are called.
         new_labels: For "nnunet": segments that the dataset does not have yet become new labels of it.
+        smoothing: For surfaces: how often they are smoothed; 0 leaves the steps of the voxels.
 
     Returns:
         The report: "format", "case", "outputs", "volumes_ml", "notes" and what the record holds.
@@ -67,7 +70,7 @@ def export(
         ['a.csv', 'a.csv.provenance.json']
     """
     channels = (channel_names,) if isinstance(channel_names, str) else tuple(channel_names)
-    settings = ExportSettings(to, replace, channels, new_labels)
+    settings = ExportSettings(to, replace, channels, new_labels, smoothing=smoothing)
     paths = volume_files(volume)
     slices = series_files(paths[0], series) if len(paths) == 1 and is_folder(paths[0]) else ()
     known = read_segmentation(segmentation)

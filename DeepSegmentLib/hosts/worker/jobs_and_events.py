@@ -248,7 +248,7 @@ def decode_job(document: dict[str, Any], folder: Path) -> Job:
 
 
 def _from_export(job: ExportJob, folder: Path) -> dict[str, Any]:
-    case, settings = job.case, job.settings
+    case = job.case
     return {
         "name": case.name,
         "volume": volume_to_json(case.volume, folder),
@@ -257,13 +257,7 @@ def _from_export(job: ExportJob, folder: Path) -> dict[str, Any]:
         "slices": [str(path) for path in case.slices],
         "sources": list(case.sources),
         "target": str(Path(job.target).absolute()),
-        "settings": {
-            "format": settings.format,
-            "replace": settings.replace,
-            "channel_names": list(settings.channel_names),
-            "new_labels": settings.new_labels,
-            "algorithm": settings.algorithm and asdict(settings.algorithm),
-        },
+        "settings": asdict(job.settings),
     }
 
 

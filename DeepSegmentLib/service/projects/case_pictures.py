@@ -9,7 +9,6 @@ from DeepSegmentLib.data.progress import silent
 from DeepSegmentLib.errors import DeepSegmentError
 from DeepSegmentLib.files.atomic import atomic_path
 from DeepSegmentLib.files.projects import open_project, read_labels, read_volume_of
-from DeepSegmentLib.service.preview import draw_middle
 
 from .project import case_records
 
@@ -36,6 +35,8 @@ def draw_case(project: Path, record: CaseRecord, volume: Volume, label_map: Labe
     Raises:
         VolumeFileError: It cannot be written.
     """
+    from DeepSegmentLib.service.preview import draw_middle  # slow to load, for those who only ask where pictures are
+
     path = picture_of(project, record)
     picture = draw_middle(volume, label_map, EDGE_PX)
     with atomic_path(path) as fresh:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from DeepSegmentLib.data import Progress, Segment
 from DeepSegmentLib.errors import Cancelled, DeepSegmentError, InvalidInputError
-from DeepSegmentLib.files.datasets.channel_files import channel_case, further_channels
-from DeepSegmentLib.files.opening import is_folder
+from DeepSegmentLib.files.datasets.channel_files import further_channels
 from DeepSegmentLib.files.projects import find_volume, open_project
 from DeepSegmentLib.files.projects.folder import digest_of_volume
 from DeepSegmentLib.files.segmentations.grids_and_layers import empty_segments
 from DeepSegmentLib.files.segmentations.labelmaps import read_labelmap
-from DeepSegmentLib.files.volumes import VOLUME_SUFFIXES, read_channels, volume_stem
+from DeepSegmentLib.files.volumes import read_channels
 
 from .project import Collecting, collect_case
 
@@ -22,75 +21,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from DeepSegmentLib.data import LabelMap, ProgressCallback
+    from DeepSegmentLib.files.datasets.named_pairs import Pair
     from DeepSegmentLib.files.projects import CaseRecord
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A volume and its labels.
-
-    Attributes:
-        name: Which they share.
-        volume: File of the first channel; those of the others are found by its name.
-        labels: File of the labels.
-    """
-
-    name: str
-    volume: Path
-    labels: Path
-
-
-@dataclass(frozen=True)
 class PairRules:
-    """How files belong together, and what their numbers mean.
+    """What the numbers in labels mean.
 
     Attributes:
-        image_suffix: What volumes have behind the name that they share with their labels, such as "_ct".
-        label_suffix: Likewise of labels, such as "_seg".
         names: Of label values that have no table; None for "label 1" and the like.
         empty_is_absent: Whether a segment that is named and has no voxel was looked for and is not there; otherwise
             nobody knows.
     """
 
-    image_suffix: str = ""
-    label_suffix: str = ""
     names: Mapping[int, str] | None = None
     empty_is_absent: bool = False
-
-
-def find_pairs(images: Path, labels: Path, rules: PairRules) -> tuple[Pair, ...]:
-    """The volumes of a folder that have labels in another one, or in the same, by their names.
-
-    Files of several channels are numbered as nnU-Net does (`name_0000`).
-
-    Raises:
-        InvalidInputError: A folder is not there, or there is no pair.
-    """
-    for folder in (images, labels):
-        if not is_folder(folder):
-            raise InvalidInputError(f"{folder} is no folder")
-    volumes = _by_name(images, rules.image_suffix)
-    truths = _by_name(labels, rules.label_suffix)
-    names = [name for name in volumes if name in truths and volumes[name] != truths[name]]
-    if not names:
-        raise InvalidInputError(
-            f"no volume of {images} has labels of the same name in {labels}; say what their names end with "
-            "(--image-suffix, --label-suffix)"
-        )
-    return tuple(Pair(name, volumes[name], truths[name]) for name in names)
-
-
-def _by_name(folder: Path, suffix: str) -> dict[str, Path]:
-    """The volume files of a folder whose names end so, by the rest; of several channels the first."""
-    found: dict[str, Path] = {}
-    for path in sorted(folder.glob("[!.]*")):
-        if not path.name.lower().endswith(VOLUME_SUFFIXES):
-            continue
-        stem = volume_stem(path)
-        name = channel_case(path.name) or stem
-        if name.endswith(suffix) and len(name) > len(suffix):
-            found.setdefault(name[: len(name) - len(suffix)], path)
-    return found
 
 
 def collect_pair(folder: Path, pair: Pair, rules: PairRules, collecting: Collecting) -> CaseRecord | None:

@@ -26,9 +26,9 @@ from .case_recipe import CaseRecipe, read_case_recipe, write_case_recipe
 from .prepared_cases import prepared_folders
 from .progress.curves import CurvesPicture
 from .progress.progress_file import PROGRESS, ProgressFile
-from .progress.sample_pictures import SAMPLES, SamplePictures
+from .progress.sample_pictures import SamplePictures
 from .starting_point import samples, starting_point
-from .train_request import CANDIDATE, RECIPE
+from .train_request import CANDIDATE, RECIPE, SAMPLES
 from .training_plan import planned_recipe
 from .watch import Preparation
 

@@ -17,6 +17,8 @@ RECIPE = "recipe.json"
 """What fixes a training, in its folder."""
 CANDIDATE = "model"
 """What it makes, likewise."""
+CURVES, SAMPLES = "progress.png", "samples.png"
+"""Pictures of how it goes, likewise."""
 COMPARISON = "comparison.json"
 """How that compares with what it began from, likewise."""
 

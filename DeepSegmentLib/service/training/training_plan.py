@@ -6,9 +6,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from DeepSegmentLib.data import Progress, Segment
+from DeepSegmentLib.data.folds import in_random_order
 from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError
 from DeepSegmentLib.files.models import read_spec
 from DeepSegmentLib.files.projects import open_project
@@ -72,7 +71,7 @@ def _held_out(request: TrainRequest, records: Sequence[CaseRecord]) -> tuple[str
     share = request.held_out
     if isinstance(share, tuple):
         return share
-    groups = sorted({_group(record) for record in records})
+    groups = in_random_order((_group(record) for record in records), (request.seed, 5))
     count = round(share * len(groups))
     if share and not count and len(groups) >= _FEWEST_PATIENTS:
         count = 1
@@ -80,8 +79,7 @@ def _held_out(request: TrainRequest, records: Sequence[CaseRecord]) -> tuple[str
     learned = {_group(record) for record in records if digest_of(record) in known}
     before = _held_out_before(request)
     earlier = {_group(record) for record in records if record.name in before}
-    shuffled = [groups[n] for n in np.random.default_rng((request.seed, 5)).permutation(len(groups))]
-    order = sorted((each for each in shuffled if each not in learned), key=lambda each: each not in earlier)
+    order = sorted((each for each in groups if each not in learned), key=lambda each: each not in earlier)
     chosen = {*order[:count]}
     return tuple(record.name for record in records if _group(record) in chosen)
 

@@ -47,6 +47,10 @@ _COMMANDS = (
     "export head.nii labels.seg.nrrd --to nnunet --output Dataset502_New --channel-name CT",
     "export head.nii labels.seg.nrrd --to nnunet --output Dataset501_Test --new-labels --case a --replace",
     "export series labels.seg.nrrd --to dicom-seg --output seg.dcm --made-by manual",
+    "export head.nii labels.seg.nrrd --to glb --output surfaces.glb --smoothing 3",
+    "export head.nii labels.seg.nrrd --to monai-label --output store --case x",
+    "dataset check Dataset501_Test --pictures pictures",
+    "dataset splits Dataset501_Test --folds 2 --output splits.json",
     "train-synthetic recipe.json nothing trained --checkpoint c.pt",
     "diagnose",
 )

@@ -45,11 +45,20 @@ def _settings(kind, **more):
 
 TARGETS = {
     "nifti": "out", "seg-nrrd": "a.seg.nrrd", "nnunet": "Dataset501_Test", "csv": "a.csv", "dicom-seg": "a.dcm",
+    "monai-label": "store", "stl": "out", "obj": "a.obj", "glb": "a.glb",
 }  # fmt: skip
 FILES = {
     "nifti": ["Muller-1.nii.gz", "Muller-1.provenance.json", "Muller-1_seg.labels.json", "Muller-1_seg.nii.gz"],
     "seg-nrrd": ["a.seg.nrrd", "a.seg.nrrd.provenance.json"],
     "csv": ["a.csv", "a.csv.provenance.json"],
+    "stl": [
+        "Muller-1.stl.provenance.json",
+        "Muller-1_lesion.stl",
+        "Muller-1_liver.stl",
+        "Muller-1_spleen.stl",
+    ],
+    "obj": ["a.mtl", "a.obj", "a.obj.provenance.json"],
+    "glb": ["a.glb", "a.glb.provenance.json"],
 }
 
 
@@ -57,7 +66,7 @@ class TestFormats:
     @pytest.mark.parametrize("kind", FILES)
     def test_the_files_and_their_record(self, tmp_path, kind):
         report = export_case(_case(sources=("sha256:0a", "sha256:0b")), tmp_path / TARGETS[kind], _settings(kind))
-        folder = tmp_path / "out" if kind == "nifti" else tmp_path
+        folder = tmp_path / "out" if kind in ("nifti", "stl") else tmp_path
         assert sorted(path.name for path in folder.iterdir()) == FILES[kind]
         assert sorted(report["outputs"]) == [str(folder / name) for name in FILES[kind]]
         (record,) = folder.glob("*.provenance.json")
@@ -129,12 +138,12 @@ class TestFormats:
 
 
 class TestExisting:
-    @pytest.mark.parametrize("kind", [*FILES, "nnunet"])
+    @pytest.mark.parametrize("kind", [*FILES, "nnunet", "monai-label"])
     def test_it_is_replaced_only_on_demand(self, tmp_path, kind):
         target = tmp_path / TARGETS[kind]
         export_case(_case(), target, _settings(kind))
         before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-        with pytest.raises(InvalidInputError, match=r"exists; ask to replace it|already a case"):
+        with pytest.raises(InvalidInputError, match=r"exists; ask to replace it|already a case|already labels"):
             export_case(_case(), target, _settings(kind))
         assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}.items() >= before.items()
         export_case(_case(), target, _settings(kind, replace=True))

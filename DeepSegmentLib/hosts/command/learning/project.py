@@ -193,10 +193,13 @@ def _collect_one(options: argparse.Namespace) -> Any:
 
 
 def _collect_many(options: argparse.Namespace) -> CollectedPairs:
-    from DeepSegmentLib.service.projects.collect_pairs import collect_pairs, find_pairs
+    from DeepSegmentLib.files.datasets.named_pairs import find_pairs
+    from DeepSegmentLib.service.projects.collect_pairs import collect_pairs
 
     rules = _rules(options)
-    pairs = find_pairs(options.images, options.labels, rules)
+    pairs = find_pairs(
+        options.images, options.labels, image_suffix=options.image_suffix, label_suffix=options.label_suffix
+    )
     with closing(progress_of(options)) as bar:
         return collect_pairs(options.project, pairs, rules, _collecting(options), bar)
 
@@ -205,7 +208,7 @@ def _rules(options: argparse.Namespace) -> PairRules:
     from DeepSegmentLib.service.projects.collect_pairs import PairRules
 
     names = _values(options.values) if options.values else None
-    return PairRules(options.image_suffix, options.label_suffix, names, options.empty == "absent")
+    return PairRules(names, options.empty == "absent")
 
 
 def _values(text: str) -> dict[int, str]:

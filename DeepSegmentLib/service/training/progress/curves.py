@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from DeepSegmentLib.files.atomic import atomic_path
 from DeepSegmentLib.service.preview import INK, PAPER, mark_of_origin
+from DeepSegmentLib.service.training.train_request import CURVES
 
 from .progress_file import PROGRESS, read_progress
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     Points = Sequence[tuple[float, float]]
 
-CURVES = "progress.png"
-"""Its name in the folder of a training."""
 _EVERY_S = 5.0
 _WIDTH, _HEIGHT, _RATE_HEIGHT = 640, 210, 110
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 130, 24, 22

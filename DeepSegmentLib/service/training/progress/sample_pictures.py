@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from DeepSegmentLib.training.cases.prepared_case import PreparedCase
 
-SAMPLES = "samples.png"
-"""Its name in the folder of a training."""
 MOST_CASES = 3
 _EDGE_PX = 208
 _TRUTH, _FOUND = (80, 220, 100), (255, 120, 40)

@@ -13,7 +13,7 @@ from DeepSegmentLib.files.segmentations.labelmaps import write_segmentation
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.hosts.command import export as export_options
 from DeepSegmentLib.hosts.command.main import main
-from DeepSegmentLib.service.export import FORMATS
+from DeepSegmentLib.service.export import FORMATS, SMOOTHING
 
 GRID = Geometry.from_spacing((3, 4, 5), (3, 1, 2))
 
@@ -30,6 +30,7 @@ def files(tmp_path):
 
 def test_the_formats_are_those_of_the_service():
     assert export_options._FORMATS == FORMATS
+    assert export_options._SMOOTHING == SMOOTHING
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,10 @@ def test_the_formats_are_those_of_the_service():
         ("seg-nrrd", "a.seg.nrrd", []),
         ("csv", "a.csv", []),
         ("nnunet", "Dataset501_Liver", ["--channel-name", "CT"]),
+        ("monai-label", "store", []),
+        ("stl", "surfaces", ["--smoothing", "0"]),
+        ("obj", "a.obj", []),
+        ("glb", "a.glb", []),
     ],
 )
 def test_every_format(tmp_path, files, capsys, kind, output, options):

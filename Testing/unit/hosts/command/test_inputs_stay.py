@@ -25,6 +25,7 @@ from DeepSegmentLib.files.segmentations.labelmaps import write_segmentation
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.hosts.command.main import build_parser, main
 from DeepSegmentLib.networks.architectures.unet import UNet
+from DeepSegmentLib.service.export import FORMATS
 
 several_files = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
@@ -160,7 +161,7 @@ def commands(draw, name):
     for option in written:
         words += [option, draw(place)] if option else []
     if name == "export":
-        words += ["--to", draw(st.sampled_from(["nifti", "seg-nrrd", "nnunet", "dicom-seg", "csv"]))]
+        words += ["--to", draw(st.sampled_from(FORMATS))]
     for more in MORE.get(name, []):
         words += more if draw(st.booleans()) else []
     replaces = draw(st.booleans()) and _can_replace(words[0])

@@ -158,6 +158,8 @@ def test_help_is_there_for_every_command(capsys):
         ["evaluate"],
         ["train-synthetic"],
         ["project"],
+        ["dataset"],
+        ["dataset", "check"],
         ["train"],
         ["compare"],
         ["diagnose"],

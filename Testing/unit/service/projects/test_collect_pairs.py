@@ -5,10 +5,11 @@ import pytest
 
 from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.files.datasets.named_pairs import find_pairs
 from DeepSegmentLib.files.projects import create_project
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.networks.model_spec import Channel
-from DeepSegmentLib.service.projects.collect_pairs import PairRules, collect_pairs, find_pairs, named_labels
+from DeepSegmentLib.service.projects.collect_pairs import PairRules, collect_pairs, named_labels
 from DeepSegmentLib.service.projects.project import Collecting, labelled_cases
 
 GRID = Geometry.from_spacing((3, 4, 5), (3, 1, 2))
@@ -20,37 +21,12 @@ def _write(path, seed=0, top=50):
     return voxels
 
 
-@pytest.mark.parametrize(
-    ("image", "label", "rules"),
-    [
-        ("a.nii.gz", "a.nrrd", PairRules()),
-        ("a_0000.nii.gz", "a.nii.gz", PairRules()),
-        ("a_ct.nii.gz", "a_seg.nii.gz", PairRules("_ct", "_seg")),
-        ("a.nii.gz", "a_seg.nii.gz", PairRules(label_suffix="_seg")),
-    ],
-)
-def test_pairs_are_found_by_name_and_strangers_are_left_out(tmp_path, image, label, rules):
-    for path in (tmp_path / "i" / image, tmp_path / "l" / label, tmp_path / "i" / "alone.nii.gz"):
-        _write(path)
-    (tmp_path / "i" / "notes.txt").write_text("a")
-    (pair,) = find_pairs(tmp_path / "i", tmp_path / "l", rules)
-    assert (pair.name, pair.volume.name, pair.labels.name) == ("a", image, label)
-
-
-def test_no_pair_and_no_folder_are_refused(tmp_path):
-    _write(tmp_path / "i" / "a.nii.gz")
-    with pytest.raises(InvalidInputError, match="--image-suffix"):
-        find_pairs(tmp_path / "i", tmp_path / "i", PairRules())  # a file is not its own labels
-    with pytest.raises(InvalidInputError, match="is no folder"):
-        find_pairs(tmp_path / "i", tmp_path / "l", PairRules())
-
-
 def test_channels_in_files_of_their_own_are_put_together_in_their_order(tmp_path):
     first, second = (_write(tmp_path / "i" / f"a_000{n}.nii.gz", n) for n in range(2))
     _write(tmp_path / "l" / "a.nii.gz", 5, 2)
     create_project(tmp_path / "p", "p", (Channel("T1w", "MR"), Channel("T2w", "MR")))
     rules = PairRules(names={1: "Cyst"})
-    pairs = find_pairs(tmp_path / "i", tmp_path / "l", rules)
+    pairs = find_pairs(tmp_path / "i", tmp_path / "l")
     told = []
     done = collect_pairs(tmp_path / "p", pairs, rules, Collecting("approved"), told.append)
     assert len(done.added) == len(told) == 1
@@ -65,7 +41,7 @@ def test_a_pair_that_cannot_be_collected_stops_no_other_and_those_that_are_there
     (tmp_path / "l" / "b.nii.gz").write_bytes(b"no labels")
     create_project(tmp_path / "p", "p", (Channel("T1w", "MR"),))
     rules = PairRules(names={1: "Cyst"})
-    pairs = find_pairs(tmp_path / "i", tmp_path / "l", rules)
+    pairs = find_pairs(tmp_path / "i", tmp_path / "l")
     first, second = (collect_pairs(tmp_path / "p", pairs, rules, Collecting(), lambda _: None) for _ in range(2))
     assert ([record.name for record in first.added], first.there) == (["case_0001", "case_0002"], ())
     assert (second.added, second.there) == ((), ("a", "c"))

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from DeepSegmentLib.service.training.progress.curves import CURVES, CurvesPicture, draw_curves
+from DeepSegmentLib.service.training.progress.curves import CurvesPicture, draw_curves
 from DeepSegmentLib.service.training.progress.progress_file import PROGRESS, ProgressFile, ProgressLine
-from DeepSegmentLib.service.training.progress.sample_pictures import MOST_CASES, SAMPLES, SamplePictures
+from DeepSegmentLib.service.training.progress.sample_pictures import MOST_CASES, SamplePictures
+from DeepSegmentLib.service.training.train_request import CURVES, SAMPLES
 from DeepSegmentLib.training.cases.prepared_case import Known, PreparedCase
 from DeepSegmentLib.training.fitting.checks import Checked
 from DeepSegmentLib.training.fitting.fit import StepFinished

@@ -12,7 +12,7 @@ from strategies import directions, geometries, masks, orientations, spacings
 
 from DeepSegmentLib.data import Geometry
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.imaging.surfaces import largest_diameter_mm, surface_area_mm2
+from DeepSegmentLib.imaging.surfaces.measures import largest_diameter_mm, surface_area_mm2
 
 MEASURES = (surface_area_mm2, largest_diameter_mm)
 

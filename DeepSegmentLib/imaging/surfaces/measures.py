@@ -12,8 +12,7 @@ References:
 from __future__ import annotations
 
 from functools import cache
-from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.spatial import ConvexHull
@@ -22,12 +21,15 @@ from scipy.spatial.distance import cdist
 from DeepSegmentLib.data.geometry import bounding_box
 from DeepSegmentLib.errors import InvalidInputError
 
+from .cells import count_kinds, loops
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from DeepSegmentLib.data import Geometry
 
-_CORNERS = np.array(list(product((0, 1), repeat=3)))  # corner n is bits (k, j, i) of n
+    from .cells import Midpoint
+
 _HALF_STEPS = np.concatenate([np.eye(3), -np.eye(3)]) / 2
 _CHUNK = 512  # rows of the table of distances that exist at a time
 
@@ -54,7 +56,7 @@ def surface_area_mm2(mask: NDArray[np.bool_], geometry: Geometry) -> float:
     _check_mask(mask, geometry)
     axes = geometry.affine[:3, :3]
     cofactors = np.linalg.det(axes) * np.linalg.inv(axes)  # takes area vectors (as rows) to millimetres
-    counts = _count_cells(np.pad(mask[bounding_box(mask).to_slices()], 1))
+    counts = count_kinds(np.pad(mask[bounding_box(mask).to_slices()], 1))
     areas = (np.linalg.norm(triangles @ cofactors, axis=1).sum() for triangles in _area_vectors())
     return float(sum(int(count) * float(area) for count, area in zip(counts, areas, strict=True)))
 
@@ -102,68 +104,13 @@ def _line_ends(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.concatenate([np.column_stack([k, j, first]), np.column_stack([k, j, last])])
 
 
-def _count_cells(padded: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How many cells of eight neighbouring voxels there are of each of the 256 kinds; bit n tells corner n."""
-    counts = np.zeros(256, dtype=np.int64)
-    cells: Any = tuple(n - 1 for n in padded.shape[1:])
-    for k in range(len(padded) - 1):
-        kinds = np.zeros(cells, dtype=np.uint8)
-        for n, (dk, dj, di) in enumerate(_CORNERS.tolist()):
-            kinds |= padded[k + dk, dj : dj + cells[0], di : di + cells[1]].astype(np.uint8) << n
-        counts += np.bincount(kinds.ravel(), minlength=256)
-    return counts
-
-
 @cache
 def _area_vectors() -> tuple[NDArray[np.float64], ...]:
     """For each kind of cell the area vectors (n, 3) of its triangles, in index space (k, j, i)."""
-    return tuple(
-        np.concatenate([np.zeros((0, 3)), *(_fan(loop) for loop in _loops(_segments(kind)))]) for kind in range(256)
-    )
+    return tuple(np.concatenate([np.zeros((0, 3)), *map(_fan, loops(kind))]) for kind in range(256))
 
 
-def _fan(loop: list[tuple[float, ...]]) -> NDArray[np.float64]:
-    spokes = np.array(loop) - np.mean(loop, axis=0)
+def _fan(loop: tuple[Midpoint, ...]) -> NDArray[np.float64]:
+    corners = np.array(loop) / 2
+    spokes = corners - corners.mean(axis=0)
     return np.asarray(np.cross(spokes, np.roll(spokes, -1, axis=0)) / 2)
-
-
-def _segments(kind: int) -> list[tuple[tuple[float, ...], tuple[float, ...]]]:
-    """The lines that the surface draws on the faces of a cell, between midpoints of its edges."""
-    segments = []
-    for face in _faces():
-        inside = [bool(kind >> corner & 1) for corner in face]
-        # Edge n runs from corner n - 1 to corner n. Each run of inside corners is cut off by one line.
-        starts = [n for n in range(4) if inside[n] and not inside[n - 1]]
-        for start in starts:
-            stop = next(start + step for step in range(1, 4) if not inside[(start + step) % 4]) % 4
-            segments.append((_midpoint(face[start - 1], face[start]), _midpoint(face[stop - 1], face[stop])))
-    return segments
-
-
-def _faces() -> list[list[int]]:
-    """The corners of each face, in order around it."""
-    around = ((0, 0), (0, 1), (1, 1), (1, 0))
-    return [
-        [sum(bit << (2 - axis) for axis, bit in zip((fixed, a, b), (side, *pair), strict=True)) for pair in around]
-        for fixed, a, b in ((0, 1, 2), (1, 0, 2), (2, 0, 1))
-        for side in (0, 1)
-    ]
-
-
-def _midpoint(a: int, b: int) -> tuple[float, ...]:
-    return tuple(((_CORNERS[a] + _CORNERS[b]) / 2).tolist())
-
-
-def _loops(segments: list[tuple[tuple[float, ...], tuple[float, ...]]]) -> list[list[tuple[float, ...]]]:
-    """The closed polygons that the segments make; each midpoint ends two of them."""
-    left, loops = list(segments), []
-    while left:
-        start, end = left.pop()
-        loop = [start]
-        while end != start:
-            loop.append(end)
-            n = next(n for n, segment in enumerate(left) if end in segment)
-            a, b = left.pop(n)
-            end = b if a == end else a
-        loops.append(loop)
-    return loops

@@ -1,0 +1,1 @@
+"""The sections Project and Train: collect cases, learn from them, compare, promote."""

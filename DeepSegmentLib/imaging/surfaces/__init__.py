@@ -1,0 +1,1 @@
+"""The surface of a mask: how large it is, as triangles, smoothed."""
