@@ -94,18 +94,23 @@ def leave_at_once(code: int) -> NoReturn:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Signals that come while the block lasts count at its end; within `stoppable`, for moments only."""
+    """Signals that come while the block lasts count at its end, of blocks within each other at that of the outer one.
+
+    Within `stoppable`, for moments only.
+    """
     stop = signal.getsignal(signal.SIGINT)
     if not isinstance(stop, _Stop):
         stop = signal.getsignal(signal.SIGTERM)
     if not isinstance(stop, _Stop) or threading.current_thread() is not threading.main_thread():
         yield
         return
-    stop.holds = True
+    outer, stop.holds = stop.holds, True
     try:
         yield
     finally:
-        stop.holds = False
+        stop.holds = outer
+    if outer:
+        return
     kept, stop.kept = stop.kept, None
     if kept is not None:
         stop(kept, None)

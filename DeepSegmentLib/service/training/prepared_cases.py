@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from DeepSegmentLib.data import Progress
 from DeepSegmentLib.data.dataclass_json import to_json
+from DeepSegmentLib.files.leftovers import hidden_folder, sweep
 from DeepSegmentLib.service.projects.project import labelled_cases
 from DeepSegmentLib.training.cases.prepare_case import prepare_case
 from DeepSegmentLib.training.cases.stored_case import load, store
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from DeepSegmentLib.data import ProgressCallback
     from DeepSegmentLib.files.projects import CaseRecord
+    from DeepSegmentLib.training.cases.prepared_case import PreparedCase
 
     from .case_recipe import CaseRecipe
 
@@ -41,13 +43,22 @@ def prepared_folders(
         DeepSegmentError: A case cannot be read, or does not fit the model.
         ResourceError: The disk is full or write-protected.
     """
+    sweep(project / _FOLDER)
     folders = [project / _FOLDER / _key(record, recipe) for record in records]
     missing = [(record, folder) for record, folder in zip(records, folders, strict=True) if not _is_good(folder)]
     for n, (record, folder) in enumerate(missing):
         on_progress(Progress(f"prepare case {n + 1} of {len(missing)}, {record.name}", n / len(missing)))
         for case in labelled_cases(project, [record.name], statuses=(record.status,)):
-            store(prepare_case(case, recipe.model, recipe.part, unreviewed=recipe.unreviewed), folder)
+            _keep(prepare_case(case, recipe.model, recipe.part, unreviewed=recipe.unreviewed), folder)
     return tuple(folders)
+
+
+def _keep(case: PreparedCase, folder: Path) -> None:
+    """The folder appears as a whole, unless another training has made it meanwhile."""
+    with hidden_folder(folder) as fresh:
+        store(case, fresh)
+        if not folder.exists():
+            fresh.rename(folder)
 
 
 def _key(record: CaseRecord, recipe: CaseRecipe) -> str:

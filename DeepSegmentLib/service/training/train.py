@@ -2,15 +2,20 @@
 
 A training has a folder of its own in the project. All that fixes it is in its recipe, which is written first; whoever
 asks for the same training again goes on where it stood. What it makes is a candidate: a model folder in its folder.
+
+Of several processes that train together (see `training.fitting.processes`) all call the same functions; the first one
+alone reads the project and writes, and tells the others what it found.
 """
 
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.files.leftovers import sweep
 from DeepSegmentLib.files.lock import exclusive
 from DeepSegmentLib.files.models import SPEC_FILE, read_spec
 from DeepSegmentLib.files.safe_names import plain
@@ -50,8 +55,20 @@ def plan_training(request: TrainRequest, watch: Watch) -> CaseRecipe:
     """The recipe of a training: the one it has, or one that is made and written.
 
     Raises:
-        DeepSegmentError: The project, the recipe or the parent cannot be read, or there is nothing to learn from.
+        DeepSegmentError: The project, the recipe or the parent cannot be read, there is nothing to learn from, or the
+            processes that train together cannot share a batch.
     """
+    from DeepSegmentLib.training.fitting.processes import by_the_first, count, share_of
+
+    def work() -> CaseRecipe:
+        recipe = _recipe(request, watch)
+        share_of(recipe.training.batch_size, count())
+        return recipe
+
+    return by_the_first(work)
+
+
+def _recipe(request: TrainRequest, watch: Watch) -> CaseRecipe:
     path = request.folder / RECIPE
     if path.exists():
         return read_case_recipe(path)
@@ -124,34 +141,50 @@ def train_on_project(request: TrainRequest, watch: Watch) -> dict[str, Any]:
     Raises:
         DeepSegmentError: See `plan_training`; or somebody else is at this training; or the loss is no number any more.
     """
+    from DeepSegmentLib.training.fitting.processes import by_the_first
+
+    with ExitStack() as alone:
+        done = by_the_first(lambda: _begin(request, alone))
+        return done or _train(request, plan_training(request, watch), watch)
+
+
+def _begin(request: TrainRequest, alone: ExitStack) -> dict[str, Any] | None:
+    """Keep others away from the training; what it measured, where it is done."""
     request.folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(request.folder, _LOCK):
-        model = request.folder / CANDIDATE
-        if (model / SPEC_FILE).exists():
-            return {"training": request.name, "output": str(model), "done": True, **read_spec(model).provenance}
-        recipe = plan_training(request, watch)
-        return _train(request, recipe, watch)
+    alone.enter_context(exclusive(request.folder, _LOCK))
+    sweep(request.folder)
+    model = request.folder / CANDIDATE
+    if not (model / SPEC_FILE).exists():
+        return None
+    return {"training": request.name, "output": str(model), "done": True, **read_spec(model).provenance}
 
 
 def _train(request: TrainRequest, recipe: CaseRecipe, watch: Watch) -> dict[str, Any]:
     from DeepSegmentLib.training.fitting.fit import fit
     from DeepSegmentLib.training.fitting.partial_losses import PartialLoss
+    from DeepSegmentLib.training.fitting.processes import by_the_first, own_device
 
-    all_records = {record.name: record for record in case_records(request.project)}
-    records = [all_records[name] for name in _present(recipe.cases, all_records)]
-    watched = [all_records[name] for name in recipe.watched if name in all_records]
-    folders = prepared_folders(request.project, [*records, *watched], recipe, watch.on_progress)
+    learned, folders = by_the_first(lambda: _prepared(request, recipe, watch))
     start = starting_point(recipe)
+    start.network.to(own_device())
     fitted = fit(
         start.network,
-        samples(recipe, folders[: len(records)], records),
+        samples(recipe, folders[: len(learned)], learned),
         recipe.training,
         request.folder / _CHECKPOINT,
-        _hooks(request, recipe, start, folders[len(records) :], watch),
+        _hooks(request, recipe, start, folders[len(learned) :], watch),
         loss=PartialLoss(recipe.loss, recipe.model.output),
     )
     finished = replace(fitted, network=start.finished(fitted.network))
-    return write_candidate(request.folder / CANDIDATE, recipe, records, finished)
+    return by_the_first(lambda: write_candidate(request.folder / CANDIDATE, recipe, learned, finished))
+
+
+def _prepared(request: TrainRequest, recipe: CaseRecipe, watch: Watch) -> tuple[list[CaseRecord], tuple[Path, ...]]:
+    """The cases that are learned from, and the folders of them and of the watched ones, prepared."""
+    records = {record.name: record for record in case_records(request.project)}
+    learned = [records[name] for name in _present(recipe.cases, records)]
+    watched = [records[name] for name in recipe.watched if name in records]
+    return learned, prepared_folders(request.project, [*learned, *watched], recipe, watch.on_progress)
 
 
 def _hooks(
@@ -159,18 +192,21 @@ def _hooks(
 ) -> Hooks:
     """Who is told of the steps, and what is tried out on the watched cases."""
     from DeepSegmentLib.training.fitting.fit import Hooks
+    from DeepSegmentLib.training.fitting.processes import rank
     from DeepSegmentLib.training.fitting.state import precision_on
 
     place = next(start.network.parameters()).device
     told, curves = ProgressFile(request.folder / PROGRESS), CurvesPicture(request.folder)
 
     def on_start(done: int) -> None:
-        told.go_on_from(done)
+        if rank() == 0:
+            told.go_on_from(done)
         watch.on_start(Preparation(len(recipe.cases), recipe.training.iterations, done, str(place)))
 
     def on_step(step: StepFinished) -> None:
-        told.step(step)
-        curves.step(step)
+        if rank() == 0:
+            told.step(step)
+            curves.step(step)
         watch.on_step(step)
 
     check = _check(recipe, watched, precision_on(recipe.training.precision, place), request.folder / SAMPLES)

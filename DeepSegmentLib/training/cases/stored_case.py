@@ -1,17 +1,15 @@
 """Prepared cases on disk, so that they are made once and read by every process that makes samples of them.
 
 A folder for each: the arrays as NumPy files, which are mapped into memory and read where a patch needs them, and a JSON
-file with the rest and a checksum of each array. The folder appears as a whole.
+file with the rest and a checksum of each array.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import numpy as np
 
@@ -30,15 +28,14 @@ _LARGEST_HALF = 1e4
 
 
 def store(case: PreparedCase, folder: Path) -> None:
-    """Write a prepared case; nothing happens where somebody else has written it meanwhile.
+    """Write a prepared case to a folder that is not there yet.
 
     Raises:
         ResourceError: The disk is full or write-protected.
     """
-    fresh = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
     try:
-        fresh.mkdir(parents=True)
-        digests = {name: _write(fresh / f"{name}.npy", array) for name, array in _arrays(case).items()}
+        folder.mkdir(parents=True)
+        digests = {name: _write(folder / f"{name}.npy", array) for name, array in _arrays(case).items()}
         notes = {
             "name": case.name,
             "group": case.group,
@@ -46,15 +43,11 @@ def store(case: PreparedCase, folder: Path) -> None:
             "known": [asdict(row) for row in case.known],
             "digests": digests,
         }
-        (fresh / _NOTES).write_text(json.dumps(notes) + "\n", encoding="ascii", newline="\n")
-        if not folder.exists():
-            fresh.rename(folder)
+        (folder / _NOTES).write_text(json.dumps(notes) + "\n", encoding="ascii", newline="\n")
     except OSError as error:
         raise ResourceError(
             f"{folder.parent}: a prepared case cannot be written ({error.strerror or error}); free some of the disk"
         ) from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _arrays(case: PreparedCase) -> dict[str, NDArray[Any]]:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.errors import Cancelled
 
+from .checkpoints import Checkpoints, resume
 from .checks import Checked, is_flat
-from .losses import deeply_supervised
+from .partial_losses import deeply_supervised
+from .processes import Lead, begin_alike, count, rank
 from .sample_processes import batches
-from .state import TrainingState, resume, save
+from .state import TrainingState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -77,8 +79,9 @@ class Hooks:
     Attributes:
         on_start: Called once, before the first step, with the steps that the checkpoint has already.
         on_step: Called after each step; raises `Cancelled` to stop. That and Ctrl-C save the state, to go on exactly.
-        undisturbed: Entered while the weights change; who turns signals into exceptions holds them back there.
-        check: Tries the network out now and then; None for never.
+        undisturbed: Entered while the weights change, and while processes that train together make a step; who turns
+            signals into exceptions holds them back there. Blocks may lie within each other.
+        check: Tries the network out now and then, in the first process; None for never.
         groups: Parameters by their rates, see `TrainingState`.
     """
 
@@ -100,6 +103,9 @@ def fit(
 ) -> Fitted:
     """Train, from the checkpoint if there is one.
 
+    Of processes that train together (see `processes`) all call this, and get the same network; the first one stops it
+    for all, and writes the checkpoint.
+
     Args:
         network: The network to train, in place.
         source: Where samples come from.
@@ -110,38 +116,47 @@ def fit(
             images. The default is for class labels.
 
     Raises:
-        InvalidInputError: The checkpoint is further on than `settings` go.
+        InvalidInputError: The checkpoint is further on than `settings` go, or the processes cannot share a batch.
         ModelError: The checkpoint is damaged, or of another network; or the loss is no number any more.
     """
     state = TrainingState(network, settings, loss, hooks.groups)
     if checkpoint.exists():
         resume(state, checkpoint)
+    begin_alike([state.network, state.average], state.iteration)
     hooks.on_start(state.iteration)
-    saved = state.iteration
+    kept = Checkpoints(state, checkpoint)
+    lead = Lead()
     try:
         with batches(source, settings, state.iteration, hooks.undisturbed) as stream:
             state.start_the_clock()
-            while not (state.is_over or _is_good_enough(state)):
-                _step(state, [*islice(stream, settings.accumulate)], hooks)
-                if state.iteration % settings.checkpoint_every == 0 or state.is_over:
-                    save(state.snapshot(), checkpoint)
-                    saved = state.iteration
+            while _step(state, stream, lead, hooks):
+                kept.keep_if_due()
     except (Cancelled, KeyboardInterrupt):
-        if state.iteration != saved:
-            save(state.snapshot(), checkpoint)
+        kept.keep()
+        lead.stop()
         raise
     return _fitted(state)
 
 
-def _step(state: TrainingState, these: Sequence[Any], hooks: Hooks) -> None:
-    rate = state.rate
-    loss = state.step(these, hooks.undisturbed)
-    check = hooks.check
-    found = None
-    if check is not None and (state.iteration % check.every == 0 or state.is_over):
-        found = Checked(state.iteration, *check.measure(state.average.eval()))
-        state.checks.append(found)
-    hooks.on_step(StepFinished(state.iteration, loss, rate, state.seconds, found))
+def _step(state: TrainingState, stream: Iterator[Any], lead: Lead, hooks: Hooks) -> bool:
+    """Make a step; False where there is none to make."""
+    with hooks.undisturbed() if count() > 1 else nullcontext():
+        over = rank() == 0 and (state.is_over or _is_good_enough(state))
+        goes_on, state.seconds = lead.goes_on(over=over, seconds=state.seconds)
+        if not goes_on:
+            return False
+        rate = state.rate
+        loss = state.step([*islice(stream, state.settings.accumulate)], hooks.undisturbed)
+    hooks.on_step(StepFinished(state.iteration, loss, rate, state.seconds, _checked(state, hooks.check)))
+    return True
+
+
+def _checked(state: TrainingState, check: Check | None) -> Checked | None:
+    if check is None or rank() > 0 or not (state.iteration % check.every == 0 or state.is_over):
+        return None
+    found = Checked(state.iteration, *check.measure(state.average.eval()))
+    state.checks.append(found)
+    return found
 
 
 def _is_good_enough(state: TrainingState) -> bool:

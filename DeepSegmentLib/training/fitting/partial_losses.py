@@ -13,14 +13,13 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from .settings import LossSettings
+from .processes import summed
+from .settings import LossSettings
 
 _SMOOTH = 1e-5
 _NEVER = -1e4  # a logit whose probability is 0 and whose gradient is a number
@@ -63,6 +62,17 @@ class PartialLoss:
         if self.output == "regions":
             return _of_regions(logits, labels.to(logits.dtype), classes, weight, self.settings)
         return _of_labels(logits, labels[:, 0], classes, weight, self.settings)
+
+
+def deeply_supervised(outputs: list[Tensor], target: Tensor) -> Tensor:
+    """The loss where everything is known.
+
+    Args:
+        outputs: Logits (batch, class, k, j, i) of each resolution, finest first.
+        target: Class of each voxel (batch, k, j, i), int64, at the finest resolution; 0 is background.
+    """
+    everything = outputs[0].new_ones((len(target), 1, outputs[0].shape[1] + 1))
+    return PartialLoss(LossSettings())(outputs, target[:, None], torch.zeros_like(target), everything)
 
 
 def what_is_known(regions: Tensor, known: Tensor, channels: int) -> tuple[Tensor | None, Tensor]:
@@ -119,21 +129,31 @@ def _cross_entropy(log_probabilities: Tensor, labels: Tensor, weight: Tensor, se
     right = log_probabilities.gather(1, labels[:, None])[:, 0]
     if settings.balance:
         counts = torch.bincount(labels.reshape(-1), minlength=log_probabilities.shape[1])
-        weight = weight * counts.clamp(min=1).to(right.dtype).pow(-settings.balance)[labels]
+        weight = weight * summed(counts).clamp(min=1).to(right.dtype).pow(-settings.balance)[labels]
     if settings.focal:
         right = right * (1 - right.exp()) ** settings.focal
-    return -(right * weight).sum() / weight.sum().clamp(min=_SMOOTH * _SMOOTH)
+    return -_mean(right, weight)
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean over all voxels of the batch, those of other processes too; 0 where none counts."""
+    sums = summed(torch.stack(((values * weight).sum(), weight.sum())))
+    return sums[0] / sums[1].clamp(min=_SMOOTH * _SMOOTH)
 
 
 def _dice(probabilities: Tensor, truth: Tensor, weight: Tensor, settings: LossSettings) -> Tensor:
     """One minus the mean soft Dice of the channels that occur; of unknown ones both sides are 0."""
-    axes = [*range(2, truth.ndim)] if not settings.batch_dice else [0, *range(2, truth.ndim)]
+    axes = [0, *range(2, truth.ndim)] if settings.batch_dice else [*range(2, truth.ndim)]
     counted = truth * weight[:, None]
-    overlap = (probabilities * counted).sum(axes)
-    total = (probabilities * weight[:, None]).sum(axes) + counted.sum(axes)
-    occurs = counted.sum(axes) > 0
-    dice = (2 * overlap + _SMOOTH) / (total + _SMOOTH)
-    return ((1 - dice) * occurs).sum() / occurs.sum().clamp(min=1)
+    sums = torch.stack(
+        ((probabilities * counted).sum(axes), (probabilities * weight[:, None]).sum(axes), counted.sum(axes))
+    )
+    overlap, found, there = summed(sums) if settings.batch_dice else sums
+    dice = (2 * overlap + _SMOOTH) / (found + there + _SMOOTH)
+    occurs = there > 0
+    lost = torch.stack((((1 - dice) * occurs).sum(), occurs.sum().to(dice.dtype)))
+    lost = lost if settings.batch_dice else summed(lost)
+    return lost[0] / lost[1].clamp(min=1)
 
 
 def _of_regions(
@@ -147,7 +167,7 @@ def _of_regions(
         each = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
         if settings.focal:
             each = each * (1 - (-each).exp()) ** settings.focal
-        loss = loss + settings.cross_entropy * (each * counts).sum() / counts.sum().clamp(min=_SMOOTH * _SMOOTH)
+        loss = loss + settings.cross_entropy * _mean(each, counts)
     if settings.dice:
         inside = torch.ones_like(weight)
         masked = logits.sigmoid() * counts, truth * counts

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from .processes import count, rank, share_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
@@ -35,12 +37,15 @@ def batches(
     start: int,
     undisturbed: Callable[[], AbstractContextManager[object]],
 ) -> Iterator[Iterator[tuple[Tensor, ...]]]:
-    """The batches from a step on; the processes that make them end with the block, however it ends."""
-    every = settings.batch_size
-    samples = _Samples(source, start * settings.accumulate * every, settings.iterations * settings.accumulate * every)
+    """The batches from a step on; the processes that make them end with the block, however it ends.
+
+    Of several processes that train together each gets its part of every batch.
+    """
+    in_a_step = settings.accumulate * settings.batch_size
+    samples = _Samples(source, range(start * in_a_step + rank(), settings.iterations * in_a_step, count()))
     loader = DataLoader(
         samples,
-        batch_size=every,
+        batch_size=share_of(settings.batch_size, count()),
         num_workers=settings.workers,
         shuffle=False,
         worker_init_fn=_leave_the_end_to_the_parent,
@@ -59,14 +64,14 @@ def batches(
 
 
 class _Samples(Dataset[tuple[Tensor, ...]]):
-    def __init__(self, source: SampleSource, start: int, stop: int) -> None:
-        self.source, self.start, self.stop = source, start, stop
+    def __init__(self, source: SampleSource, numbers: range) -> None:
+        self._source, self._numbers = source, numbers
 
     def __len__(self) -> int:
-        return self.stop - self.start
+        return len(self._numbers)
 
     def __getitem__(self, n: int) -> tuple[Tensor, ...]:
-        return self.source(self.start + n)
+        return self._source(self._numbers[n])
 
 
 @contextmanager

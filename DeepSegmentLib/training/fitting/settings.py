@@ -19,13 +19,13 @@ class TrainSettings:
 
     Attributes:
         iterations: Optimiser steps in all; with `minutes` at most.
-        batch_size: Samples a step.
+        batch_size: Samples a step, of all processes that train together.
         learning_rate: Peak of the schedule, after a linear warm-up.
         warm_up: Steps of the warm-up.
         weight_decay: Of the optimiser.
         average: Decay of the exponential moving average of the weights, which is the result.
         clip: Largest norm of the gradient.
-        checkpoint_every: Steps between checkpoints.
+        checkpoint_every: Steps between checkpoints; there is one each minute besides.
         workers: Processes that make samples beside the training; each has the cases in its own memory.
         seed: Of the first weights and all that is drawn.
         optimizer: "adamw", or "sgd" with Nesterov momentum.

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from contextlib import nullcontext
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import torch
 from torch import Tensor, nn
 
 from DeepSegmentLib.data.dataclass_json import from_json, to_json
-from DeepSegmentLib.errors import InvalidInputError, ModelError
+from DeepSegmentLib.errors import ModelError
 from DeepSegmentLib.networks.back_ends.machine import has_bfloat16
 
 from .checks import Checked
 from .instance_norm import with_quick_norms
+from .processes import average_gradients
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from .settings import TrainSettings
 
@@ -88,7 +86,7 @@ class TrainingState:
                 f"the loss of step {self.iteration + 1} is {total}: lower learning_rate in the recipe (it is "
                 f"{self.settings.learning_rate}), or look for volumes with extreme intensities"
             )
-        _average_over_processes(self.network)
+        average_gradients(self.network)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         for group in self.optimizer.param_groups:
             begun = self.iteration >= group.get("begin", 0)
@@ -195,51 +193,3 @@ def _optimizer(groups: list[dict[str, Any]], settings: TrainSettings) -> torch.o
             weight_decay=settings.weight_decay,
         )
     return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-
-
-def _average_over_processes(network: nn.Module) -> None:
-    """Where several processes train together (`torchrun`), all make the same step."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return
-    for parameter in network.parameters():
-        if parameter.grad is not None:
-            torch.distributed.all_reduce(parameter.grad)
-            parameter.grad /= torch.distributed.get_world_size()
-
-
-def save(snapshot: dict[str, Any], path: Path) -> None:
-    """Write a training state, completely or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{uuid4().hex[:12]}.pt")
-    try:
-        torch.save(snapshot, partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def resume(state: TrainingState, checkpoint: Path) -> None:
-    """Go on where a file says that a training was.
-
-    Raises:
-        ModelError: It is damaged, or of another network.
-        InvalidInputError: It is further on than the settings go.
-    """
-    try:
-        state.restore(torch.load(checkpoint, weights_only=True))
-    except Exception as error:  # whatever torch's unpickler, which runs no code, says to foreign files
-        raise ModelError(
-            f"{checkpoint} holds no training state of this network ({_first_line(error)}); name another file, or "
-            "delete it to begin anew"
-        ) from error
-    if state.iteration > state.settings.iterations:
-        raise InvalidInputError(
-            f"{checkpoint} is {state.iteration} iterations on, and the training has {state.settings.iterations}; name "
-            "another file, or train longer"
-        )
-
-
-def _first_line(error: Exception) -> str:
-    """What went wrong, without torch's advice on how to trust the file nevertheless."""
-    line, *_ = [*str(error).strip().splitlines(), type(error).__name__]
-    return "it is damaged, or more than numbers" if "weights_only" in line or "Weights only" in line else line[:200]

@@ -26,5 +26,13 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """The processor here, and the memory that is free."""
+    """Where a training runs here, and the memory that is free."""
+    import torch
+
+    from DeepSegmentLib.training.fitting.processes import own_device
+
+    device = own_device()
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return Machine(free, is_cpu=False)
     return Machine(available_memory_bytes() or _UNKNOWN)

@@ -62,6 +62,18 @@ def test_a_signal_that_is_held_back_counts_at_the_end():
     assert stop.value.exit_code == 143
 
 
+def test_a_signal_that_is_held_back_waits_for_the_outermost_block():
+    done = False
+    with pytest.raises(StopSignal), stoppable(), held_back():
+        with held_back():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+        done = True
+    assert done
+
+
 def test_holding_back_nothing_changes_nothing():
     with stoppable(), held_back():
         pass

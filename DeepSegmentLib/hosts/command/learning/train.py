@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from DeepSegmentLib.errors import Cancelled, InvalidInputError
 from DeepSegmentLib.hosts.command.shared_options import add_json, add_verbosity
 from DeepSegmentLib.hosts.command.terminal import duration, say, say_json
 from DeepSegmentLib.hosts.stopping import held_back
+from DeepSegmentLib.training.fitting.launch import launch
 
 from .training_lines import TrainingLines
 
@@ -57,9 +59,23 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
 
 
 def train(options: argparse.Namespace) -> int:
-    """Run the command."""
+    """Run the command; of several processes that train together (`torchrun`) the first one alone tells."""
+    first = launch().is_first
+    options.quiet = options.quiet or not first
     told = TrainingLines(quiet=options.quiet, every_step=options.verbose, what="cases")
     told.stage(f"train on {options.project}: load the libraries")
+    from DeepSegmentLib.training.fitting.processes import joined
+
+    # The first one says when all stop: signals that come to the others would end them in the middle of a step.
+    with nullcontext() if first else held_back(), joined():
+        report = _train(options, told)
+    if report is not None and first:
+        _tell(options, report)
+    return 0
+
+
+def _train(options: argparse.Namespace, told: TrainingLines) -> dict[str, Any] | None:
+    """The report; None where a plan was asked for."""
     from DeepSegmentLib.service.training.train import plan_training, train_on_project
     from DeepSegmentLib.service.training.train_request import RECIPE
     from DeepSegmentLib.service.training.watch import Watch
@@ -71,15 +87,14 @@ def train(options: argparse.Namespace) -> int:
         told.begin(f"{recipe.model.name} {recipe.model.version}", len(recipe.model.segments), recipe.training)
         if options.plan:
             _tell_plan(options, recipe, request.folder / RECIPE)
-            return 0
-        report = train_on_project(request, watch)
+            return None
+        return train_on_project(request, watch)
     except (KeyboardInterrupt, Cancelled):
-        told.stopped(("train", options.project, "--name", options.name))
+        if launch().is_first:
+            told.stopped(("train", options.project, "--name", options.name))
         raise
     finally:
         told.bar.close()
-    _tell(options, report)
-    return 0
 
 
 def _request(options: argparse.Namespace) -> TrainRequest:

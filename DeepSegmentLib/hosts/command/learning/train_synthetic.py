@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from DeepSegmentLib.errors import Cancelled
+from DeepSegmentLib.errors import Cancelled, InvalidInputError
 from DeepSegmentLib.hosts.command.shared_options import add_json, add_verbosity
 from DeepSegmentLib.hosts.command.terminal import duration, say, say_json
 from DeepSegmentLib.hosts.stopping import held_back
+from DeepSegmentLib.training.fitting.launch import launch
 
 from .training_lines import TrainingLines
 
@@ -39,6 +40,8 @@ def train_synthetic(options: argparse.Namespace) -> int:
     from DeepSegmentLib.service.training.train_synthetic import read_recipe, train_model
     from DeepSegmentLib.service.training.watch import Watch
 
+    if launch().count > 1:
+        raise InvalidInputError("training from label maps runs in one process; begin it without a launcher of several")
     recipe = read_recipe(options.recipe)
     told.begin(f"{recipe.model.name} {recipe.model.version}", len(recipe.model.segments), recipe.training)
     watch = Watch(told.bar, told.start, told.step, held_back)

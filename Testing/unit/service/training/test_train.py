@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ball_projects import BALLS, ball_case
+from ball_projects import BALLS, ball_case, small_recipe
 
 from DeepSegmentLib.errors import Cancelled, InvalidInputError, ModelError, VolumeFileError
 from DeepSegmentLib.files.models import load_model, read_spec
@@ -25,21 +25,6 @@ def _request(project, name="balls", **more):
     return TrainRequest(project, name, **{"iterations": 6, "precision": "float32", **more})
 
 
-def _small(request):
-    """The planned recipe with a small network, as a person would change it."""
-    recipe = plan_training(request, Watch())
-    part = recipe.model.parts[0]
-    (stage,) = part.stages
-    if recipe.parent is None:
-        network = replace(stage.network, features=(4, 8), kernel_sizes=stage.network.kernel_sizes[:2],
-                          strides=stage.network.strides[:2], encoder_blocks=(1, 1), decoder_blocks=(1,))  # fmt: skip
-        stage = replace(stage, patch_shape=(16, 16, 16), network=network)
-    model = replace(recipe.model, parts=(replace(part, stages=(stage,)),))
-    changed = replace(recipe, model=model, training=replace(recipe.training, batch_size=2, learning_rate=0.01))
-    write_case_recipe(changed, request.folder / "recipe.json")
-    return changed
-
-
 def _weights(folder):
     ((_, _, member),) = members_of(folder, "cpu")
     return weights_of(member.module)
@@ -47,7 +32,7 @@ def _weights(folder):
 
 def _train(project, name="balls", watch=None, **more):
     request = _request(project, name, **more)
-    _small(request)
+    small_recipe(request)
     return train_on_project(request, watch or Watch())
 
 
@@ -77,7 +62,7 @@ def test_no_patient_is_held_out_and_learned_from(project):
 
 
 def test_what_the_parent_learned_from_is_not_held_out_and_what_was_held_out_stays_so(project):
-    first = _small(_request(project, "old", held_out=0.34))
+    first = small_recipe(_request(project, "old", held_out=0.34))
     train_on_project(_request(project, "old", held_out=0.34), Watch())
     parent = str(project / "trainings" / "old" / "model")
     again = plan_training(_request(project, "new", parent=parent, held_out=0.34, seed=9), Watch())
@@ -160,7 +145,7 @@ def test_a_model_is_tuned_and_stays_an_ordinary_one(project, method):
     _train(project, "old", held_out=0.0)
     parent = project / "trainings" / "old" / "model"
     request = _request(project, "new", parent=str(parent), held_out=0.0, iterations=3)
-    recipe = replace(_small(request), tuning=FineTuning(method))
+    recipe = replace(small_recipe(request), tuning=FineTuning(method))
     write_case_recipe(recipe, request.folder / "recipe.json")
     train_on_project(request, Watch())
     before, after = _weights(parent), _weights(request.folder / "model")
@@ -175,7 +160,7 @@ def test_a_parent_that_was_exchanged_is_refused(project):
     _train(project, "old", held_out=0.0)
     parent = str(project / "trainings" / "old" / "model")
     request = _request(project, "new", parent=parent, held_out=0.0)
-    recipe = _small(request)
+    recipe = small_recipe(request)
     other = replace(recipe, parent=replace(recipe.parent, sha256="0" * 64))
     write_case_recipe(other, request.folder / "recipe.json")
     with pytest.raises(ModelError, match="another model by now"):
@@ -187,7 +172,7 @@ def test_what_the_parent_learned_from_is_replayed_and_new_cases_come_first(proje
     _train(project, "old", held_out=0.0)
     set_status(project, ["case_0005", "case_0006"], "approved")
     request = _request(project, "new", parent=str(project / "trainings" / "old" / "model"), held_out=0.0)
-    recipe = _small(request)
+    recipe = small_recipe(request)
     from DeepSegmentLib.service.training.starting_point import samples
 
     records = learned_from(request)

@@ -9,6 +9,7 @@ import torch
 from DeepSegmentLib.errors import Cancelled, InvalidInputError
 from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.unet_spec import UNetSpec
+from DeepSegmentLib.training.fitting.checks import Check, Checked
 from DeepSegmentLib.training.fitting.fit import Hooks, fit
 from DeepSegmentLib.training.fitting.settings import TrainSettings
 
@@ -72,6 +73,22 @@ def test_a_stopped_training_goes_on_as_if_never_stopped(tmp_path, deep):
     assert (parts.iterations, parts.loss, parts.device) == (20, whole.loss, "cpu")
     assert parts.seconds > 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["parts.pt", "whole.pt"]
+
+
+def test_a_stopped_training_remembers_how_good_it_was(tmp_path):
+    found = iter([0.25, 0.5, 0.75])
+    check = Check(5, lambda _: ({"Ball": (now := next(found))}, (now, 1.0)))
+
+    def stop(step):
+        if step.iteration == 12:
+            raise Cancelled("stopped by the user")
+
+    with pytest.raises(Cancelled):
+        fit(_network(), _source, _settings(15), tmp_path / "state.pt", Hooks(on_step=stop, check=check))
+    fitted = fit(_network(), _source, _settings(15), tmp_path / "state.pt", Hooks(check=check))
+    assert fitted.checks == tuple(
+        Checked(step, {"Ball": dice}, (dice, 1.0)) for step, dice in ((5, 0.25), (10, 0.5), (15, 0.75))
+    )
 
 
 def test_a_finished_training_gives_its_result_again(tmp_path):

@@ -1,5 +1,6 @@
-"""Losses of partial truth: what nobody looked for has no say."""
+"""Losses: known values, the formula written out in NumPy; and of partial truth: what nobody looked for has no say."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,8 +8,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.training.fitting.losses import balanced_cross_entropy, soft_dice_loss
-from DeepSegmentLib.training.fitting.partial_losses import PartialLoss, marginal_logits
+from DeepSegmentLib.training.fitting.partial_losses import PartialLoss, deeply_supervised, marginal_logits
 from DeepSegmentLib.training.fitting.settings import LossSettings
 
 SHAPE = (4, 5, 6)
@@ -28,13 +28,32 @@ each_loss = pytest.mark.parametrize(
 )
 
 
+@given(seed=seeds, classes=st.integers(2, 5))
+def test_a_perfect_answer_costs_nothing(seed, classes):
+    target = torch.from_numpy(np.random.default_rng(seed).integers(0, classes, (2, *SHAPE)))
+    certain = functional.one_hot(target, classes).movedim(-1, 1).float() * 50
+    assert float(deeply_supervised([certain], target)) == pytest.approx(0, abs=1e-4)
+
+
 @given(seeds)
-def test_with_everything_known_it_is_the_plain_loss(seed):
-    logits, labels, regions, known = _batch(seed)
-    found = PartialLoss(LossSettings()).at_one_resolution(logits, labels, regions, known)
-    torch.testing.assert_close(
-        found, soft_dice_loss(logits, labels[:, 0]) + balanced_cross_entropy(logits, labels[:, 0])
-    )
+def test_with_everything_known_it_is_the_formula(seed):
+    logits, labels, *_ = _batch(seed)
+    truth = labels[:, 0].numpy()
+    powers = np.exp(logits.double().numpy())
+    p = powers / powers.sum(1, keepdims=True)
+    there = [c for c in range(1, 4) if (truth == c).any()]
+    dice = [2 * (p[:, c] * (truth == c)).sum() / (p[:, c].sum() + (truth == c).sum()) for c in there]
+    weight = (1 / np.sqrt(np.maximum(1, np.bincount(truth.ravel(), minlength=4))))[truth]
+    entropy = -(np.log(np.take_along_axis(p, truth[:, None], 1)[:, 0]) * weight).sum() / weight.sum()
+    assert float(deeply_supervised([logits], labels[:, 0])) == pytest.approx(1 - np.mean(dice) + entropy, abs=1e-4)
+
+
+def test_absent_classes_do_not_count():
+    target = torch.zeros(1, 2, 2, 2, dtype=torch.int64)
+    logits = torch.randn(1, 4, 2, 2, 2)
+    everything_known = torch.zeros_like(target), torch.ones(1, 1, 5)
+    only_dice = PartialLoss(LossSettings(cross_entropy=0))
+    assert float(only_dice([logits], target[:, None], *everything_known)) == 0
 
 
 @given(seeds)

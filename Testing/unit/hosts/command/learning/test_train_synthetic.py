@@ -165,3 +165,11 @@ def test_what_is_missing_is_named_and_nothing_is_left(desk, capsys, argument):
     assert main(command) in (2, 4)
     assert f"no-{argument}" in capsys.readouterr().err
     assert not (desk / "state.pt").exists()
+
+
+def test_several_processes_are_refused_before_they_write_over_each_other(desk, monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(COMMAND) == 2
+    assert "runs in one process" in capsys.readouterr().err
+    assert not (desk / "model").exists()

@@ -1,6 +1,6 @@
 """Does collecting survive SIGKILL at any moment? Prints a JSON report; --json writes it.
 
-    python Testing/benchmarks/learning/collect_resilience.py --repeats 30
+    python Testing/benchmarks/learning/kills/collect_resilience.py --repeats 30
 
 `deepsegment project add --images --labels` is killed at a random one of its file operations, or up to 20 ms after it,
 and then called again until it ends. Counted are faults of the project after the kill and at the end (cases that cannot
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from killed_command import report_of_kills
 from project_kills import faults, finish, leftovers, start, write_pairs
 
