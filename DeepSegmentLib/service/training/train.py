@@ -20,19 +20,19 @@ from .candidate import write_candidate
 from .case_recipe import CaseRecipe, read_case_recipe, write_case_recipe
 from .prepared_cases import prepared_folders
 from .progress_file import ProgressFile
-from .starting_point import samples, starting_point
+from .starting_point import samples, starting_point, unlabelled_samples
 from .training_plan import planned_recipe
+from .unlabelled_volumes import prepared_volumes, with_unlabelled
 from .watch import Preparation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import torch
-
     from DeepSegmentLib.files.projects import CaseRecord
     from DeepSegmentLib.training.fitting.checks import Check
-    from DeepSegmentLib.training.fitting.fit import Hooks, StepFinished
+    from DeepSegmentLib.training.fitting.fit import Fitted, Hooks, StepFinished
+    from DeepSegmentLib.training.fitting.sample_processes import SampleSource
 
     from .starting_point import StartingPoint
     from .train_request import TrainRequest
@@ -54,6 +54,17 @@ def plan_training(request: TrainRequest, watch: Watch) -> CaseRecipe:
     path = request.folder / RECIPE
     if path.exists():
         return read_case_recipe(path)
+    recipe = new_recipe(request, watch)
+    write_case_recipe(recipe, path)
+    return recipe
+
+
+def new_recipe(request: TrainRequest, watch: Watch) -> CaseRecipe:
+    """The recipe that a training gets which is not there yet; nothing is written.
+
+    Raises:
+        DeepSegmentError: See `plan_training`.
+    """
     records = learned_from(request)
     if request.recipe is not None:
         recipe = read_case_recipe(request.recipe)
@@ -63,7 +74,9 @@ def plan_training(request: TrainRequest, watch: Watch) -> CaseRecipe:
     if not recipe.cases:  # what is approved later belongs to the next training
         learned = tuple(record.name for record in records if record.name not in recipe.held_out)
         recipe = replace(recipe, cases=learned)
-    write_case_recipe(recipe, path)
+    if request.unlabelled is not None:
+        everyone = case_records(request.project)
+        recipe = with_unlabelled(recipe, request.unlabelled, everyone, watch.on_progress)
     return recipe
 
 
@@ -108,6 +121,12 @@ def _check_held_out(recipe: CaseRecipe, records: Sequence[CaseRecord]) -> None:
         raise InvalidInputError(
             f"the patient of {both[0]} is held out and learned from; hold out all cases of a patient, or none"
         )
+    seen = {volume.digest for volume in recipe.unlabelled.volumes} if recipe.unlabelled else set[str]()
+    leaked = [record.name for record in records if record.name in recipe.held_out and record.volume_digest in seen]
+    if leaked:
+        raise InvalidInputError(
+            f"{leaked[0]} is held out, and its volume is among the unlabelled ones; leave it out there"
+        )
 
 
 def train_on_project(request: TrainRequest, watch: Watch) -> dict[str, Any]:
@@ -133,35 +152,54 @@ def train_on_project(request: TrainRequest, watch: Watch) -> dict[str, Any]:
 
 
 def _train(request: TrainRequest, recipe: CaseRecipe, watch: Watch) -> dict[str, Any]:
+    fitted = fit_recipe(request.project, recipe, request.folder, watch)
+    return write_candidate(request.folder / CANDIDATE, recipe, _learned(request.project, recipe), fitted)
+
+
+def _learned(project: Path, recipe: CaseRecipe) -> list[CaseRecord]:
+    there = {record.name: record for record in case_records(project)}
+    return [there[name] for name in _present(recipe.cases, there)]
+
+
+def fit_recipe(project: Path, recipe: CaseRecipe, folder: Path, watch: Watch, *, parts: int = 0) -> Fitted:
+    """Train by a recipe, from the checkpoint if there is one.
+
+    Args:
+        project: Its folder.
+        recipe: Its cases must be named.
+        folder: Where the training is kept: the checkpoint and its progress.
+        watch: Is told what happens.
+        parts: See `Check.parts`.
+
+    Raises:
+        DeepSegmentError: A case is missing or cannot be read; see also `fit`.
+    """
     from DeepSegmentLib.training.fitting.fit import fit
     from DeepSegmentLib.training.fitting.partial_losses import PartialLoss
+    from DeepSegmentLib.training.unlabelled.patches import SideBySide
 
-    all_records = {record.name: record for record in case_records(request.project)}
-    records = [all_records[name] for name in _present(recipe.cases, all_records)]
-    watched = [all_records[name] for name in recipe.watched if name in all_records]
-    folders = prepared_folders(request.project, [*records, *watched], recipe, watch.on_progress)
+    records = _learned(project, recipe)
+    watched = [record for record in case_records(project) if record.name in recipe.watched]
+    folders = prepared_folders(project, [*records, *watched], recipe, watch.on_progress)
+    unlabelled = prepared_volumes(project, recipe, watch.on_progress)
     start = starting_point(recipe)
-    fitted = fit(
-        start.network,
-        samples(recipe, folders[: len(records)], records),
-        recipe.training,
-        request.folder / _CHECKPOINT,
-        _hooks(request, recipe, start, folders[len(records) :], watch),
-        loss=PartialLoss(recipe.loss, recipe.model.output),
-    )
-    finished = replace(fitted, network=start.finished(fitted.network))
-    return write_candidate(request.folder / CANDIDATE, recipe, records, finished)
+    cases = samples(recipe, folders[: len(records)], records)
+    source: SampleSource = SideBySide(cases, unlabelled_samples(recipe, unlabelled)) if unlabelled else cases
+    loss = PartialLoss(recipe.loss, recipe.model.output)
+    hooks = _hooks(folder, recipe, start, watch)
+    hooks = replace(hooks, check=_check(recipe, folders[len(records) :], start, parts))
+    fitted = fit(start.network, source, recipe.training, folder / _CHECKPOINT, hooks, loss=loss)
+    return replace(fitted, network=start.finished(fitted.network))
 
 
-def _hooks(
-    request: TrainRequest, recipe: CaseRecipe, start: StartingPoint, watched: Sequence[Path], watch: Watch
-) -> Hooks:
-    """Who is told of the steps, and what is tried out on the watched cases."""
+def _hooks(folder: Path, recipe: CaseRecipe, start: StartingPoint, watch: Watch) -> Hooks:
+    """Who is told of the steps, and what is learned beside the cases."""
     from DeepSegmentLib.training.fitting.fit import Hooks
-    from DeepSegmentLib.training.fitting.state import precision_on
+    from DeepSegmentLib.training.fitting.partial_losses import PartialLoss
+    from DeepSegmentLib.training.unlabelled.pseudo_labels import PseudoLabels
 
     place = next(start.network.parameters()).device
-    told = ProgressFile(request.folder / _PROGRESS)
+    told = ProgressFile(folder / _PROGRESS)
 
     def on_start(done: int) -> None:
         told.go_on_from(done)
@@ -171,21 +209,29 @@ def _hooks(
         told.step(step)
         watch.on_step(step)
 
-    check = _check(recipe, watched, precision_on(recipe.training.precision, place))
-    return Hooks(on_start, on_step, watch.undisturbed, check, start.groups)
+    unlabelled, output = recipe.unlabelled, recipe.model.output
+    lesson = (
+        PseudoLabels(unlabelled, PartialLoss(recipe.loss, output), output)
+        if unlabelled and unlabelled.volumes
+        else None
+    )
+    return Hooks(on_start, on_step, watch.undisturbed, None, start.groups, lesson)
 
 
-def _check(recipe: CaseRecipe, watched: Sequence[Path], precision: torch.dtype) -> Check | None:
+def _check(recipe: CaseRecipe, watched: Sequence[Path], start: StartingPoint, parts: int) -> Check | None:
     """Tries the network out on the watched cases, some twenty times in all; None without such cases."""
     from DeepSegmentLib.training.cases.stored_case import load
     from DeepSegmentLib.training.cases.try_out import dice_of
     from DeepSegmentLib.training.fitting.checks import Check
+    from DeepSegmentLib.training.fitting.state import precision_on
 
     if not watched:
         return None
     cases = [load(folder) for folder in watched]
     part, output = recipe.part, recipe.model.output
-    return Check(_steps_between_checks(recipe), lambda network: dice_of(network, cases, part, output, precision))
+    precision = precision_on(recipe.training.precision, next(start.network.parameters()).device)
+    every = _steps_between_checks(recipe)
+    return Check(every, lambda network: dice_of(network, cases, part, output, precision), parts)
 
 
 def _steps_between_checks(recipe: CaseRecipe) -> int:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from DeepSegmentLib.training.unlabelled.pseudo_labels import PseudoLabels
+
     from .checks import Check
     from .sample_processes import SampleSource
     from .settings import TrainSettings
@@ -80,6 +82,7 @@ class Hooks:
         undisturbed: Entered while the weights change; who turns signals into exceptions holds them back there.
         check: Tries the network out now and then; None for never.
         groups: Parameters by their rates, see `TrainingState`.
+        unlabelled: How it learns from volumes without labels, see `TrainingState`.
     """
 
     on_start: Callable[[int], None] = lambda _: None
@@ -87,6 +90,7 @@ class Hooks:
     undisturbed: Callable[[], AbstractContextManager[object]] = nullcontext
     check: Check | None = None
     groups: Sequence[dict[str, Any]] | None = None
+    unlabelled: PseudoLabels | None = None
 
 
 def fit(
@@ -113,7 +117,7 @@ def fit(
         InvalidInputError: The checkpoint is further on than `settings` go.
         ModelError: The checkpoint is damaged, or of another network; or the loss is no number any more.
     """
-    state = TrainingState(network, settings, loss, hooks.groups)
+    state = TrainingState(network, settings, loss, hooks.groups, hooks.unlabelled)
     if checkpoint.exists():
         resume(state, checkpoint)
     hooks.on_start(state.iteration)
@@ -134,11 +138,11 @@ def fit(
 
 
 def _step(state: TrainingState, these: Sequence[Any], hooks: Hooks) -> None:
-    rate = state.rate
+    rate, before = state.rate, state.progress
     loss = state.step(these, hooks.undisturbed)
     check = hooks.check
     found = None
-    if check is not None and (state.iteration % check.every == 0 or state.is_over):
+    if check is not None and (check.is_due(state.iteration, before, state.progress) or state.is_over):
         found = Checked(state.iteration, *check.measure(state.average.eval()))
         state.checks.append(found)
     hooks.on_step(StepFinished(state.iteration, loss, rate, state.seconds, found))
