@@ -195,7 +195,7 @@ def fit_recipe(project: Path, recipe: CaseRecipe, folder: Path, watch: Watch, *,
 def _hooks(folder: Path, recipe: CaseRecipe, start: StartingPoint, watch: Watch) -> Hooks:
     """Who is told of the steps, and what is learned beside the cases."""
     from DeepSegmentLib.training.fitting.fit import Hooks
-    from DeepSegmentLib.training.fitting.partial_losses import PartialLoss
+    from DeepSegmentLib.training.fitting.partial_losses import LossSettings, PartialLoss
     from DeepSegmentLib.training.unlabelled.pseudo_labels import PseudoLabels
 
     place = next(start.network.parameters()).device
@@ -210,11 +210,9 @@ def _hooks(folder: Path, recipe: CaseRecipe, start: StartingPoint, watch: Watch)
         watch.on_step(step)
 
     unlabelled, output = recipe.unlabelled, recipe.model.output
-    lesson = (
-        PseudoLabels(unlabelled, PartialLoss(recipe.loss, output), output)
-        if unlabelled and unlabelled.volumes
-        else None
-    )
+    lesson = None
+    if unlabelled and unlabelled.volumes:
+        lesson = PseudoLabels(unlabelled, PartialLoss(LossSettings(dice=0, balance=0), output), output)
     return Hooks(on_start, on_step, watch.undisturbed, None, start.groups, lesson)
 
 

@@ -2,8 +2,8 @@
 
 The teacher is the moving average of the weights that are trained (Mean Teacher); when a training begins, that is the
 model that it begins from. It sees a patch with its intensities as they are, the student the same patch with intensities
-that were changed: both should find the same (FixMatch). A sure answer is a label like any other, with the loss of
-the cases; of other voxels nothing is known.
+that were changed: both should find the same (FixMatch). A sure answer is a label like any other; of other voxels
+nothing is known.
 
 References:
     Tarvainen and Valpola, Mean teachers are better role models, NeurIPS 2017.
@@ -50,7 +50,8 @@ class PseudoLabels:
 
     Attributes:
         settings: Threshold, weight, ramp-up.
-        loss: That of the cases, see `PartialLoss`.
+        loss: Of logits and labels, see `PartialLoss`. One in which small structures weigh more would not do: a network
+            that was taught by it finds too much of them, and would teach itself to find more still.
         output: "labels" or "regions", as of the model.
     """
 
@@ -59,7 +60,7 @@ class PseudoLabels:
     output: str = "labels"
 
     def __call__(self, outputs: list[Tensor], teacher: Tensor, inside: Tensor) -> Tensor:
-        """The loss without its weight: that of the cases times the share of the voxels that count.
+        """The loss without its weight: the mean over the voxels that count, times their share.
 
         A few confident voxels weigh little, as in FixMatch, equation 4. The teacher gets no gradient.
 
