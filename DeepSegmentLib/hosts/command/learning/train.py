@@ -97,15 +97,19 @@ def _request(options: argparse.Namespace) -> TrainRequest:
         recipe=options.recipe,
         iterations=options.iterations,
         minutes=options.minutes,
-        held_out=_held_out(options.held_out),
+        held_out=held_out_cases(options.held_out),
         statuses=tuple(each.strip() for each in options.status.split(",")),
         seed=options.seed,
         unlabelled=options.unlabelled,
     )
 
 
-def _held_out(text: str) -> float | tuple[str, ...]:
-    """A share, or names of cases."""
+def held_out_cases(text: str) -> float | tuple[str, ...]:
+    """What --held-out says: a share, or names of cases.
+
+    Raises:
+        InvalidInputError: It is neither.
+    """
     try:
         return float(text)
     except ValueError:
