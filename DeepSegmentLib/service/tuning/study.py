@@ -94,16 +94,18 @@ class Study:
         if not self._study.get_trials(deepcopy=False):
             self._study.enqueue_trial(first)
 
-    def next_trial(self) -> Running:
-        """The trial that was interrupted, or another one."""
+    def next_trial(self, minutes: float) -> Running:
+        """The trial that was interrupted, or another one, of so many minutes."""
         for each in self._study.get_trials(deepcopy=False):
             if each.state == self._optuna.trial.TrialState.RUNNING:
                 trial = self._optuna.trial.Trial(self._study, each._trial_id)
-                return Running(self._study, trial, choices_of(trial), frozenset(each.intermediate_values))
+                given = float(each.user_attrs.get("minutes", minutes))
+                return Running(self._study, trial, choices_of(trial), given, frozenset(each.intermediate_values))
         number = len(self.trials())
         self._study.sampler = self._optuna.samplers.TPESampler(seed=self._seed + number, n_startup_trials=_AT_RANDOM)
         trial = self._study.ask()
-        return Running(self._study, trial, choices_of(trial))
+        trial.set_user_attr("minutes", minutes)
+        return Running(self._study, trial, choices_of(trial), minutes)
 
     def trials(self) -> tuple[Trial, ...]:
         """All trials that were begun, in their order."""
@@ -127,12 +129,14 @@ class Running:
         study: Of Optuna.
         trial: Likewise.
         choices: What is tried.
+        minutes: Of its training.
         told: Parts of the training whose result is known already.
     """
 
     study: optuna.Study
     trial: optuna.Trial
     choices: Choices
+    minutes: float
     told: frozenset[int] = frozenset()
 
     @property

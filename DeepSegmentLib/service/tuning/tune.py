@@ -13,12 +13,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.data.dataclass_json import to_json
-from DeepSegmentLib.errors import Cancelled, DeepSegmentError, InvalidInputError, ResourceError
+from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.files.atomic import write_text
 from DeepSegmentLib.files.lock import exclusive
 from DeepSegmentLib.networks.unet_spec import UNetSpec
 from DeepSegmentLib.service.projects.project import case_records
 from DeepSegmentLib.service.training.case_recipe import read_case_recipe, write_case_recipe
+from DeepSegmentLib.service.training.starting_point import starting_point
 from DeepSegmentLib.service.training.train import fit_recipe, new_recipe
 from DeepSegmentLib.training.planning.machine import this_machine
 from DeepSegmentLib.training.planning.plan import training_memory_bytes
@@ -118,12 +119,17 @@ def tune_on_project(request: TuneRequest, watch: Watch, on_trial: Callable[[Begu
     with exclusive(request.folder, _LOCK):
         planned = _planned(request, watch)
         inner = with_inner_split(planned, case_records(request.training.project))
+        starting_point(inner)  # or else each trial would tell that the parent is not there
         study = Study(request.folder / _JOURNAL, planned.training.seed, planned_choices(planned))
         while sum(each.state != "unfinished" for each in study.trials()) < request.trials:
-            running = study.next_trial()
-            recipe = _timed(with_choices(inner, running.choices), request.minutes)
+            running = study.next_trial(request.minutes)
+            recipe = _timed(with_choices(inner, running.choices), running.minutes)
             on_trial(Begun(running.number, request.trials, recipe))
-            _work(request, running, recipe, watch)
+            lacking = _lacking_memory(recipe)
+            if lacking:
+                running.fail(lacking)
+            else:
+                _work(request, running, recipe, watch)
             _write_table(request.folder, study.trials())
         return _best(request, planned, inner, study.trials())
 
@@ -142,20 +148,17 @@ def _timed(recipe: CaseRecipe, minutes: float) -> CaseRecipe:
 
 
 def _work(request: TuneRequest, running: Running, recipe: CaseRecipe, watch: Watch) -> None:
-    """Train one trial; what goes wrong with it alone is told in the table."""
+    """Train one trial; what its choices make impossible is told in the table, and others are tried."""
     folder = request.folder / f"trial_{running.number:04d}"
     folder.mkdir(exist_ok=True)
     judged = replace(watch, on_step=partial(_judge, running, recipe, watch.on_step))
     try:
-        _check_memory(recipe)
         fitted = fit_recipe(request.training.project, recipe, folder, judged, parts=_PARTS)
         running.end(fitted.checks[-1].mean)
-    except Cancelled:
-        raise
     except _HopelessError:
         running.stop()
-    except DeepSegmentError as error:
-        running.fail(str(error))
+    except (ModelError, MemoryError, RuntimeError) as error:  # the last is what torch says where memory is short
+        running.fail(str(error).partition("\n")[0])
     (folder / _CHECKPOINT).unlink(missing_ok=True)
 
 
@@ -166,13 +169,15 @@ def _judge(running: Running, recipe: CaseRecipe, on_step: Callable[[StepFinished
         raise _HopelessError
 
 
-def _check_memory(recipe: CaseRecipe) -> None:
+def _lacking_memory(recipe: CaseRecipe) -> str:
+    """What is missing; empty where it fits."""
     stage, free = recipe.part.stages[-1], this_machine().memory_bytes
     if isinstance(stage.network, UNetSpec):
         voxels = math.prod(stage.patch_shape) * recipe.training.batch_size
         needed = training_memory_bytes(stage.network, voxels)
         if needed > free:
-            raise ResourceError(f"needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free")
+            return f"needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free"
+    return ""
 
 
 def _write_table(folder: Path, trials: Sequence[Trial]) -> None:

@@ -18,8 +18,8 @@ from DeepSegmentLib.training.fitting.settings import TrainSettings
 def _records(patients):
     approved = (StatusChange("approved", "2026-01-01T00:00:00+00:00"),)
     return [
-        CaseRecord(f"case_{n:04d}", "2026-01-01T00:00:00+00:00", f"{n:064x}"[::-1], ("volume_0000.nii.gz",),
-                   "labels.1.seg.nrrd", (DrawnSegment("left"),), approved, patient=patient and f"{patient:064x}")
+        CaseRecord(f"case_{n:04d}", "2026-01-01T00:00:00+00:00", f"{n:032x}"[::-1], ("volume_0000.nii.gz",),
+                   "labels.1.seg.nrrd", (DrawnSegment("left"),), approved, patient=patient and f"{patient:016x}")
         for n, patient in enumerate(patients, start=1)
     ]  # fmt: skip
 

@@ -76,15 +76,16 @@ def test_an_interrupted_search_goes_on_in_the_middle_of_its_trial(project):
 
     def stop(step):
         steps.append(step.iteration)
-        if len(steps) == 2:
+        if len(steps) == 1:
             raise Cancelled("stopped by the user")
 
     with pytest.raises(Cancelled):
         _tune(request, Watch(on_step=stop))
     assert (request.folder / "trial_0000" / "checkpoint.pt").exists()
-    more = []
-    report, begun = _tune(request, Watch(on_step=lambda step: more.append(step.iteration)))
-    assert more[0] == 3
+    done = []
+    report, begun = _tune(replace(request, minutes=0.001), Watch(on_start=lambda begin: done.append(begin.done)))
+    assert done == [1, 0]
+    assert [each.recipe.training.minutes for each in begun] == [0.005, 0.001]  # a trial keeps its time
     assert [each.number for each in begun] == [0, 1]
     assert [trial["number"] for trial in report["trials"]] == [0, 1]
     assert "unfinished" not in [trial["state"] for trial in report["trials"]]
@@ -115,3 +116,15 @@ def test_without_optuna_it_is_told_before_anything_is_read(project, monkeypatch)
 def test_impossible_requests_are_refused(tmp_path, trials, minutes):
     with pytest.raises(InvalidInputError, match=r"trials must be|minutes of a trial"):
         TuneRequest(TrainRequest(tmp_path, "x"), trials, minutes)
+
+
+def test_a_trial_that_does_not_fit_into_memory_is_not_begun(project, monkeypatch):
+    pytest.importorskip("optuna")
+    from DeepSegmentLib.service.tuning import tune
+    from DeepSegmentLib.training.planning.machine import Machine
+
+    request = _request(project, trials=1)
+    _small(request)
+    monkeypatch.setattr(tune, "this_machine", lambda: Machine(1 << 20))
+    with pytest.raises(InvalidInputError, match=r"needs 0\.5 GB of memory, 0\.0 GB are free"):
+        _tune(request, Watch(on_step=lambda _: pytest.fail("a step was made")))

@@ -75,8 +75,8 @@ def _dice(fitted):
 
 
 def test_what_no_case_showed_is_learned_from_volumes_without_labels(tmp_path):
-    alone = _fit(tmp_path / "alone.pt", _cases, steps=100)
-    taught = _fit(tmp_path / "taught.pt", SideBySide(_cases, _unlabelled), weight=2.0, steps=100)
+    alone = _fit(tmp_path / "alone.pt", _cases, steps=80)
+    taught = _fit(tmp_path / "taught.pt", SideBySide(_cases, _unlabelled), weight=2.0, steps=80)
     assert _dice(taught) > _dice(alone) + 0.08
 
 
