@@ -45,7 +45,7 @@ def from_json(kind: Any, value: Any, where: str) -> Any:
 
     Args:
         kind: The annotation to satisfy: a dataclass, bool, int, float, str, Literal, a tuple, an option with None, a
-            union of dataclasses with the key `TAG`, or Mapping[str, str].
+            union of dataclasses with the key `TAG`, or a Mapping from str.
         value: What `json.load` gave.
         where: Dotted name of the value, for messages.
 
@@ -60,8 +60,8 @@ def from_json(kind: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         return _tuple(get_args(kind), value, where)
     if origin is Mapping:
-        entries = _object(value, where).items()
-        return {_text(key, where): from_json(str, entry, f"{where}.{key[:60]}") for key, entry in entries}
+        entries, (_, entry_kind) = _object(value, where).items(), get_args(kind)
+        return {_text(key, where): from_json(entry_kind, entry, f"{where}.{key[:60]}") for key, entry in entries}
     if is_dataclass(kind):
         return _dataclass(cast("type", kind), value, where)
     return _scalar(kind, value, where)
