@@ -31,7 +31,7 @@ def scans(tmp_path):
 
 
 def _request(project, name="balls", **more):
-    return TrainRequest(project, name, **{"iterations": 6, "precision": "float32", "held_out": 0.3, **more})
+    return TrainRequest(project, name, **{"iterations": 4, "precision": "float32", "held_out": 0.3, **more})
 
 
 def _train(project, name, watch=None, weight=1.0, **more):

@@ -47,7 +47,7 @@ def test_the_same_seed_tries_the_same_however_often_it_is_opened(tmp_path):
     for name, once in (("once", True), ("often", False)):
         study = Study(tmp_path / name, 7, FIRST)
         tried[name] = []
-        for n in range(6):
+        for n in range(5):
             study = study if once else Study(tmp_path / name, 7, FIRST)
             trial = study.next_trial(3.0)
             tried[name].append(trial.choices)
