@@ -35,6 +35,7 @@ NOT_RUN = {
     "pip install '.[onnx]'": "likewise",
     "pip install '.[cluster]'": "likewise",
     "pip install '.[tensorboard]'": "likewise",
+    "pip install '.[tune]'": "likewise",
     "pip install torch --index-url https://download.pytorch.org/whl/cpu": "downloads 200 MB",
     "pip install --index-url https://download.pytorch.org/whl/cpu torch": "downloads 200 MB",
     "pip install torch": "downloads gigabytes",

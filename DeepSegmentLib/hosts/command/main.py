@@ -29,6 +29,7 @@ from .learning.project import add_project_options, project
 from .learning.promote import add_promote_options, promote
 from .learning.train import add_train_options, train
 from .learning.train_synthetic import add_train_synthetic_options, train_synthetic
+from .learning.tune import add_tune_options, tune
 from .models import add_models_options, models
 from .segment import add_segment_options, segment
 from .terminal import Parser, complain, finish
@@ -143,6 +144,7 @@ _COMMANDS = (
     ("project", "collect corrected cases to learn from, and look through them", add_project_options, project),
     ("next", "rank volumes without labels: which to annotate next, and why", add_next_options, next_cases),
     ("train", "train a model from the cases of a project, or fine-tune one on them", add_train_options, train),
+    ("tune", "try out which recipe learns best from the cases of a project", add_tune_options, tune),
     ("compare", "compare a trained model with the one before, on held-out cases", add_compare_options, compare),
     ("promote", "make a trained model the one in use, or bring the one before back", add_promote_options, promote),
     (

@@ -155,7 +155,8 @@ def _roll_back(model: str) -> dict[str, Any]:
 
 def _next(job: NextJob, models: WarmModels, on_progress: ProgressCallback) -> dict[str, Any]:
     """See `next_report`."""
-    from DeepSegmentLib.service.learning.next_cases import NextSettings, find_volumes, next_report, rank_next
+    from DeepSegmentLib.service.batch.find_volumes import find_volumes
+    from DeepSegmentLib.service.learning.next_cases import NextSettings, next_report, rank_next
 
     load: Callable[..., Any] = models.load
     project = Path(job.project) if job.project and (Path(job.project) / PROJECT_FILE).exists() else None

@@ -10,7 +10,7 @@ from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.models import SPEC_FILE, read_spec
 from DeepSegmentLib.service.catalogue import find_model
 from DeepSegmentLib.service.projects.project import case_records, labelled_cases
-from DeepSegmentLib.service.training.candidate import digest_of
+from DeepSegmentLib.service.training.candidate import digest_of, unlabelled_digests
 from DeepSegmentLib.service.training.case_recipe import read_case_recipe
 from DeepSegmentLib.service.training.train_request import CANDIDATE, COMPARISON, RECIPE, TRAININGS
 
@@ -94,7 +94,8 @@ def compare_on_project(
 
 def _check_not_learned(project: Path, cases: Sequence[str], model: str) -> None:
     """What a model learned from proves nothing; a model of somebody else does not tell what that was."""
-    learned = read_spec(find_model(model).path).provenance.get("case_digests", "").split(",")
+    spec = read_spec(find_model(model).path)
+    learned = {*spec.provenance.get("case_digests", "").split(","), *unlabelled_digests(spec)}
     wrong = [each.name for each in case_records(project) if each.name in cases and digest_of(each) in learned]
     if wrong:
         raise InvalidInputError(

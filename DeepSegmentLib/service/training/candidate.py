@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from DeepSegmentLib.files.projects import CaseRecord
+    from DeepSegmentLib.networks.model_spec import ModelSpec
     from DeepSegmentLib.training.fitting.fit import Fitted
 
     from .case_recipe import CaseRecipe
@@ -40,6 +41,7 @@ def write_candidate(folder: Path, recipe: CaseRecipe, records: Sequence[CaseReco
     report = _report(recipe, records, fitted)
     provenance = {**recipe.model.provenance, **{name: str(value) for name, value in report.items()}}
     provenance |= _parentage(recipe) | {"case_digests": ",".join(map(digest_of, records))}
+    provenance |= told_digests(unlabelled_digests=unlabelled_digests(recipe.model) | _unlabelled(recipe))
     spec = replace(recipe.model, provenance=provenance)
     write_model(folder, spec, iter([weights_of(fitted.network)]), card=_card(recipe, report, fitted), half=True)
     dice = {name: round(value, 4) for name, value in fitted.checks[-1].dice.items()} if fitted.checks else {}
@@ -57,6 +59,21 @@ def learned_digests(recipe: CaseRecipe) -> frozenset[str]:
     return frozenset(recipe.model.provenance.get("parent_case_digests", "").split(",")) - {""}
 
 
+def unlabelled_digests(model: ModelSpec) -> frozenset[str]:
+    """Of all volumes without labels that a model or its parents learned from, as far as it tells."""
+    return frozenset(model.provenance.get("unlabelled_digests", "").split(",")) - {""}
+
+
+def told_digests(**digests: frozenset[str]) -> dict[str, str]:
+    """Digests by what they are of, as a model tells them; nothing of what there is none."""
+    return {name: ",".join(sorted(each)) for name, each in digests.items() if each}
+
+
+def _unlabelled(recipe: CaseRecipe) -> frozenset[str]:
+    volumes = recipe.unlabelled.volumes if recipe.unlabelled else ()
+    return frozenset(volume.digest[:_DIGITS_OF_A_CASE] for volume in volumes)
+
+
 def _parentage(recipe: CaseRecipe) -> dict[str, str]:
     parent = recipe.parent
     if parent is None:
@@ -70,6 +87,7 @@ def _report(recipe: CaseRecipe, records: Sequence[CaseRecord], fitted: Fitted) -
         "cases": len(records),
         "patients": len({record.patient or record.name for record in records}),
         "data_sha256": fingerprint,
+        **({"unlabelled": len(recipe.unlabelled.volumes)} if recipe.unlabelled else {}),
         "iterations": fitted.iterations,
         "loss": round(fitted.loss, 4),
         "seconds": round(fitted.seconds, 1),
@@ -87,6 +105,7 @@ def _card(recipe: CaseRecipe, report: dict[str, Any], fitted: Fitted) -> str:
     rows = [
         ("begun from", begun),
         ("cases, patients", f"{report['cases']}, {report['patients']}"),
+        *([("volumes without labels", report["unlabelled"])] if "unlabelled" in report else []),
         ("iterations", report["iterations"]),
         ("loss", f"{report['loss']} (mean of the last {min(RECENT, report['iterations'])})"),
         ("time of the iterations", f"{report['seconds']} s on {report['device']}"),

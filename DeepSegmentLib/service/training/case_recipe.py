@@ -14,6 +14,7 @@ from DeepSegmentLib.networks.model_spec import ModelSpec, Part
 from DeepSegmentLib.training.fine_tuning.settings import FineTuning
 from DeepSegmentLib.training.fitting.settings import LossSettings, TrainSettings
 from DeepSegmentLib.training.patches.case_source import PatchSettings
+from DeepSegmentLib.training.unlabelled.settings import UnlabelledSettings
 
 from .recipe_file import read_recipe_file, recipe_digest
 
@@ -52,6 +53,7 @@ class CaseRecipe:
         watched: Names of held-out cases that the network is tried out on while it is trained.
         replay: Share of the patches that come from cases the parent knows already, where there are such.
         unreviewed: How much voxels count that nobody looked at, 0 to 1.
+        unlabelled: Volumes without labels that are learned from, too; None without.
         reasons: Why the figures are as they are, a sentence each; changing them changes nothing.
     """
 
@@ -66,6 +68,7 @@ class CaseRecipe:
     watched: tuple[str, ...] = ()
     replay: float = 0.5
     unreviewed: float = 0.25
+    unlabelled: UnlabelledSettings | None = None
     reasons: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

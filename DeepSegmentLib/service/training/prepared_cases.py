@@ -11,7 +11,7 @@ import json
 import shutil
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.data import Progress
 from DeepSegmentLib.data.dataclass_json import to_json
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
     from .case_recipe import CaseRecipe
 
-_FOLDER = "prepared"
+PREPARED = "prepared"
+"""Folder of what is prepared in a project."""
+
 _FORMAT = 1
 
 
@@ -43,18 +45,22 @@ def prepared_folders(
         DeepSegmentError: A case cannot be read, or does not fit the model.
         ResourceError: The disk is full or write-protected.
     """
-    sweep(project / _FOLDER)
-    folders = [project / _FOLDER / _key(record, recipe) for record in records]
-    missing = [(record, folder) for record, folder in zip(records, folders, strict=True) if not _is_good(folder)]
+    sweep(project / PREPARED)
+    folders = [project / PREPARED / _key(record, recipe) for record in records]
+    missing = [(record, folder) for record, folder in zip(records, folders, strict=True) if not is_good(folder)]
     for n, (record, folder) in enumerate(missing):
         on_progress(Progress(f"prepare case {n + 1} of {len(missing)}, {record.name}", n / len(missing)))
         for case in labelled_cases(project, [record.name], statuses=(record.status,)):
-            _keep(prepare_case(case, recipe.model, recipe.part, unreviewed=recipe.unreviewed), folder)
+            keep(prepare_case(case, recipe.model, recipe.part, unreviewed=recipe.unreviewed), folder)
     return tuple(folders)
 
 
-def _keep(case: PreparedCase, folder: Path) -> None:
-    """The folder appears as a whole, unless another training has made it meanwhile."""
+def keep(case: PreparedCase, folder: Path) -> None:
+    """Write a prepared case: its folder appears as a whole, unless another training has made it meanwhile.
+
+    Raises:
+        ResourceError: The disk is full or write-protected.
+    """
     with hidden_folder(folder) as fresh:
         store(case, fresh)
         if not folder.exists():
@@ -63,30 +69,26 @@ def _keep(case: PreparedCase, folder: Path) -> None:
 
 def _key(record: CaseRecord, recipe: CaseRecipe) -> str:
     """What a prepared case depends on, as a name of a folder."""
+    form, *rules = preparing_rules(recipe)
+    of_case = {"volume": record.volume_digest, "revision": record.revision, "drawn": to_json(record.drawn)}
+    content = json.dumps(
+        [form, of_case, to_json(record.reviewed), *rules, recipe.unreviewed], sort_keys=True, allow_nan=False
+    )
+    return f"{record.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+
+
+def preparing_rules(recipe: CaseRecipe) -> list[Any]:
+    """What of a recipe has a say in how any volume is prepared, with the format of what is prepared in front."""
     stage = replace(recipe.part.stages[-1], mirror_axes=())
     rules = {
         key: value
         for key, value in to_json(stage).items()
         if key not in ("network", "weights", "tiling", "patch_shape")
     }
-    of_case = {"volume": record.volume_digest, "revision": record.revision, "drawn": to_json(record.drawn)}
-    content = json.dumps(
-        [
-            _FORMAT,
-            of_case,
-            to_json(record.reviewed),
-            rules,
-            recipe.part.segments,
-            recipe.model.output,
-            recipe.unreviewed,
-        ],
-        sort_keys=True,
-        allow_nan=False,
-    )
-    return f"{record.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+    return [_FORMAT, rules, recipe.part.segments, recipe.model.output]
 
 
-def _is_good(folder: Path) -> bool:
+def is_good(folder: Path) -> bool:
     """Whether it is there and whole; what is damaged is deleted."""
     if not folder.exists():
         return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.errors import ModelError
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from DeepSegmentLib.files.projects import CaseRecord
     from DeepSegmentLib.training.patches.case_source import CaseSource
+    from DeepSegmentLib.training.patches.mirror_plan import MirrorPlan
+    from DeepSegmentLib.training.unlabelled.patches import UnlabelledPatches
 
     from .case_recipe import CaseRecipe
 
@@ -95,7 +97,6 @@ def samples(recipe: CaseRecipe, folders: Sequence[Path], records: Sequence[CaseR
     """
     from DeepSegmentLib.training.fine_tuning.replay import MixedOrder
     from DeepSegmentLib.training.patches.case_source import CaseSource
-    from DeepSegmentLib.training.patches.mirror_plan import mirror_plan
 
     stage, seed = recipe.part.stages[-1], recipe.training.seed
     known = learned_digests(recipe)
@@ -103,14 +104,42 @@ def samples(recipe: CaseRecipe, folders: Sequence[Path], records: Sequence[CaseR
     new = [n for n in range(len(records)) if n not in old]
     if old and new and recipe.replay == 0:
         old = []
-    segments = {segment.name: segment for segment in recipe.model.segments}
-    named = [segments[name] for name in recipe.part.segments]
-    mirror = mirror_plan(named, stage.orientation_of("RAS"), recipe.model.output)
     return CaseSource(
         [folders[n] for n in (*new, *old)],
         stage.patch_shape,
         recipe.patches,
-        mirror=mirror,
+        mirror=_mirror(recipe),
         case_at=MixedOrder(len(new), len(old), recipe.replay, seed),
         seed=seed,
     )
+
+
+def unlabelled_samples(recipe: CaseRecipe, folders: Sequence[Path]) -> UnlabelledPatches:
+    """The samples of volumes without labels, which come beside those of cases.
+
+    Args:
+        recipe: What is trained.
+        folders: Of the prepared volumes.
+    """
+    from DeepSegmentLib.training.fine_tuning.replay import MixedOrder
+    from DeepSegmentLib.training.patches.case_source import CaseSource
+    from DeepSegmentLib.training.unlabelled.patches import UnlabelledPatches, places_only
+
+    changes, seed = recipe.patches.augmentation, recipe.training.seed
+    patches = CaseSource(
+        folders,
+        recipe.part.stages[-1].patch_shape,
+        replace(recipe.patches, augmentation=places_only(changes)),
+        mirror=_mirror(recipe),
+        case_at=MixedOrder(len(folders), 0, 0.0, seed),
+        seed=seed,
+    )
+    return UnlabelledPatches(patches, changes, seed)
+
+
+def _mirror(recipe: CaseRecipe) -> MirrorPlan:
+    from DeepSegmentLib.training.patches.mirror_plan import mirror_plan
+
+    segments = {segment.name: segment for segment in recipe.model.segments}
+    named = [segments[name] for name in recipe.part.segments]
+    return mirror_plan(named, recipe.part.stages[-1].orientation_of("RAS"), recipe.model.output)

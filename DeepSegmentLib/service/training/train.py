@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.errors import InvalidInputError
@@ -20,6 +20,7 @@ from DeepSegmentLib.files.lock import exclusive
 from DeepSegmentLib.files.models import SPEC_FILE, read_spec
 from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.service.projects.project import case_records
+from DeepSegmentLib.training.fitting.settings import LossSettings
 
 from .candidate import write_candidate
 from .case_recipe import CaseRecipe, read_case_recipe, write_case_recipe
@@ -27,21 +28,22 @@ from .prepared_cases import prepared_folders
 from .progress.curves import CurvesPicture
 from .progress.progress_file import PROGRESS, ProgressFile
 from .progress.sample_pictures import SamplePictures
-from .starting_point import samples, starting_point
+from .starting_point import samples, starting_point, unlabelled_samples
 from .train_request import CANDIDATE, RECIPE, SAMPLES
 from .training_plan import planned_recipe
+from .unlabelled_volumes import prepared_volumes, with_unlabelled
 from .watch import Preparation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import torch
     from torch import nn
 
     from DeepSegmentLib.files.projects import CaseRecord
     from DeepSegmentLib.training.fitting.checks import Check
-    from DeepSegmentLib.training.fitting.fit import Hooks, StepFinished
+    from DeepSegmentLib.training.fitting.fit import Fitted, Hooks, StepFinished
+    from DeepSegmentLib.training.fitting.sample_processes import SampleSource
 
     from .starting_point import StartingPoint
     from .train_request import TrainRequest
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 
 _CHECKPOINT = "checkpoint.pt"
 _LOCK = ".training.lock"
+_CHECKS, _FEWEST_STEPS = 20, 20  # of the network in a training; steps between two of them
 
 
 def plan_training(request: TrainRequest, watch: Watch) -> CaseRecipe:
@@ -72,6 +75,17 @@ def _recipe(request: TrainRequest, watch: Watch) -> CaseRecipe:
     path = request.folder / RECIPE
     if path.exists():
         return read_case_recipe(path)
+    recipe = new_recipe(request, watch)
+    write_case_recipe(recipe, path)
+    return recipe
+
+
+def new_recipe(request: TrainRequest, watch: Watch) -> CaseRecipe:
+    """The recipe that a training gets which is not there yet; nothing is written.
+
+    Raises:
+        DeepSegmentError: See `plan_training`.
+    """
     records = learned_from(request)
     if request.recipe is not None:
         recipe = read_case_recipe(request.recipe)
@@ -81,7 +95,9 @@ def _recipe(request: TrainRequest, watch: Watch) -> CaseRecipe:
     if not recipe.cases:  # what is approved later belongs to the next training
         learned = tuple(record.name for record in records if record.name not in recipe.held_out)
         recipe = replace(recipe, cases=learned)
-    write_case_recipe(recipe, path)
+    if request.unlabelled is not None:
+        everyone = case_records(request.project)
+        recipe = with_unlabelled(recipe, request.unlabelled, everyone, watch.on_progress)
     return recipe
 
 
@@ -126,6 +142,12 @@ def _check_held_out(recipe: CaseRecipe, records: Sequence[CaseRecord]) -> None:
         raise InvalidInputError(
             f"the patient of {both[0]} is held out and learned from; hold out all cases of a patient, or none"
         )
+    seen = {volume.digest for volume in recipe.unlabelled.volumes} if recipe.unlabelled else set[str]()
+    leaked = [record.name for record in records if record.name in recipe.held_out and record.volume_digest in seen]
+    if leaked:
+        raise InvalidInputError(
+            f"{leaked[0]} is held out, and its volume is among the unlabelled ones; leave it out there"
+        )
 
 
 def train_on_project(request: TrainRequest, watch: Watch) -> dict[str, Any]:
@@ -160,43 +182,77 @@ def _begin(request: TrainRequest, alone: ExitStack) -> dict[str, Any] | None:
 
 
 def _train(request: TrainRequest, recipe: CaseRecipe, watch: Watch) -> dict[str, Any]:
+    from DeepSegmentLib.training.fitting.processes import by_the_first
+
+    fitted = fit_recipe(request.project, recipe, request.folder, watch)
+    candidate = request.folder / CANDIDATE
+    return by_the_first(lambda: write_candidate(candidate, recipe, _learned(request.project, recipe), fitted))
+
+
+def _learned(project: Path, recipe: CaseRecipe) -> list[CaseRecord]:
+    there = {record.name: record for record in case_records(project)}
+    return [there[name] for name in _present(recipe.cases, there)]
+
+
+def fit_recipe(project: Path, recipe: CaseRecipe, folder: Path, watch: Watch, *, parts: int = 0) -> Fitted:
+    """Train by a recipe, from the checkpoint if there is one.
+
+    Args:
+        project: Its folder.
+        recipe: Its cases must be named.
+        folder: Where the training is kept: the checkpoint and its progress.
+        watch: Is told what happens.
+        parts: See `Check.parts`; 0 for what suits the recipe.
+
+    Raises:
+        DeepSegmentError: A case is missing or cannot be read; see also `fit`.
+    """
     from DeepSegmentLib.training.fitting.fit import fit
     from DeepSegmentLib.training.fitting.partial_losses import PartialLoss
     from DeepSegmentLib.training.fitting.processes import by_the_first, own_device
+    from DeepSegmentLib.training.unlabelled.patches import SideBySide
 
-    learned, folders = by_the_first(lambda: _prepared(request, recipe, watch))
+    there = by_the_first(lambda: _prepared(project, recipe, watch))
     start = starting_point(recipe)
     start.network.to(own_device())
-    fitted = fit(
-        start.network,
-        samples(recipe, folders[: len(learned)], learned),
-        recipe.training,
-        request.folder / _CHECKPOINT,
-        _hooks(request, recipe, start, folders[len(learned) :], watch),
-        loss=PartialLoss(recipe.loss, recipe.model.output),
+    cases = samples(recipe, there.learned, there.records)
+    source: SampleSource = (
+        SideBySide(cases, unlabelled_samples(recipe, there.unlabelled)) if there.unlabelled else cases
     )
-    finished = replace(fitted, network=start.finished(fitted.network))
-    return by_the_first(lambda: write_candidate(request.folder / CANDIDATE, recipe, learned, finished))
+    hooks = _hooks(folder, recipe, start, watch)
+    hooks = replace(hooks, check=_check(recipe, there.watched, start, folder / SAMPLES, parts))
+    loss = PartialLoss(recipe.loss, recipe.model.output)
+    fitted = fit(start.network, source, recipe.training, folder / _CHECKPOINT, hooks, loss=loss)
+    return replace(fitted, network=start.finished(fitted.network))
 
 
-def _prepared(request: TrainRequest, recipe: CaseRecipe, watch: Watch) -> tuple[list[CaseRecord], tuple[Path, ...]]:
-    """The cases that are learned from, and the folders of them and of the watched ones, prepared."""
-    records = {record.name: record for record in case_records(request.project)}
-    learned = [records[name] for name in _present(recipe.cases, records)]
-    watched = [records[name] for name in recipe.watched if name in records]
-    return learned, prepared_folders(request.project, [*learned, *watched], recipe, watch.on_progress)
+@dataclass(frozen=True)
+class _Prepared:
+    """The cases that are learned from, and the folders of what is prepared."""
+
+    records: list[CaseRecord]
+    learned: Sequence[Path]
+    watched: Sequence[Path]
+    unlabelled: Sequence[Path]
 
 
-def _hooks(
-    request: TrainRequest, recipe: CaseRecipe, start: StartingPoint, watched: Sequence[Path], watch: Watch
-) -> Hooks:
-    """Who is told of the steps, and what is tried out on the watched cases."""
+def _prepared(project: Path, recipe: CaseRecipe, watch: Watch) -> _Prepared:
+    records = _learned(project, recipe)
+    watched = [record for record in case_records(project) if record.name in recipe.watched]
+    folders = prepared_folders(project, [*records, *watched], recipe, watch.on_progress)
+    unlabelled = prepared_volumes(project, recipe, watch.on_progress)
+    return _Prepared(records, folders[: len(records)], folders[len(records) :], unlabelled)
+
+
+def _hooks(folder: Path, recipe: CaseRecipe, start: StartingPoint, watch: Watch) -> Hooks:
+    """Who is told of the steps, and what is learned beside the cases."""
     from DeepSegmentLib.training.fitting.fit import Hooks
-    from DeepSegmentLib.training.fitting.processes import rank
-    from DeepSegmentLib.training.fitting.state import precision_on
+    from DeepSegmentLib.training.fitting.partial_losses import PartialLoss
+    from DeepSegmentLib.training.fitting.processes import rank, summed
+    from DeepSegmentLib.training.unlabelled.pseudo_labels import PseudoLabels
 
     place = next(start.network.parameters()).device
-    told, curves = ProgressFile(request.folder / PROGRESS), CurvesPicture(request.folder)
+    told, curves = ProgressFile(folder / PROGRESS), CurvesPicture(folder)
 
     def on_start(done: int) -> None:
         if rank() == 0:
@@ -209,29 +265,34 @@ def _hooks(
             curves.step(step)
         watch.on_step(step)
 
-    check = _check(recipe, watched, precision_on(recipe.training.precision, place), request.folder / SAMPLES)
-    return Hooks(on_start, on_step, watch.undisturbed, check, start.groups)
+    unlabelled, output = recipe.unlabelled, recipe.model.output
+    lesson = None
+    if unlabelled and unlabelled.volumes:
+        lesson = PseudoLabels(unlabelled, PartialLoss(LossSettings(dice=0, balance=0), output), output, summed)
+    return Hooks(on_start, on_step, watch.undisturbed, None, start.groups, lesson)
 
 
-def _check(recipe: CaseRecipe, watched: Sequence[Path], precision: torch.dtype, picture: Path) -> Check | None:
+def _check(
+    recipe: CaseRecipe, watched: Sequence[Path], start: StartingPoint, picture: Path, parts: int
+) -> Check | None:
     """Tries the network out on the watched cases, some twenty times in all; None without such cases."""
     from DeepSegmentLib.training.cases.stored_case import load
     from DeepSegmentLib.training.cases.try_out import dice_of
     from DeepSegmentLib.training.fitting.checks import Check
+    from DeepSegmentLib.training.fitting.state import precision_on
 
     if not watched:
         return None
     cases = [load(folder) for folder in watched]
     part, output = recipe.part, recipe.model.output
+    precision = precision_on(recipe.training.precision, next(start.network.parameters()).device)
 
     def measure(network: nn.Module) -> tuple[Mapping[str, float], tuple[float, ...]]:
-        samples = SamplePictures(picture, output, part.stages[-1].orientation or "")
-        found = dice_of(network, cases, part, output, precision, on_answer=samples.add)
-        samples.write()
+        shown = SamplePictures(picture, output, part.stages[-1].orientation or "")
+        found = dice_of(network, cases, part, output, precision, on_answer=shown.add)
+        shown.write()
         return found
 
-    return Check(_steps_between_checks(recipe), measure)
-
-
-def _steps_between_checks(recipe: CaseRecipe) -> int:
-    return max(20, math.ceil(recipe.training.iterations / 20))
+    if recipe.training.minutes is None:
+        return Check(max(_FEWEST_STEPS, math.ceil(recipe.training.iterations / _CHECKS)), measure, parts)
+    return Check(recipe.training.iterations, measure, parts or _CHECKS)

@@ -38,6 +38,7 @@ class TrainRequest:
         statuses: Which cases are learned from.
         seed: Of the held-out cases, first weights and all that is drawn.
         precision: See `TrainSettings`.
+        unlabelled: Folder of volumes that nobody drew in, to learn from as well; None without.
     """
 
     project: Path
@@ -50,6 +51,7 @@ class TrainRequest:
     statuses: tuple[str, ...] = ("approved",)
     seed: int = 0
     precision: Literal["float32", "bfloat16", "auto"] = "auto"
+    unlabelled: Path | None = None
 
     def __post_init__(self) -> None:
         check_name("a training", self.name)

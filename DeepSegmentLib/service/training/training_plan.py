@@ -22,7 +22,7 @@ from DeepSegmentLib.training.planning.fingerprint import fingerprint
 from DeepSegmentLib.training.planning.machine import this_machine
 from DeepSegmentLib.training.planning.plan import plan_stage
 
-from .candidate import digest_of
+from .candidate import digest_of, told_digests, unlabelled_digests
 from .case_recipe import CaseRecipe, Parent, read_case_recipe
 from .train_request import TRAININGS, TrainRequest
 
@@ -75,7 +75,8 @@ def _held_out(request: TrainRequest, records: Sequence[CaseRecord]) -> tuple[str
     count = round(share * len(groups))
     if share and not count and len(groups) >= _FEWEST_PATIENTS:
         count = 1
-    known = _known_digests(read_spec(find_model(request.parent).path)) if request.parent else frozenset()
+    parent = read_spec(find_model(request.parent).path) if request.parent else None
+    known = _known_digests(parent) | unlabelled_digests(parent) if parent else frozenset()
     learned = {_group(record) for record in records if digest_of(record) in known}
     before = _held_out_before(request)
     earlier = {_group(record) for record in records if record.name in before}
@@ -154,13 +155,12 @@ def _from_parent(
     known = _known_digests(parent)
     new_cases = sum(digest_of(record) not in known for record in learned)
     tuning, reason = suggested_tuning(new_cases, len(change.new))
-    digests = ",".join(sorted(known))
     spec = replace(
         change.spec,
         name=request.name,
         version=_next_version(parent) if request.name == parent.name else "0.1.0",
         description=f"{parent.description} Tuned on the cases of a project.",
-        provenance={"parent_case_digests": digests} if digests else {},
+        provenance=told_digests(parent_case_digests=known, unlabelled_digests=unlabelled_digests(parent)),
     )
     training = _schedule(request, _FROM_PARENT, 1e-3, 2)
     origin = Parent(str(request.parent), parent.version, parent.weights_sha256)

@@ -42,10 +42,22 @@ class Check:
     Attributes:
         every: Steps between two checks.
         measure: Gets the network with averaged weights, in evaluation mode, and gives segments' and cases' Dice.
+        parts: In so many equal parts of the whole training it is tried out as well, at the end of each; 0 for none.
     """
 
     every: int
     measure: Callable[[nn.Module], tuple[Mapping[str, float], tuple[float, ...]]]
+    parts: int = 0
+
+    def is_due(self, iteration: int, before: float, after: float) -> bool:
+        """Whether the network is tried out after a step.
+
+        Args:
+            iteration: Steps done.
+            before: How much of the training was done before it, 0 to 1.
+            after: Likewise, after it.
+        """
+        return iteration % self.every == 0 or int(self.parts * after) > int(self.parts * before)
 
 
 def is_flat(history: Sequence[Checked], patience: int) -> bool:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from DeepSegmentLib.training.unlabelled.pseudo_labels import PseudoLabels
+
     from .checks import Check
     from .sample_processes import SampleSource
     from .settings import TrainSettings
@@ -83,6 +85,7 @@ class Hooks:
             signals into exceptions holds them back there. Blocks may lie within each other.
         check: Tries the network out now and then, in the first process; None for never.
         groups: Parameters by their rates, see `TrainingState`.
+        unlabelled: How it learns from volumes without labels, see `TrainingState`.
     """
 
     on_start: Callable[[int], None] = lambda _: None
@@ -90,6 +93,7 @@ class Hooks:
     undisturbed: Callable[[], AbstractContextManager[object]] = nullcontext
     check: Check | None = None
     groups: Sequence[dict[str, Any]] | None = None
+    unlabelled: PseudoLabels | None = None
 
 
 def fit(
@@ -119,7 +123,7 @@ def fit(
         InvalidInputError: The checkpoint is further on than `settings` go, or the processes cannot share a batch.
         ModelError: The checkpoint is damaged, or of another network; or the loss is no number any more.
     """
-    state = TrainingState(network, settings, loss, hooks.groups)
+    state = TrainingState(network, settings, loss, hooks.groups, hooks.unlabelled)
     if checkpoint.exists():
         resume(state, checkpoint)
     begin_alike([state.network, state.average], state.iteration)
@@ -145,14 +149,16 @@ def _step(state: TrainingState, stream: Iterator[Any], lead: Lead, hooks: Hooks)
         goes_on, state.seconds = lead.goes_on(over=over, seconds=state.seconds)
         if not goes_on:
             return False
-        rate = state.rate
+        rate, before = state.rate, state.progress
         loss = state.step([*islice(stream, state.settings.accumulate)], hooks.undisturbed)
-    hooks.on_step(StepFinished(state.iteration, loss, rate, state.seconds, _checked(state, hooks.check)))
+    hooks.on_step(StepFinished(state.iteration, loss, rate, state.seconds, _checked(state, hooks.check, before)))
     return True
 
 
-def _checked(state: TrainingState, check: Check | None) -> Checked | None:
-    if check is None or rank() > 0 or not (state.iteration % check.every == 0 or state.is_over):
+def _checked(state: TrainingState, check: Check | None, before: float) -> Checked | None:
+    if check is None or rank() > 0:
+        return None
+    if not (check.is_due(state.iteration, before, state.progress) or state.is_over):
         return None
     found = Checked(state.iteration, *check.measure(state.average.eval()))
     state.checks.append(found)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
+    from DeepSegmentLib.training.unlabelled.pseudo_labels import PseudoLabels
+
     from .settings import TrainSettings
 
     Loss = Callable[..., Tensor]
@@ -34,6 +36,9 @@ RECENT = 100
 _SUPERVISED = 3
 """Resolutions that the loss looks at, the finest first."""
 
+_UNLABELLED = 3
+"""Tensors of a sample, the last ones, that are of a volume without labels, where such are learned from."""
+
 
 class TrainingState:
     """Weights, their moving average, the optimiser and how far it is.
@@ -44,11 +49,18 @@ class TrainingState:
         loss: Of the logits of each resolution, finest first, and what a sample holds beside its image.
         groups: Parameters by their rates: dicts with "params", "factor" (of the learning rate) and "begin" (the step
             from which they learn); None for all alike.
+        unlabelled: How it learns from volumes without labels, whose patches each sample has at its end; None without.
     """
 
     def __init__(
-        self, network: nn.Module, settings: TrainSettings, loss: Loss, groups: Sequence[dict[str, Any]] | None = None
+        self,
+        network: nn.Module,
+        settings: TrainSettings,
+        loss: Loss,
+        groups: Sequence[dict[str, Any]] | None = None,
+        unlabelled: PseudoLabels | None = None,
     ) -> None:
+        self.unlabelled = unlabelled
         self.device = next(network.parameters()).device
         self.precision = precision_on(settings.precision, self.device)
         self.network, self.settings, self.loss, self.iteration = learning(_laid_out(network)), settings, loss, 0
@@ -70,8 +82,12 @@ class TrainingState:
     @property
     def rate(self) -> float:
         """The learning rate of the next step, of groups without a factor."""
-        progress = self.settings.progress(self.iteration, self.seconds)
-        return self.settings.learning_rate * self.settings.rate_at(self.iteration, progress)
+        return self.settings.learning_rate * self.settings.rate_at(self.iteration, self.progress)
+
+    @property
+    def progress(self) -> float:
+        """How much of the training is done, 0 to 1."""
+        return self.settings.progress(self.iteration, self.seconds)
 
     def step(self, batches: Sequence[Sequence[Tensor]], undisturbed: Undisturbed) -> float:
         """One step of the optimiser by the mean gradient of some batches; their mean loss.
@@ -96,14 +112,29 @@ class TrainingState:
         return total
 
     def _backward(self, batch: Sequence[Tensor], parts: int) -> float:
-        image, *target = (each.to(self.device, non_blocking=True) for each in batch)
-        if image.ndim == 5:
-            image = image.contiguous(memory_format=torch.channels_last_3d)
-        with self._autocast():
-            outputs = self._outputs(image)
-        loss = self.loss([each.float() for each in outputs], *target) / parts
+        tensors = [each.to(self.device, non_blocking=True) for each in batch]
+        labelled = len(tensors) if self.unlabelled is None else len(tensors) - _UNLABELLED
+        image, *target = tensors[:labelled]
+        loss = self.loss(self._logits(image), *target) / parts
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach()) + self._backward_unlabelled(tensors[labelled:], parts)
+
+    def _backward_unlabelled(self, batch: Sequence[Tensor], parts: int) -> float:
+        """Add the gradient of what volumes without labels teach: the average's answers, to the network."""
+        weight = 0.0 if self.unlabelled is None else self.unlabelled.settings.weight_at(self.progress)
+        if self.unlabelled is None or weight == 0:
+            return 0.0
+        changed, plain, inside = batch
+        with torch.no_grad(), self._autocast():
+            teacher = self.average.eval()(_channels_last(plain)).float()
+        loss = weight / parts * self.unlabelled(self._logits(changed), teacher, inside)
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
+
+    def _logits(self, image: Tensor) -> list[Tensor]:
+        with self._autocast():
+            outputs = self._outputs(_channels_last(image))
+        return [each.float() for each in outputs]
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self.precision is torch.float32:
@@ -164,6 +195,10 @@ def precision_on(wanted: str, device: torch.device) -> torch.dtype:
         able = has_bfloat16() if device.type == "cpu" else device.type == "cuda" and torch.cuda.is_bf16_supported()
         return torch.bfloat16 if able else torch.float32
     return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+
+
+def _channels_last(image: Tensor) -> Tensor:
+    return image.contiguous(memory_format=torch.channels_last_3d) if image.ndim == 5 else image
 
 
 def _laid_out(network: nn.Module) -> nn.Module:

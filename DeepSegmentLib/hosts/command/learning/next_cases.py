@@ -58,7 +58,8 @@ def next_cases(options: argparse.Namespace) -> int:
 
 def _ranked(options: argparse.Namespace) -> dict[str, Any]:
     from DeepSegmentLib.hosts.warm_model import WarmModels
-    from DeepSegmentLib.service.learning.next_cases import NextSettings, find_volumes, next_report, rank_next
+    from DeepSegmentLib.service.batch.find_volumes import find_volumes
+    from DeepSegmentLib.service.learning.next_cases import NextSettings, next_report, rank_next
     from DeepSegmentLib.training.annotate_next.volumes import RankSettings
 
     settings = NextSettings(RankSettings(options.strategy, options.seed, options.top), options.device)

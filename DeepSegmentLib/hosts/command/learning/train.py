@@ -52,6 +52,12 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
         metavar="STATUS",
         help="learn from cases of these, with commas: draft, reviewed, approved (default: approved)",
     )
+    parser.add_argument(
+        "--unlabelled",
+        type=Path,
+        metavar="FOLDER",
+        help="learn from these volumes as well, in which nobody drew: from what the network is sure of there",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (default: 0)")
     parser.add_argument("--plan", action="store_true", help="only write the recipe, to be read and changed")
     add_verbosity(parser)
@@ -107,14 +113,19 @@ def _request(options: argparse.Namespace) -> TrainRequest:
         recipe=options.recipe,
         iterations=options.iterations,
         minutes=options.minutes,
-        held_out=_held_out(options.held_out),
+        held_out=held_out_cases(options.held_out),
         statuses=tuple(each.strip() for each in options.status.split(",")),
         seed=options.seed,
+        unlabelled=options.unlabelled,
     )
 
 
-def _held_out(text: str) -> float | tuple[str, ...]:
-    """A share, or names of cases."""
+def held_out_cases(text: str) -> float | tuple[str, ...]:
+    """What --held-out says: a share, or names of cases.
+
+    Raises:
+        InvalidInputError: It is neither.
+    """
     try:
         return float(text)
     except ValueError:

@@ -1,5 +1,5 @@
 """Which volumes to annotate next."""
 
-from .rank_next import LeftOut, NextCases, NextSettings, find_volumes, next_report, rank_next
+from .rank_next import LeftOut, NextCases, NextSettings, next_report, rank_next
 
-__all__ = ["LeftOut", "NextCases", "NextSettings", "find_volumes", "next_report", "rank_next"]
+__all__ = ["LeftOut", "NextCases", "NextSettings", "next_report", "rank_next"]

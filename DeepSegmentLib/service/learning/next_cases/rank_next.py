@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Any
 from DeepSegmentLib.data import Progress
 from DeepSegmentLib.data.progress import silent, watching
 from DeepSegmentLib.errors import InvalidInputError, ResourceError, VolumeFileError
-from DeepSegmentLib.files.datasets.channel_files import further_channels
 from DeepSegmentLib.files.models import load_model, read_spec
-from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.projects import open_project, read_volume_of
 from DeepSegmentLib.files.projects.folder import digest_of_volume
-from DeepSegmentLib.files.volumes import read_channels, volume_stem
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.segmentation.result_measures import measure_result, unsure_from
-from DeepSegmentLib.service.batch.find_inputs import Found, find_inputs
+from DeepSegmentLib.service.batch.find_volumes import read_found
 from DeepSegmentLib.service.catalogue import find_model
 from DeepSegmentLib.service.projects.project import case_records
 from DeepSegmentLib.service.segment import segment_volume
@@ -36,9 +33,8 @@ if TYPE_CHECKING:
     from DeepSegmentLib.networks.model_spec import ModelSpec
     from DeepSegmentLib.networks.runtime import Model
     from DeepSegmentLib.segmentation.result_measures import ResultMeasures
+    from DeepSegmentLib.service.batch.find_inputs import Found
 
-_NO_RESULTS = ".no-results"
-"""A folder that is not there: the search for inputs passes over that of results, and a ranking has none."""
 _OF_ONE_VOLUME = (VolumeFileError, InvalidInputError, ResourceError)
 """What may be wrong with one volume, so that others are ranked all the same."""
 
@@ -81,35 +77,6 @@ class NextCases:
 
     ranked: tuple[RankedVolume, ...]
     left_out: tuple[LeftOut, ...] = ()
-
-
-def find_volumes(paths: Sequence[Path], on_progress: ProgressCallback = silent) -> tuple[Found, ...]:
-    """The volumes that files and folders hold, each once; folders are searched with all below them.
-
-    Their names are the paths as they were given, and below folders what was found there.
-
-    Raises:
-        VolumeFileError: A path does not exist.
-    """
-    found: dict[str, Found] = {}
-    for path in paths:
-        for each in _in_folder(path, on_progress) if is_folder(path) else [_file(path)]:
-            found.setdefault(each.name, each)
-    return tuple(found.values())
-
-
-def _file(path: Path) -> Found:
-    if not path.exists():
-        raise VolumeFileError(f"{path} does not exist; check the name and the folder")
-    return Found(path, str(path), volume_stem(path))
-
-
-def _in_folder(folder: Path, on_progress: ProgressCallback) -> list[Found]:
-    findings = find_inputs(folder, folder / _NO_RESULTS, on_progress=on_progress)
-    return [
-        Found(each.path, str(folder / each.name), each.stem, each.series, each.error, each.channels, each.numbered)
-        for each in findings.inputs
-    ]
 
 
 def rank_next(
@@ -191,7 +158,7 @@ class _Work:
                     raise VolumeFileError(each.error)
                 part = self._part(n, len(volumes), "volume")
                 part(Progress("read", 0.0))
-                volume = self._read(each)
+                volume = read_found(each, [channel.name for channel in self.spec.channels])
                 digest = digest_of_volume(volume)
                 if digest in cases:
                     self._leave_out(each.name, f"is in the project already, as {cases[digest]}")
@@ -222,10 +189,6 @@ class _Work:
         measures = measure_result(volume, run.prediction, unsure=self._unsure)
         self._known.keep(volume, digest, measures)
         return measures
-
-    def _read(self, found: Found) -> Volume:
-        channels = found.channels or further_channels(found.path, [each.name for each in self.spec.channels])
-        return read_channels(found.path, channels, found.series)
 
     def _leave_out(self, name: str, reason: str) -> None:
         self.left_out.append(LeftOut(name, reason))

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from DeepSegmentLib.training.fitting.checks import Checked, is_flat
+from DeepSegmentLib.training.fitting.checks import Check, Checked, is_flat
 
 
 def _history(table):
@@ -36,3 +36,12 @@ def test_noise_alone_is_flat_soon_and_slow_learning_is_not():
     assert np.mean([is_flat(_history(run), 5) for run in noise]) > 0.5
     learning = noise + 0.01 * np.arange(12)[:, None]
     assert not any(is_flat(_history(run), 5) for run in learning)
+
+
+def test_a_network_is_tried_out_at_the_end_of_each_part_and_every_so_many_steps():
+    by_parts = Check(1000, lambda _: ({}, ()), 4)
+    ends = [n for n in range(1, 41) if by_parts.is_due(n, (n - 1) / 40, n / 40)]
+    assert ends == [10, 20, 30, 40]
+    assert not by_parts.is_due(7, 0.26, 0.49)
+    by_steps = Check(15, lambda _: ({}, ()))
+    assert [n for n in range(1, 41) if by_steps.is_due(n, (n - 1) / 40, n / 40)] == [15, 30]

@@ -16,7 +16,8 @@ from DeepSegmentLib.files.projects import create_project
 from DeepSegmentLib.files.volumes import read_volume, write_volume
 from DeepSegmentLib.networks.architectures.unet import UNet
 from DeepSegmentLib.networks.model_spec import Channel
-from DeepSegmentLib.service.learning.next_cases import NextSettings, find_volumes, next_report, rank_next
+from DeepSegmentLib.service.batch.find_volumes import find_volumes
+from DeepSegmentLib.service.learning.next_cases import NextSettings, next_report, rank_next
 from DeepSegmentLib.service.projects.project import Collecting, collect_case
 from DeepSegmentLib.training.annotate_next.volumes import STRATEGIES, RankSettings
 

@@ -1,0 +1,1 @@
+"""Learning from volumes that nobody drew in: from the confident answers of a teacher."""
