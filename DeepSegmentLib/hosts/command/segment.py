@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.safe_names import plain
-from DeepSegmentLib.hosts.plurals import counted
+from DeepSegmentLib.data.plurals import counted
 
 from .shared_options import (
     Place,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.errors import InvalidInputError
-from DeepSegmentLib.hosts.plurals import counted
+from DeepSegmentLib.data.plurals import counted
 
 from .terminal import ProgressBar, complain, gigabytes, say, say_json
 

@@ -169,7 +169,7 @@ def _between(limits: tuple[float, float]) -> str:
 
 
 def _cases(expectations: Expectations) -> str:
-    return f"{expectations.cases} case{'s' if expectations.cases > 1 else ''} of the training"
+    return f"{counted(expectations.cases, 'case')} of the training"
 
 
 def _of_all(expectations: Expectations) -> str:

@@ -11,7 +11,7 @@ from DeepSegmentLib.errors import ExistsError, InvalidInputError, VolumeFileErro
 from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.hosts.command.shared_options import add_json, add_verbosity, one_of, progress_of, tell
 from DeepSegmentLib.hosts.command.terminal import table
-from DeepSegmentLib.hosts.plurals import counted
+from DeepSegmentLib.data.plurals import counted
 
 if TYPE_CHECKING:
     import argparse

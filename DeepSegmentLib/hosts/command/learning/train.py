@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.errors import Cancelled, InvalidInputError
 from DeepSegmentLib.hosts.command.shared_options import add_json, add_verbosity
 from DeepSegmentLib.hosts.command.terminal import duration, say, say_json
@@ -58,7 +59,7 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
 
 def train(options: argparse.Namespace) -> int:
     """Run the command."""
-    told = TrainingLines(quiet=options.quiet, every_step=options.verbose, what="cases")
+    told = TrainingLines(quiet=options.quiet, every_step=options.verbose, what="case")
     told.stage(f"train on {options.project}: load the libraries")
     from DeepSegmentLib.service.training.train import RECIPE, plan_training, train_on_project
     from DeepSegmentLib.service.training.watch import Watch
@@ -121,6 +122,6 @@ def _tell(options: argparse.Namespace, report: dict[str, Any]) -> None:
     elif not options.quiet:
         early = "; ended early: nothing is gained any more" if report.get("good_enough") else ""
         say(
-            f"{report['iterations']} iterations on {report['cases']} cases in {duration(float(report['seconds']))}, "
-            f"loss {float(report['loss']):.4f}{early}\n{report['output']}\n"
+            f"{counted(report['iterations'], 'iteration')} on {counted(report['cases'], 'case')} in "
+            f"{duration(float(report['seconds']))}, loss {float(report['loss']):.4f}{early}\n{report['output']}\n"
         )

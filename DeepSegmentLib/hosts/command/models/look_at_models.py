@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from DeepSegmentLib.errors import ModelError
 from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.hosts.command.terminal import size_on_disk, table
-from DeepSegmentLib.hosts.plurals import counted
+from DeepSegmentLib.data.plurals import counted
 
 if TYPE_CHECKING:
     import argparse
