@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
+from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.service.batch.summary_table import case_reason, case_state
 
@@ -82,7 +83,7 @@ def outcome(report: Mapping[str, Any]) -> str:
     if state != "ok":
         return f"{state}: {_one_line(case_reason(report))}"
     found = sum(ml > 0 for ml in report["volumes_ml"].values())
-    return f"ok, {report['case_seconds']:.1f} s, {found} segment{'' if found == 1 else 's'}"
+    return f"ok, {report['case_seconds']:.1f} s, {counted(found, 'segment')}"
 
 
 def _one_line(text: str) -> str:

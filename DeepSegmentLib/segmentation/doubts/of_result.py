@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from DeepSegmentLib.data import Box
+from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.segmentation.prepare import content_box
 
 from .sizes_and_places import border_mm2, measure_shapes
@@ -169,7 +170,7 @@ def _between(limits: tuple[float, float]) -> str:
 
 
 def _cases(expectations: Expectations) -> str:
-    return f"{expectations.cases} case{'s' if expectations.cases > 1 else ''} of the training"
+    return f"{counted(expectations.cases, 'case')} of the training"
 
 
 def _of_all(expectations: Expectations) -> str:

@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from DeepSegmentLib import __version__
+from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.files.atomic import write_text
 from DeepSegmentLib.files.opening import read_bytes
 
@@ -100,7 +101,7 @@ def verdict_in_words(comparison: Comparison) -> tuple[str, ...]:
     if better:
         told.append(f"Better beyond chance: {', '.join(better)}.")
     if whole.dice.verdict == "too few":
-        told.append(f"{_counted(whole.dice.patients, 'patient')} are too few to tell better from worse; six can.")
+        told.append(f"{counted(whole.dice.patients, 'patient')} are too few to tell better from worse; six can.")
     return tuple(told)
 
 
@@ -109,7 +110,7 @@ def _measured_only(comparison: Comparison) -> str:
     if not scores:
         return "The model has none of the segments that were drawn in these cases."
     mean = sum(scores) / len(scores)
-    return f"Mean Dice {mean:.3f} on {_counted(len(comparison.cases), 'case')}; there is nothing to compare with."
+    return f"Mean Dice {mean:.3f} on {counted(len(comparison.cases), 'case')}; there is nothing to compare with."
 
 
 def _whole_in_words(finding: SegmentFinding) -> str:
@@ -124,10 +125,6 @@ def _whole_in_words(finding: SegmentFinding) -> str:
         "too few": "Nothing can be said for sure",
     }[found.verdict]
     return f"{says}: mean Dice {found.old:.3f} before, {found.new:.3f} now ({between})."
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _verdict(comparison: Comparison) -> Iterable[str]:
@@ -254,7 +251,11 @@ def _scores(case: JudgedCase) -> str:
 def _model(model: Judged) -> str:
     told = [f"{model.name} {model.version}"]
     told += [f"trained {model.trained}"] if model.trained else []
-    told += [f"learned from {model.learned_from} case{'s' * (model.learned_from != '1')}"] if model.learned_from else []
+    told += (
+        [f"learned from {model.learned_from} {'case' if model.learned_from == '1' else 'cases'}"]
+        if model.learned_from
+        else []
+    )
     return f"{escape(', '.join(told))}, weights <code>{escape(model.sha256[:16])}</code>"
 
 
@@ -262,7 +263,7 @@ def _method(comparison: Comparison) -> str:
     models: Sequence[str] = [_model(each) for each in (comparison.old, comparison.new) if each.name]
     patients = len({case.patient for case in comparison.cases})
     return (
-        f"<p>{_counted(len(comparison.cases), 'case')} of {_counted(patients, 'patient')} that the new model did not "
+        f"<p>{counted(len(comparison.cases), 'case')} of {counted(patients, 'patient')} that the new model did not "
         "learn from; only segments that were drawn count, and only where somebody looked. Differences are those of the "
         "same cases; intervals come from drawing patients again and again (bootstrap), and beyond chance is what a "
         "permutation test at 5 % says as well. Each segment is tested by itself: of twenty that do not differ, one "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.errors import ModelError, NotProvenError
 from DeepSegmentLib.files.leftovers import hidden_folder
 from DeepSegmentLib.files.models import read_spec, verify_model, write_spec
@@ -119,8 +120,8 @@ def _check_proven(spec: ModelSpec, found: Comparison | None, there: ModelEntry |
         )
     if len(found.cases) < found.planned:
         raise NotProvenError(
-            f"{spec.name} {spec.version} was compared on {len(found.cases)} of {found.planned} cases: compare the "
-            "rest, or say that it shall be used anyway (--anyway)"
+            f"{spec.name} {spec.version} was compared on {len(found.cases)} of {counted(found.planned, 'case')}: "
+            "compare the rest, or say that it shall be used anyway (--anyway)"
         )
     if there is not None and not there.damage:
         _check_same(spec, found, there)
@@ -195,7 +196,7 @@ def _card(text: str, found: Comparison | None) -> str:
         for each in found.findings()
     ]
     table = "\n".join(["| segment | Dice before | Dice | difference, 95 % | |", "|---|---|---|---|---|", *rows])
-    told = f"On {len(found.cases)} held-out cases, against {against}, before this model was promoted:"
+    told = f"On {counted(len(found.cases), 'held-out case')}, against {against}, before this model was promoted:"
     return f"{text.rstrip()}\n\n## Comparison\n\n{told}\n\n{table}\n"
 
 

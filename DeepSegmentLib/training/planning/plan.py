@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from DeepSegmentLib.data.geometry import as_index
+from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.errors import ResourceError
 from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.costs import count_weights, stage_voxels
@@ -215,7 +216,7 @@ def training_memory_bytes(network: UNetSpec, voxels: int) -> int:
 def _reasons(cases: Fingerprint, stage: StageSpec, shape: Index, batch: int, needed: int) -> Iterator[str]:
     network = stage.network
     spacing = " x ".join(f"{step or 0:g}" for step in stage.spacing_mm or ())
-    yield f"spacing {spacing} mm (k, j, i): the median of {len(cases.shapes)} cases"
+    yield f"spacing {spacing} mm (k, j, i): the median of {counted(len(cases.shapes), 'case')}"
     whole = (
         "the whole of a middling case"
         if all(a >= b for a, b in zip(stage.patch_shape, shape, strict=True))
@@ -228,6 +229,6 @@ def _reasons(cases: Fingerprint, stage: StageSpec, shape: Index, batch: int, nee
     finest = min(step for step in stage.spacing_mm or () if step is not None)
     for name, count in cases.drawn.items():
         if count < 3:
-            yield f"{name} was drawn in {count} of {len(cases.shapes)} cases: do not expect much of it"
+            yield f"{name} was drawn in {count} of {counted(len(cases.shapes), 'case')}: do not expect much of it"
         if cases.smallest_mm[name] < 2 * finest:
             yield f"{name} is thinner than two voxels at this spacing in half of the cases"

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.errors import Cancelled, InvalidInputError
 from DeepSegmentLib.hosts.command.shared_options import add_json, add_verbosity
 from DeepSegmentLib.hosts.command.terminal import duration, say, say_json
@@ -68,7 +69,7 @@ def train(options: argparse.Namespace) -> int:
     """Run the command; of several processes that train together (`torchrun`) the first one alone tells."""
     first = launch().is_first
     options.quiet = options.quiet or not first
-    told = TrainingLines(quiet=options.quiet, every_step=options.verbose, what="cases")
+    told = TrainingLines(quiet=options.quiet, every_step=options.verbose, what="case")
     told.stage(f"train on {options.project}: load the libraries")
     from DeepSegmentLib.training.fitting.processes import joined
 
@@ -148,6 +149,6 @@ def _tell(options: argparse.Namespace, report: dict[str, Any]) -> None:
     elif not options.quiet:
         early = "; ended early: nothing is gained any more" if report.get("good_enough") else ""
         say(
-            f"{report['iterations']} iterations on {report['cases']} cases in {duration(float(report['seconds']))}, "
-            f"loss {float(report['loss']):.4f}{early}\n{report['output']}\n"
+            f"{counted(report['iterations'], 'iteration')} on {counted(report['cases'], 'case')} in "
+            f"{duration(float(report['seconds']))}, loss {float(report['loss']):.4f}{early}\n{report['output']}\n"
         )

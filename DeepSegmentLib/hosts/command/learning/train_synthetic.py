@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.errors import Cancelled, InvalidInputError
 from DeepSegmentLib.hosts.command.shared_options import add_json, add_verbosity
 from DeepSegmentLib.hosts.command.terminal import duration, say, say_json
@@ -35,7 +36,7 @@ def add_train_synthetic_options(parser: argparse.ArgumentParser) -> None:
 
 def train_synthetic(options: argparse.Namespace) -> int:
     """Run the command."""
-    told = TrainingLines(quiet=options.quiet, every_step=options.verbose, what="label maps")
+    told = TrainingLines(quiet=options.quiet, every_step=options.verbose, what="label map")
     told.stage(f"train by {options.recipe}: load the libraries")
     from DeepSegmentLib.service.training.train_synthetic import read_recipe, train_model
     from DeepSegmentLib.service.training.watch import Watch
@@ -65,6 +66,6 @@ def _tell(options: argparse.Namespace, report: dict[str, Any]) -> None:
         say_json({"output": str(options.output), **report})
     elif not options.quiet:
         say(
-            f"{report['iterations']} iterations on {report['cases']} label maps in {duration(report['seconds'])}, loss "
-            f"{report['loss']:.4f}\nwrote {options.output}\n"
+            f"{counted(report['iterations'], 'iteration')} on {counted(report['cases'], 'label map')} in "
+            f"{duration(report['seconds'])}, loss {report['loss']:.4f}\nwrote {options.output}\n"
         )

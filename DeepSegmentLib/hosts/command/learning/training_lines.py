@@ -7,6 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.hosts.command.terminal import ProgressBar, complain, duration
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class TrainingLines:
     Args:
         quiet: Tell nothing.
         every_step: Tell each step in a line of its own.
-        what: Is learned from, such as "cases".
+        what: One of what is learned from, such as "case".
     """
 
     def __init__(self, *, quiet: bool, every_step: bool, what: str) -> None:
@@ -46,16 +47,16 @@ class TrainingLines:
         """What is going to be trained."""
         self._total = training.iterations
         minutes = training.minutes
-        length = f"{training.iterations} iterations" if minutes is None else f"{minutes:g} minutes"
-        images = f"{training.batch_size} image{'s' if training.batch_size > 1 else ''} each"
-        self.stage(f"{model}, {segments} segments: {length}, {images}")
+        length = counted(training.iterations, "iteration") if minutes is None else f"{minutes:g} min"
+        images = f"{counted(training.batch_size, 'image')} each"
+        self.stage(f"{model}, {counted(segments, 'segment')}: {length}, {images}")
         self._limit = None if minutes is None else 60 * minutes
 
     def start(self, begin: Preparation) -> None:
         """What was read, and where it goes on."""
         self._begun, self._first = time.monotonic(), begin.done
-        went = f"; goes on after {begin.done} iterations" if begin.done else ""
-        self.stage(f"{begin.cases} {self._what}, on {begin.device}{went}")
+        went = f"; goes on after {counted(begin.done, 'iteration')}" if begin.done else ""
+        self.stage(f"{counted(begin.cases, self._what)}, on {begin.device}{went}")
 
     def step(self, step: StepFinished) -> None:
         """How far it is, and its loss."""

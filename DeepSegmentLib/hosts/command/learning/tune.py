@@ -58,7 +58,7 @@ def add_tune_options(parser: argparse.ArgumentParser) -> None:
 
 def tune(options: argparse.Namespace) -> int:
     """Run the command."""
-    told = TrainingLines(quiet=options.quiet, every_step=options.verbose, what="cases")
+    told = TrainingLines(quiet=options.quiet, every_step=options.verbose, what="case")
     told.stage(f"tune on {options.project}: load the libraries")
     from DeepSegmentLib.service.training.watch import Watch
     from DeepSegmentLib.service.tuning.tune import tune_on_project
