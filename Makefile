@@ -1,10 +1,11 @@
 # make demo [INPUT=scan.nii.gz]   segment a head MR; demo/ then holds what the commands of the README read
 # make environment                .venv with all that tests and benchmarks need; then: . .venv/bin/activate
 # make test                       the whole test suite
+# make coverage                   the same, and which lines no test runs (takes twice as long)
 # make check                      format, lint, types, layers, counts
 # make docs                       the pages, in build/docs
 # make fuzz [FUZZ=nrrd]           hostile and changed files at every door, 3,000 each (some minutes)
-# make tour                       the pictures of the panel, made in the test host
+# make tour [LEARN_FROM=folder]   the pictures of the panel, made in the test host; those of Train from images and labels
 # make train LABEL_MAPS=folder    train brain-mr anew from label maps (hours); Ctrl-C saves, the same command goes on
 # make benchmarks                 what needs no data: start, memory, latency, the panel
 PYTHON ?= python3
@@ -20,7 +21,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CON
 SIDE_BY_SIDE := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 INPUT ?= $(COLIN27)/ch2.nii.gz
 
-.PHONY: demo environment test check docs fuzz tour train benchmarks colin27 dicom3tools clean
+.PHONY: demo environment test coverage check docs fuzz tour train benchmarks colin27 dicom3tools clean
 
 $(VENV)/library: pyproject.toml requirements/ci.txt
 	$(PYTHON) -m venv $(VENV)
@@ -43,6 +44,9 @@ demo: $(VENV)/library $(filter $(COLIN27)/ch2.nii.gz,$(INPUT))
 environment: $(VENV)/developer
 
 test: $(VENV)/developer
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS)
+
+coverage: $(VENV)/developer
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered $(TESTS)
 
 check: $(VENV)/developer
@@ -62,6 +66,7 @@ fuzz: $(VENV)/developer
 tour: $(VENV)/developer $(COLIN27)/ch2.nii.gz
 	$(BIN)/python Testing/host/tour.py $(COLIN27)/ch2.nii.gz Resources/Screenshots
 	$(BIN)/python Testing/host/model_tour.py Resources/Screenshots
+	$(if $(LEARN_FROM),$(BIN)/python Testing/host/learning_tour.py $(LEARN_FROM) Resources/Screenshots)
 
 train: $(VENV)/library
 	$(BIN)/deepsegment train-synthetic Resources/Recipes/brain-mr.json "$(LABEL_MAPS)" $(CACHE)/brain-mr --checkpoint $(CACHE)/brain-mr.pt
