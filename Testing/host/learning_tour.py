@@ -81,7 +81,7 @@ class LearningTour:
         self.ui.trainingMinutesSpinBox.value = MINUTES
         self.picture("panel-train-new")
         self.host.click(self.ui.trainButton)
-        self.host.wait_until(lambda: self.ui.trainingProgressBar.value > 600, 400)
+        self.host.wait_until(lambda: self.ui.samplesLabel.isVisible() and self.ui.trainingProgressBar.value > 500, 400)
         self.host.process_events(0.5)
         self.picture("panel-training", views=True)
         self.click(self.ui.trainButton)

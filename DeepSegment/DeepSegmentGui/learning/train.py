@@ -71,13 +71,17 @@ class TrainSection:
         try:
             box.clear()
             for each in self._trainings:
-                box.addItem(_("{name}: {state}").format(name=each.name, state=stateOf(each)), each.name)
+                box.addItem(_("{name}: {state}").format(name=each.name, state=self._stateOf(each)), each.name)
             box.addItem(_("New training"), "")
             found = box.findData(wanted)
             box.setCurrentIndex(found if found >= 0 else box.count - 1)
         finally:
             self._filling = False
         self._chosen()
+
+    def _stateOf(self, training):
+        running = self._isTraining and self.jobs.busy and self._recipe.parent == training.folder
+        return _("running") if running and not training.finished else stateOf(training)
 
     def refresh(self, *_arguments):
         """Bring the widgets in line with the chosen training and what is under way."""
