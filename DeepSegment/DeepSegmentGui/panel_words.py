@@ -55,7 +55,7 @@ def _pip(found):
 
 def countedSegments(count):
     """How many segments, such as "1 segment"."""
-    from DeepSegmentLib.data.plurals import counted
+    from DeepSegmentLib.plurals import counted
 
     return counted(count, _("segment"), _("segments"))
 

@@ -10,7 +10,7 @@ pytest.importorskip("PySide6", reason="needs PySide6-Essentials", exc_type=Impor
 
 from conftest import REPOSITORY
 
-from DeepSegmentLib.data.plurals import counted
+from DeepSegmentLib.plurals import counted
 
 LIBRARY = REPOSITORY / "DeepSegmentLib"
 OTHER_SHELLS = (

@@ -43,7 +43,7 @@ class CaseTable:
             folder: Of the project.
         """
         chosen = set(self.chosen())
-        self._names = [record.name for record in records]
+        self._names = []  # nothing is chosen while rows come and go
         self.lacksPictures = False
         self._table.setRowCount(0)
         self._table.setRowCount(len(records) + len(damaged))
@@ -51,6 +51,7 @@ class CaseTable:
             self._showRecord(row, record, folder)
         for row, case in enumerate(damaged, start=len(records)):
             self._show(row, case.folder.name, case.problem, _("damaged"), case.problem)
+        self._names = [record.name for record in records]
         for name in self._names:
             if name in chosen:
                 self.choose(name, alone=False)
@@ -78,8 +79,7 @@ class CaseTable:
 
     def chosen(self):
         """Names of the chosen cases that can be read."""
-        rows = {index.row() for index in self._table.selectionModel().selectedRows()}
-        return tuple(name for row, name in enumerate(self._names) if row in rows)
+        return tuple(name for row, name in enumerate(self._names) if self._table.item(row, _NAME).isSelected())
 
     def choose(self, name, alone=True):
         """Choose a case, beside those that are chosen where it shall not be alone."""
@@ -87,10 +87,10 @@ class CaseTable:
             return
         if alone:
             self._table.clearSelection()
-        row, selection = self._names.index(name), self._table.selectionModel()
-        flags = qt.QItemSelectionModel.Select | qt.QItemSelectionModel.Rows
-        selection.select(self._table.model().index(row, 0), flags)
-        self._table.scrollToItem(self._table.item(row, 0))
+        row = self._names.index(name)
+        for column in range(self._table.columnCount):
+            self._table.item(row, column).setSelected(True)
+        self._table.scrollToItem(self._table.item(row, _NAME))
 
     def _open(self, row, _column):
         if row < len(self._names):

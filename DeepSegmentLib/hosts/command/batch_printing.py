@@ -6,8 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.files.safe_names import plain
+from DeepSegmentLib.plurals import counted
 from DeepSegmentLib.service.batch.summary_table import case_reason, case_state
 
 if TYPE_CHECKING:

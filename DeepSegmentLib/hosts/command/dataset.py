@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.files.safe_names import plain
+from DeepSegmentLib.plurals import counted
 
 from .shared_options import add_json, add_verbosity, progress_of, tell
 

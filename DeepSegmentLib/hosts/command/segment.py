@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.safe_names import plain
+from DeepSegmentLib.plurals import counted
 
 from .shared_options import (
     Place,

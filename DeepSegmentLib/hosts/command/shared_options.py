@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.plurals import counted
 
 from .terminal import ProgressBar, complain, gigabytes, say, say_json
 

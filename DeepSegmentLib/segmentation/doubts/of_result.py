@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from DeepSegmentLib.data import Box
-from DeepSegmentLib.data.plurals import counted
+from DeepSegmentLib.plurals import counted
 from DeepSegmentLib.segmentation.prepare import content_box
 
 from .sizes_and_places import border_mm2, measure_shapes

@@ -8,9 +8,9 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from DeepSegmentLib import __version__
-from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.files.atomic import write_text
 from DeepSegmentLib.files.opening import read_bytes
+from DeepSegmentLib.plurals import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.errors import ModelError, NotProvenError
 from DeepSegmentLib.files.leftovers import hidden_folder
 from DeepSegmentLib.files.models import read_spec, verify_model, write_spec
@@ -15,6 +14,7 @@ from DeepSegmentLib.files.models.places import user_models_folder
 from DeepSegmentLib.files.models.versions import INCOMING, changing_versions, kept_versions, swap_in, versions_folder
 from DeepSegmentLib.files.output_checks import check_room
 from DeepSegmentLib.networks.model_spec import check_name
+from DeepSegmentLib.plurals import counted
 from DeepSegmentLib.service.catalogue import find_model, list_models
 
 from .comparison import Comparison, read_comparison

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib import __version__
 from DeepSegmentLib.files.models.folder import write_model
+from DeepSegmentLib.plurals import counted
 from DeepSegmentLib.training.fitting.state import RECENT
 
 if TYPE_CHECKING:
@@ -127,6 +128,6 @@ def _measured(fitted: Fitted) -> str:
     last = fitted.checks[-1]
     scores = ", ".join(f"{name} {value:.3f}" for name, value in last.dice.items())
     return (
-        f"Dice on {len(last.by_case)} held-out cases at its end, on the network's grid: {scores}. "
+        f"Dice on {counted(len(last.by_case), 'held-out case')} at its end, on the network's grid: {scores}. "
         "A comparison measures it on all held-out cases, with intervals."
     )

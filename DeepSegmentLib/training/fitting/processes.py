@@ -230,6 +230,6 @@ def _in_touch() -> Iterator[None]:
     except RuntimeError as error:
         first = [*str(error).strip().splitlines(), type(error).__name__][0].rpartition("] ")[2]
         raise ResourceError(
-            f"the connection to the other processes of this training is broken ({first[:200]}); the same command "
-            "goes on"
+            f"the connection to the other processes of this training is broken ({first[:200]}); begin "
+            "it again, it goes on"
         ) from error

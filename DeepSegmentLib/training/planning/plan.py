@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from DeepSegmentLib.data.geometry import as_index
-from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.errors import ResourceError
 from DeepSegmentLib.imaging.intensity import Normalization
 from DeepSegmentLib.networks.costs import count_weights, stage_voxels
 from DeepSegmentLib.networks.stage_spec import StageSpec
 from DeepSegmentLib.networks.unet_spec import UNetSpec
+from DeepSegmentLib.plurals import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.hosts.command.shared_options import add_json, add_verbosity, one_of, progress_of, tell
 from DeepSegmentLib.hosts.command.terminal import table
+from DeepSegmentLib.plurals import counted
 
 if TYPE_CHECKING:
     import argparse

@@ -6,11 +6,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.errors import Cancelled, InvalidInputError
 from DeepSegmentLib.hosts.command.shared_options import add_json, add_verbosity
 from DeepSegmentLib.hosts.command.terminal import duration, say, say_json
 from DeepSegmentLib.hosts.stopping import held_back
+from DeepSegmentLib.plurals import counted
 from DeepSegmentLib.training.fitting.launch import launch
 
 from .training_lines import TrainingLines

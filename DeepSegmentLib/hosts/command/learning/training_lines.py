@@ -7,8 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.hosts.command.terminal import ProgressBar, complain, duration
+from DeepSegmentLib.plurals import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

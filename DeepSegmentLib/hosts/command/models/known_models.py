@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.errors import ChangedError
 from DeepSegmentLib.hosts.command.shared_options import progress_of
 from DeepSegmentLib.hosts.command.terminal import size_on_disk, table
+from DeepSegmentLib.plurals import counted
 
 from .bring_models import add_agreement, agreement, asked, told_of
 from .look_at_models import add_name, licence_of

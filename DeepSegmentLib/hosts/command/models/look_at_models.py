@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.errors import ModelError
 from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.hosts.command.terminal import size_on_disk, table
+from DeepSegmentLib.plurals import counted
 
 if TYPE_CHECKING:
     import argparse

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from DeepSegmentLib.data.plurals import counted
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.hosts.command.shared_options import progress_of
 from DeepSegmentLib.hosts.command.terminal import size_on_disk
+from DeepSegmentLib.plurals import counted
 
 from .bring_models import add_agreement, agreement
 from .look_at_models import entry_document

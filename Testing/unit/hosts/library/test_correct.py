@@ -149,8 +149,8 @@ def test_exports_are_those_of_the_command_and_keep_inputs(tmp_path):
         case = "scan" if to == "nifti" else ""
         with pytest.raises(InvalidInputError, match="is an input of this call"):
             export(tmp_path / "scan.nii.gz", labels_file, path, to, case=case, replace=True)
-    with pytest.raises(InvalidInputError, match="unknown format 'stl'; known: nifti"):
-        export(SCAN, LABELS, tmp_path / "a.stl", "stl")
+    with pytest.raises(InvalidInputError, match="unknown format 'ply'; known: nifti"):
+        export(SCAN, LABELS, tmp_path / "a.ply", "ply")
 
 
 def test_dicom_seg_needs_the_folder_of_the_series(tmp_path):

@@ -63,7 +63,7 @@ def test_what_is_done_is_told_step_by_step(desk, capsys):
         r"train by recipe\.json: load the libraries",
         r"\S+ \S+, 2 segments: 4 iterations, 1 image each",
         r"read label map 1 of 1, a\.nii\.gz \.\.\.",
-        r"1 label maps, on cpu",
+        r"1 label map, on cpu",
         r"1 of 4, loss \d+\.\d{4}, \d+ s to go",
         r"4 of 4, loss \d+\.\d{4}, 0 s to go",
     ]
@@ -153,7 +153,7 @@ def test_it_says_where_it_goes_on(desk, capsys):
     _write(desk, iterations=6)
     capsys.readouterr()
     assert main([*COMMAND[:3], "longer", *COMMAND[4:]]) == 0
-    assert "1 label maps, on cpu; goes on after 4 iterations\n5 of 6, loss" in capsys.readouterr().err
+    assert "1 label map, on cpu; goes on after 4 iterations\n5 of 6, loss" in capsys.readouterr().err
     _write(desk, iterations=5)
     assert main([*COMMAND[:3], "shorter", *COMMAND[4:]]) == 2
     assert "state.pt is 6 iterations on, and the training has 5" in capsys.readouterr().err
