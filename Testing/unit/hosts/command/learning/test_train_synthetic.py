@@ -71,7 +71,7 @@ def test_what_is_done_is_told_step_by_step(desk, capsys):
     assert len(lines) == len(patterns)
     for line, pattern in zip(lines, patterns, strict=True):
         assert re.fullmatch(pattern, line), line
-    assert re.fullmatch(r"4 iterations on 1 label maps in \d+ s, loss \d\.\d+\nwrote model\n", told.out)
+    assert re.fullmatch(r"4 iterations on 1 label map in \d+ s, loss \d\.\d+\nwrote model\n", told.out)
 
 
 def test_a_program_reads_the_figures_and_nothing_else(desk, capsys):
