@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from DeepSegmentLib.errors import InvalidInputError
+from DeepSegmentLib.plurals import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -51,8 +52,8 @@ def make_folds(patients: Mapping[str, str], count: int, seed: int) -> tuple[tupl
     if count < 2:
         raise InvalidInputError(f"cases are parted into 2 folds or more, got {count}")
     if len(of_patient) < count:
-        told = "1 patient" if len(of_patient) == 1 else f"{len(of_patient)} patients"
-        raise InvalidInputError(f"there are {told} for {count} folds; ask for fewer folds, or add cases")
+        there = counted(len(of_patient), "patient")
+        raise InvalidInputError(f"there are {there} for {count} folds; ask for fewer folds, or add cases")
     folds: list[list[str]] = [[] for _ in range(count)]
     for patient in sorted(in_random_order(of_patient, seed), key=lambda each: -len(of_patient[each])):
         min(folds, key=len).extend(of_patient[patient])

@@ -94,7 +94,31 @@ class _Seen:
         height_mm, width_mm = plane.shape[0] * down, plane.shape[1] * right
         scale = min(highest / height_mm, widest / width_mm)
         size = max(1, round(scale * height_mm)), max(1, round(scale * width_mm))
-        return _panel(_to_bytes(plane, self._window), labels, self._segments, size)
+        return _panel(to_bytes(plane, self._window), labels, self._segments, size)
+
+
+def outline(
+    picture: Image.Image,
+    mask: NDArray[np.bool_],
+    colour: tuple[int, int, int],
+    *,
+    size: tuple[int, int],
+    corner: tuple[int, int] = (0, 0),
+    width: int = 1,
+) -> None:
+    """Draw the outline of a mask, inside it.
+
+    Args:
+        picture: To draw on.
+        mask: Of a slice (down, right), as coarse as its voxels.
+        colour: Of the line.
+        size: Width and height of the slice in the picture, in pixels.
+        corner: Where it begins there (right, down).
+        width: Of the line, in pixels.
+    """
+    large = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+    edge = large & ~ndimage.binary_erosion(large, iterations=width)
+    picture.paste(colour, corner, Image.fromarray(edge))
 
 
 def mark_of_origin() -> PngInfo:
@@ -157,7 +181,8 @@ def _seen(plane: NDArray[Any]) -> NDArray[Any]:
     return plane[::-1, ::-1]
 
 
-def _to_bytes(plane: NDArray[Any], window: NDArray[np.float64]) -> NDArray[np.uint8]:
+def to_bytes(plane: NDArray[Any], window: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Intensities of a slice as grey values; those of the window (lowest, highest) become black and white."""
     low, high = window
     scaled = (np.asarray(plane, np.float32) - low) / max(high - low, 1e-6)
     return np.asarray(np.clip(scaled, 0, 1) * 255, dtype=np.uint8)

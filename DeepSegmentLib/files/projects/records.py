@@ -177,6 +177,11 @@ class CaseRecord:
         """The last one."""
         return self.history[-1].status
 
+    @property
+    def group(self) -> str:
+        """What folds may not part: the patient, or the case itself where nobody said."""
+        return self.patient or self.name
+
 
 @dataclass(frozen=True)
 class DamagedCase:

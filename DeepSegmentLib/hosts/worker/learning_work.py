@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.data import Progress
-from DeepSegmentLib.errors import ExistsError
+from DeepSegmentLib.errors import DeepSegmentError
 from DeepSegmentLib.files.projects.folder import PROJECT_FILE
 
 from .learning_jobs import CollectJob, CompareJob, DrawCasesJob, LearningJob, NextJob, PromoteJob, TrainJob
@@ -14,7 +15,7 @@ from .learning_jobs import CollectJob, CompareJob, DrawCasesJob, LearningJob, Ne
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from DeepSegmentLib.data import ProgressCallback, Volume
+    from DeepSegmentLib.data import ProgressCallback
     from DeepSegmentLib.hosts.warm_model import WarmModels
     from DeepSegmentLib.service.training.watch import Preparation
     from DeepSegmentLib.training.fitting.fit import StepFinished
@@ -41,9 +42,10 @@ def learn(job: LearningJob, models: WarmModels, on_progress: ProgressCallback) -
 
 def _collect(job: CollectJob, on_progress: ProgressCallback) -> dict[str, Any]:
     """The name of the case, its revision, and whether it is new."""
+    from DeepSegmentLib.networks.model_spec import Channel
     from DeepSegmentLib.service.projects.case_pictures import draw_case
     from DeepSegmentLib.service.projects.making import making_of
-    from DeepSegmentLib.service.projects.project import Collecting, collect_case
+    from DeepSegmentLib.service.projects.project import Collecting, collect_case, make_where_new
 
     folder, said = Path(job.project), job.said
     journal = Path(said.journal) if said.journal else None
@@ -58,23 +60,11 @@ def _collect(job: CollectJob, on_progress: ProgressCallback) -> dict[str, Any]:
         notes=said.notes,
     )
     on_progress(Progress("collect the case", 0.0))
-    _make_where_new(folder, job.volume)
+    make_where_new(folder, folder.name, (Channel("volume", job.volume.modality),))
     record = collect_case(folder, job.volume, job.label_map, collecting)
-    draw_case(folder, record, job.volume, job.label_map)
+    with suppress(DeepSegmentError):  # the case is there; it is drawn when the project is looked at
+        draw_case(folder, record, job.volume, job.label_map)
     return {"case": record.name, "revision": record.revision, "status": record.status}
-
-
-def _make_where_new(folder: Path, volume: Volume) -> None:
-    from DeepSegmentLib.files.projects import create_project
-    from DeepSegmentLib.networks.model_spec import Channel
-
-    if (folder / PROJECT_FILE).exists():
-        return
-    try:
-        create_project(folder, folder.name, (Channel("volume", volume.modality),))
-    except ExistsError:  # somebody else may have made it meanwhile
-        if not (folder / PROJECT_FILE).exists():
-            raise
 
 
 def _draw(job: DrawCasesJob, on_progress: ProgressCallback) -> dict[str, Any]:
@@ -90,39 +80,16 @@ def _train(job: TrainJob, on_progress: ProgressCallback) -> dict[str, Any]:
     from DeepSegmentLib.service.training.watch import Watch
 
     request = TrainRequest(Path(job.project), job.name, job.parent, minutes=job.minutes, statuses=job.statuses)
-    watch = Watch(on_progress=on_progress)
-    recipe = plan_training(request, watch)
-    steps = _Steps(recipe.training.iterations, recipe.training.minutes, on_progress)
-    return train_on_project(request, Watch(on_progress, steps.start, steps.step))
+    settings = plan_training(request, Watch(on_progress)).training
 
+    def on_start(begin: Preparation) -> None:
+        on_progress(Progress("train", settings.progress(begin.done, 0.0)))
 
-class _Steps:
-    """Tells the steps of a training as progress.
+    def on_step(step: StepFinished) -> None:
+        done = settings.progress(step.iteration, step.seconds)
+        on_progress(Progress("train", done, step.seconds * (1 - done) / done))
 
-    Args:
-        iterations: Of the whole training.
-        minutes: Its time; None where it ends by its steps.
-        on_progress: Is told; may raise `Cancelled`.
-    """
-
-    def __init__(self, iterations: int, minutes: float | None, on_progress: ProgressCallback) -> None:
-        self._iterations, self._minutes, self._tell = iterations, minutes, on_progress
-        self._first, self._seconds = 0, 0.0
-
-    def start(self, begin: Preparation) -> None:
-        """Where it goes on."""
-        self._first = begin.done
-        self._tell(Progress("train", begin.done / self._iterations))
-
-    def step(self, step: StepFinished) -> None:
-        """How far it is."""
-        if self._minutes is not None:
-            fraction = min(1.0, step.seconds / (60 * self._minutes))
-            to_go = max(0.0, 60 * self._minutes - step.seconds)
-        else:
-            fraction = step.iteration / self._iterations
-            to_go = step.seconds / step.iteration * (self._iterations - step.iteration)
-        self._tell(Progress("train", fraction, to_go))
+    return train_on_project(request, Watch(on_progress, on_start, on_step))
 
 
 def _compare(job: CompareJob, on_progress: ProgressCallback) -> dict[str, Any]:

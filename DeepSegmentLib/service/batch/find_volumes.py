@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from DeepSegmentLib.data.progress import silent
-from DeepSegmentLib.errors import VolumeFileError
+from DeepSegmentLib.errors import InvalidInputError, ResourceError, VolumeFileError
 from DeepSegmentLib.files.datasets.channel_files import further_channels
 from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.volumes import read_channels, volume_stem
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from DeepSegmentLib.data import ProgressCallback, Volume
+
+OF_ONE_VOLUME = (VolumeFileError, InvalidInputError, ResourceError)
+"""What may be wrong with one of several volumes; work with the others goes on all the same."""
 
 _NO_RESULTS = ".no-results"
 """A folder that is not there: the search for inputs passes over that of results, and here there are none."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
-from scipy import ndimage
 
 from DeepSegmentLib.files.atomic import atomic_path
+from DeepSegmentLib.service.preview import outline, to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,13 +48,17 @@ def draw_case(case: LabelledCase, truth: Masks, found: Sequence[Masks], folder: 
     k = _worst_slice(turned, gray.shape)
     window = _window([mask[k] for masks in turned for mask in masks], spacing, gray.shape[1:])
     size = _size(window, spacing)
-    picture = Image.fromarray(_gray(gray[k][window], gray)).resize(size, Image.Resampling.BICUBIC).convert("RGB")
+    picture = (
+        Image.fromarray(to_bytes(gray[k][window], np.percentile(gray[::2, ::2, ::2], [1, 99])))
+        .resize(size, Image.Resampling.BICUBIC)
+        .convert("RGB")
+    )
     # Up is front, left is the patient's right: both axes of RAS run the other way.
     picture = picture.transpose(Image.Transpose.ROTATE_180)
     reference, *answers = turned
     for masks, colour in zip((*answers, reference), (_OLD, _NEW, _TRUTH), strict=True):  # the last one is on top
         for mask in masks:
-            _outline(picture, mask[k][window], size, colour)
+            outline(picture, mask[k][window][::-1, ::-1], colour, size=size, width=2)
     ImageDraw.Draw(picture).text((6, 4), case.name, fill=(255, 255, 255))
     name = f"{case.name}.png"
     with atomic_path(folder / name) as fresh:
@@ -93,19 +97,3 @@ def _size(window: tuple[slice, slice], spacing: tuple[float, float, float]) -> t
     height, width = ((part.stop - part.start) * step for part, step in zip(window, spacing[1:], strict=True))
     scale = _EDGE_PX / max(height, width)
     return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def _gray(plane: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.uint8]:
-    low, high = np.percentile(whole[::2, ::2, ::2], [1, 99])
-    scaled = (np.asarray(plane, np.float32) - low) / max(float(high - low), 1e-6)
-    return np.asarray(np.clip(scaled, 0, 1) * 255, np.uint8)
-
-
-def _outline(
-    picture: Image.Image, mask: NDArray[np.bool_], size: tuple[int, int], colour: tuple[int, int, int]
-) -> None:
-    large = np.asarray(
-        Image.fromarray(mask).resize(size, Image.Resampling.NEAREST).transpose(Image.Transpose.ROTATE_180)
-    )
-    edge = large & ~ndimage.binary_erosion(large, iterations=2)
-    picture.paste(colour, mask=Image.fromarray(edge))

@@ -251,11 +251,7 @@ def _scores(case: JudgedCase) -> str:
 def _model(model: Judged) -> str:
     told = [f"{model.name} {model.version}"]
     told += [f"trained {model.trained}"] if model.trained else []
-    told += (
-        [f"learned from {model.learned_from} {'case' if model.learned_from == '1' else 'cases'}"]
-        if model.learned_from
-        else []
-    )
+    told += [f"learned from {model.learned_from} case{'s' * (model.learned_from != '1')}"] if model.learned_from else []
     return f"{escape(', '.join(told))}, weights <code>{escape(model.sha256[:16])}</code>"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from DeepSegmentLib.data import Box, Segment
-from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
+from DeepSegmentLib.errors import ExistsError, InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.projects import (
     CaseRecord,
     DamagedCase,
@@ -19,6 +19,7 @@ from DeepSegmentLib.files.projects import (
     add_case,
     add_revision,
     case_folder,
+    create_project,
     find_volume,
     open_project,
     patient_hash,
@@ -29,7 +30,7 @@ from DeepSegmentLib.files.projects import (
     write_project,
     write_record,
 )
-from DeepSegmentLib.files.projects.folder import alone, digest_of_volume, now
+from DeepSegmentLib.files.projects.folder import PROJECT_FILE, alone, digest_of_volume, now
 from DeepSegmentLib.files.projects.records import STATUSES
 from DeepSegmentLib.files.segmentations.grids_and_layers import empty_segments, labels_without_segment, match_grid
 from DeepSegmentLib.training.cases.labelled_case import LabelledCase
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from DeepSegmentLib.data import Geometry, LabelMap, Volume
     from DeepSegmentLib.files.projects import Status
+    from DeepSegmentLib.networks.model_spec import Channel
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +75,22 @@ class Collecting:
 
     def __post_init__(self) -> None:
         _check_status(self.status)
+
+
+def make_where_new(folder: Path, name: str, channels: tuple[Channel, ...]) -> None:
+    """Make a project, unless the folder is one already.
+
+    Raises:
+        ExistsError: The folder holds something else.
+        VolumeFileError: It cannot be written.
+    """
+    if (folder / PROJECT_FILE).exists():
+        return
+    try:
+        create_project(folder, name, channels)
+    except ExistsError:  # somebody else may have made it meanwhile
+        if not (folder / PROJECT_FILE).exists():
+            raise
 
 
 def collect_case(folder: Path, volume: Volume, label_map: LabelMap, collecting: Collecting) -> CaseRecord:

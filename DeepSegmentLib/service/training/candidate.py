@@ -86,7 +86,7 @@ def _report(recipe: CaseRecipe, records: Sequence[CaseRecord], fitted: Fitted) -
     fingerprint = sha256("".join(sorted(map(digest_of, records))).encode()).hexdigest()
     return {
         "cases": len(records),
-        "patients": len({record.patient or record.name for record in records}),
+        "patients": len({record.group for record in records}),
         "data_sha256": fingerprint,
         **({"unlabelled": len(recipe.unlabelled.volumes)} if recipe.unlabelled else {}),
         "iterations": fitted.iterations,

@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from .train_request import TrainRequest
     from .watch import Watch
 
-_CHECKPOINT = "checkpoint.pt"
+CHECKPOINT = "checkpoint.pt"
+"""The state of a training, in its folder."""
 _LOCK = ".training.lock"
 _CHECKS, _FEWEST_STEPS = 20, 20  # of the network in a training; steps between two of them
 
@@ -184,13 +185,13 @@ def _begin(request: TrainRequest, alone: ExitStack) -> dict[str, Any] | None:
 def _train(request: TrainRequest, recipe: CaseRecipe, watch: Watch) -> dict[str, Any]:
     from DeepSegmentLib.training.fitting.processes import by_the_first
 
+    learned = by_the_first(lambda: _learned(recipe, case_records(request.project)))
     fitted = fit_recipe(request.project, recipe, request.folder, watch)
-    candidate = request.folder / CANDIDATE
-    return by_the_first(lambda: write_candidate(candidate, recipe, _learned(request.project, recipe), fitted))
+    return by_the_first(lambda: write_candidate(request.folder / CANDIDATE, recipe, learned, fitted))
 
 
-def _learned(project: Path, recipe: CaseRecipe) -> list[CaseRecord]:
-    there = {record.name: record for record in case_records(project)}
+def _learned(recipe: CaseRecipe, records: Sequence[CaseRecord]) -> list[CaseRecord]:
+    there = {record.name: record for record in records}
     return [there[name] for name in _present(recipe.cases, there)]
 
 
@@ -222,7 +223,7 @@ def fit_recipe(project: Path, recipe: CaseRecipe, folder: Path, watch: Watch, *,
     hooks = _hooks(folder, recipe, start, watch)
     hooks = replace(hooks, check=_check(recipe, there.watched, start, folder / SAMPLES, parts))
     loss = PartialLoss(recipe.loss, recipe.model.output)
-    fitted = fit(start.network, source, recipe.training, folder / _CHECKPOINT, hooks, loss=loss)
+    fitted = fit(start.network, source, recipe.training, folder / CHECKPOINT, hooks, loss=loss)
     return replace(fitted, network=start.finished(fitted.network))
 
 
@@ -237,8 +238,8 @@ class _Prepared:
 
 
 def _prepared(project: Path, recipe: CaseRecipe, watch: Watch) -> _Prepared:
-    records = _learned(project, recipe)
-    watched = [record for record in case_records(project) if record.name in recipe.watched]
+    everyone = case_records(project)
+    records, watched = _learned(recipe, everyone), [each for each in everyone if each.name in recipe.watched]
     folders = prepared_folders(project, [*records, *watched], recipe, watch.on_progress)
     unlabelled = prepared_volumes(project, recipe, watch.on_progress)
     return _Prepared(records, folders[: len(records)], folders[len(records) :], unlabelled)

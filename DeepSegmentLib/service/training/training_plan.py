@@ -71,23 +71,18 @@ def _held_out(request: TrainRequest, records: Sequence[CaseRecord]) -> tuple[str
     share = request.held_out
     if isinstance(share, tuple):
         return share
-    groups = in_random_order((_group(record) for record in records), (request.seed, 5))
+    groups = in_random_order((record.group for record in records), (request.seed, 5))
     count = round(share * len(groups))
     if share and not count and len(groups) >= _FEWEST_PATIENTS:
         count = 1
     parent = read_spec(find_model(request.parent).path) if request.parent else None
     known = _known_digests(parent) | unlabelled_digests(parent) if parent else frozenset()
-    learned = {_group(record) for record in records if digest_of(record) in known}
+    learned = {record.group for record in records if digest_of(record) in known}
     before = _held_out_before(request)
-    earlier = {_group(record) for record in records if record.name in before}
+    earlier = {record.group for record in records if record.name in before}
     order = sorted((each for each in groups if each not in learned), key=lambda each: each not in earlier)
     chosen = {*order[:count]}
-    return tuple(record.name for record in records if _group(record) in chosen)
-
-
-def _group(record: CaseRecord) -> str:
-    """The patient, or the case itself where nobody said."""
-    return record.patient or record.name
+    return tuple(record.name for record in records if record.group in chosen)
 
 
 def _held_out_before(request: TrainRequest) -> frozenset[str]:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from DeepSegmentLib.data import Progress
-from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, ResourceError, VolumeFileError
+from DeepSegmentLib.errors import DeepSegmentError, InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.opening import is_folder
 from DeepSegmentLib.files.projects.folder import digest_of_volume
 from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.files.volumes import read_channels
-from DeepSegmentLib.service.batch.find_volumes import channel_files, find_volumes
+from DeepSegmentLib.plurals import counted
+from DeepSegmentLib.service.batch.find_volumes import OF_ONE_VOLUME, channel_files, find_volumes
 from DeepSegmentLib.training.unlabelled.prepare_volume import prepare_volume
 from DeepSegmentLib.training.unlabelled.settings import UnlabelledSettings, UnlabelledVolume
 
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from DeepSegmentLib.service.batch.find_inputs import Found
 
     from .case_recipe import CaseRecipe
-
-_OF_ONE_VOLUME = (VolumeFileError, InvalidInputError, ResourceError)
-"""What may be wrong with one volume, so that others are learned from all the same."""
 
 
 def with_unlabelled(
@@ -61,7 +59,7 @@ def with_unlabelled(
             volume = _unlabelled(root, each, names)
             if volume.digest in known:
                 raise InvalidInputError(known[volume.digest])
-        except _OF_ONE_VOLUME as error:
+        except OF_ONE_VOLUME as error:
             left_out.append(plain(f"{each.path.relative_to(root)}: {error}"))
             continue
         known[volume.digest] = f"is the same volume as {volume.path}"
@@ -72,7 +70,7 @@ def with_unlabelled(
             + "".join(f"; {each}" for each in left_out)
         )
     settings = replace(recipe.unlabelled or UnlabelledSettings(), folder=str(root), volumes=tuple(volumes))
-    told = f"learns from {len(volumes)} volumes without labels, too"
+    told = f"learns from {counted(len(volumes), 'volume')} without labels, too"
     reasons = (*recipe.reasons, told, *(f"left out: {each}" for each in left_out))
     return replace(recipe, unlabelled=settings, reasons=reasons)
 

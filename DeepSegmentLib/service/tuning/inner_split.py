@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from DeepSegmentLib.data.folds import in_random_order
 from DeepSegmentLib.errors import InvalidInputError
 from DeepSegmentLib.service.training.candidate import digest_of, learned_digests, unlabelled_digests
 
@@ -37,26 +36,21 @@ def with_inner_split(recipe: CaseRecipe, records: Sequence[CaseRecord]) -> CaseR
         InvalidInputError: There are fewer than two patients to learn from, or the parent knows them all.
     """
     learned = [record for record in records if record.name in recipe.cases]
-    patients = sorted({_patient(record) for record in learned})
+    patients = sorted({record.group for record in learned})
     known = learned_digests(recipe) | unlabelled_digests(recipe.model)
-    familiar = {_patient(record) for record in learned if digest_of(record) in known}
+    familiar = {record.group for record in learned if digest_of(record) in known}
     strangers = [patient for patient in patients if patient not in familiar]
     if len(patients) < _FEWEST or not strangers:
         raise InvalidInputError(
             f"trials need cases of two patients that are not held out, one of them new to the model that they begin "
             f"from; there are {len(patients)}, {len(strangers)} of them new: collect more"
         )
-    order = np.random.default_rng((recipe.training.seed, 11)).permutation(len(strangers))
     count = min(max(1, round(_SHARE * len(patients))), len(patients) - 1)
-    judges = {strangers[n] for n in order[:count]}
-    judging = tuple(record.name for record in learned if _patient(record) in judges)
+    judges = in_random_order(strangers, (recipe.training.seed, 11))[:count]
+    judging = tuple(record.name for record in learned if record.group in judges)
     return replace(
         recipe,
         cases=tuple(name for name in recipe.cases if name not in judging),
         held_out=(*recipe.held_out, *judging),
         watched=judging,
     )
-
-
-def _patient(record: CaseRecord) -> str:
-    return record.patient or record.name

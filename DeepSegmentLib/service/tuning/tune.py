@@ -17,10 +17,11 @@ from DeepSegmentLib.errors import InvalidInputError, ModelError
 from DeepSegmentLib.files.atomic import write_text
 from DeepSegmentLib.files.lock import exclusive
 from DeepSegmentLib.networks.unet_spec import UNetSpec
+from DeepSegmentLib.plurals import counted
 from DeepSegmentLib.service.projects.project import case_records
 from DeepSegmentLib.service.training.case_recipe import read_case_recipe, write_case_recipe
 from DeepSegmentLib.service.training.starting_point import starting_point
-from DeepSegmentLib.service.training.train import fit_recipe, new_recipe
+from DeepSegmentLib.service.training.train import CHECKPOINT, fit_recipe, new_recipe
 from DeepSegmentLib.training.planning.machine import this_machine
 from DeepSegmentLib.training.planning.plan import training_memory_bytes
 
@@ -44,7 +45,6 @@ TUNINGS = "tunings"
 PLANNED, BEST, TABLE = "planned.json", "best.json", "trials.json"
 
 _JOURNAL = "journal.log"
-_CHECKPOINT = "checkpoint.pt"
 _LOCK = ".tuning.lock"
 _PARTS = 4
 """Of the time of a trial; at the end of each it is judged."""
@@ -159,7 +159,7 @@ def _work(request: TuneRequest, running: Running, recipe: CaseRecipe, watch: Wat
         running.stop()
     except (ModelError, MemoryError, RuntimeError) as error:  # the last is what torch says where memory is short
         running.fail(str(error).partition("\n")[0])
-    (folder / _CHECKPOINT).unlink(missing_ok=True)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def _judge(running: Running, recipe: CaseRecipe, on_step: Callable[[StepFinished], None], step: StepFinished) -> None:
@@ -191,8 +191,8 @@ def _best(request: TuneRequest, planned: CaseRecipe, inner: CaseRecipe, trials: 
         raise InvalidInputError(f"no trial of {request.training.name} came to its end: {reasons or 'try more'}")
     best = max(done, key=lambda each: each.dice or 0.0)
     told = (
-        f"trial {best.number} of {len(trials)}: mean Dice {best.dice:.3f} on {len(inner.watched)} cases that its trial "
-        f"did not learn from, after {request.minutes:g} minutes; the recipe as planned had "
+        f"trial {best.number} of {len(trials)}: mean Dice {best.dice:.3f} on {counted(len(inner.watched), 'case')} "
+        f"that its trial did not learn from, after {request.minutes:g} minutes; the recipe as planned had "
         + (f"{trials[0].dice:.3f}" if trials[0].dice is not None else "none")
     )
     recipe = with_choices(planned, best.choices)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from DeepSegmentLib.errors import ExistsError, InvalidInputError, VolumeFileError
+from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.hosts.command.shared_options import add_json, add_verbosity, one_of, progress_of, tell
 from DeepSegmentLib.hosts.command.terminal import table
@@ -158,16 +158,11 @@ def _add_many(options: argparse.Namespace) -> int:
 
 
 def _make_where_new(options: argparse.Namespace) -> None:
-    there = options.project / "project.json"
-    if there.exists():
-        if options.channel:
-            _check_channels(options)
-        return
-    try:
-        _create(options)
-    except ExistsError:  # another command may have made it meanwhile
-        if not there.exists():
-            raise
+    from DeepSegmentLib.service.projects.project import make_where_new
+
+    make_where_new(options.project, options.project.name, _channels(options.channel))
+    if options.channel:
+        _check_channels(options)
 
 
 def _names(records: Sequence[Any]) -> str:

@@ -149,6 +149,6 @@ def _tell(options: argparse.Namespace, report: dict[str, Any]) -> None:
     elif not options.quiet:
         early = "; ended early: nothing is gained any more" if report.get("good_enough") else ""
         say(
-            f"{counted(report['iterations'], 'iteration')} on {counted(report['cases'], 'case')} in "
+            f"{counted(int(report['iterations']), 'iteration')} on {counted(int(report['cases']), 'case')} in "
             f"{duration(float(report['seconds']))}, loss {float(report['loss']):.4f}{early}\n{report['output']}\n"
         )

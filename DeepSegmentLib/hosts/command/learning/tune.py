@@ -10,6 +10,7 @@ from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.hosts.command.shared_options import add_json, add_verbosity, tell
 from DeepSegmentLib.hosts.command.terminal import table
 from DeepSegmentLib.hosts.stopping import held_back
+from DeepSegmentLib.plurals import counted
 
 from .train import held_out_cases
 from .training_lines import TrainingLines
@@ -101,7 +102,9 @@ def _described(report: dict[str, Any]) -> str:
     names = list(report["trials"][0]["choices"])
     rows = [_row(trial, names) for trial in report["trials"]]
     lines = [table(("trial", "Dice", *names, "ended"), rows)]
-    lines.append(f"best: trial {report['best']}, Dice {report['dice']:.3f} on {len(report['judged_by'])} cases")
+    lines.append(
+        f"best: trial {report['best']}, Dice {report['dice']:.3f} on {counted(len(report['judged_by']), 'case')}"
+    )
     return "\n".join([*lines, plain(f"its recipe: {report['recipe']}")])
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.data import Progress
 from DeepSegmentLib.data.progress import silent, watching
-from DeepSegmentLib.errors import InvalidInputError, ResourceError, VolumeFileError
+from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.models import load_model, read_spec
 from DeepSegmentLib.files.projects import open_project, read_volume_of
 from DeepSegmentLib.files.projects.folder import digest_of_volume
 from DeepSegmentLib.segmentation.outputs import PredictSettings
 from DeepSegmentLib.segmentation.result_measures import measure_result, unsure_from
-from DeepSegmentLib.service.batch.find_volumes import read_found
+from DeepSegmentLib.service.batch.find_volumes import OF_ONE_VOLUME, read_found
 from DeepSegmentLib.service.catalogue import find_model
 from DeepSegmentLib.service.projects.project import case_records
 from DeepSegmentLib.service.segment import segment_volume
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from DeepSegmentLib.networks.runtime import Model
     from DeepSegmentLib.segmentation.result_measures import ResultMeasures
     from DeepSegmentLib.service.batch.find_inputs import Found
-
-_OF_ONE_VOLUME = (VolumeFileError, InvalidInputError, ResourceError)
-"""What may be wrong with one volume, so that others are ranked all the same."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +163,7 @@ class _Work:
                     self._leave_out(each.name, f"is the same volume as {measured[digest].name}")
                 else:
                     measured[digest] = Unlabelled(each.name, digest, self._measures(volume, digest, part))
-            except _OF_ONE_VOLUME as error:
+            except OF_ONE_VOLUME as error:
                 self._leave_out(each.name, str(error))
         return list(measured.values())
 
@@ -177,7 +174,7 @@ class _Work:
             try:
                 volume, part = read_volume_of(folder, record), self._part(n, len(records), "case")
                 measured.append(self._measures(volume, record.volume_digest, part))
-            except _OF_ONE_VOLUME as error:
+            except OF_ONE_VOLUME as error:
                 self._leave_out(record.name, f"was not compared with: {error}")
         return measured
 

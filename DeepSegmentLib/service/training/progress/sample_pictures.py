@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw
-from scipy import ndimage
 
 from DeepSegmentLib.files.atomic import atomic_path
-from DeepSegmentLib.service.preview import INK, PAPER, mark_of_origin
+from DeepSegmentLib.service.preview import INK, PAPER, mark_of_origin, outline, to_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,13 +69,15 @@ class SamplePictures:
         k = int(np.count_nonzero(case.labels, axis=(0, 2, 3)).argmax())
         gray, truth, found = (each[:, k][self._way] for each in (case.image, case.labels, answer))
         size = _size(case)
-        picture = Image.fromarray(_gray(np.asarray(gray[0], np.float32))).resize(size, Image.Resampling.BICUBIC)
+        picture = Image.fromarray(to_bytes(gray[0], np.percentile(gray[0], [0.5, 99.5]))).resize(
+            size, Image.Resampling.BICUBIC
+        )
         framed = Image.new("RGB", (_EDGE_PX, _EDGE_PX), PAPER)
         corner = (_EDGE_PX - size[0]) // 2, (_EDGE_PX - size[1]) // 2
         framed.paste(picture.convert("RGB"), corner)
         for labels, colour in ((truth, _TRUTH), (found, _FOUND)):
             for mask in self._masks(labels):
-                _outline(framed, mask, size, corner, colour)
+                outline(framed, mask, colour, size=size, corner=corner)
         ImageDraw.Draw(framed).text((6, 4), case.name, fill=INK)
         return framed
 
@@ -92,16 +93,3 @@ def _size(case: PreparedCase) -> tuple[int, int]:
     height, width = (n * step for n, step in zip(case.shape[1:], case.spacing_mm[1:], strict=True))
     scale = _EDGE_PX / max(height, width)
     return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def _gray(plane: NDArray[np.float32]) -> NDArray[np.uint8]:
-    low, high = np.percentile(plane, [0.5, 99.5])
-    return np.asarray(np.clip((plane - low) / max(float(high - low), 1e-6), 0, 1) * 255, np.uint8)
-
-
-def _outline(
-    picture: Image.Image, mask: NDArray[np.bool_], size: tuple[int, int], corner: tuple[int, int], colour: Any
-) -> None:
-    large = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
-    edge = large & ~ndimage.binary_erosion(large, iterations=1)
-    picture.paste(colour, corner, Image.fromarray(edge))

@@ -43,12 +43,7 @@ class Training:
     @property
     def fraction(self) -> float:
         """How much of it is done, 0 to 1."""
-        settings = self.recipe.training
-        if self.finished:
-            return 1.0
-        if settings.minutes is not None:
-            return min(1.0, self.seconds / (60 * settings.minutes))
-        return min(1.0, self.iterations / settings.iterations)
+        return 1.0 if self.finished else self.recipe.training.progress(self.iterations, self.seconds)
 
 
 def trainings_of(project: Path) -> tuple[Training, ...]:
