@@ -6,6 +6,8 @@ import argparse
 import json
 import os
 import platform
+import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -85,3 +87,26 @@ def report_of_kills(text: str | None, measure: Callable[[Path, int, np.random.Ge
     print(told)
     if options.json:
         options.json.write_text(told + "\n")
+
+
+def start_quietly(words: Sequence[str]) -> subprocess.Popen[str]:
+    """Begin a process of `killed_command`, on one processor; see `finish`."""
+    return subprocess.Popen(
+        words,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """Wait for the end; what it printed.
+
+    Raises:
+        RuntimeError: It failed and was not killed.
+    """
+    out, err = process.communicate(timeout=300)
+    if process.returncode not in (0, -signal.SIGKILL):
+        raise RuntimeError(err)
+    return out

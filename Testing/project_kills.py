@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from killed_command import killed_command
+from killed_command import killed_command, start_quietly
 
 from DeepSegmentLib.data import Geometry, LabelMap, Segment, Volume
 from DeepSegmentLib.files.projects import open_project
 from DeepSegmentLib.files.segmentations.labelmaps import write_segmentation
 from DeepSegmentLib.files.volumes import write_volume
 from DeepSegmentLib.service.projects.project import damaged_cases, labelled_cases
+
+if TYPE_CHECKING:
+    import subprocess
 
 _MOST_PAIRS = 9
 GRID = Geometry.from_spacing((6, 8, 10), (2, 1, 1))
@@ -40,25 +41,7 @@ def arguments(project: Path, pairs: Path) -> list[str]:
 
 def start(project: Path, pairs: Path, *, kill_at: int = 0, delay_s: float = 0.0) -> subprocess.Popen[str]:
     """Begin to collect all pairs, in a process that is killed at one of its file operations, counted from 1."""
-    return subprocess.Popen(
-        killed_command(arguments(project, pairs), project, _MODULES, kill_at=kill_at, delay_s=delay_s),
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> str:
-    """Wait for the end; what it printed.
-
-    Raises:
-        RuntimeError: It failed and was not killed.
-    """
-    out, err = process.communicate(timeout=120)
-    if process.returncode not in (0, -signal.SIGKILL):
-        raise RuntimeError(err)
-    return out
+    return start_quietly(killed_command(arguments(project, pairs), project, _MODULES, kill_at=kill_at, delay_s=delay_s))
 
 
 def faults(project: Path) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from DeepSegmentLib.files.safe_names import plain
 from DeepSegmentLib.plurals import counted
 
-from .shared_options import add_json, add_verbosity, progress_of, tell
+from .shared_options import add_actions, progress_of, run_action, tell
 
 if TYPE_CHECKING:
     import argparse
@@ -18,25 +18,21 @@ if TYPE_CHECKING:
 
 def add_dataset_options(parser: argparse.ArgumentParser) -> None:
     """Give a parser the actions of the command."""
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
-    for name, text, add_options, run in _ACTIONS:
-        action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        action.set_defaults(action=run)
-        action.add_argument(
-            "dataset", type=Path, help="folder: of nnU-Net, of MONAI Label, or with the folders images and labels"
-        )
-        action.add_argument(
-            "--patients", type=Path, metavar="FILE", help="CSV with the columns case and patient (default: one each)"
-        )
-        add_options(action)
-        add_verbosity(action)
-        add_json(action)
+    add_actions(parser, _ACTIONS, _add_place)
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "dataset", type=Path, help="folder: of nnU-Net, of MONAI Label, or with the folders images and labels"
+    )
+    parser.add_argument(
+        "--patients", type=Path, metavar="FILE", help="CSV with the columns case and patient (default: one each)"
+    )
 
 
 def dataset(options: argparse.Namespace) -> int:
     """Run the command."""
-    code: int = options.action(options)
-    return code
+    return run_action(options)
 
 
 def _check_options(parser: argparse.ArgumentParser) -> None:

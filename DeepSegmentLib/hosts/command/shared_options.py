@@ -85,6 +85,36 @@ def _by_option(place: Place) -> str:
     return f"{place.name}_by_option"
 
 
+Action = tuple[str, str, "Callable[[argparse.ArgumentParser], None]", "Callable[[argparse.Namespace], int]"]
+"""An action of a command: its name, what it does, what adds its options, what runs it."""
+
+
+def add_actions(
+    parser: argparse.ArgumentParser, actions: Sequence[Action], add_place: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """Give a parser the actions of a command, see `run_action`.
+
+    Args:
+        parser: Of the command.
+        actions: Which.
+        add_place: Adds what all of them take first.
+    """
+    parsers = parser.add_subparsers(metavar="ACTION", required=True)
+    for name, text, add_options, run in actions:
+        action = parsers.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        action.set_defaults(action=run)
+        add_place(action)
+        add_options(action)
+        add_verbosity(action)
+        add_json(action)
+
+
+def run_action(options: argparse.Namespace) -> int:
+    """Run the action that was named."""
+    code: int = options.action(options)
+    return code
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Give a parser the option of every command that has a result."""
     parser.add_argument("--json", action="store_true", help="print the result as one line of JSON")

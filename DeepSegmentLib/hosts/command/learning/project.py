@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from DeepSegmentLib.errors import InvalidInputError, VolumeFileError
 from DeepSegmentLib.files.safe_names import plain
-from DeepSegmentLib.hosts.command.shared_options import add_json, add_verbosity, one_of, progress_of, tell
+from DeepSegmentLib.hosts.command.shared_options import add_actions, one_of, progress_of, run_action, tell
 from DeepSegmentLib.hosts.command.terminal import table
 from DeepSegmentLib.plurals import counted
 
@@ -26,20 +26,16 @@ _STATUSES = ("draft", "reviewed", "approved")  # as in files.projects, which cos
 
 def add_project_options(parser: argparse.ArgumentParser) -> None:
     """Give a parser the actions of the command."""
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
-    for name, text, add_options, run in _ACTIONS:
-        action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        action.set_defaults(action=run)
-        action.add_argument("project", type=Path, help="folder of the project")
-        add_options(action)
-        add_verbosity(action)
-        add_json(action)
+    add_actions(parser, _ACTIONS, _add_place)
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("project", type=Path, help="folder of the project")
 
 
 def project(options: argparse.Namespace) -> int:
     """Run the command."""
-    code: int = options.action(options)
-    return code
+    return run_action(options)
 
 
 def _new_options(parser: argparse.ArgumentParser) -> None:

@@ -26,13 +26,7 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     """Give a parser the options of the command."""
     parser.add_argument("project", type=Path, help="folder of the project, see `deepsegment project`")
     parser.add_argument("--name", required=True, help="of the training and its model; one that is there goes on")
-    parser.add_argument(
-        "--from",
-        dest="parent",
-        default="",
-        metavar="MODEL",
-        help="model to begin from, a name or a folder (default: none)",
-    )
+    add_parent(parser)
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, metavar="N", help="end after so much time of training")
     length.add_argument(
@@ -47,12 +41,7 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE|CASES",
         help="share of the patients that are never learned from, or names of cases with commas (default: 0.2)",
     )
-    parser.add_argument(
-        "--status",
-        default="approved",
-        metavar="STATUS",
-        help="learn from cases of these, with commas: draft, reviewed, approved (default: approved)",
-    )
+    add_statuses(parser)
     parser.add_argument(
         "--unlabelled",
         type=Path,
@@ -63,6 +52,32 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plan", action="store_true", help="only write the recipe, to be read and changed")
     add_verbosity(parser)
     add_json(parser)
+
+
+def add_parent(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says which model is begun from."""
+    parser.add_argument(
+        "--from",
+        dest="parent",
+        default="",
+        metavar="MODEL",
+        help="model to begin from, a name or a folder (default: none)",
+    )
+
+
+def add_statuses(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says how far cases must be, see `statuses_of`."""
+    parser.add_argument(
+        "--status",
+        default="approved",
+        metavar="STATUS",
+        help="learn from cases of these, with commas: draft, reviewed, approved (default: approved)",
+    )
+
+
+def statuses_of(options: argparse.Namespace) -> tuple[str, ...]:
+    """How far the cases that are learned from must be."""
+    return tuple(each.strip() for each in options.status.split(","))
 
 
 def train(options: argparse.Namespace) -> int:
@@ -115,7 +130,7 @@ def _request(options: argparse.Namespace) -> TrainRequest:
         iterations=options.iterations,
         minutes=options.minutes,
         held_out=held_out_cases(options.held_out),
-        statuses=tuple(each.strip() for each in options.status.split(",")),
+        statuses=statuses_of(options),
         seed=options.seed,
         unlabelled=options.unlabelled,
     )

@@ -12,7 +12,7 @@ from DeepSegmentLib.hosts.command.terminal import table
 from DeepSegmentLib.hosts.stopping import held_back
 from DeepSegmentLib.plurals import counted
 
-from .train import held_out_cases
+from .train import add_parent, add_statuses, held_out_cases, statuses_of
 from .training_lines import TrainingLines
 
 if TYPE_CHECKING:
@@ -30,13 +30,7 @@ def add_tune_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--minutes", type=float, default=3.0, metavar="N", help="of training for each trial (default: 3)"
     )
-    parser.add_argument(
-        "--from",
-        dest="parent",
-        default="",
-        metavar="MODEL",
-        help="model to begin from, a name or a folder (default: none)",
-    )
+    add_parent(parser)
     parser.add_argument("--iterations", type=int, metavar="N", help="of the best recipe (default: as it is planned)")
     parser.add_argument(
         "--held-out",
@@ -45,12 +39,7 @@ def add_tune_options(parser: argparse.ArgumentParser) -> None:
         help="share of the patients, or names of cases with commas, that have no part in it: the trained model is "
         "compared on them (default: 0.2)",
     )
-    parser.add_argument(
-        "--status",
-        default="approved",
-        metavar="STATUS",
-        help="learn from cases of these, with commas: draft, reviewed, approved (default: approved)",
-    )
+    add_statuses(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (default: 0)")
     add_verbosity(parser)
     add_json(parser)
@@ -92,7 +81,7 @@ def _request(options: argparse.Namespace) -> TuneRequest:
         parent=options.parent,
         iterations=options.iterations,
         held_out=held_out_cases(options.held_out),
-        statuses=tuple(each.strip() for each in options.status.split(",")),
+        statuses=statuses_of(options),
         seed=options.seed,
     )
     return TuneRequest(training, options.trials, options.minutes)

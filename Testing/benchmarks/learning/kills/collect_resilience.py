@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
-from killed_command import report_of_kills
-from project_kills import faults, finish, leftovers, start, write_pairs
+from killed_command import finish, report_of_kills
+from project_kills import faults, leftovers, start, write_pairs
 
 from DeepSegmentLib.service.projects.project import case_records, set_status
 

@@ -10,20 +10,18 @@ the end: any bit of the weights, steps that are not reported or reported twice, 
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from ball_projects import ball_project, small_recipe
-from killed_command import killed_command, report_of_kills
+from killed_command import finish, killed_command, report_of_kills, start_quietly
 
 from DeepSegmentLib.errors import DeepSegmentError
 from DeepSegmentLib.files.models import verify_model
@@ -31,6 +29,9 @@ from DeepSegmentLib.service.projects.project import damaged_cases
 from DeepSegmentLib.service.training.case_recipe import read_case_recipe
 from DeepSegmentLib.service.training.progress.progress_file import read_progress
 from DeepSegmentLib.service.training.train_request import TrainRequest
+
+if TYPE_CHECKING:
+    import subprocess
 
 STEPS = 40
 KEPT_EVERY = 5
@@ -73,25 +74,7 @@ def measure(folder: Path, repeats: int, rng: np.random.Generator) -> dict[str, o
 def start(project: Path, recipe: Path, *, kill_at: int = 0, delay_s: float = 0.0) -> subprocess.Popen[str]:
     """Begin the training, or go on with it, in a process that is killed at one of its file operations."""
     arguments = ["train", str(project), "--name", "killed", "--recipe", str(recipe), "-q", "--json"]
-    return subprocess.Popen(
-        killed_command(arguments, project, _MODULES, kill_at=kill_at, delay_s=delay_s),
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> str:
-    """Wait for the end; what it printed.
-
-    Raises:
-        RuntimeError: It failed and was not killed.
-    """
-    out, err = process.communicate(timeout=300)
-    if process.returncode not in (0, -signal.SIGKILL):
-        raise RuntimeError(err)
-    return out
+    return start_quietly(killed_command(arguments, project, _MODULES, kill_at=kill_at, delay_s=delay_s))
 
 
 def disturb(

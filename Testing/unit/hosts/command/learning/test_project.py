@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from project_kills import GRID, faults, finish, leftovers, start, write_pairs
+from killed_command import finish
+from project_kills import GRID, faults, leftovers, start, write_pairs
 
 from DeepSegmentLib.data import Volume
 from DeepSegmentLib.files.volumes import write_volume
