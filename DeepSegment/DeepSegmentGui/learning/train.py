@@ -93,7 +93,8 @@ class TrainSection:
         ui.trainButton.text = self._buttonText(training)
         ui.trainButton.enabled = self._panel.project.isThere and (busy or new or not training.finished)
         ui.trainingProgressBar.setVisible(busy and self._isTraining)
-        self.compare.refresh()
+        if not ui.trainSection.collapsed:  # it asks the disk for versions
+            self.compare.refresh()
 
     def _buttonText(self, training):
         if self.jobs.busy:
